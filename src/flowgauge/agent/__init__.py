@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node agent: drains the eBPF maps into batches and exports them as IPFIX."""

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The FlowCollector document as pydantic models: field names as users write them, each followed by what it means."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+API_VERSION: Literal["flowgauge.io/v1alpha1"] = "flowgauge.io/v1alpha1"
+KIND: Literal["FlowCollector"] = "FlowCollector"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
+
+
+class ExporterType(StrEnum):
+    """Who observes packets."""
+
+    EBPF = "eBPF"
+    OVS = "OVS"
+    NONE = "None"
+
+
+class StorageType(StrEnum):
+    """Where flows are kept."""
+
+    EMBEDDED = "Embedded"
+    LOKI = "Loki"
+    ELASTICSEARCH = "Elasticsearch"
+    CLICKHOUSE = "ClickHouse"
+
+
+class Feature(StrEnum):
+    """Signals of the agent beyond bytes and packets."""
+
+    RTT = "rtt"
+    DROPS = "drops"
+    DNS = "dns"
+    NAT = "nat"
+    TLS = "tls"
+
+
+Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m|h|d|w)$")]
+
+
+class Selector(_Section):
+    """Label selector, as in Kubernetes."""
+
+    match_labels: dict[str, str] = Field(default_factory=dict)
+    """Labels that must all be present with these values."""
+    match_expressions: list[dict[str, Any]] = Field(default_factory=list)
+    """Expressions {key, operator, values} that must all hold."""
+
+
+class NamespaceChoice(_Section):
+    """Namespaces by exact name or glob."""
+
+    include: list[str] = Field(default_factory=list)
+    """Only these; empty means all."""
+    exclude: list[str] = Field(default_factory=list)
+    """Not these."""
+
+
+class PodChoice(_Section):
+    """Pods by label."""
+
+    include: list[Selector] = Field(default_factory=list)
+    """Only pods that one of these selects; empty means all."""
+    exclude: list[Selector] = Field(default_factory=list)
+    """Not pods that one of these selects."""
+
+
+class Exporter(_Section):
+    """The node agents."""
+
+    enable: bool = True
+    """Whether agents run."""
+    type: ExporterType = ExporterType.EBPF
+    """eBPF: our agent; OVS: the cluster's Open vSwitch exports to us; None: only devices send."""
+    sampling: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """One of this many packets is observed; figures are scaled and say so. 1 observes all."""
+    sampling_mode: Literal["packet", "flow"] = "packet"
+    """packet: one of N packets; flow: all packets of one of N connections."""
+    interfaces: list[str] = Field(default_factory=list)
+    """Exact names or /regex/; empty means all. Named interfaces only: traffic between pods of one node may not pass them."""
+    exclude_interfaces: list[str] = Field(default_factory=lambda: ["lo"])
+    """Exact names or /regex/ that are never observed."""
+    export_interval: Duration = "5s"
+    """How often a running flow is sent."""
+    inactive_timeout: Duration = "15s"
+    """After how long without a packet a flow is forgotten."""
+    max_flows: Annotated[int, Field(ge=256, le=16_777_216)] = 262_144
+    """Entries of the kernel's flow table; new flows beyond it are counted as lost (about 200 B each)."""
+    namespaces: NamespaceChoice = Field(default_factory=NamespaceChoice)
+    """Which namespaces are observed; all by default."""
+    pods: PodChoice = Field(default_factory=PodChoice)
+    """Which pods are observed; all by default."""
+    features: list[Feature] = Field(default_factory=lambda: [Feature.NAT])
+    """Signals beyond bytes and packets; each costs nothing when off."""
+    rules: list[dict[str, Any]] = Field(default_factory=list)
+    """Filter rules, first match wins."""
+
+
+class SubnetLabel(_Section):
+    """A name for address blocks."""
+
+    name: str
+    """The label; begin it with EXT: for what is outside the cluster."""
+    cidrs: list[str]
+    """Blocks, as 203.0.113.0/24 or 2001:db8::/32; the longest match wins."""
+
+
+class Enrichment(_Section):
+    """How addresses get names."""
+
+    subnet_labels: list[SubnetLabel] = Field(default_factory=list)
+    """Labels of address blocks."""
+    label_keys: list[str] = Field(default_factory=list)
+    """Pod labels that are stored."""
+    annotation_keys: list[str] = Field(default_factory=list)
+    """Pod annotations that are stored."""
+    zone_key: str = "topology.kubernetes.io/zone"
+    """Node label that holds the zone."""
+    infra_namespaces: list[str] = Field(default_factory=lambda: ["kube-*", "openshift", "openshift-*", "default"])
+    """Namespaces, by name or glob, whose layer is infra."""
+    names: list[dict[str, Any]] = Field(default_factory=list)
+    """Fixed names of addresses outside Kubernetes."""
+
+
+class Collector(_Section):
+    """Where exporters send, and what is done with it."""
+
+    type: Literal["IPFIX", "NetFlow", "sFlow"] = "IPFIX"
+    """What agents send; the port takes every protocol in any case."""
+    address: str = "127.0.0.1"
+    """Where exporters send; NAME.NAMESPACE.svc… makes that Service in a cluster."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 2055
+    """UDP port for every flow protocol; 0 takes a free one."""
+    transport: Literal["UDP", "TCP", "TLS"] = "UDP"
+    """How agents send."""
+    listeners: list[dict[str, Any]] = Field(default_factory=list)
+    """More ports."""
+    sampling: Annotated[int, Field(ge=1)] = 1
+    """Keeps one of this many flows; totals stay unbiased."""
+    deduplicate: Literal["Mark", "Drop", "Off"] = "Mark"
+    """What happens to further observations of the same packets."""
+    receive_buffer_bytes: Annotated[int, Field(ge=212_992)] = 33_554_432
+    """Socket receive buffer asked of the kernel; a larger one rides out longer pauses."""
+    enrichment: Enrichment = Field(default_factory=Enrichment)
+    """How addresses get names."""
+    forward: list[dict[str, Any]] = Field(default_factory=list)
+    """Where flows are sent on."""
+
+
+class Storage(_Section):
+    """Where flows are kept, and how long."""
+
+    type: StorageType = StorageType.EMBEDDED
+    """Embedded keeps them on this machine; the others are servers at `address`."""
+    address: str = ""
+    """URL of the server; empty for Embedded."""
+    retention: Duration = "7d"
+    """How long flows are kept."""
+    max_memory_bytes: Annotated[int, Field(ge=536_870_912)] = 1_610_612_736
+    """Memory the embedded store may use."""
+    index: dict[str, Any] = Field(default_factory=dict)
+    """Sort key, partition, codecs, optional columns."""
+
+
+class ConsolePlugin(_Section):
+    """The web console."""
+
+    enable: bool = True
+    """Whether the console runs (and, in OpenShift, whether its plugin is registered)."""
+    address: str = "127.0.0.1"
+    """Where console and API listen; beyond loopback a token is required."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8055
+    """TCP port of console and API; 0 takes a free one."""
+
+
+class Visualization(_Section):
+    """Dashboards by team."""
+
+    dashboards: list[dict[str, Any]] = Field(default_factory=list)
+    """[{team, namespaces, panels}]"""
+
+
+LogLevel = Literal["trace", "debug", "info", "warning", "error"]
+
+
+class Spec(_Section):
+    """What the system does."""
+
+    exporter: Exporter = Field(default_factory=Exporter)
+    """The node agents."""
+    collector: Collector = Field(default_factory=Collector)
+    """The collector."""
+    storage: Storage = Field(default_factory=Storage)
+    """The store."""
+    console_plugin: ConsolePlugin = Field(default_factory=ConsolePlugin)
+    """The web console."""
+    visualization: Visualization = Field(default_factory=Visualization)
+    """Dashboards."""
+    alerts: list[dict[str, Any]] = Field(default_factory=list)
+    """Alert rules."""
+    log_level: LogLevel = "info"
+    """How much is logged; changes without a restart."""
+    log_levels: dict[str, LogLevel] = Field(default_factory=dict)
+    """The level of single parts: {agent: debug}."""
+
+
+class Metadata(BaseModel):
+    """Kubernetes metadata; only the name matters to us."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = "cluster"
+
+
+class FlowCollector(_Section):
+    """The whole document."""
+
+    api_version: Literal["flowgauge.io/v1alpha1"] = API_VERSION
+    """Version of the document's format."""
+    kind: Literal["FlowCollector"] = KIND
+    """Always FlowCollector."""
+    metadata: Metadata = Field(default_factory=Metadata)
+    """Name: the singleton is called cluster."""
+    spec: Spec = Field(default_factory=Spec)
+    """What the system does."""
+    status: dict[str, Any] = Field(default_factory=dict)
+    """Written by the operator; ignored when read."""
+
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+def seconds(duration: str) -> float:
+    """Seconds of a ``Duration`` such as 5s or 7d."""
+    unit = "ms" if duration.endswith("ms") else duration[-1]
+    return int(duration.removesuffix(unit)) * _UNIT_S[unit]

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor: starts, watches and restarts the parts of one machine."""

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger: every place where a flow can be lost, thinned or marked owns a counter, and the counters add up.
+
+The same names are used in logs, ``/metrics``, the API, CLI footers and the store's ``ledger`` table. Two sums hold:
+
+* packets, in the kernel: seen = in flows + seen before (another hook of the node) + each loss or choice of stage ``kernel``;
+* records, from agent to store: offered = stored + options consumed + each loss of the stages ``export`` to ``store``.
+
+Values are cumulative since the instance started; an instance's name ends in its start time, so a restart is a new instance.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Sum(StrEnum):
+    """The side of its stage's sum on which a counter stands."""
+
+    OFFERED = "offered"
+    KEPT = "kept"
+    LOST = "lost"
+    CHOSEN = "chosen"
+    """Left out on purpose (sampling, filters, not IP)."""
+    NOTE = "note"
+    """Explains another counter and is not part of a sum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter: ``name`` is stage and cause, ``enterprise`` its IPFIX element when agents send it (0 otherwise)."""
+
+    name: str
+    unit: str
+    side: Sum
+    help: str
+    enterprise: int = 0
+
+
+COUNTERS: tuple[Counter, ...] = (
+    # Packets, counted by the eBPF programs. Elements 200–255 are for options data and are never reused.
+    Counter("kernel_packets_seen", "packets", Sum.OFFERED, "Packets (after GSO segmentation) that a hook saw.", 200),
+    Counter("kernel_packets_in_flows", "packets", Sum.KEPT, "Packets added to a flow.", 201),
+    Counter("kernel_packets_seen_before", "packets", Sum.CHOSEN, "Packets another hook of the node had counted.", 202),
+    Counter("kernel_packets_sampled_out", "packets", Sum.CHOSEN, "Packets left out by sampling.", 203),
+    Counter("kernel_packets_filtered", "packets", Sum.CHOSEN, "Packets left out by the exporter's rules.", 204),
+    Counter("kernel_packets_not_ip", "packets", Sum.CHOSEN, "Frames that are not IP (ARP, LLDP …).", 205),
+    Counter("kernel_packets_parse_error", "packets", Sum.LOST, "IP packets too short or malformed to have a flow.", 206),
+    Counter("kernel_packets_table_full", "packets", Sum.LOST, "Packets of new flows that found the flow table full.", 207),
+    # Records, agent to wire.
+    Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),
+    Counter("eviction_lost", "records", Sum.LOST, "Flow records lost when reading the kernel table failed.", 211),
+    Counter("export_records_sent", "records", Sum.OFFERED, "Data records (flows and options) handed to the network.", 212),
+    Counter("export_records_failed", "records", Sum.LOST, "Data records that could not be handed to the network.", 213),
+    # Records, wire to store.
+    Counter("receive_datagrams", "datagrams", Sum.NOTE, "Datagrams received."),
+    Counter("receive_bytes", "bytes", Sum.NOTE, "Payload bytes received."),
+    Counter("receive_socket_drops", "datagrams", Sum.NOTE, "Datagrams the kernel dropped because the socket was full."),
+    Counter("receive_truncated", "datagrams", Sum.NOTE, "Datagrams longer than the receive buffer."),
+    Counter("receive_queue_full", "datagrams", Sum.NOTE, "Datagrams dropped because the decoder fell behind."),
+    Counter("sequence_gap_records", "records", Sum.LOST, "Records missing from the exporters' sequence numbers."),
+    Counter("decode_records", "records", Sum.NOTE, "Flow records decoded."),
+    Counter("decode_options_records", "records", Sum.KEPT, "Options records decoded and used."),
+    Counter("decode_error_datagrams", "datagrams", Sum.NOTE, "Datagrams with a malformed part."),
+    Counter("decode_unknown_template_sets", "sets", Sum.NOTE, "Data sets whose template is not known (yet)."),
+    Counter("decode_unknown_version", "datagrams", Sum.NOTE, "Datagrams of a version we do not decode."),
+    Counter("pipeline_duplicates_marked", "records", Sum.NOTE, "Flows marked as another observation of counted packets."),
+    Counter("pipeline_duplicates_dropped", "records", Sum.CHOSEN, "Flows dropped as duplicates (deduplicate: Drop)."),
+    Counter("pipeline_late", "records", Sum.LOST, "Flows older than the store accepts."),
+    Counter("pipeline_queue_full", "records", Sum.LOST, "Flows dropped because the writer fell behind."),
+    Counter("store_rows_written", "records", Sum.KEPT, "Flows whose insert returned: durable and queryable."),
+    Counter("store_rows_failed", "records", Sum.LOST, "Flows given up after the store refused them."),
+    Counter("store_insert_retries", "batches", Sum.NOTE, "Inserts tried again."),
+    Counter("live_rows_dropped", "records", Sum.NOTE, "Rows a slow live viewer did not get (they are stored all the same)."),
+)
+
+BY_NAME: dict[str, Counter] = {counter.name: counter for counter in COUNTERS}
+BY_ENTERPRISE: dict[int, Counter] = {counter.enterprise: counter for counter in COUNTERS if counter.enterprise}
+
+
+class Ledger:
+    """The counters of one part.
+
+    Args:
+        component: ``agent``, ``collector`` …
+        instance: which one, with its start: ``node-a@1766000000000`` (ms since 1970).
+    """
+
+    def __init__(self, component: str, instance: str) -> None:
+        self.component, self.instance = component, instance
+        self._lock = threading.Lock()
+        self._values: dict[str, int] = {}
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Adds ``count`` to a counter; KeyError for a name that is not in ``COUNTERS``."""
+        if name not in BY_NAME:
+            raise KeyError(name)
+        if count:
+            with self._lock:
+                self._values[name] = self._values.get(name, 0) + int(count)
+
+    def set(self, name: str, value: int) -> None:
+        """Sets a counter that somebody else accumulates (the kernel's) to its cumulative ``value``."""
+        if name not in BY_NAME:
+            raise KeyError(name)
+        with self._lock:
+            self._values[name] = int(value)
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters that were ever touched, by name."""
+        with self._lock:
+            return dict(self._values)
+
+
+def merged(snapshots: Mapping[object, Mapping[str, int]]) -> dict[str, int]:
+    """The sum of several instances' snapshots, by counter name."""
+    total: dict[str, int] = {}
+    for snapshot in snapshots.values():
+        for name, value in snapshot.items():
+            total[name] = total.get(name, 0) + value
+    return total

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs: key=value for people on a terminal, JSON lines otherwise; one event name per kind of event."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from typing import Any
+
+import structlog
+
+TRACE = 5
+LEVELS = {
+    "trace": TRACE,
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
+
+
+def configure(level: str = "info", *, json: bool | None = None) -> None:
+    """Sets up logging to standard error.
+
+    Args:
+        level: one of ``LEVELS``.
+        json: True for JSON lines, False for key=value; None chooses by whether standard error is a terminal.
+    """
+    as_json = (not sys.stderr.isatty()) if json is None else json
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(part: str) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose events carry ``part`` (agent, collector, store …)."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(part=part)
+    return logger
+
+
+class RateLimit:
+    """Lets an event through ``burst`` times per ``period_s`` and key, and tells how many were held back."""
+
+    def __init__(self, burst: int = 3, period_s: float = 30.0) -> None:
+        self._burst, self._period_s = burst, period_s
+        self._lock = threading.Lock()
+        self._windows: dict[str, tuple[float, int]] = {}
+
+    def allow(self, key: str) -> tuple[bool, int]:
+        """(whether to log now, how many of ``key`` were held back in the last window)."""
+        now = time.monotonic()
+        with self._lock:
+            start, count = self._windows.get(key, (now, 0))
+            held_back = 0
+            if now - start >= self._period_s:
+                held_back, start, count = max(0, count - self._burst), now, 0
+            self._windows[key] = (start, count + 1)
+        return count < self._burst, held_back

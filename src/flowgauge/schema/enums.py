@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Labels of the enumerated columns, by code. Codes are only ever appended: stored data keeps its meaning."""
+
+from __future__ import annotations
+
+SAMPLING_SOURCE = ("unknown", "record", "selector", "interface", "system", "configured", "agent")
+SAMPLING_ALGORITHM = ("", "packet", "flow", "other")
+FLOW_FORMAT = ("", "netflow1", "netflow5", "netflow7", "netflow9", "ipfix", "sflow5", "agent", "pcap", "pbflow")
+RECORD_KIND = ("flow", "options", "counter", "event", "conversation")
+FLOW_DIRECTION = ("", "ingress", "egress", "inner")
+LOCAL_ENDS = ("", "none", "src", "dst", "both")
+"""Which ends of a flow live on the node that reported it; empty when the exporter does not say (a router)."""
+DUPLICATE_OF = ("counted", "far_end", "transit", "other_direction", "router_beside_agent")
+TIME_SOURCE = ("flow", "received")
+LAYER = ("", "app", "infra")
+IDENTITY_SOURCE = ("", "watch", "cgroup", "nat", "dns", "subnet", "none")
+IDENTITY_CONFIDENCE = ("", "exact", "likely", "guess")
+TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed")
+POLICY_VERDICT = ("", "allow", "deny", "unknown")
+
+
+def code(labels: tuple[str, ...], label: str) -> int:
+    """The code of ``label``; a label that is not in the enumeration is a programming error (ValueError)."""
+    return labels.index(label)

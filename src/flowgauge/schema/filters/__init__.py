@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The filter language: text → tree → bound tree."""

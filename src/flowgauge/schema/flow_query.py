@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FlowQuery: one question about flows, whoever asks (CLI, console, alerts) and whoever answers (any store)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowgauge.schema.filters.tree import Bound, Const
+
+
+class Measure(StrEnum):
+    """What is summed. ``bytes`` and ``packets`` are scaled by each flow's sampling rate; ``flows`` counts records."""
+
+    BYTES = "bytes"
+    PACKETS = "packets"
+    FLOWS = "flows"
+    RETRANSMITS = "retransmits"
+    DROP_PACKETS = "drop_packets"
+    RTT_AVG = "rtt_avg_ns"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Half-open time range [start_ms, end_ms), ms since 1970 UTC, over ``time_end_ms``."""
+
+    start_ms: int
+    end_ms: int
+
+    @property
+    def seconds(self) -> float:
+        """Length in seconds."""
+        return (self.end_ms - self.start_ms) / 1000
+
+
+EVERYTHING = Const(value=True)
+"""The filter that every flow passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowQuery:
+    """One question.
+
+    Attributes:
+        window: which flows, by their end.
+        where: bound filter.
+        group_by: public column names; empty asks for the flows themselves.
+        measures: sums wanted for groups.
+        order_by: measure (groups, largest first) or ``time_end_ns`` (flows, newest first).
+        limit: how many groups or flows, at least 1; the rest of the groups is summed as "others".
+        step_ms: 0, or the width of time bins: the answer becomes one series a group.
+        columns: public names wanted of flows; empty means every stored column.
+        duplicates: True also counts rows marked as another observation of the same packets.
+    """
+
+    window: Window
+    where: Bound = EVERYTHING
+    group_by: tuple[str, ...] = ()
+    measures: tuple[Measure, ...] = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
+    order_by: str = "bytes"
+    limit: int = 100
+    step_ms: int = 0
+    columns: tuple[str, ...] = ()
+    duplicates: bool = False
