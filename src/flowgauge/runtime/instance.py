@@ -29,6 +29,7 @@ class Instance:
         log_dir: folder with one log file per part (``agent-node-a.log``, ``collector.log``, ``store.log``, ``console.log``).
         data_dir: folder of the embedded store.
         objects_path: Kubernetes objects the collector reads, or empty.
+        parts: part → base URL of its own HTTP (``agent-node-a`` → ``http://127.0.0.1:9056``).
         extra: what only the demo has: the route's URLs and the like.
     """
 
@@ -39,6 +40,7 @@ class Instance:
     log_dir: str = ""
     data_dir: str = ""
     objects_path: str = ""
+    parts: dict[str, str] = field(default_factory=dict)
     extra: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One part of a running Flowgauge: a process, how it is started, and how it stands."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What the supervisor needs to start a process and to know that it works.
+
+    Attributes:
+        name: also the name of its log file (``agent-node-a`` → ``agent-node-a.log``).
+        argv: program and arguments; never holds a secret.
+        ready_url: URL that answers 200 when the part does its work; empty: ready once it runs.
+        url: base URL of the part's own HTTP, for status; may be empty.
+        secrets: option → secret. Each start the secret is put in a pipe whose read end the child inherits, and
+            ``option N`` with its descriptor number is added to the arguments.
+        env: added to the environment.
+        restart: whether the part is started again when it dies.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    ready_url: str = ""
+    url: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    restart: bool = True
+
+
+class State(StrEnum):
+    """How a part stands."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(slots=True)
+class PartStatus:
+    """How a part stands now: its ``pid`` (0 when none runs), how often it was restarted, and one sentence if it failed."""
+
+    name: str
+    state: State = State.STOPPED
+    pid: int = 0
+    restarts: int = 0
+    problem: str = ""
+
+
+def secret_pipe(secret: str) -> int:
+    """The read end of a pipe that holds ``secret``; the caller closes it after the child has inherited it.
+
+    A pipe holds at least 4,096 bytes (pipe(7)), so writing a key cannot block.
+    """
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "wb") as stream:
+        stream.write(secret.encode())
+    return read_end
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
+    """A port of ``host`` that nobody uses at the moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One supervised process: start, watch, restart with growing pauses, stop. Used by one thread: the supervisor's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections import deque
+from pathlib import Path
+
+from flowgauge.run.part import Part, PartStatus, State, secret_pipe
+
+_PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
+"""Pause before the n-th restart; the last repeats. Short at first: a crash must not cost flows that are on their way."""
+
+MAX_RESTARTS_PER_MINUTE = 12
+"""A part that dies more often than this is broken, not unlucky: it is given up with its last words."""
+
+_NO_RESTART_STATUS = (2, 3)
+"""Exit statuses that another attempt cannot change: a user error, or something this machine lacks."""
+
+_READY_TIMEOUT_S = 1.0
+
+
+class Supervised:
+    """A ``Part`` and its process; ``status`` is always up to date after ``tick``."""
+
+    def __init__(self, part: Part, log_dir: Path) -> None:
+        self.part = part
+        self.log_path = log_dir / f"{part.name}.log"
+        self.status = PartStatus(part.name)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._deaths: deque[float] = deque(maxlen=MAX_RESTARTS_PER_MINUTE)
+        self._start_after = 0.0
+
+    def start(self) -> None:
+        """Starts the process; standard output and error are appended to the part's log."""
+        descriptors = {option: secret_pipe(secret) for option, secret in self.part.secrets.items()}
+        secret_args = [word for option, fd in descriptors.items() for word in (option, str(fd))]
+        # setpriv lets the kernel end the child should the supervisor be killed: nothing is left behind.
+        argv = ["setpriv", "--pdeathsig", "TERM", "--", *self.part.argv, *secret_args]
+        try:
+            with self.log_path.open("ab") as log:
+                self._process = subprocess.Popen(
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env={**os.environ, **self.part.env},
+                    pass_fds=tuple(descriptors.values()),
+                    start_new_session=True,
+                )
+        finally:
+            for fd in descriptors.values():
+                os.close(fd)
+        self.status.pid = self._process.pid
+        self.status.state = State.STARTING if self.part.ready_url else State.READY
+
+    def tick(self) -> bool:
+        """Looks at the process once and restarts it when due. True when its state changed."""
+        before = self.status.state
+        if self._process is None:
+            if before is State.RESTARTING and time.monotonic() >= self._start_after:
+                self.start()
+        elif (exit_status := self._process.poll()) is not None:
+            self._process = None
+            self._died(exit_status)
+        elif before is State.STARTING and self._answers():
+            self.status.state = State.READY
+        return self.status.state is not before
+
+    def terminate(self) -> None:
+        """Asks the process to end; idempotent."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, grace_s: float) -> None:
+        """Waits for the end, at most ``grace_s`` seconds; then kills."""
+        if self._process is not None:
+            try:
+                self._process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+        if self.status.state is not State.FAILED:
+            self.status.state = State.STOPPED
+        self.status.pid = 0
+
+    def last_words(self, lines: int = 8) -> str:
+        """The end of the part's log, for messages."""
+        try:
+            text = self.log_path.read_text("utf-8", "replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(self.part.ready_url, timeout=_READY_TIMEOUT_S) as answer:  # noqa: S310 - our own URL
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError, ValueError):
+            return False
+
+    def _died(self, exit_status: int) -> None:
+        now = time.monotonic()
+        self._deaths.append(now)
+        self.status.pid = 0
+        too_often = len(self._deaths) == MAX_RESTARTS_PER_MINUTE and now - self._deaths[0] < 60
+        if not self.part.restart or exit_status in _NO_RESTART_STATUS or too_often:
+            self.status.state = State.FAILED
+            self.status.problem = f"{self.part.name} ended with {_ending(exit_status)}: {self.last_words(1)}"
+            return
+        recent = sum(1 for death in self._deaths if now - death < 60)
+        self._start_after = now + _PAUSES_S[min(recent, len(_PAUSES_S)) - 1]
+        self.status.restarts += 1
+        self.status.state = State.RESTARTING
+
+
+def _ending(exit_status: int) -> str:
+    return f"signal {-exit_status}" if exit_status < 0 else f"status {exit_status}"

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The supervisor on real processes: order, readiness, restart after kill -9, last words, secrets, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.run.part import Part, State, free_port
+from flowgauge.run.supervisor import Supervisor
+
+SERVER = """
+import http.server, sys, time
+time.sleep(float(sys.argv[2]))
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_response(200); self.end_headers()
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+"""
+
+
+def server(name: str, delay_s: float = 0.0) -> Part:
+    port = free_port()
+    return Part(name, (sys.executable, "-c", SERVER, str(port), str(delay_s)), ready_url=f"http://127.0.0.1:{port}/")
+
+
+def eventually(condition: object, timeout_s: float = 10.0) -> bool:
+    assert callable(condition)
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_a_part_waits_until_the_one_before_it_is_ready(tmp_path: Path) -> None:
+    seen: list[tuple[str, State]] = []
+    supervisor = Supervisor([server("first", 0.3), server("second")], tmp_path, lambda s: seen.append((s.name, s.state)))
+    supervisor.start()
+    try:
+        assert supervisor.ready()
+        assert seen.index(("first", State.READY)) < seen.index(("second", State.STARTING))
+    finally:
+        supervisor.stop()
+    assert [status.state for status in supervisor.status()] == [State.STOPPED, State.STOPPED]
+
+
+def test_a_killed_part_comes_back_with_a_new_process(tmp_path: Path) -> None:
+    supervisor = Supervisor([server("only")], tmp_path)
+    supervisor.start()
+    try:
+        first = supervisor.pid("only")
+        os.kill(first, signal.SIGKILL)
+        assert eventually(lambda: supervisor.pid("only") not in (0, first) and supervisor.ready())
+        assert supervisor.status()[0].restarts == 1
+    finally:
+        supervisor.stop()
+
+
+def test_a_user_error_is_not_retried_and_its_last_words_are_told(tmp_path: Path) -> None:
+    part = Part(
+        "bad", (sys.executable, "-c", "import sys; print('no such port'); sys.exit(2)"), ready_url="http://127.0.0.1:1/"
+    )
+    with pytest.raises(EnvironmentProblem, match="bad ended with status 2: no such port"):
+        Supervisor([part], tmp_path).start()
+
+
+def test_a_part_that_never_answers_is_named(tmp_path: Path) -> None:
+    part = Part("mute", (sys.executable, "-c", "import time; time.sleep(60)"), ready_url=f"http://127.0.0.1:{free_port()}/")
+    supervisor = Supervisor([part], tmp_path)
+    with pytest.raises(EnvironmentProblem, match="mute was not ready after 0 s"):
+        supervisor.start(timeout_s=0.3)
+    assert supervisor.pid("mute") == 0
+
+
+def test_a_secret_reaches_the_child_and_neither_arguments_nor_environment(tmp_path: Path) -> None:
+    program = "import os, sys, time; print(os.read(int(sys.argv[2]), 100).decode(), flush=True); time.sleep(60)"
+    supervisor = Supervisor([Part("keeper", (sys.executable, "-c", program), secrets={"--secret-fd": "tell-nobody"})], tmp_path)
+    supervisor.start()
+    try:
+        assert eventually(lambda: "tell-nobody" in (tmp_path / "keeper.log").read_text())
+        proc = Path(f"/proc/{supervisor.pid('keeper')}")
+        assert b"tell-nobody" not in (proc / "cmdline").read_bytes()
+        assert b"tell-nobody" not in (proc / "environ").read_bytes()
+    finally:
+        supervisor.stop()
+
+
+def test_parts_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import sys, time; from pathlib import Path
+from flowgauge.run.part import Part
+from flowgauge.run.supervisor import Supervisor
+s = Supervisor([Part("child", (sys.executable, "-c", "import time; time.sleep(60)"))], Path({str(tmp_path)!r}))
+s.start(); print(s.pid("child"), flush=True); time.sleep(60)
+"""
+    read_end, write_end = os.pipe()
+    pid = os.posix_spawn(sys.executable, [sys.executable, "-c", program], os.environ,
+                         file_actions=[(os.POSIX_SPAWN_DUP2, write_end, 1)])  # fmt: skip
+    os.close(write_end)
+    with os.fdopen(read_end) as stream:
+        child = int(stream.readline())
+    assert Path(f"/proc/{child}").exists()
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    assert eventually(lambda: not _alive(child))
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
