@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts' small HTTP server, asked over real sockets."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.runtime.http import HttpServer, Request, Response, as_events, as_json, health_routes
+
+
+@pytest.fixture
+def closed() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def server(closed: threading.Event) -> Iterator[HttpServer]:
+    def count(request: Request) -> Response:
+        def pieces() -> Iterator[bytes]:
+            try:
+                for number in range(int(request.value("to", "3"))):
+                    yield b"data: %d\n\n" % number
+            finally:
+                closed.set()
+
+        return as_events(pieces())
+
+    def wait(request: Request) -> Response:
+        def pieces() -> Iterator[bytes]:
+            yield b": here\n\n"
+            request.stopping.wait(20)
+
+        return as_events(pieces())
+
+    def refuse(_: Request) -> Response:
+        raise UsageError("ask otherwise")
+
+    def fail(_: Request) -> Response:
+        raise ZeroDivisionError
+
+    routes = {
+        **health_routes(closed.is_set, lambda: b"metric 1\n"),
+        "/echo": lambda request: as_json({"q": request.query, "path": request.path}),
+        "/count": count,
+        "/wait": wait,
+        "/refuse": refuse,
+        "/fail": fail,
+    }
+    http_server = HttpServer("127.0.0.1", 0, routes)
+    http_server.start()
+    yield http_server
+    http_server.stop()
+
+
+def ask(server: HttpServer, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request(method, path, headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    return response.status, body
+
+
+def test_a_route_gets_path_and_query(server: HttpServer) -> None:
+    status, body = ask(server, "/echo?a=1&a=2&b=x%20y")
+    assert (status, json.loads(body)) == (200, {"q": {"a": ["1", "2"], "b": ["x y"]}, "path": "/echo"})
+
+
+def test_readiness_follows_the_part_and_health_does_not(server: HttpServer, closed: threading.Event) -> None:
+    assert ask(server, "/readyz")[0] == 503
+    assert ask(server, "/healthz")[0] == 200
+    closed.set()
+    assert ask(server, "/readyz")[0] == 200
+
+
+def test_a_head_request_has_no_body(server: HttpServer) -> None:
+    assert ask(server, "/metrics", "HEAD") == (200, b"")
+    assert ask(server, "/metrics") == (200, b"metric 1\n")
+
+
+def test_a_stream_arrives_whole_and_its_iterator_is_closed(server: HttpServer, closed: threading.Event) -> None:
+    assert ask(server, "/count?to=4") == (200, b"data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n")
+    assert closed.wait(5)
+
+
+def test_a_client_that_goes_away_closes_the_iterator(server: HttpServer, closed: threading.Event) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"GET /count?to=100000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+    assert closed.wait(10)
+
+
+def test_stopping_ends_a_stream_that_waits(server: HttpServer) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        received = b""
+        while b": here" not in received:
+            received += connection.recv(1000)
+        server.stop()
+        assert connection.recv(100) == b""
+
+
+def test_an_unknown_path_says_which_there_are(server: HttpServer) -> None:
+    status, body = ask(server, "/nothing")
+    assert status == 404
+    assert "/healthz" in json.loads(body)["error"]["message"]
+
+
+def test_a_usage_error_is_a_400_with_its_sentence(server: HttpServer) -> None:
+    assert ask(server, "/refuse") == (400, b'{"error": {"message": "ask otherwise"}}\n')
+
+
+def test_a_broken_route_answers_500_and_the_others_go_on(server: HttpServer) -> None:
+    assert ask(server, "/fail")[0] == 500
+    assert ask(server, "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "localhost.evil.example", "[2001:db8::1]:1"])
+def test_a_foreign_host_name_is_refused_on_loopback(server: HttpServer, host: str) -> None:
+    assert ask(server, "/echo", Host=host)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:9", "[::1]:80", "flows.localhost:1"])
+def test_loopback_host_names_are_answered(server: HttpServer, host: str) -> None:
+    assert ask(server, "/echo", Host=host)[0] == 200
+
+
+def test_a_taken_port_is_told_in_one_sentence(server: HttpServer) -> None:
+    second = HttpServer("127.0.0.1", server.port, {})
+    with pytest.raises(EnvironmentProblem, match=f"cannot listen on 127.0.0.1:{server.port}"):
+        second.start()
+
+
+def test_it_can_be_stopped_twice(server: HttpServer) -> None:
+    assert server.ready()
+    server.stop()
+    server.stop()
+    assert not server.ready()
