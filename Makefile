@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets. `make demo` and `make test` do all their own set-up on a fresh Debian machine.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PY := .venv/bin/python
+UI_OUT := src/flowgauge/console/static/app/index.html
+BPF_OUT := src/flowgauge/ebpf/flows.bpf.o
+BPF_SRC := $(wildcard src/flowgauge/ebpf/programs/*)
+UI_SRC := $(shell find ui -path ui/node_modules -prune -o -type f -print 2>/dev/null)
+QUICK := not slow and not root and not bpf and not browser
+
+.PHONY: help setup setup-test demo check test test-root test-ui bench fuzz ui bpf docs dist format clean
+
+help: ## This list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup: ## Install what Flowgauge and its demo need, build the eBPF object and the console
+	@tools/setup.sh demo
+	@$(MAKE) --no-print-directory bpf ui
+
+setup-test: ## As setup, and what tests need
+	@tools/setup.sh test
+	@$(MAKE) --no-print-directory bpf ui
+
+demo: setup ## See flow-demo's traffic, named and live (Ctrl-C ends it and removes everything)
+	@./flowgauge demo $(ARGS)
+
+bpf: $(BPF_OUT) ## Build the eBPF object
+$(BPF_OUT): $(BPF_SRC)
+	@$(MAKE) --no-print-directory -C src/flowgauge/ebpf/programs
+
+ui: $(UI_OUT) ## Build the web console
+ui/node_modules/.package-lock.json: ui/package-lock.json
+	@echo "npm packages of the console (about 110 MB)"
+	@tools/node npm --prefix ui ci --no-audit --no-fund
+$(UI_OUT): $(UI_SRC) ui/node_modules/.package-lock.json
+	@tools/node npm --prefix ui run build
+
+check: ## Format, lint, types, layers, generated pages and quick tests (under 3 minutes)
+	@$(PY) -m ruff format --check src tests bench tools fuzz
+	@$(PY) -m ruff check src tests bench tools fuzz
+	@.venv/bin/lint-imports
+	@$(PY) -m mypy
+	@$(PY) -m pytest -q -m "$(QUICK)" tests/unit tests/property tests/golden tests/quality
+
+test: setup-test ## All that CI runs
+	@$(PY) -m ruff format --check src tests bench tools fuzz
+	@$(PY) -m ruff check src tests bench tools fuzz
+	@.venv/bin/lint-imports
+	@$(PY) -m mypy
+	@tools/node npm --prefix ui test
+	@$(PY) -m pytest
+
+test-root: bpf ## Tests on network namespaces and eBPF (root)
+	@$(PY) -m pytest -m "root or bpf" tests
+
+test-ui: ui ## The console's unit tests and the browser tests
+	@tools/node npm --prefix ui test
+	@$(PY) -m pytest tests/ui
+
+bench: bpf ## Print the benchmarks' ratios
+	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
+
+fuzz: ## Fuzz the decoders for a minute
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_ipfix.py
+
+docs: ## Generate the reference pages and build the documentation site
+	@for tool in tools/docs/[a-z]*.py; do $(PY) $$tool; done
+	@.venv/bin/zensical build --strict
+
+dist: bpf ui ## Build the wheel and the source archive
+	@$(PY) -m build --no-isolation
+
+format: ## Format and mend what ruff can
+	@$(PY) -m ruff check --fix-only -q src tests bench tools fuzz
+	@$(PY) -m ruff format -q src tests bench tools fuzz
+
+clean: ## Remove what was built (not the virtual environment)
+	@rm -rf dist build site src/flowgauge/ebpf/*.bpf.o src/flowgauge/console/static/app

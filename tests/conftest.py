@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a test needs is a marker; what this machine lacks is a skip that says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+CHROMIUM = "/usr/bin/chromium"
+
+
+def _loads_bpf() -> bool:
+    """Whether the kernel takes a two-instruction program from us (bpf(2), BPF_PROG_LOAD)."""
+    from flowgauge.ebpf.bpf_syscall import probe_load
+
+    return probe_load()
+
+
+def _lacking(item: pytest.Item) -> str:
+    if item.get_closest_marker("root") and os.geteuid() != 0:
+        return "needs root"
+    if item.get_closest_marker("bpf"):
+        if os.geteuid() != 0:
+            return "needs root to load eBPF programs"
+        if not _loads_bpf():
+            return "this kernel refuses eBPF programs"
+    if item.get_closest_marker("browser") and not shutil.which(CHROMIUM):
+        return f"no browser at {CHROMIUM}"
+    for marker in item.iter_markers("tool"):
+        absent = [name for name in marker.args if not shutil.which(name)]
+        if absent:
+            return f"not installed: {', '.join(absent)}"
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if reason := _lacking(item):
+        pytest.skip(reason)

@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Brings a Debian machine to where Flowgauge runs (`setup.sh demo`) or is tested (`setup.sh test`): system packages by
+# apt-get when root, a virtual environment from hash-locked requirements, Node for the console's build. Says first what it
+# will fetch; does nothing that is already done.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+goal=${1:-demo}
+venv=.venv
+
+# What the demo runs on: libbpf and clang for the eBPF program, iproute2/nftables/ethtool for the scene, PostgreSQL, a DNS server.
+demo_packages="clang llvm libbpf1 libbpf-dev linux-libc-dev make iproute2 nftables ethtool util-linux procps curl postgresql-15 dnsmasq-base python3 python3-venv"
+# What only tests need: independent tools that count the same traffic, and a browser.
+test_packages="tshark tcpdump nfdump softflowd conntrack bpftool chromium iperf3 iputils-ping netcat-openbsd"
+
+say() { printf '\033[1m%s\033[0m\n' "$*"; }
+fail() { printf 'flowgauge: %s\n' "$*" >&2; exit 3; }
+
+missing_packages() {
+  for package in $1; do
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+  done
+}
+
+system_packages() {
+  local missing
+  command -v dpkg-query >/dev/null || { say "Not a Debian machine: install the equivalents of: $1"; return 0; }
+  missing=$(missing_packages "$1" | tr '\n' ' ')
+  [ -z "${missing// /}" ] && return 0
+  [ "$(id -u)" = 0 ] || fail "these Debian packages are missing: ${missing}- install them with: sudo apt-get install -y --no-install-recommends $missing"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  # PostgreSQL's package would start a cluster of its own on port 5432; the demo brings its own data directory.
+  mkdir -p /etc/postgresql-common
+  [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  say "System packages ($(apt-get install --no-install-recommends --assume-no $missing 2>/dev/null | sed -n 's/^Need to get \(.*\) of archives.*/\1/p')): $missing"
+  apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold $missing
+}
+
+find_python() {
+  for candidate in python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11; do
+    if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return 0
+    fi
+  done
+  fail "Python 3.11 or newer with its venv module is missing (Debian: apt-get install python3 python3-venv)"
+}
+
+requirements() { # name, size in words
+  local file=requirements/$1.txt stamp=$venv/.installed-$1
+  cmp -s "$file" "$stamp" && return 0
+  say "Python packages for $1 (about $2)"
+  "$venv/bin/python" -m pip install --disable-pip-version-check --require-hashes --no-deps -q --progress-bar on -r "$file"
+  cp "$file" "$stamp"
+}
+
+python_environment() {
+  if ! "$venv/bin/python" -c 'import sys' 2>/dev/null; then
+    say "Virtual environment in $venv"
+    "$(find_python)" -m venv --clear "$venv"
+  fi
+  requirements runtime "270 MB"
+  requirements demo "20 MB"
+  [ "$goal" = test ] && requirements dev "170 MB"
+  # The package runs from the tree: one line that Python reads at start.
+  "$venv/bin/python" - "$PWD/src" <<'PY'
+import pathlib, sys, sysconfig
+pathlib.Path(sysconfig.get_path("purelib"), "flowgauge.pth").write_text(sys.argv[1] + "\n", encoding="utf-8")
+PY
+}
+
+node_environment() {
+  if ! tools/node --version >/dev/null 2>&1; then requirements node "60 MB"; fi
+}
+
+first_look() {
+  [ -d "$venv" ] || say "First set-up: up to 0.2 GB of Debian packages, 0.3 GB of Python packages and 0.1 GB of npm packages will be fetched."
+}
+
+case "$goal" in
+  demo | test) ;;
+  *) fail "usage: tools/setup.sh demo|test" ;;
+esac
+first_look
+packages=$demo_packages
+[ "$goal" = test ] && packages="$packages $test_packages"
+system_packages "$packages"
+python_environment
+node_environment
