@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hands IPFIX messages to the network over UDP, paced, and holds them back while nobody listens.
+
+Before it: the encoder, whose messages carry their number of data records. Messages get their sequence number (RFC 7011 §3.1)
+here, at the moment they are sent, so that one that could not be sent leaves no gap. Called by the agent's main thread only;
+the socket stays in the network namespace in which ``start`` was called.
+
+Pace: a burst of thousands of datagrams overruns the receiver's socket buffer (the kernel's default of 208 KiB holds about
+90), so messages go out in chunks of ``CHUNK`` with a short sleep between, at ``PACE_PER_S`` or as fast as half of the export
+interval demands.
+
+Nobody listens: a machine that answers with ICMP port unreachable (always so on loopback) makes the next send fail. Messages
+are then kept, up to ``BACKLOG_BYTES``, and offered again by ``send`` until somebody is there: a collector that restarts
+loses nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowgauge.runtime import logs
+from flowgauge.runtime.ledger import Ledger
+
+CHUNK = 32
+"""Datagrams sent without a pause: about a third of what a default receive buffer holds."""
+PACE_PER_S = 8_000
+"""Datagrams a second, about 100 000 flows: what one collector thread decodes without effort."""
+BACKLOG_BYTES = 16 << 20
+"""Bytes of messages kept while nobody listens: about 180 000 flows; beyond it the oldest are counted as failed."""
+SEND_BUFFER_BYTES = 1 << 20
+RESOLVE_S = 30.0
+"""A name is looked up again this often: a collector's Service or pod may move."""
+
+_SEQUENCE_AT = 8
+_AWAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
+"""Nobody is there at the moment: keep the message."""
+_BUSY = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM})
+"""The local queue is full: a short wait helps."""
+
+_log = logs.get("agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One IPFIX message and how many data records it carries."""
+
+    payload: bytes
+    records: int
+
+
+class UdpExport:
+    """Sends to ``address``:``port`` and counts in ``ledger``.
+
+    Args:
+        greeting: makes the messages (templates) that somebody who has just begun to listen needs first.
+        sleep: waits the given seconds; tests replace it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        ledger: Ledger,
+        greeting: Callable[[], Sequence[Message]] = tuple,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._address, self._port, self._ledger = address, port, ledger
+        self._greeting, self._sleep = greeting, sleep
+        self._socket: socket.socket | None = None
+        self._peer: Any = None
+        self._loopback = False
+        self._resolved_at = 0.0
+        self._backlog: deque[Message] = deque()
+        self._backlog_bytes = 0
+        self._sequence = 0
+        self._limit = logs.RateLimit()
+        self.held = False
+        self.sent_anything = False
+
+    def start(self) -> None:
+        """Opens the socket; a name that cannot be resolved yet is tried again later."""
+        self._open()
+
+    def stop(self) -> None:
+        """Closes the socket; what is still kept is counted as failed. Safe to call twice."""
+        for message in self._backlog:
+            self._ledger.add("export_records_failed", message.records)
+        self._backlog.clear()
+        self._backlog_bytes = 0
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def send(self, messages: Sequence[Message], budget_s: float = 2.0) -> None:
+        """Sends what was kept, then ``messages``, spread over at most ``budget_s`` seconds; keeps what nobody takes."""
+        for message in messages:
+            self._keep(message)
+        if time.monotonic() - self._resolved_at > RESOLVE_S or self._socket is None:
+            self._open()
+        if self._socket is None:
+            self._hold("no_address")
+            return
+        if self.held and not self._greet():
+            return
+        pause_s = CHUNK * min(1 / PACE_PER_S, budget_s / max(len(self._backlog), 1))
+        in_chunk = 0
+        while self._backlog:
+            if in_chunk == CHUNK:
+                self._sleep(pause_s)
+                in_chunk = 0
+            if not self._send_next():
+                return
+            in_chunk += 1
+
+    def _keep(self, message: Message) -> None:
+        self._backlog.append(message)
+        self._backlog_bytes += len(message.payload)
+        while self._backlog_bytes > BACKLOG_BYTES:
+            self._fail(self._take(), "backlog_full")
+
+    def _take(self) -> Message:
+        message = self._backlog.popleft()
+        self._backlog_bytes -= len(message.payload)
+        return message
+
+    def _greet(self) -> bool:
+        """Sends the greeting; whether somebody is there again."""
+        if any(self._try(message) in _AWAY for message in self._greeting()):
+            return False
+        self.held = False
+        _log.info("export_resumed", collector=f"{self._address}:{self._port}", kept_bytes=self._backlog_bytes)
+        return True
+
+    def _send_next(self) -> bool:
+        """Sends the oldest kept message; False when nobody is there, with the message kept."""
+        message = self._backlog[0]
+        number = self._try(message)
+        if number in _BUSY:
+            self._sleep(0.001)
+            number = self._try(message)
+        if number in _AWAY:
+            self._hold(errno.errorcode[number])
+            return False
+        self._take()
+        if number:
+            self._fail(message, errno.errorcode.get(number, str(number)))
+        return True
+
+    def _try(self, message: Message) -> int:
+        """Sends one message with the present sequence number; 0 or an errno.
+
+        On loopback the answer of a closed port is there when ``send`` returns, so the message itself is known to be lost;
+        elsewhere it comes later and makes the next send fail.
+        """
+        assert self._socket is not None  # noqa: S101 - `send` opened it
+        stamped = bytearray(message.payload)
+        struct.pack_into("!I", stamped, _SEQUENCE_AT, self._sequence)
+        try:
+            self._socket.send(stamped)
+        except OSError as error:
+            return error.errno or errno.EIO
+        if self._loopback and (number := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+            return number
+        self._sequence = (self._sequence + message.records) & 0xFFFFFFFF
+        self._ledger.add("export_records_sent", message.records)
+        self.sent_anything = True
+        return 0
+
+    def _hold(self, cause: str) -> None:
+        if not self.held:
+            where = f"{self._address}:{self._port}"
+            _log.warning("export_held_back", collector=where, cause=cause, kept_bytes=self._backlog_bytes)
+        self.held = True
+
+    def _fail(self, message: Message, cause: str) -> None:
+        self._ledger.add("export_records_failed", message.records)
+        allowed, held_back = self._limit.allow(cause)
+        if allowed:
+            _log.warning("export_failed", cause=cause, records=message.records, held_back=held_back)
+
+    def _open(self) -> None:
+        """(Re)opens the socket when the collector's address is new."""
+        self._resolved_at = time.monotonic()
+        try:
+            found = socket.getaddrinfo(self._address, self._port, type=socket.SOCK_DGRAM)
+            family, kind, proto, _, peer = found[0]
+            if self._socket is not None and peer == self._peer:
+                return
+            opened = socket.socket(family, kind, proto)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+            opened.connect(peer)
+        except OSError as error:
+            allowed, held_back = self._limit.allow("open")
+            if allowed:
+                _log.warning("export_no_address", collector=self._address, error=str(error), held_back=held_back)
+            return
+        if self._socket is not None:
+            self._socket.close()
+        self._socket, self._peer = opened, peer
+        self._loopback = ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_loopback

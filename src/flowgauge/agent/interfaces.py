@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the eBPF programs attached to the chosen devices as they come, go and change their names.
+
+Before it: :mod:`flowgauge.agent.watch`, in whose thread ``on_links``, ``choose`` and ``move_to`` run. Readers of the status
+may be any thread: what they get is replaced as a whole, never changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowgauge.agent.interface_choice import SAME_NODE_NOTE, InterfaceChoice, matches_nothing
+from flowgauge.agent.rtnetlink import Link, Route
+from flowgauge.runtime import logs
+
+_log = logs.get("agent")
+_PAST_NAMES = 4096
+"""Names of devices that went away are remembered for flows still in the table, at most so many."""
+
+
+class Attachment(Protocol):
+    """One device's hooks."""
+
+    @property
+    def kind(self) -> str:
+        """``tcx`` or ``clsact``."""
+
+    def detach(self) -> None:
+        """Takes the hooks away."""
+
+
+class Attacher(Protocol):
+    """What attaches: :class:`flowgauge.ebpf.flow_program.FlowProgram`."""
+
+    def attach(self, ifindex: int) -> Attachment:
+        """Hooks both directions of a device of the calling thread's namespace; OSError when the kernel refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """One device of the node and how it is observed.
+
+    Attributes:
+        attached: ``tcx``, ``clsact``, or empty.
+        problem: why a chosen device is not attached, or empty.
+    """
+
+    ifindex: int
+    name: str
+    chosen: bool
+    attached: str = ""
+    problem: str = ""
+
+
+class Interfaces:
+    """Attaches ``program`` to the devices that ``choice`` wants on ``node``."""
+
+    def __init__(self, program: Attacher, choice: InterfaceChoice, node: str) -> None:
+        self._program, self._choice, self._node = program, choice, node
+        self._attachments: dict[int, Attachment] = {}
+        self._links: list[Link] = []
+        self._limit = logs.RateLimit()
+        self._told: set[str] = set()
+        self.interfaces: tuple[Interface, ...] = ()
+        self.names: dict[int, str] = {}
+        self.notes: tuple[str, ...] = ()
+        self.attach_failures = 0
+
+    def on_links(self, links: Sequence[Link], gone: set[int]) -> None:
+        """Attaches what is new and chosen, detaches what is gone or not chosen any more."""
+        self._links = list(links)
+        wanted = {link.ifindex: link for link in links if self._choice.wants(link.name)}
+        for ifindex in [index for index in self._attachments if index in gone or index not in wanted]:
+            self._detach(ifindex)
+        problems = {index: self._attach(link) for index, link in wanted.items() if index not in self._attachments}
+        self.interfaces = tuple(self._described(link, wanted, problems) for link in links)
+        past = self.names if len(self.names) < _PAST_NAMES else {}
+        self.names = {**past, **{link.ifindex: link.name for link in links}}
+        self._tell_notes()
+
+    def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:
+        """Routes do not matter here."""
+
+    def choose(self, choice: InterfaceChoice) -> None:
+        """Applies another choice to the devices there are."""
+        self._choice = choice
+        self.on_links(self._links, set())
+
+    def move_to(self, program: Attacher) -> None:
+        """Attaches ``program`` where the present one is, then detaches the present one: no packet passes uncounted.
+
+        A packet that both see is counted by the first only, since both stamp with the same salt.
+        """
+        before, self._attachments = self._attachments, {}
+        self._program = program
+        self.on_links(self._links, set())
+        for attachment in before.values():
+            _detach_quietly(attachment)
+
+    def detach_all(self) -> None:
+        """Takes every hook away."""
+        for ifindex in list(self._attachments):
+            self._detach(ifindex)
+        self.interfaces = tuple(Interface(i.ifindex, i.name, i.chosen) for i in self.interfaces)
+
+    @property
+    def attached(self) -> tuple[Interface, ...]:
+        """The devices that are observed now."""
+        return tuple(interface for interface in self.interfaces if interface.attached)
+
+    def _attach(self, link: Link) -> str:
+        """Attaches one device; the problem in words, or empty."""
+        try:
+            attachment = self._program.attach(link.ifindex)
+        except OSError as error:
+            self.attach_failures += 1
+            problem = error.strerror or str(error)
+            allowed, held_back = self._limit.allow(link.name)
+            if allowed:
+                _log.warning("interface_attach_failed", interface=link.name, error=problem, held_back=held_back)
+            return problem
+        self._attachments[link.ifindex] = attachment
+        _log.info("interface_attached", interface=link.name, ifindex=link.ifindex, kind=attachment.kind)
+        return ""
+
+    def _detach(self, ifindex: int) -> None:
+        _detach_quietly(self._attachments.pop(ifindex))
+        _log.info("interface_detached", interface=self.names.get(ifindex, ""), ifindex=ifindex)
+
+    def _described(self, link: Link, wanted: dict[int, Link], problems: dict[int, str]) -> Interface:
+        attachment = self._attachments.get(link.ifindex)
+        return Interface(
+            ifindex=link.ifindex,
+            name=link.name,
+            chosen=link.ifindex in wanted,
+            attached=attachment.kind if attachment else "",
+            problem=problems.get(link.ifindex, ""),
+        )
+
+    def _tell_notes(self) -> None:
+        """What the choice hides, each sentence once in the log as long as it holds."""
+        names = [link.name for link in self._links if not link.loopback]
+        notes = {text: matches_nothing(text, self._node, names) for text in self._choice.unmatched(names)}
+        if self._choice.only_named:
+            notes["same-node"] = SAME_NODE_NOTE
+        for key in notes.keys() - self._told:
+            _log.warning("interfaces_hide_traffic", note=notes[key])
+        self._told = set(notes)
+        self.notes = tuple(notes.values())
+
+
+def _detach_quietly(attachment: Attachment) -> None:
+    """A device that is gone took its hooks with it."""
+    try:
+        attachment.detach()
+    except OSError as error:
+        _log.debug("interface_detach_failed", error=str(error))

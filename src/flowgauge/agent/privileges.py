@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel asks of a process that loads and attaches eBPF programs, checked before anything is tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flowgauge.errors import EnvironmentProblem
+
+_STATUS = Path("/proc/self/status")
+_CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 12, 21, 38, 39
+
+
+def effective() -> int:
+    """The calling process's effective capabilities, as a bit mask."""
+    for line in _STATUS.read_text(encoding="ascii").splitlines():
+        if line.startswith("CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def missing(capabilities: int, *, netns: bool) -> list[str]:
+    """Names of what ``capabilities`` lack.
+
+    CAP_SYS_ADMIN stands for CAP_BPF and CAP_PERFMON, as before Linux 5.8. Entering another network namespace (``netns``)
+    needs CAP_SYS_ADMIN itself.
+    """
+
+    def has(number: int) -> bool:
+        return bool(capabilities >> number & 1)
+
+    lacking: list[str] = []
+    if not (has(_CAP_BPF) or has(_CAP_SYS_ADMIN)):
+        lacking.append("CAP_BPF")
+    if not (has(_CAP_PERFMON) or has(_CAP_SYS_ADMIN)):
+        lacking.append("CAP_PERFMON")
+    if not has(_CAP_NET_ADMIN):
+        lacking.append("CAP_NET_ADMIN")
+    if netns and not has(_CAP_SYS_ADMIN):
+        lacking.append("CAP_SYS_ADMIN (to enter another network namespace)")
+    return lacking
+
+
+def require(*, netns: bool) -> None:
+    """Raises EnvironmentProblem that names what is missing and how to get it."""
+    lacking = missing(effective(), netns=netns)
+    if lacking:
+        raise EnvironmentProblem(sentence(lacking))
+
+
+def sentence(lacking: list[str]) -> str:
+    """``flowgauge agent needs CAP_BPF and CAP_NET_ADMIN (run it as root, or …)``."""
+    named = " and ".join([", ".join(lacking[:-1]), lacking[-1]] if len(lacking) > 1 else lacking)
+    return (
+        f"flowgauge agent needs {named} "
+        "(run it as root, or in a systemd unit give AmbientCapabilities=CAP_BPF CAP_PERFMON CAP_NET_ADMIN)"
+    )
