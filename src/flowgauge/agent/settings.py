@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent is told: the document's exporter and collector sections, and what only this one agent has."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
+from pathlib import Path
+
+from flowgauge.config.model import Collector, Exporter, seconds
+
+DOCUMENTATION_PEN = 32473
+"""Private enterprise number for examples (RFC 5612): set your own in production."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Settings of one agent.
+
+    Attributes:
+        exporter: section ``spec.exporter`` of the document.
+        collector: section ``spec.collector``: where flows are sent.
+        node: name under which this node is known, as in ``kubectl get nodes``; default: the host name.
+        netns: network namespace that is observed, a name below /run/netns or a path; empty: the agent's own. Exports always
+            leave from where the agent was started.
+        obs_domain_id: IPFIX observation domain; 0: derived from the node's name, so that it survives restarts.
+        pen: private enterprise number of our own elements.
+        mtu_bytes: longest IPFIX message; 1400 fits below tunnels on a 1500-byte network.
+        template_refresh_s: templates are sent again this often, since over UDP they may get lost and a restarted collector
+            needs them (RFC 7011 §8.4). Ten seconds cost 50 B/s.
+        http_address, http_port: where metrics, health and the agent's API listen; port 0 takes a free one.
+        log_level: how much is logged.
+        report_path: a file that gets the last counters as JSON when the agent stops; None writes none.
+    """
+
+    exporter: Exporter = field(default_factory=Exporter)
+    collector: Collector = field(default_factory=Collector)
+    node: str = field(default_factory=socket.gethostname)
+    netns: str = ""
+    obs_domain_id: int = 0
+    pen: int = DOCUMENTATION_PEN
+    mtu_bytes: int = 1400
+    template_refresh_s: float = 10.0
+    http_address: str = "127.0.0.1"
+    http_port: int = 9056
+    log_level: str = "info"
+    report_path: Path | None = None
+
+    @property
+    def domain(self) -> int:
+        """The observation domain in use: the one set, else a stable 32-bit hash of the node's name, never 0."""
+        return self.obs_domain_id or (_hash(self.node, 4) or 1)
+
+    @property
+    def salt(self) -> int:
+        """What this node's hooks stamp on packets: 16 bits, never 0.
+
+        Nodes that share a kernel (network namespaces) must differ, so that each counts a packet that passes several.
+        """
+        return _hash(f"stamp {self.node}", 2) or 1
+
+    @property
+    def export_interval_s(self) -> float:
+        """Seconds between two exports."""
+        return seconds(self.exporter.export_interval)
+
+    def needs_restart(self, other: AgentSettings) -> list[str]:
+        """Names of settings that differ in ``other`` and that a running agent cannot take over."""
+        return [name for name in _FIXED if getattr(self, name) != getattr(other, name)]
+
+
+_APPLIED = {"exporter", "collector", "log_level"}
+_FIXED = tuple(entry.name for entry in fields(AgentSettings) if entry.name not in _APPLIED)
+
+
+def _hash(text: str, size: int) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=size).digest(), "big")

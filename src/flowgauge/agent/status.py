@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an agent tells about itself over HTTP: metrics, health, its ledger and its interfaces. Safe from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from flowgauge.agent.interfaces import Interfaces
+from flowgauge.agent.settings import AgentSettings
+from flowgauge.runtime.http import Handler, as_json, health_routes
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.metrics import Exposition, Sample
+
+
+class NotIp(Protocol):
+    """Frames of one device that are not IP, as the hooks counted them; bytes are those of layer 2."""
+
+    @property
+    def packets(self) -> int:
+        """Frames."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes."""
+
+
+NotIpByIndex = Callable[[], Mapping[int, NotIp]]
+
+
+class Status:
+    """The agent's report, made anew for each question."""
+
+    def __init__(self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex) -> None:
+        self._settings, self._ledger, self._interfaces, self._not_ip = settings, ledger, interfaces, not_ip
+        self._exposition = Exposition(ledger, self._samples)
+
+    def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
+        """The agent's HTTP routes."""
+        return {
+            **health_routes(ready, self._exposition.text),
+            "/api/v1/ledger": lambda _: as_json(self.ledger()),
+            "/api/v1/interfaces": lambda _: as_json(self.interfaces()),
+        }
+
+    def ledger(self) -> dict[str, Any]:
+        """The ledger, in the form every part gives it."""
+        own = {"component": self._ledger.component, "instance": self._ledger.instance, "counters": self._ledger.snapshot()}
+        return {"components": [own]}
+
+    def interfaces(self) -> dict[str, Any]:
+        """Each device of the node: whether and how it is observed, and what passed it that is not IP."""
+        not_ip = self._not_ip()
+        return {
+            "node": self._settings.node,
+            "netns": self._settings.netns,
+            "notes": list(self._interfaces.notes),
+            "interfaces": [
+                {
+                    "ifindex": interface.ifindex,
+                    "name": interface.name,
+                    "chosen": interface.chosen,
+                    "attached": interface.attached,
+                    "problem": interface.problem,
+                    "not_ip_packets": not_ip[interface.ifindex].packets if interface.ifindex in not_ip else 0,
+                    "not_ip_bytes": not_ip[interface.ifindex].bytes if interface.ifindex in not_ip else 0,
+                }
+                for interface in self._interfaces.interfaces
+            ],
+        }
+
+    def report(self) -> dict[str, Any]:
+        """Everything, for the report file."""
+        return {**self.interfaces(), **self.ledger()}
+
+    def _samples(self) -> Iterator[Sample]:
+        yield Sample("agent_attached_interfaces", "Devices that are observed.", len(self._interfaces.attached))
+        yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
+                     self._interfaces.attach_failures, cumulative=True)  # fmt: skip
+        for ifindex, seen in self._not_ip().items():
+            labels = {"interface": self._interfaces.names.get(ifindex, str(ifindex))}
+            yield Sample("agent_not_ip_packets", "Frames that are not IP, by device.", seen.packets, labels, cumulative=True)
+            yield Sample("agent_not_ip_bytes", "Layer 2 bytes of frames that are not IP, by device.", seen.bytes, labels,
+                         cumulative=True)  # fmt: skip
