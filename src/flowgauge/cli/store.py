@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge store``: the embedded store's process. People rarely start it themselves: ``flowgauge run`` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def store(
+    data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder of the store; made when missing.")],
+    secret_fd: Annotated[int, typer.Option("--secret-fd", help="Open descriptor from which the secret is read.")],
+    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    retention_hours: Annotated[int, typer.Option("--retention-hours", min=1, help="How long flows are kept.")] = 168,
+    groups: Annotated[str, typer.Option("--groups", help="Column groups to store beside the core, by commas.")] = "icmp,seen",
+    memory_mib: Annotated[int, typer.Option("--memory-mib", min=512, help="What the engine may use, in MiB.")] = 2048,
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of one query.")] = 2,
+    segment_dir: Annotated[Path | None, typer.Option("--segment-dir", help="Where segments are handed over.")] = None,
+    ready_fd: Annotated[int, typer.Option("--ready-fd", help="Descriptor to which the port is written when ready.")] = -1,
+    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "info",
+) -> None:
+    """Runs the embedded store: ClickHouse's HTTP interface on 127.0.0.1, behind a secret.
+
+    Example:
+        flowgauge store --data-dir /var/lib/flowgauge/store --port 8123 --secret-fd 3 3< secret.txt
+    """
+    from flowgauge.errors import UsageError
+    from flowgauge.runtime import logs
+    from flowgauge.schema.column import Stored
+    from flowgauge.store.clickhouse.child import StoreSettings, run_store
+    from flowgauge.store.clickhouse.engine import Limits
+    from flowgauge.store.secret import from_descriptor
+
+    logs.configure(log_level)
+    try:
+        secret = from_descriptor(secret_fd)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--secret-fd {secret_fd}: no secret can be read from it ({error})") from error
+    try:
+        chosen = tuple(Stored(group) for group in filter(None, groups.split(",")))
+    except ValueError as error:
+        known = ", ".join(group for group in Stored if group not in (Stored.CORE, Stored.NEVER))
+        raise UsageError(f"--groups: {error}; there are {known}") from error
+    run_store(
+        StoreSettings(
+            data_dir=data_dir, secret=secret, port=port, retention_hours=retention_hours, groups=chosen,
+            segment_dir=segment_dir, ready_fd=ready_fd,
+            limits=Limits(memory_bytes=memory_mib << 20, query_memory_bytes=memory_mib << 19, threads=threads),
+        )
+    )  # fmt: skip

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a store answers: groups with their sums, series, and how exact scaled sums are. The same for every backend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowgauge.schema.flow_query import Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How exact the scaled sums of a group are.
+
+    Packets are sampled 1 of N at random, so N·k for k observed packets has the variance N·(N-1)·k (Bernoulli sampling,
+    Horvitz-Thompson estimate); a flow's bytes the same times the square of its mean packet size, which understates mixed
+    sizes within one flow. With one N everywhere the 95 % error of packets is 1.96·sqrt((1 - 1/N)/k), at most 1.96·sqrt(1/k).
+
+    Attributes:
+        packets_variance, bytes_variance: sums of these over the rows.
+        sampled, unsampled, unknown: rows with N > 1, N = 1 and N not known.
+    """
+
+    packets_variance: float = 0.0
+    bytes_variance: float = 0.0
+    sampled: int = 0
+    unsampled: int = 0
+    unknown: int = 0
+
+    @property
+    def approx(self) -> bool:
+        """Whether sums are estimates (shown with ≈)."""
+        return self.sampled > 0
+
+    @property
+    def mixed(self) -> bool:
+        """Whether flows of known and of unknown sampling are summed: the latter are counted as they came."""
+        return self.unknown > 0 and self.sampled + self.unsampled > 0
+
+    def error(self, measure: Measure, value: float) -> float | None:
+        """Half the width of the 95 % interval of ``value``, relative to it; 0 for exact sums, None where none can be
+        given (the number of flows under sampling, or unknown sampling only)."""
+        variance = {Measure.BYTES: self.bytes_variance, Measure.PACKETS: self.packets_variance}.get(measure)
+        if not self.approx:
+            return None if self.unknown and not self.unsampled else 0.0
+        if variance is None or value <= 0:
+            return None
+        return 1.96 * math.sqrt(variance) / value
+
+    def words(self) -> str:
+        """One sentence for people; empty when the sums are exact."""
+        parts = []
+        if self.approx:
+            parts.append("sums are scaled estimates of sampled packets; short flows may be missing")
+        if self.mixed:
+            parts.append(f"{self.unknown} flows of unknown sampling are counted as they came")
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One group of flows.
+
+    Attributes:
+        key: public column name → value as in the JSON of a flow (text, integer), None where absent.
+        values: measure → sum over the window, scaled by sampling; ``rtt_avg_ns`` is the mean over the flows that have one,
+            None when none has.
+        series: measure → one value a time bin, for a query with ``step_ms``.
+    """
+
+    key: Mapping[str, Any]
+    values: Mapping[Measure, float | int | None]
+    sampling: Sampling = field(default_factory=Sampling)
+    series: Mapping[Measure, list[float]] = field(default_factory=dict)
+
+    def error(self, measure: Measure) -> float | None:
+        """See ``Sampling.error``."""
+        return self.sampling.error(measure, float(self.values.get(measure) or 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The groups of a query, largest first.
+
+    Attributes:
+        groups: at most ``query.limit``; one with an empty key for a query without ``group_by``.
+        others: the sum of all further groups; its ``rtt_avg_ns`` is None.
+        group_count: how many groups there are in all.
+        total: the sum of everything.
+        times_ms: start of each time bin, for a query with ``step_ms``.
+    """
+
+    groups: tuple[Group, ...]
+    others: Group
+    total: Group
+    group_count: int
+    times_ms: tuple[int, ...] = ()
+    step_ms: int = 0

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables, derived from the registry: flows, the rollup by namespace and minute, the ledger, the schema's version.
+
+Why so (measured, see ``docs/design``): the sort key is the codec, so rows lie by ten minutes, then workload; hourly
+partitions make retention a dropped folder; both fsync settings make "the insert returned" mean durable; the deduplication
+window makes a repeated token harmless in the table and in the rollup. The rollup's view cannot throw: only sums and
+``greatest``, and integer overflow wraps. The same statements run on the embedded engine and on a server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowgauge.schema.column import Column, Stored
+from flowgauge.schema.columns import stored_columns
+from flowgauge.store.clickhouse.types import codec, default, sql_type
+
+SCHEMA_VERSION = 1
+"""Of the tables; a new column does not raise it (it is added by ALTER), a changed meaning does."""
+
+DEDUPLICATION_WINDOW = 1000
+"""How many inserts back a repeated token is recognised; the spool of a collector must not be longer."""
+
+LEDGER_DAYS = 30
+ROLLUP_DAYS = 30
+
+_DURABLE = f"fsync_after_insert = 1, fsync_part_directory = 1, non_replicated_deduplication_window = {DEDUPLICATION_WINDOW}"
+_EXPIRY = "ttl_only_drop_parts = 1, merge_with_ttl_timeout = 300"
+
+SORT_KEY = (
+    "toStartOfInterval(time_end_ms, INTERVAL 10 MINUTE)",
+    "src_namespace",
+    "src_owner",
+    "dst_namespace",
+    "dst_owner",
+    "src_name",
+    "dst_name",
+    "time_end_ms",
+)
+
+SCALE = "greatest(sampling_rate, 1)"
+"""What one observed packet stands for; unknown sampling counts as all packets, and the answer says so."""
+
+SAMPLING_SUMS: dict[str, str] = {
+    "packets_variance": f"sum(toFloat64({SCALE}) * ({SCALE} - 1) * packets)",
+    "bytes_variance": f"sum(toFloat64({SCALE}) * ({SCALE} - 1) * toFloat64(bytes) * bytes / greatest(packets, 1))",
+    "sampled_flows": "countIf(sampling_rate > 1)",
+    "unsampled_flows": "countIf(sampling_rate = 1)",
+    "unknown_flows": "countIf(sampling_rate = 0)",
+}
+"""What the stated error of scaled sums is made of (see ``store.answer.Sampling``)."""
+
+ROLLUP_SUMS: dict[str, str] = {
+    "scaled_bytes": f"sum(bytes * {SCALE})",
+    "scaled_packets": f"sum(packets * {SCALE})",
+    "flows": "count()",
+    **SAMPLING_SUMS,
+}
+
+
+def column_ddl(column: Column) -> str:
+    """One column of CREATE TABLE or ADD COLUMN."""
+    return " ".join(filter(None, (column.physical, sql_type(column), default(column), codec(column))))
+
+
+def create_statements(groups: Iterable[Stored], *, retention_hours: int) -> list[str]:
+    """Makes what is missing, in order; each is harmless when repeated.
+
+    Args:
+        groups: column groups stored beside the core.
+        retention_hours: how long flows are kept, at least 1.
+    """
+    columns = ",\n  ".join(map(column_ddl, stored_columns(groups)))
+    sums = ", ".join(f"{expression} AS {name}" for name, expression in ROLLUP_SUMS.items())
+    sum_columns = ", ".join(f"{name} {'Float64' if 'variance' in name else 'UInt64'}" for name in ROLLUP_SUMS)
+    return [
+        f"""CREATE TABLE IF NOT EXISTS flows (
+  {columns}
+) ENGINE = MergeTree
+PARTITION BY toStartOfHour(time_end_ms)
+ORDER BY ({", ".join(SORT_KEY)})
+TTL {flows_ttl(retention_hours)}
+SETTINGS {_EXPIRY}, {_DURABLE}""",
+        f"""CREATE TABLE IF NOT EXISTS ns_1m (
+  minute DateTime('UTC'), src_namespace LowCardinality(String), dst_namespace LowCardinality(String), proto UInt8,
+  {sum_columns}
+) ENGINE = SummingMergeTree
+PARTITION BY toDate(minute)
+ORDER BY (minute, src_namespace, dst_namespace, proto)
+TTL minute + INTERVAL {ROLLUP_DAYS} DAY
+SETTINGS {_EXPIRY}, {_DURABLE}""",
+        f"""CREATE MATERIALIZED VIEW IF NOT EXISTS ns_1m_view TO ns_1m AS
+SELECT toDateTime(toStartOfMinute(time_end_ms), 'UTC') AS minute, src_namespace, dst_namespace, proto, {sums}
+FROM flows WHERE duplicate_of = 0
+GROUP BY minute, src_namespace, dst_namespace, proto""",
+        f"""CREATE TABLE IF NOT EXISTS ledger (
+  time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)), component LowCardinality(String), instance LowCardinality(String),
+  counter LowCardinality(String), value UInt64 CODEC(T64, ZSTD(1))
+) ENGINE = MergeTree
+PARTITION BY toDate(time)
+ORDER BY (component, instance, counter, time)
+TTL toDateTime(time) + INTERVAL {LEDGER_DAYS} DAY
+SETTINGS {_EXPIRY}, {_DURABLE}""",
+        """CREATE TABLE IF NOT EXISTS schema_version (version UInt32, applied DateTime('UTC') DEFAULT now())
+ENGINE = MergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1""",
+    ]
+
+
+def flows_ttl(retention_hours: int) -> str:
+    """The expiry of flows, as an expression."""
+    return f"toDateTime(time_end_ms) + INTERVAL {int(retention_hours)} HOUR"
+
+
+def alter_retention(retention_hours: int) -> str:
+    """Changes the expiry of flows that are there; takes effect at the next merge, without rewriting them."""
+    return f"ALTER TABLE flows MODIFY TTL {flows_ttl(retention_hours)}"
+
+
+def add_column(column: Column) -> str:
+    """Adds a column that a group switched on needs, or that a newer version has."""
+    return f"ALTER TABLE flows ADD COLUMN IF NOT EXISTS {column_ddl(column)}"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FlowBatch → table ``flows``: as a segment file in shared memory for the embedded store, by HTTP for a server.
+
+A write returns when its rows are durable. The token names the batch, so that a retry after a lost answer adds nothing.
+Neighbours: the pipeline's writer stage before, the store after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from flowgauge.errors import DataError
+from flowgauge.flow.arrow import to_arrow
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.store.clickhouse.client import Clients
+from flowgauge.store.errors import StoreFull, StoreUnavailable
+
+MAX_INSERT_ROWS = 500_000
+"""Rows of one insert; a longer batch becomes several, each with its own token."""
+
+SEGMENT_FOLDER_BYTES = 512 << 20
+"""What all waiting segments together may take of shared memory."""
+
+_TOKEN = re.compile(r"[\w.:/@+-]{1,200}")
+_PAUSES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
+
+
+class Writer:
+    """Writes batches through ``clients``.
+
+    Args:
+        retry_s: how long to try again while the store does not answer.
+        on_retry: called before each such retry.
+    """
+
+    def __init__(self, clients: Clients, *, retry_s: float, on_retry: Callable[[], None] | None) -> None:
+        self._clients, self._retry_s = clients, retry_s
+        self._on_retry = on_retry or (lambda: None)
+
+    def write(self, batch: FlowBatch, token: str, present: Collection[str], segment_dir: Path | None) -> int:
+        """Inserts the columns of ``batch`` that the table has.
+
+        Raises:
+            DataError: a batch before ``normalise``, or a malformed token.
+            StoreUnavailable, StoreFull, StoreRejected: see ``FlowStore.write``.
+        """
+        if "time_end_ms" not in batch:
+            raise DataError("only normalised batches can be stored: this one has no time_end_ms")
+        if not _TOKEN.fullmatch(token):
+            raise DataError(f"{token!r} is no token: up to 200 letters, digits and . : / @ + - _")
+        names = [name for name in batch if name in present]
+        table = to_arrow(batch, names)
+        for number, start in enumerate(range(0, len(batch), MAX_INSERT_ROWS)):
+            part = table.slice(start, MAX_INSERT_ROWS)
+            part_token = token if len(batch) <= MAX_INSERT_ROWS else f"{token}/{number}"
+            self._persist(lambda part=part, part_token=part_token: self._insert(part, names, part_token, segment_dir))
+        return len(batch)
+
+    def insert_rows(self, table: str, rows: pa.Table, token: str) -> None:
+        """Inserts a small Arrow table over HTTP, into any table."""
+        body = _stream(rows)
+        settings = _settings(token)
+
+        def insert() -> None:
+            with self._clients.use() as client:
+                client.raw_insert(table, rows.column_names, body, settings=settings, fmt="ArrowStream")
+
+        self._persist(insert)
+
+    def _persist(self, insert: Callable[[], None]) -> None:
+        deadline = time.monotonic() + self._retry_s
+        for pause in _pauses():
+            try:
+                return insert()
+            except StoreFull:
+                raise
+            except StoreUnavailable:
+                if time.monotonic() + pause > deadline:
+                    raise
+            self._on_retry()
+            time.sleep(pause)
+
+    def _insert(self, part: pa.RecordBatch, names: list[str], token: str, segment_dir: Path | None) -> None:
+        if segment_dir is not None and _room(segment_dir, part.nbytes):
+            with _segment(segment_dir, part) as path, self._clients.use() as client:
+                statement = f"INSERT INTO flows ({', '.join(names)}) FROM INFILE '{path}' FORMAT Arrow"
+                client.command(statement, settings=_settings(token), use_database=False)
+        else:
+            with self._clients.use() as client:
+                client.raw_insert(
+                    "flows", names, _stream(pa.Table.from_batches([part])), settings=_settings(token), fmt="ArrowStream"
+                )
+
+
+def _settings(token: str) -> dict[str, Any]:
+    return {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+
+
+def _pauses() -> Iterator[float]:
+    yield from _PAUSES_S
+    while True:
+        yield _PAUSES_S[-1]
+
+
+def _room(folder: Path, nbytes: int) -> bool:
+    """Whether one more segment may go to the folder; one that cannot be seen from here has no room."""
+    try:
+        taken = sum(entry.stat().st_size for entry in folder.iterdir())
+    except OSError:
+        return False
+    return taken + nbytes <= SEGMENT_FOLDER_BYTES
+
+
+@contextlib.contextmanager
+def _segment(folder: Path, part: pa.RecordBatch) -> Iterator[Path]:
+    """A segment file that lives as long as its insert. No fsync: until the insert returned the batch is the caller's."""
+    path = folder / f"{uuid.uuid4().hex}.arrow"
+    try:
+        try:
+            with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, part.schema) as stream:
+                stream.write_batch(part)
+        except OSError as error:
+            raise StoreUnavailable(f"no segment can be written to {folder}: {error}") from error
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _stream(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one interface of every store: what the collector writes to and what the query layer asks.
+
+Before in the path: ``pipeline``; after it: ``query``. All methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowgauge.errors import UsageError
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.schema.column import Stored
+from flowgauge.schema.columns import DEFAULT_GROUPS
+from flowgauge.schema.flow_query import FlowQuery, Window
+from flowgauge.store.answer import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A counter's cumulative value at one time (ms since 1970) of one part's instance (``node-a@<start ms>``)."""
+
+    time_ms: int
+    component: str
+    instance: str
+    counter: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerChange:
+    """How far a counter of one instance went within a window, and its latest value there."""
+
+    component: str
+    instance: str
+    counter: str
+    change: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreStatus:
+    """How a store stands.
+
+    Attributes:
+        engine: name and version.
+        embedded: whether it is our own process.
+        rows, disk_bytes, parts: of the flows.
+        oldest_ms, newest_ms: times of the flows, 0 when there are none.
+        detached_parts: parts the engine set aside: above 0, rows are missing.
+        problem: one sentence when it refuses writes, else empty.
+    """
+
+    engine: str
+    embedded: bool
+    rows: int
+    disk_bytes: int
+    parts: int
+    oldest_ms: int
+    newest_ms: int
+    detached_parts: int
+    problem: str
+
+
+class FlowStore(Protocol):
+    """A store of flows."""
+
+    def migrate(self) -> None:
+        """Makes or updates the tables; harmless when repeated."""
+
+    def write(self, batch: FlowBatch, token: str) -> int:
+        """Stores a normalised batch and returns its rows: durable and queryable when it returns.
+
+        Args:
+            token: names this batch; a repeated token adds nothing, so a retry is harmless.
+
+        Raises:
+            StoreUnavailable: not now (also StoreFull); keep the batch and call again with the same token.
+            StoreRejected: never; count the rows as failed.
+        """
+
+    def write_ledger(self, rows: Sequence[LedgerRow]) -> None:
+        """Appends counters' values; raises as ``write`` does."""
+
+    def query(self, query: FlowQuery) -> Answer:
+        """Sums by groups, or over time with ``step_ms``; without ``group_by`` one group of everything.
+
+        Raises:
+            UsageError: a column is unknown or not stored, or the question is too large.
+            StoreUnavailable: not now.
+        """
+
+    def flows(self, query: FlowQuery) -> FlowBatch:
+        """The newest ``limit`` flows, newest first, with physical columns; raises as ``query`` does."""
+
+    def ledger(self, window: Window) -> list[LedgerChange]:
+        """How the counters moved in the window."""
+
+    def status(self) -> StoreStatus:
+        """How it stands; StoreUnavailable when it does not answer."""
+
+    def close(self) -> None:
+        """Gives connections back; safe to call twice."""
+
+
+def open_store(url: str, secret: str, *, groups: Iterable[Stored] = DEFAULT_GROUPS, retention_hours: int = 7 * 24,
+               retry_s: float = 10.0, on_retry: Callable[[], None] | None = None) -> FlowStore:  # fmt: skip
+    """The store at ``url``; connects at first use.
+
+    Args:
+        url: ``http://127.0.0.1:PORT`` of the embedded store, or ``http(s)://user@host:port/database`` of a ClickHouse
+            server.
+        secret: of the embedded store its secret or its reader's key; of a server the user's password.
+        groups, retention_hours: what ``migrate`` brings a server to; the embedded store migrates itself at its start.
+        retry_s: how long ``write`` tries again by itself before it raises StoreUnavailable.
+        on_retry: called for each such retry, to count it.
+    """
+    scheme = url.partition(":")[0]
+    if scheme in ("http", "https", "clickhouse", "clickhouses"):
+        from flowgauge.store.clickhouse.backend import ClickHouseStore  # noqa: PLC0415 - the client takes 0.5 s to import
+
+        return ClickHouseStore(
+            url, secret, groups=tuple(groups), retention_hours=retention_hours, retry_s=retry_s, on_retry=on_retry
+        )
+    raise UsageError(f"no store speaks {scheme!r}; give http://host:port of the embedded store or of a ClickHouse server")
