@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control groups, version 2 (Linux, Documentation/admin-guide/cgroup-v2.rst): one per pod, so that its processes are known."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from pathlib import Path
+
+_EMPTY_WITHIN_S = 2.0
+_POLL_S = 0.002
+
+
+def mount_point(mountinfo: Path = Path("/proc/self/mountinfo")) -> Path | None:
+    """Where the version 2 hierarchy is mounted (proc_pid_mountinfo(5)): on a hybrid system not at the usual place."""
+    for line in mountinfo.read_text(encoding="utf-8").splitlines():
+        before, _, after = line.partition(" - ")
+        if after.split()[0] == "cgroup2":
+            return Path(before.split()[4])
+    return None
+
+
+def create(name: str) -> Path | None:
+    """Makes a cgroup at the root of the hierarchy; None where that is not possible (no hierarchy, or read-only)."""
+    root = mount_point()
+    if root is None:
+        return None
+    try:
+        (root / name).mkdir(exist_ok=True)
+    except OSError:
+        return None
+    return root / name
+
+
+def kill(path: Path) -> None:
+    """Kills every process in the cgroup and below, and returns when they are gone (at most 2 s)."""
+    with contextlib.suppress(OSError):
+        (path / "cgroup.kill").write_text("1", encoding="utf-8")
+    deadline = time.monotonic() + _EMPTY_WITHIN_S
+    while _populated(path) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+
+
+def remove(path: Path) -> None:
+    """Kills what runs in the cgroup and removes it with everything below; one that is gone is no error."""
+    if not path.is_dir():
+        return
+    kill(path)
+    below = sorted((folder for folder in path.rglob("*") if folder.is_dir()), key=lambda folder: -len(folder.parts))
+    for folder in (*below, path):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def _populated(path: Path) -> bool:
+    try:
+        return "populated 1" in (path / "cgroup.events").read_text(encoding="utf-8")
+    except OSError:
+        return False

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel counted: the independent witness against which flows are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowgauge.demo.scene import kernel
+from flowgauge.runtime import linux
+
+ETHERNET_HEADER_BYTES = 14
+"""What a layer 2 count has more than a layer 3 count, for each frame."""
+
+_NOT_IP = """
+table netdev not_ip {{
+  {chains}
+}}
+"""
+_CHAIN = """chain {name} {{
+    type filter hook {hook} device "{device}" priority 0;
+    ether type != {{ ip, ip6 }} counter
+  }}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Frames and their layer 2 bytes at one device, both directions, and those the device dropped."""
+
+    rx_packets: int = 0
+    rx_bytes: int = 0
+    tx_packets: int = 0
+    tx_bytes: int = 0
+    dropped: int = 0
+
+    @property
+    def packets(self) -> int:
+        """Frames in both directions."""
+        return self.rx_packets + self.tx_packets
+
+    @property
+    def layer2_bytes(self) -> int:
+        """Bytes in both directions, with Ethernet headers."""
+        return self.rx_bytes + self.tx_bytes
+
+    @property
+    def layer3_bytes(self) -> int:
+        """Bytes in both directions, without Ethernet headers."""
+        return self.layer2_bytes - ETHERNET_HEADER_BYTES * self.packets
+
+    def since(self, start: Traffic) -> Traffic:
+        """What was counted after ``start``."""
+        return Traffic(
+            self.rx_packets - start.rx_packets,
+            self.rx_bytes - start.rx_bytes,
+            self.tx_packets - start.tx_packets,
+            self.tx_bytes - start.tx_bytes,
+            self.dropped - start.dropped,
+        )
+
+
+def devices(netns: str) -> dict[str, Traffic]:
+    """Counters of every device of a namespace (proc_net_dev: eight receive columns, eight transmit columns)."""
+    with linux.in_netns(netns):
+        text = Path("/proc/thread-self/net/dev").read_text(encoding="ascii")
+    found: dict[str, Traffic] = {}
+    for line in text.splitlines()[2:]:
+        name, _, values = line.partition(":")
+        column = [int(value) for value in values.split()]
+        found[name.strip()] = Traffic(column[1], column[0], column[9], column[8], column[3] + column[11])
+    return found
+
+
+def tcp_segments_sent(netns: str) -> int:
+    """``TcpOutSegs`` of a namespace: segments sent, each of a super-packet counted (RFC 4022, tcpOutSegs)."""
+    with linux.in_netns(netns):
+        lines = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii").splitlines()
+    names, values = (line.split()[1:] for line in lines if line.startswith("Tcp:"))
+    return int(dict(zip(names, values, strict=True))["OutSegs"])
+
+
+def count_not_ip(netns: str, device: str) -> None:
+    """Has nftables count the frames of a device that are not IP; read by ``not_ip``."""
+    chains = [_CHAIN.format(name=f"{device}-{hook}", hook=hook, device=device) for hook in ("ingress", "egress")]
+    kernel.nft(netns, _NOT_IP.format(chains="\n  ".join(chains)))
+
+
+def not_ip(netns: str) -> dict[str, Traffic]:
+    """Frames that are not IP, by device, since ``count_not_ip``; what nftables counts at egress is what the device sends."""
+    rows: dict[str, dict[str, tuple[int, int]]] = {}
+    for entry in kernel.nft_json(netns, "list", "table", "netdev", "not_ip"):
+        if rule := entry.get("rule"):
+            device, _, hook = rule["chain"].rpartition("-")
+            counter = next(part["counter"] for part in rule["expr"] if "counter" in part)
+            rows.setdefault(device, {})[hook] = (counter["packets"], counter["bytes"])
+    nothing = (0, 0)
+    return {device: Traffic(*hooks.get("ingress", nothing), *hooks.get("egress", nothing)) for device, hooks in rows.items()}
