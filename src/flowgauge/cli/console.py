@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge console``: the web console and its API."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def console(
+    store_url: Annotated[str, typer.Option("--store-url", help="The store: http://host:port.")],
+    store_secret_fd: Annotated[int, typer.Option("--store-secret-fd", help="Descriptor with the store's secret; -1: none.")] = -1,
+    collector_url: Annotated[str, typer.Option("--collector-url", help="The collector's HTTP, for live flows.")] = "",
+    address: Annotated[str, typer.Option("--address", help="Where to listen; beyond loopback a token is required.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port; 0 takes a free one.")] = 8055,
+    token_file: Annotated[Path | None, typer.Option("--token-file", help="File with the token that clients must show.")] = None,
+    token_fd: Annotated[int, typer.Option("--token-fd", help="Descriptor with that token; -1: none.")] = -1,
+    cluster: Annotated[str, typer.Option("--cluster", help="Name shown on top of the page.")] = "",
+    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "info",
+) -> None:
+    """Serves the web console and the API.
+
+    Examples:
+        flowgauge console --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
+        flowgauge console --store-url http://127.0.0.1:8123 --address 0.0.0.0 --token-file token
+    """
+    from flowgauge.console.main import run_console
+    from flowgauge.console.settings import ConsoleSettings
+    from flowgauge.runtime import logs
+
+    logs.configure(log_level)
+    settings = ConsoleSettings(
+        store_url=store_url,
+        store_secret=_from_descriptor("--store-secret-fd", store_secret_fd),
+        collector_url=collector_url.rstrip("/"),
+        address=address,
+        port=port,
+        token=_token(token_file, token_fd),
+        cluster=cluster,
+    )
+    settings.check()
+    run_console(settings)
+
+
+def _token(file: Path | None, descriptor: int) -> str:
+    from flowgauge.errors import UsageError
+
+    if file is None:
+        return _from_descriptor("--token-fd", descriptor) or os.environ.get("FLOWGAUGE_CONSOLE_TOKEN", "")
+    try:
+        token = file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"--token-file {file}: {error.strerror}") from error
+    if not token:
+        raise UsageError(f"--token-file {file}: the file is empty")
+    return token
+
+
+def _from_descriptor(option: str, descriptor: int) -> str:
+    from flowgauge.errors import UsageError
+    from flowgauge.store.secret import from_descriptor
+
+    if descriptor < 0:
+        return ""
+    try:
+        return from_descriptor(descriptor)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{option} {descriptor}: no secret can be read from it ({error})") from error

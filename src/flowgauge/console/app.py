@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The console's application: the API for everybody, the page for people, the guard before both. Before it: ``query``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from flowgauge import __version__
+from flowgauge.console import problems
+from flowgauge.console.guard import Guard
+from flowgauge.console.routes import filters, flows, groups, ledger, live, static, status, topology
+from flowgauge.console.services import Services
+from flowgauge.console.settings import ConsoleSettings
+from flowgauge.runtime import clock
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.store.store import FlowStore, open_store
+
+
+def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns: clock.Clock = clock.now_ns) -> FastAPI:
+    """The application; UsageError when ``settings`` would leave it open to others.
+
+    Args:
+        store: what answers; None opens the one that ``settings`` name.
+        now_ns: the clock.
+    """
+    settings.check()
+    services = Services(
+        settings=settings,
+        store=store or open_store(settings.store_url, settings.store_secret),
+        ledger=Ledger("console", f"console@{now_ns() // 1_000_000}"),
+        now_ns=now_ns,
+    )
+    app = FastAPI(
+        title="Flowgauge", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
+    )
+    app.state.services = services
+    problems.register(app)
+    for topic in (status, flows, groups, topology, filters, ledger, live):
+        app.include_router(topic.router)
+    app.include_router(static.router(Path(settings.static_dir) if settings.static_dir else static.BUILT))
+    app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await app.state.services.close()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the console: FastAPI on uvicorn, in the calling thread, until SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from flowgauge.console.app import create_app
+from flowgauge.console.settings import ConsoleSettings
+from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.runtime import logs
+
+_GRACE_S = 2
+"""How long open streams may take to end at a stop; they have nothing to save."""
+
+_BACKLOG = 128
+
+_log = logs.get("console")
+
+
+def run_console(settings: ConsoleSettings) -> None:
+    """Serves console and API until the process is asked to end.
+
+    Raises:
+        UsageError: open to others without a token, or an address that is none.
+        EnvironmentProblem: the port is taken.
+    """
+    app = create_app(settings)
+    listener = listen(settings.address, settings.port)
+    host, port = listener.getsockname()[:2]
+    _log.info("console_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", token=bool(settings.token))
+    # No access log: addresses may carry a one-time token.
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S, lifespan="on",
+        proxy_headers=False, h11_max_incomplete_event_size=64 << 10,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A listening socket; the caller closes it."""
+    try:
+        family = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0][0]
+    except socket.gaierror as error:
+        raise UsageError(f"{address!r} is not an address to listen on: {error.strerror}") from error
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+    except OSError as error:
+        listener.close()
+        raise EnvironmentProblem(f"cannot listen on {address}:{port}: {error.strerror}; choose another with --port") from error
+    listener.listen(_BACKLOG)
+    return listener

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the routes share: the store, the threads that ask it, the collector's address, the clock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Annotated, ParamSpec, TypeVar
+
+import aiohttp
+from fastapi import Depends, Request
+
+from flowgauge.console.settings import ConsoleSettings
+from flowgauge.runtime import clock
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.store.store import FlowStore
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+STORE_THREADS = 4
+"""Questions asked at once: the page asks four when it opens; the store has two cores for them."""
+
+
+@dataclass(slots=True)
+class Services:
+    """Collaborators of the routes; made by ``create_app``, opened and closed with the server."""
+
+    settings: ConsoleSettings
+    store: FlowStore
+    ledger: Ledger
+    now_ns: clock.Clock = clock.now_ns
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(STORE_THREADS, "store"))
+    http: aiohttp.ClientSession | None = None
+
+    @property
+    def now_ms(self) -> int:
+        """The wall time."""
+        return self.now_ns() // 1_000_000
+
+    async def ask(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs a blocking call on one of the store's threads."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, lambda: call(*args, **kwargs))
+
+    def client(self) -> aiohttp.ClientSession:
+        """The HTTP client for the collector; made on first use, in the server's loop."""
+        if self.http is None:
+            self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=2, sock_connect=2))
+        return self.http
+
+    async def close(self) -> None:
+        """Ends streams and gives everything back."""
+        self.stopping.set()
+        if self.http is not None:
+            await self.http.close()
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        self.store.close()
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Use = Annotated[Services, Depends(_services)]
+"""Type of a route's parameter that receives the services."""

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the console needs to know at its start; the command line, the supervisor and tests fill it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flowgauge.errors import UsageError
+from flowgauge.runtime.http import is_loopback
+
+MIN_TOKEN_LENGTH = 16
+"""Shorter tokens can be guessed over a network."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSettings:
+    """Settings of console and API.
+
+    Attributes:
+        store_url, store_secret: the store; the secret may be the embedded store's reader key.
+        collector_url: base URL of the collector's HTTP (live flows, its ledger); empty: nothing is live.
+        address, port: where to listen; port 0 takes a free one.
+        token: what a client must show; empty is allowed on loopback only.
+        static_dir: folder of the built page; None is the one inside the package.
+        cluster: name shown in the masthead; may be empty.
+    """
+
+    store_url: str
+    store_secret: str = field(repr=False)
+    collector_url: str = ""
+    address: str = "127.0.0.1"
+    port: int = 8055
+    token: str = field(default="", repr=False)
+    static_dir: str | None = None
+    cluster: str = ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return is_loopback(self.address)
+
+    def check(self) -> None:
+        """UsageError when the console would be open to others without a token, or with one that can be guessed."""
+        if not self.loopback and not self.token:
+            raise UsageError(
+                f"{self.address} is reachable from other machines, so the console needs a token: put one into a file "
+                "(for example: head -c 24 /dev/urandom | base64 > token) and give --token-file token"
+            )
+        if self.token and len(self.token) < MIN_TOKEN_LENGTH:
+            raise UsageError(f"the console's token is shorter than {MIN_TOKEN_LENGTH} characters; use a longer one")

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asking the API. Every failure becomes an ApiError with a sentence for people.
+import type { FilterProblem } from "./types";
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly problem: FilterProblem,
+  ) {
+    super(problem.message);
+  }
+}
+
+export type Params = Record<string, string | number | boolean | undefined>;
+
+/** Path and query; empty parameters are left out. */
+export function address(path: string, params: Params = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== undefined && value !== "") query.set(name, String(value));
+  }
+  const text = query.toString();
+  return `/api/v1/${path}${text ? `?${text}` : ""}`;
+}
+
+/** The JSON answer; throws ApiError. */
+export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(address(path, params), { headers: { Accept: "application/json" }, signal: signal ?? null });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new ApiError(0, { message: "the console's server does not answer; is it still running?" });
+  }
+  if (response.ok) return (await response.json()) as T;
+  throw new ApiError(response.status, await problemOf(response));
+}
+
+async function problemOf(response: Response): Promise<FilterProblem> {
+  try {
+    const body = (await response.json()) as { error?: FilterProblem };
+    if (body.error?.message) return body.error;
+  } catch {
+    // Not our JSON: a proxy's page, for example.
+  }
+  return { message: `the server answered ${response.status} ${response.statusText}`.trim() };
+}

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the API answers. Column names inside a row are those of columns.generated.ts.
+
+/** Value of one column in JSON; absent columns are left out. */
+export type Value = string | number | boolean | string[] | number[] | null;
+
+/** One flow, or one group: public column name → value. */
+export type Row = Record<string, Value | Record<string, number | null> | undefined>;
+
+export interface WindowMs {
+  from_ms: number;
+  to_ms: number;
+}
+
+/** One place where flows were lost, thinned or delayed. */
+export interface Loss {
+  component: string;
+  instance: string;
+  counter: string;
+  unit: string;
+  count: number;
+  help: string;
+}
+
+/** How complete a window is, read from the ledger. */
+export interface Completeness {
+  /** Share of what was offered that is in the answer, 0 to 1; null: nothing is known. */
+  share: number | null;
+  words: string;
+  losses: Loss[];
+}
+
+export interface Flows {
+  rows: Row[];
+  matched: number;
+  sampling: string;
+  window: WindowMs;
+  completeness: Completeness;
+}
+
+export interface Groups {
+  rows: Row[];
+  others: Row;
+  total: Row;
+  group_count: number;
+  sampling: string;
+  window: WindowMs;
+  completeness: Completeness;
+}
+
+export interface Series {
+  key: Row;
+  values: number[];
+  approx: boolean;
+}
+
+export interface SeriesAnswer {
+  times_ms: number[];
+  step_ms: number;
+  series: Series[];
+  others: number[];
+  group_count: number;
+  sampling: string;
+  window: WindowMs;
+}
+
+export interface NodePort {
+  port: number | null;
+  proto: string;
+  service: string;
+}
+
+export interface TopologyNode {
+  id: string;
+  namespace: string;
+  owner: string;
+  owner_kind: string;
+  kind: string;
+  layer: string;
+  ports: NodePort[];
+}
+
+export interface TopologyEdge {
+  src: string;
+  dst: string;
+  dst_port: number | null;
+  dst_service: string;
+  proto: string;
+  bytes: number;
+  packets: number;
+  flows: number;
+  rate_bps: number;
+  approx?: boolean;
+  error?: number | null;
+}
+
+export interface Topology {
+  nodes: TopologyNode[];
+  edges: TopologyEdge[];
+  edge_count: number;
+  window: WindowMs;
+}
+
+export interface FilterProblem {
+  message: string;
+  at?: number;
+  length?: number;
+  suggestion?: string;
+}
+
+/** One part of a filter that can be taken away: its text, and the filter without it. */
+export interface Chip {
+  text: string;
+  without: string;
+}
+
+export interface FilterCheck {
+  ok: boolean;
+  error: FilterProblem | null;
+  canonical: string;
+  chips: Chip[];
+}
+
+/** A completion: `insert` replaces the characters from `at` to `at + length`. */
+export interface Completion {
+  insert: string;
+  label: string;
+  kind: string;
+  help: string;
+  share?: number | null;
+  at: number;
+  length: number;
+}
+
+export interface LedgerComponent {
+  component: string;
+  instance: string;
+  counters: { name: string; unit: string; side: string; help: string; change: number; value: number }[];
+}
+
+export interface Ledger {
+  components: LedgerComponent[];
+  window: WindowMs;
+  completeness: Completeness;
+}
+
+export interface Status {
+  version: string;
+  now_ms: number;
+  cluster: string;
+  store: { answers: boolean; engine?: string; rows?: number; disk_bytes?: number; oldest_ms?: number; newest_ms?: number; problem: string };
+  collector: { answers: boolean; problem?: string };
+}

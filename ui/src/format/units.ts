@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Numbers as people read them. Units are always shown; decimal (kB = 1000 bytes), as network people count.
+
+const BYTES = ["B", "kB", "MB", "GB", "TB", "PB"];
+
+function scaled(value: number, units: readonly string[]): string {
+  let rest = Math.abs(value);
+  let index = 0;
+  while (rest >= 999.5 && index < units.length - 1) {
+    rest /= 1000;
+    index += 1;
+  }
+  const digits = index === 0 || rest >= 99.95 ? 0 : 1;
+  return `${value < 0 ? "−" : ""}${rest.toFixed(digits)} ${units[index]}`;
+}
+
+export const bytes = (value: number): string => scaled(value, BYTES);
+
+/** Bytes per second. */
+export const rate = (value: number): string => `${scaled(value, BYTES)}/s`;
+
+const whole = new Intl.NumberFormat("en-US");
+export const count = (value: number): string => whole.format(Math.round(value)).replaceAll(",", "\u202f");
+
+/** A count with its noun: `1 flow`, `2 flows`. */
+export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${Math.round(value) === 1 ? "" : "s"}`;
+
+/** A duration in ns. */
+export function duration(ns: number): string {
+  if (ns < 1_000) return `${ns} ns`;
+  if (ns < 1_000_000) return `${trimmed(ns / 1_000)} µs`;
+  if (ns < 1_000_000_000) return `${trimmed(ns / 1_000_000)} ms`;
+  if (ns < 60_000_000_000) return `${trimmed(ns / 1_000_000_000)} s`;
+  const seconds = Math.round(ns / 1_000_000_000);
+  return seconds < 3600 ? `${Math.floor(seconds / 60)} min ${seconds % 60} s` : `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+}
+
+function trimmed(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1).replace(/\.0$/, "") : value.toFixed(2).replace(/\.?0+$/, "");
+}
+
+/** A share, 0 to 1, that never rounds a loss away: 0.99996 is 99.99 %, not 100 %. */
+export function percent(share: number): string {
+  if (share >= 1) return "100 %";
+  const value = Math.floor(share * 10_000) / 100;
+  return `${value.toFixed(2).replace(/\.?0+$/, "")} %`;
+}
+
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const full = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+/** Time of day with milliseconds, local time. */
+export const timeOfDay = (ms: number): string => `${clock.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
+export const dateTime = (ms: number): string => `${full.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
+
+export function ago(ms: number, nowMs: number): string {
+  const seconds = Math.max(0, Math.round((nowMs - ms) / 1000));
+  if (seconds < 90) return `${seconds} s ago`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
+  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} d ago`;
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The standalone console: built into the Python package; in development, /api comes from a running console (or dev/server.mjs).
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+const api = process.env.FLOWGAUGE_URL ?? "http://127.0.0.1:8055";
+
+export default defineConfig({
+  plugins: [react()],
+  build: {
+    outDir: "../src/flowgauge/console/static/app",
+    emptyOutDir: true,
+    target: "es2022",
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 800,
+  },
+  server: { proxy: { "/api": api } },
+  test: { environment: "happy-dom", include: ["test/**/*.test.{ts,tsx}"] },
+});
