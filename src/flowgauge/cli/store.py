@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 
-def store(
+def store(  # noqa: PLR0917 - typer passes options by name
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder of the store; made when missing.")],
     secret_fd: Annotated[int, typer.Option("--secret-fd", help="Open descriptor from which the secret is read.")],
     port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 0,

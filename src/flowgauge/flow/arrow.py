@@ -10,12 +10,13 @@ Before in the path: the pipeline; after it: ``store``. Pure; the arrays are shar
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from flowgauge.errors import DataError
-from flowgauge.flow.batch import ColumnData, FlowBatch, absent_column, definition, dtype_of, shape_of
+from flowgauge.flow.batch import Array, ColumnData, FlowBatch, absent_column, definition, dtype_of, shape_of
 from flowgauge.flow.names import Names
 from flowgauge.schema.column import Column, Kind
 
@@ -76,7 +77,7 @@ def from_arrow(table: pa.Table | pa.RecordBatch) -> FlowBatch:
     return FlowBatch(columns, table.num_rows)
 
 
-def _array(name: str, data: ColumnData) -> pa.Array:
+def _array(name: str, data: ColumnData) -> Any:
     kind = arrow_type(name)
     if isinstance(data, Names):
         codes, values = _compact(data)
@@ -86,19 +87,21 @@ def _array(name: str, data: ColumnData) -> pa.Array:
     flat = np.ascontiguousarray(data)
     if pa.types.is_fixed_size_list(kind):
         return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
-    return pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
+    return pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat.reshape(-1).data)])
 
 
 def _compact(names: Names) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], list[str]]:
-    """Codes and values without the values that no row uses, where they outnumber the rows: rows taken from a large batch
-    keep its whole dictionary."""
+    """Codes and values, without the values that no row uses where they outnumber the rows.
+
+    Rows taken from a large batch keep its whole dictionary.
+    """
     if len(names.values) <= len(names.codes) + 1:
         return names.codes, list(names.values)
     used, codes = np.unique(names.codes, return_inverse=True)
     return codes.astype(np.int32).reshape(-1), [names.values[code] for code in used.tolist()]
 
 
-def _column(name: str, data: pa.ChunkedArray, length: int) -> ColumnData:
+def _column(name: str, data: Any, length: int) -> ColumnData:
     try:
         column = definition(name)
     except KeyError:
@@ -112,11 +115,11 @@ def _column(name: str, data: pa.ChunkedArray, length: int) -> ColumnData:
         if column.kind in (Kind.NAMES, Kind.LIST):
             return _names(array)
         return _numbers(array, column)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+    except (pa.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"segment column {name!r} of type {array.type}: {error}") from error
 
 
-def _names(array: pa.Array) -> Names:
+def _names(array: Any) -> Names:
     if not pa.types.is_dictionary(array.type):
         array = array.cast(pa.utf8()).dictionary_encode()
     index: dict[str, int] = {"": 0}
@@ -126,10 +129,10 @@ def _names(array: pa.Array) -> Names:
     return Names(np.array(recode, np.int32)[codes], tuple(index))
 
 
-def _numbers(array: pa.Array, column: Column) -> np.ndarray[tuple[int, ...], np.dtype[np.generic]]:
+def _numbers(array: Any, column: Column) -> Array:
     dtype, shape = dtype_of(column), shape_of(column, len(array))
     if pa.types.is_fixed_size_list(array.type):
-        return array.flatten().to_numpy(zero_copy_only=False).astype(dtype).reshape(shape)
+        return np.asarray(array.flatten(), dtype).reshape(shape)
     if pa.types.is_fixed_size_binary(array.type):
         array = array.fill_null(bytes(array.type.byte_width))
         width = array.type.byte_width
@@ -137,4 +140,4 @@ def _numbers(array: pa.Array, column: Column) -> np.ndarray[tuple[int, ...], np.
     if pa.types.is_timestamp(array.type):
         array = array.cast(_TIMESTAMP).cast(pa.int64())
     absent = column.absent if isinstance(column.absent, int) else 0
-    return array.fill_null(absent).to_numpy(zero_copy_only=False).astype(dtype, copy=False)
+    return np.asarray(array.fill_null(absent).to_numpy(zero_copy_only=False), dtype)

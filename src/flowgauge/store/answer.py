@@ -41,8 +41,10 @@ class Sampling:
         return self.unknown > 0 and self.sampled + self.unsampled > 0
 
     def error(self, measure: Measure, value: float) -> float | None:
-        """Half the width of the 95 % interval of ``value``, relative to it; 0 for exact sums, None where none can be
-        given (the number of flows under sampling, or unknown sampling only)."""
+        """Half the width of the 95 % interval of ``value``, relative to it.
+
+        0 for exact sums; None where none can be given: the number of flows under sampling, or unknown sampling only.
+        """
         variance = {Measure.BYTES: self.bytes_variance, Measure.PACKETS: self.packets_variance}.get(measure)
         if not self.approx:
             return None if self.unknown and not self.unsampled else 0.0

@@ -7,8 +7,10 @@ from flowgauge.errors import EnvironmentProblem, FlowgaugeError, UsageError
 
 
 class StoreUnavailable(EnvironmentProblem):
-    """The store does not answer, or is too busy: the same call may succeed later. A write may or may not have happened;
-    repeating it with the same token is safe."""
+    """The store does not answer, or is too busy: the same call may succeed later.
+
+    A write may or may not have happened; repeating it with the same token is safe.
+    """
 
 
 class StoreFull(StoreUnavailable):

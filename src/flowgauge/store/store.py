@@ -74,6 +74,7 @@ class FlowStore(Protocol):
         """Stores a normalised batch and returns its rows: durable and queryable when it returns.
 
         Args:
+            batch: with physical columns; what the store has no column for is left out.
             token: names this batch; a repeated token adds nothing, so a retry is harmless.
 
         Raises:
@@ -113,7 +114,8 @@ def open_store(url: str, secret: str, *, groups: Iterable[Stored] = DEFAULT_GROU
         url: ``http://127.0.0.1:PORT`` of the embedded store, or ``http(s)://user@host:port/database`` of a ClickHouse
             server.
         secret: of the embedded store its secret or its reader's key; of a server the user's password.
-        groups, retention_hours: what ``migrate`` brings a server to; the embedded store migrates itself at its start.
+        groups: column groups to which ``migrate`` brings a server; the embedded store migrates itself at its start.
+        retention_hours: the same for the age at which a server drops flows.
         retry_s: how long ``write`` tries again by itself before it raises StoreUnavailable.
         on_retry: called for each such retry, to count it.
     """

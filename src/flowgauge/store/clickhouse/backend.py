@@ -170,7 +170,8 @@ class ClickHouseStore:
         clients.close()
 
 
-_STATUS = """SELECT version() AS version, toUInt64(sum(rows)) AS rows, toUInt64(sum(bytes_on_disk)) AS disk_bytes, count() AS parts,
+_STATUS = """SELECT version() AS version, toUInt64(sum(rows)) AS rows, toUInt64(sum(bytes_on_disk)) AS disk_bytes,
+  count() AS parts,
   toInt64(if(count() = 0, 0, toUnixTimestamp(min(min_time)))) * 1000 AS oldest_ms,
   toInt64(if(count() = 0, 0, toUnixTimestamp(max(max_time)))) * 1000 AS newest_ms,
   (SELECT count() FROM system.detached_parts WHERE database = currentDatabase()) AS detached

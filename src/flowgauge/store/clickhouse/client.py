@@ -36,9 +36,10 @@ _TRANSIENT = frozenset({159, 202, 203, 209, 210, 225, 236, 241, 242, 252, 285, 3
 """Time-out, too many queries, network, Keeper, aborted, memory, read-only replica, too many parts, quorum: may pass."""
 _TOO_LARGE = {
     159: "it took too long",
+    160: "it would take too long",
     241: "it needs too much memory",
     396: "its answer is too long",
-    160: "it would take too long",
+    427: "its pattern is no RE2 regular expression",
 }
 
 common.set_setting("autogenerate_session_id", False)  # a session serialises a client's statements
@@ -146,10 +147,10 @@ def translated(error: Exception, *, reading: bool) -> FlowgaugeError:
         return StoreRejected(f"the client refused: {text}")
     if code is None:
         return StoreUnavailable(f"the store does not answer: {text}")
+    if reading and code in _TOO_LARGE:
+        return QuestionTooLarge(f"the store gave the question up: {_TOO_LARGE[code]}; narrow the time range or the filter")
     if code == _NOT_ENOUGH_SPACE:
         return StoreFull(f"the store is full: {text}")
-    if reading and code in _TOO_LARGE:
-        return QuestionTooLarge(f"the store gave this question up: {_TOO_LARGE[code]}; narrow the time range or the filter")
     if code in _TRANSIENT:
         return StoreUnavailable(f"the store cannot do this now: {text}")
     return StoreRejected(f"the store refused: {text}", code=code)

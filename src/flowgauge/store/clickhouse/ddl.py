@@ -7,6 +7,7 @@ window makes a repeated token harmless in the table and in the rollup. The rollu
 ``greatest``, and integer overflow wraps. The same statements run on the embedded engine and on a server.
 """
 
+# ruff: noqa: S608 - statements are made of the registry's own names; values are parameters
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 from flowgauge.runtime import logs
 
 DATABASE = "flowgauge"
+
+_T = TypeVar("_T")
 
 _log = logs.get("store")
 
@@ -62,6 +64,15 @@ class Result:
     elapsed_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    sql: str
+    format: str
+    params: Mapping[str, str]
+    settings: dict[str, str]
+    database: str
+
+
 @dataclass(slots=True)
 class _Handle:
     """One thread's connection and the state it was left in."""
@@ -101,7 +112,7 @@ class Engine:
 
         self._writers = _Pool("store-writer", self._limits.writers, self._limits.waiting, open_writer)
         self._readers = _Pool("store-reader", self._limits.readers, self._limits.waiting, open_reader)
-        self._writers.run(lambda _: None).result()  # a handle keeps the engine open after ``first`` is closed
+        self._writers.run(lambda _: None)  # a handle keeps the engine open after ``first`` is closed
         first.close()
 
     def write(self, sql: str, *, format_: str = "TabSeparated", params: Mapping[str, str] | None = None,
@@ -109,13 +120,13 @@ class Engine:
         """Runs a statement with all rights; ChdbError with ``Code: N`` in its text when the engine refuses it."""
         assert self._writers is not None  # noqa: S101 - start() was called
         wanted = dict(settings or {})
-        return self._writers.run(lambda handle: _execute(handle, sql, format_, params, wanted, database)).result()
+        return self._writers.run(lambda handle: _execute(handle, _Call(sql, format_, params or {}, wanted, database)))
 
     def read(self, sql: str, *, format_: str = "TabSeparated", params: Mapping[str, str] | None = None,
              database: str = DATABASE) -> Result:  # fmt: skip
         """Runs a query on a read-only handle with the readers' limits, which no query can change."""
         assert self._readers is not None  # noqa: S101 - start() was called
-        return self._readers.run(lambda handle: _execute(handle, sql, format_, params, {}, database)).result()
+        return self._readers.run(lambda handle: _execute(handle, _Call(sql, format_, params or {}, {}, database)))
 
     def stop(self) -> None:
         """Waits for the statements at work and closes the engine."""
@@ -134,19 +145,20 @@ class _Pool:
         self._room = threading.BoundedSemaphore(size + waiting)
         self._executor = ThreadPoolExecutor(size, name)
 
-    def run(self, work: Callable[[_Handle], Any]) -> Future[Any]:
-        """Runs ``work`` in one of the threads; Busy when too many wait."""
+    def run(self, work: Callable[[_Handle], _T]) -> _T:
+        """Runs ``work`` in one of the threads and waits for it; Busy when too many wait."""
         if not self._room.acquire(blocking=False):
             raise Busy
         try:
             future = self._executor.submit(self._work, work)
         except RuntimeError as error:  # closed
-            self._room.release()
             raise Busy from error
-        future.add_done_callback(lambda _: self._room.release())
-        return future
+        else:
+            return future.result()
+        finally:
+            self._room.release()
 
-    def _work(self, work: Callable[[_Handle], Any]) -> Any:
+    def _work(self, work: Callable[[_Handle], _T]) -> _T:
         handle: _Handle | None = getattr(self._local, "handle", None)
         if handle is None:
             handle = self._local.handle = self._open()
@@ -185,14 +197,13 @@ def quoted(text: str) -> str:
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _execute(handle: _Handle, sql: str, format_: str, params: Mapping[str, str] | None, settings: dict[str, str],
-             database: str) -> Result:  # fmt: skip
+def _execute(handle: _Handle, call: _Call) -> Result:
     query = handle.connection.query
-    if database != handle.database:
-        query(f"USE `{database}`")
-        handle.database = database
-    _adjust(handle, settings)
-    answer = query(sql, format_, params=dict(params or {}))
+    if call.database != handle.database:
+        query(f"USE `{call.database}`")
+        handle.database = call.database
+    _adjust(handle, call.settings)
+    answer = query(call.sql, call.format, params=dict(call.params))
     return Result(answer.bytes() or b"", answer.rows_read(), answer.bytes_read(), int(answer.elapsed() * 1e9))
 
 

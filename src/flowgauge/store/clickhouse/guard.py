@@ -47,9 +47,8 @@ class SegmentInsert:
     path: Path
 
     def sql(self, settings: str) -> str:
-        """The statement for the engine; ``settings`` is a rendered list, or empty."""
-        clause = f" SETTINGS {settings}" if settings else ""
-        return f"INSERT INTO {self.table} ({self.columns}) FROM INFILE '{self.path}'{clause} FORMAT Arrow"
+        """The statement for the engine; ``settings`` is a rendered clause, or empty."""
+        return f"INSERT INTO {self.table} ({self.columns}) FROM INFILE '{self.path}'{settings} FORMAT Arrow"
 
 
 def first_word(sql: str) -> str:

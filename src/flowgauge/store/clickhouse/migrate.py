@@ -55,10 +55,10 @@ def _check_version(execute: Execute) -> None:
     found = int(execute("SELECT max(version) FROM schema_version")[0][0])
     if found > ddl.SCHEMA_VERSION:
         raise EnvironmentProblem(
-            f"the store's tables have schema version {found}; this version of flowgauge knows up to {ddl.SCHEMA_VERSION}: update it"
+            f"the store's tables have schema version {found}; this flowgauge knows up to {ddl.SCHEMA_VERSION}: update it"
         )
     if found < ddl.SCHEMA_VERSION:
-        execute(f"INSERT INTO schema_version (version) VALUES ({ddl.SCHEMA_VERSION})")
+        execute(f"INSERT INTO schema_version (version) VALUES ({ddl.SCHEMA_VERSION})")  # noqa: S608 - our own number
 
 
 def _set_retention(execute: Execute, retention_hours: int) -> None:

@@ -6,6 +6,7 @@ packet, so that a long flow is no spike at its end; the number of flows is count
 the condition, ``reader`` runs the statement and ``answers`` reads its result.
 """
 
+# ruff: noqa: S608 - statements are made of the registry's own names; values are parameters
 from __future__ import annotations
 
 from collections.abc import Collection
@@ -64,10 +65,11 @@ class Planner:
             needed = _TIME_START if name == "time_start_ns" else {self.column(name).physical}
             wanted |= dict.fromkeys(sorted(needed))
         condition, params = self._condition(query)
-        names = ", ".join(wanted or [name for name in self._in_registry_order()])
+        names = ", ".join(wanted or self._in_registry_order())
         params["limit"] = max(1, query.limit)
         return Statement(
-            f"SELECT {names} FROM flows WHERE {condition} ORDER BY time_end_ms DESC LIMIT {{limit:UInt64}}", params
+            f"SELECT {names} FROM flows WHERE {condition} ORDER BY time_end_ms DESC LIMIT {{limit:UInt64}}",
+            params,
         )
 
     def groups(self, query: FlowQuery) -> Statement:
@@ -113,7 +115,8 @@ class Planner:
             f"""SELECT is_top, {shown}bin, {values}, sum(share * (rtt_avg_us > 0)) AS v_rtt_count FROM (
 SELECT *, {top} AS is_top,
   if(span = 0, 1., greatest(0, least(ends, lower + {{step:Int64}}) - greatest(starts, lower)) / span) AS share FROM (
-SELECT {key_columns}toUnixTimestamp64Milli(time_end_ms) - {{start:Int64}} AS ends, toInt64(duration_ms) AS span, ends - span AS starts,
+SELECT {key_columns}toUnixTimestamp64Milli(time_end_ms) - {{start:Int64}} AS ends, toInt64(duration_ms) AS span,
+  ends - span AS starts,
   bytes, packets, {SCALE} AS scale, retransmits, drop_packets, rtt_avg_us,
   arrayJoin(range(toUInt32(greatest(0, intDiv(starts, {{step:Int64}}))),
     toUInt32(least({{bins:Int64}}, intDiv(ends, {{step:Int64}}) + 1)))) AS bin, bin * {{step:Int64}} AS lower

@@ -65,6 +65,11 @@ class _Compiler:
                 return "(" + " OR ".join(map(self.sql, items)) + ")" if items else "0"
             case Not(item):
                 return f"NOT ({self.sql(item)})"
+            case _:
+                return self._leaf(bound)
+
+    def _leaf(self, bound: OneOf | InRange | Within | Match) -> str:
+        match bound:
             case OneOf(column, values):
                 return self._one_of(column, values)
             case InRange(column, low, high):

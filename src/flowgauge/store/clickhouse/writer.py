@@ -12,6 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class Writer:
         for number, start in enumerate(range(0, len(batch), MAX_INSERT_ROWS)):
             part = table.slice(start, MAX_INSERT_ROWS)
             part_token = token if len(batch) <= MAX_INSERT_ROWS else f"{token}/{number}"
-            self._persist(lambda part=part, part_token=part_token: self._insert(part, names, part_token, segment_dir))
+            self._persist(partial(self._insert, part, names, part_token, segment_dir))
         return len(batch)
 
     def insert_rows(self, table: str, rows: pa.Table, token: str) -> None:
@@ -79,12 +80,14 @@ class Writer:
         deadline = time.monotonic() + self._retry_s
         for pause in _pauses():
             try:
-                return insert()
+                insert()
             except StoreFull:
                 raise
             except StoreUnavailable:
                 if time.monotonic() + pause > deadline:
                     raise
+            else:
+                return
             self._on_retry()
             time.sleep(pause)
 

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded store as a process: keys, lock, kill -9, limits, what its HTTP interface lets through."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
+from flowgauge.store.errors import StoreRejected, StoreUnavailable
+from flowgauge.store.secret import reader_key
+from flowgauge.store.store import open_store
+from store_kit import SECRET, StoreProcess, flows, in_namespace, last, running_store
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    with running_store(tmp_path_factory.mktemp("store")) as running:
+        yield running
+
+
+def post(url: str, sql: str, key: str = SECRET, path: str = "/", **headers: str) -> tuple[int, str, str]:
+    """(HTTP status, ClickHouse error code, body) of a statement."""
+    credentials = {"Authorization": f"Basic {b64encode(f'default:{key}'.encode()).decode()}"} if key else {}
+    request = urllib.request.Request(url + path, sql.encode(), {**credentials, **headers})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return answer.status, "", answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers.get("X-ClickHouse-Exception-Code", ""), error.read().decode()
+
+
+def test_ping_needs_no_key_and_everything_else_does(process: StoreProcess) -> None:
+    with urllib.request.urlopen(f"{process.url}/ping") as answer:  # noqa: S310
+        assert answer.read() == b"Ok.\n"
+    assert post(process.url, "SELECT 1", key="")[:2] == (401, "194")
+    assert post(process.url, "SELECT 1", key="wrong")[:2] == (403, "516")
+    assert post(process.url, "SELECT 1", key="", path="/flowgauge")[:2] == (401, "194")
+    assert post(process.url, "SELECT 1") == (200, "", "1\n")
+    assert post(process.url, "SELECT 1", key="", **{"X-ClickHouse-Key": SECRET}) == (200, "", "1\n")
+
+
+def test_a_wrong_secret_is_refused_for_good(process: StoreProcess) -> None:
+    store = open_store(process.url, "wrong", retry_s=0)
+    with pytest.raises(StoreRejected, match="not its secret"):
+        store.query(FlowQuery(last()))
+
+
+def test_the_reader_key_reads_and_cannot_write(process: StoreProcess) -> None:
+    writer, reader = process.open(), open_store(process.url, reader_key(SECRET))
+    writer.write(flows("reader-key", 3), "reader-key")
+    assert reader.query(FlowQuery(last(), in_namespace("reader-key"))).total.values[Measure.FLOWS] == 3
+    with pytest.raises(StoreRejected, match="only reads"):
+        reader.write(flows("reader-key", 3), "another")
+    assert post(process.url, "DROP TABLE flows", key=reader_key(SECRET))[:2] == (403, "164")
+    assert post(process.url, "SET readonly = 0", key=reader_key(SECRET))[1] == "164"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT file('/etc/hostname')",
+        "SELECT `file`('/etc/hostname')",
+        "SELECT * FROM file('/etc/hostname', 'LineAsString')",
+        "DESCRIBE file/**/('/etc/hostname')",
+        "SELECT 1 INTO OUTFILE '/tmp/flowgauge-should-not-exist'",
+        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+        "SELECT * FROM executable('x', 'TSV', 'a String')",
+        "SELECT 1; DROP TABLE flows",
+        "KILL QUERY WHERE 1",
+        "USE default",
+        "INSERT INTO ledger (value) VALUES (1)",
+        "INSERT INTO flows (proto) FROM INFILE '/etc/hostname' FORMAT Arrow",
+        "CREATE TABLE t (a UInt8) ENGINE = Memory",
+    ],
+)
+def test_readers_cannot_reach_beyond_the_tables(process: StoreProcess, sql: str) -> None:
+    status, code, body = post(process.url, sql, key=reader_key(SECRET))
+    assert status != 200, body
+    assert code == "164", body
+    assert not Path("/tmp/flowgauge-should-not-exist").exists()
+
+
+def test_segments_are_taken_only_from_the_segment_folder(process: StoreProcess, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.arrow"
+    outside.write_bytes(b"")
+    folder = Path(json.loads(post(process.url, "", path="/flowgauge")[2])["segment_dir"])
+    link = folder / "link.arrow"
+    link.symlink_to(outside)
+    for path in (outside, folder / ".." / "outside.arrow", link, folder / "missing.arrow"):
+        status, code, body = post(process.url, f"INSERT INTO flows (proto) FROM INFILE '{path}' FORMAT Arrow")
+        assert (status, code) == (403, "164"), body
+    link.unlink()
+    assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_a_reader_cannot_raise_its_limits(process: StoreProcess) -> None:
+    key = reader_key(SECRET)
+    assert post(process.url, "SELECT 1 SETTINGS max_memory_usage = 0", key=key)[1] == "164"
+    body = post(process.url, "SELECT getSetting('max_execution_time')", key=key, path="/?max_execution_time=0")[2]
+    assert float(body) == 30
+    sorting = "SELECT groupArray(number) FROM numbers(1000000000)"
+    assert post(process.url, sorting, key=key)[1] == "241"
+    assert post(process.url, "SELECT 1", key=key)[2] == "1\n"
+
+
+def test_settings_of_one_statement_do_not_stay(process: StoreProcess) -> None:
+    ask = "SELECT getSetting('max_block_size')"
+    before = post(process.url, ask)[2]
+    assert post(process.url, ask, path="/?max_block_size=123")[2] == "123\n"
+    assert {post(process.url, ask)[2] for _ in range(4)} == {before}
+
+
+def test_eight_threads_get_their_own_parameters_back(process: StoreProcess) -> None:
+    """One engine handle in two threads would mix up their parameters."""
+    store = process.open()
+    for number in range(8):
+        store.write(flows(f"thread-{number}", number + 1), f"thread-{number}")
+    wrong: list[tuple[int, object]] = []
+
+    def ask(number: int) -> None:
+        for _ in range(25):
+            total = store.query(FlowQuery(last(), in_namespace(f"thread-{number}"))).total
+            if total.values[Measure.FLOWS] != number + 1:
+                wrong.append((number, total))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_second_process_is_told_who_holds_the_folder(process: StoreProcess) -> None:
+    with pytest.raises(EnvironmentProblem, match=rf"in use by process {process.pid} \(.*typer"):
+        DataDir(process.data_dir).acquire()
+
+
+def test_an_older_engine_refuses_newer_data(tmp_path: Path) -> None:
+    folder = DataDir(tmp_path)
+    folder.acquire()
+    folder.check_engine("26.9.2.1")
+    folder.check_engine("26.10.1.1")
+    with pytest.raises(
+        EnvironmentProblem, match=r"written by engine 26\.10\.1\.1; this one is 26\.9\.2\.1 and would lose rows"
+    ):
+        folder.check_engine("26.9.2.1")
+    folder.release()
+
+
+def test_a_cpu_without_avx2_is_told_so(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor : 0\nflags : fpu sse4_2 avx\n")
+    with pytest.raises(EnvironmentProblem, match="AVX2"):
+        check_cpu(cpuinfo)
+    cpuinfo.write_text("flags : fpu avx avx2\n")
+    check_cpu(cpuinfo)
+    cpuinfo.write_text("Features : fp asimd\n")  # arm64
+    check_cpu(cpuinfo)
+
+
+@pytest.mark.slow
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    """Batches are written without pause while the process is killed three times; a lost answer is retried by token."""
+    with running_store(tmp_path / "store") as process:
+        store = process.open(retry_s=30)
+        acknowledged, stop = [0], threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                batch = flows("killed", 2000, owners=("a", "b"))
+                acknowledged[0] += store.write(batch, f"killed-{acknowledged[0]}")
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            for _ in range(3):
+                stop.wait(1.0)
+                process.kill()
+                process.start()
+        finally:
+            stop.set()
+            writer.join()
+        total = store.query(FlowQuery(last(600), in_namespace("killed"))).total.values[Measure.FLOWS]
+        assert acknowledged[0] > 0
+        assert total == acknowledged[0]
+        assert store.status().detached_parts == 0
+
+
+def test_a_stopped_store_is_unavailable_and_ends_cleanly(tmp_path: Path) -> None:
+    process = StoreProcess(tmp_path / "store").start()
+    store = process.open(retry_s=0.2)
+    assert store.write(flows("gone", 1), "gone") == 1
+    assert process.stop() == 0
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        store.write(flows("gone", 1), "gone-2")
+    with pytest.raises(StoreUnavailable):
+        store.status()
+    store.close()
+
+
+def test_an_address_that_is_none_is_a_usage_error() -> None:
+    for url in ("sqlite:///x", "http://", "http://user:password@host", "http://host:port"):
+        with pytest.raises(UsageError):
+            open_store(url, "secret")
