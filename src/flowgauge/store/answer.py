@@ -101,3 +101,48 @@ class Answer:
     group_count: int
     times_ms: tuple[int, ...] = ()
     step_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of an edge: a workload, else a named peer (node, service, outside name), else a subnet, else nothing known.
+
+    ``kind`` is the workload's or the peer's kind, ``Subnet``, or empty; ``layer`` ``app``, ``infra`` or empty.
+    """
+
+    namespace: str
+    name: str
+    kind: str
+    layer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What a client and a server exchanged, both directions together.
+
+    The server is the end with the lower port (for ICMP the one that answers). ``port`` is None for protocols without ports;
+    ``service`` is the service through which the server was reached, or empty. Sums are scaled by sampling.
+    """
+
+    client: End
+    server: End
+    port: int | None
+    proto: int
+    service: str
+    bytes: int
+    packets: int
+    flows: int
+    bytes_to_server: int
+    retransmits: int
+    drop_packets: int
+    rtt_avg_ns: float | None
+    sampling: Sampling
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """The largest edges; ``others`` sums what the further ones hold: bytes, packets and flows."""
+
+    edges: tuple[Edge, ...]
+    edge_count: int
+    others: Mapping[Measure, int]

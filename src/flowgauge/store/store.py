@@ -15,7 +15,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import DEFAULT_GROUPS
 from flowgauge.schema.flow_query import FlowQuery, Window
-from flowgauge.store.answer import Answer
+from flowgauge.store.answer import Answer, Edges
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,12 @@ class FlowStore(Protocol):
 
     def flows(self, query: FlowQuery) -> FlowBatch:
         """The newest ``limit`` flows, newest first, with physical columns; raises as ``query`` does."""
+
+    def edges(self, query: FlowQuery) -> Edges:
+        """Who talks to whom: the largest ``limit`` client-server pairs by ``order_by``; ``group_by`` and the like are not used.
+
+        Raises as ``query`` does.
+        """
 
     def ledger(self, window: Window) -> list[LedgerChange]:
         """How the counters moved in the window."""

@@ -17,8 +17,8 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.column import Stored
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store import secret as keys
-from flowgauge.store.answer import Answer
-from flowgauge.store.clickhouse import answers, ledger
+from flowgauge.store.answer import Answer, Edges
+from flowgauge.store.clickhouse import answers, edges, ledger
 from flowgauge.store.clickhouse.client import QUERY_SECONDS, Address, Clients, embedded_about, parse_address
 from flowgauge.store.clickhouse.migrate import migrate, present_columns
 from flowgauge.store.clickhouse.planner import Planner, Statement
@@ -97,6 +97,10 @@ class ClickHouseStore:
     def flows(self, query: FlowQuery) -> FlowBatch:
         """See ``FlowStore.flows``."""
         return from_arrow(self._read(self._planner().flows(query)))
+
+    def edges(self, query: FlowQuery) -> Edges:
+        """See ``FlowStore.edges``."""
+        return edges.answer(self._read(edges.statement(self._planner(), query)))
 
     def ledger(self, window: Window) -> list[LedgerChange]:
         """See ``FlowStore.ledger``."""

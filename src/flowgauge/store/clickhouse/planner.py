@@ -64,7 +64,7 @@ class Planner:
         for name in query.columns:
             needed = _TIME_START if name == "time_start_ns" else {self.column(name).physical}
             wanted |= dict.fromkeys(sorted(needed))
-        condition, params = self._condition(query)
+        condition, params = self.condition(query)
         names = ", ".join(wanted or self._in_registry_order())
         params["limit"] = max(1, query.limit)
         return Statement(
@@ -74,7 +74,7 @@ class Planner:
 
     def groups(self, query: FlowQuery) -> Statement:
         """One row a group: keys k0…, measures m_…, sampling sums s_…; t_… are the same over all groups."""
-        condition, params = self._condition(query)
+        condition, params = self.condition(query)
         params["limit"] = max(1, query.limit)
         sums = {**_measure_sums(query), **{f"s_{name}": sql for name, sql in SAMPLING_SUMS.items()}}
         keys = self._keys(query)
@@ -93,12 +93,12 @@ class Planner:
     def series(self, query: FlowQuery) -> Statement:
         """One row a group and bin: is_top, keys, bin, measures v_…; groups beyond the limit have is_top = 0."""
         bins = bin_count(query)
-        condition, params = self._condition(query, spread=True)
+        condition, params = self.condition(query, spread=True)
         params |= {"step": query.step_ms, "bins": bins}
         keys = self._keys(query)
         top = "1"
         if keys:
-            top_condition, more = self._condition(query)
+            top_condition, more = self.condition(query)
             params |= more | {"limit": max(1, query.limit)}
             names = ", ".join(keys)
             named = ", ".join(f"{sql} AS {key}" for key, sql in keys.items())
@@ -140,7 +140,8 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
     def _in_registry_order(self) -> list[str]:
         return [column.physical for column in BY_NAME.values() if column.physical in self._present]
 
-    def _condition(self, query: FlowQuery, *, spread: bool = False) -> tuple[str, Params]:
+    def condition(self, query: FlowQuery, *, spread: bool = False) -> tuple[str, Params]:
+        """Window, filter and duplicates; with ``spread`` also flows that only reach into the window."""
         for column in columns_of(query.where):
             self.column(column.name)
         condition, params = where(query.where)

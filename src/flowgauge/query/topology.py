@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The map: workloads and outside peers as nodes, who talks to whom as edges. Before: the store's edges; after: the console."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.store.answer import Edge, End
+from flowgauge.store.store import FlowStore
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port on which a node was reached."""
+
+    port: int
+    proto: int
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyNode:
+    """A node of the map.
+
+    ``owner`` and ``owner_kind`` name the workload, or the peer (kind Node, Subnet …) that is none; ``kind`` is ``workload``,
+    ``peer``, or ``unknown`` for all addresses without any name. ``layer`` is ``app``, ``infra`` or empty.
+    """
+
+    id: str
+    namespace: str
+    owner: str
+    owner_kind: str
+    kind: str
+    layer: str
+    ports: tuple[Port, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TopologyEdge:
+    """From client ``src`` to server ``dst`` (node ids), both directions together.
+
+    ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the relative 95 % error
+    of ``bytes`` under sampling, 0 when exact, None when it cannot be given.
+    """
+
+    src: str
+    dst: str
+    dst_port: int | None
+    dst_service: str
+    proto: int
+    bytes: int
+    packets: int
+    flows: int
+    rate_bps: float
+    bytes_to_server: int
+    bytes_to_client: int
+    retransmits: int
+    drop_packets: int
+    rtt_avg_ns: float | None
+    approx: bool
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The map, with what the further edges hold together (``others``) and how many there are in all (``edge_count``)."""
+
+    nodes: tuple[TopologyNode, ...]
+    edges: tuple[TopologyEdge, ...]
+    edge_count: int
+    others: dict[str, int]
+
+
+def topology(store: FlowStore, query: FlowQuery) -> Topology:
+    """The map of the ``query.limit`` largest edges in its window under its filter; raises what the store raises."""
+    answer = store.edges(query)
+    ends: dict[str, End] = {}
+    ports: dict[str, dict[Port, None]] = {}
+    for edge in answer.edges:
+        for end in (edge.client, edge.server):
+            ends.setdefault(node_id(end), end)
+        if edge.port is not None:
+            ports.setdefault(node_id(edge.server), {})[Port(edge.port, edge.proto, edge.service)] = None
+    nodes = tuple(_node(name, end, tuple(ports.get(name, {}))) for name, end in ends.items())
+    edges = tuple(_edge(edge, query.window.seconds) for edge in answer.edges)
+    return Topology(nodes, edges, answer.edge_count, {measure.value: count for measure, count in answer.others.items()})
+
+
+def node_id(end: End) -> str:
+    """Stable over time: ``namespace/kind/name``; ``unknown`` for an end without any name."""
+    return "/".join((end.namespace, end.kind, end.name)) if end.name else "unknown"
+
+
+def _node(name: str, end: End, ports: tuple[Port, ...]) -> TopologyNode:
+    kind = "unknown" if not end.name else "workload" if end.namespace else "peer"
+    return TopologyNode(name, end.namespace, end.name, end.kind, kind, end.layer, ports)
+
+
+def _edge(edge: Edge, seconds: float) -> TopologyEdge:
+    return TopologyEdge(
+        src=node_id(edge.client),
+        dst=node_id(edge.server),
+        dst_port=edge.port,
+        dst_service=edge.service,
+        proto=edge.proto,
+        bytes=edge.bytes,
+        packets=edge.packets,
+        flows=edge.flows,
+        rate_bps=edge.bytes * 8 / seconds if seconds > 0 else 0.0,
+        bytes_to_server=edge.bytes_to_server,
+        bytes_to_client=edge.bytes - edge.bytes_to_server,
+        retransmits=edge.retransmits,
+        drop_packets=edge.drop_packets,
+        rtt_avg_ns=edge.rtt_avg_ns,
+        approx=edge.sampling.approx,
+        error=edge.sampling.error(Measure.BYTES, edge.bytes),
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""FlowQuery → who talks to whom: one SELECT that turns every flow towards its server and sums by pair, and its answer.
+
+Flows are one-way, so a conversation is two of them; a map drawn from them as they are would have an edge for each ephemeral
+port. The lower port is the server's: with Linux's ephemeral range (32768 and up) it is right for node ports too.
+"""
+
+# ruff: noqa: S608 - statements are made of the registry's own names; values are parameters
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from flowgauge.errors import UsageError
+from flowgauge.schema import enums
+from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.store.answer import Edge, Edges, End, Sampling
+from flowgauge.store.clickhouse.ddl import SAMPLING_SUMS, SCALE
+from flowgauge.store.clickhouse.planner import Planner, Statement
+
+_ORDERS = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS, Measure.RETRANSMITS, Measure.DROP_PACKETS)
+
+_TO_SERVER = "multiIf(proto IN (1, 58), icmp_type NOT IN (0, 129), src_port = 0 OR dst_port = 0, 1, dst_port <= src_port)"
+"""Whether a flow goes to the server: ICMP and ICMPv6 echo replies do not."""
+
+_KEYS = ("client_namespace", "client_name", "client_kind", "server_namespace", "server_name", "server_kind", "port", "proto")
+
+_SUMS = {
+    "m_bytes": f"sum(bytes * {SCALE})",
+    "m_packets": f"sum(packets * {SCALE})",
+    "m_flows": "count()",
+    "m_bytes_to_server": f"sumIf(bytes * {SCALE}, to_server)",
+    "m_retransmits": "sum(retransmits)",
+    "m_drop_packets": "sum(drop_packets)",
+    "m_rtt": "sum(toFloat64(rtt_avg_us))",
+    "m_rtt_count": "countIf(rtt_avg_us > 0)",
+    "service": "max(server_service)",
+    "client_layer": "max(layer_of_client)",
+    "server_layer": "max(layer_of_server)",
+} | {f"s_{name}": sql for name, sql in SAMPLING_SUMS.items()}
+
+_TOTALLED = ("m_bytes", "m_packets", "m_flows")
+
+
+def statement(planner: Planner, query: FlowQuery) -> Statement:
+    """One row an edge; UsageError for an order that edges do not have."""
+    if query.order_by not in _ORDERS:
+        raise UsageError(f"edges cannot be ordered by {query.order_by!r}; use {', '.join(_ORDERS)}")
+    condition, params = planner.condition(query)
+    params["limit"] = max(1, query.limit)
+    sums = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
+    totals = ", ".join(f"sum({name}) OVER () AS t_{name}" for name in _TOTALLED)
+    keys = ", ".join(_KEYS)
+    return Statement(
+        f"""SELECT *, {totals}, count() OVER () AS t_edges FROM (
+SELECT {keys}, {sums} FROM (
+SELECT {_TO_SERVER} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
+  if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
+  proto, bytes, packets, sampling_rate, retransmits, drop_packets, rtt_avg_us
+FROM flows WHERE {condition})
+GROUP BY {keys})
+ORDER BY m_{query.order_by} DESC, {keys} LIMIT {{limit:UInt64}}""",
+        params,
+    )
+
+
+def _end(role: str, forward: str, back: str) -> str:
+    """The columns of one end: of ``forward`` for flows to the server, of ``back`` for the others."""
+
+    def of(column: str) -> str:
+        return f"if(to_server, {forward}_{column}, {back}_{column})"
+
+    known = f"{of('owner')} != '', {{0}}, {of('name')} != '', {{1}}, {of('subnet')} != '', {{2}}, ''"
+    return ", ".join([
+        f"{of('namespace')} AS {role}_namespace",
+        f"multiIf({known.format(of('owner'), of('name'), of('subnet'))}) AS {role}_name",
+        f"multiIf({known.format(of('owner_kind'), of('kind'), _SUBNET)}) AS {role}_kind",
+        f"{of('layer')} AS layer_of_{role}",
+    ])  # fmt: skip
+
+
+_SUBNET = "'Subnet'"
+
+
+def answer(table: pa.Table) -> Edges:
+    """The edges from the statement's result."""
+    rows = table.to_pylist()
+    edges = tuple(map(_edge, rows))
+    first: Mapping[str, Any] = rows[0] if rows else {}
+    others = {
+        Measure.BYTES: first.get("t_m_bytes", 0) - sum(edge.bytes for edge in edges),
+        Measure.PACKETS: first.get("t_m_packets", 0) - sum(edge.packets for edge in edges),
+        Measure.FLOWS: first.get("t_m_flows", 0) - sum(edge.flows for edge in edges),
+    }
+    return Edges(edges, first.get("t_edges", 0), others)
+
+
+def _edge(row: Mapping[str, Any]) -> Edge:
+    return Edge(
+        client=_read_end(row, "client"),
+        server=_read_end(row, "server"),
+        port=row["port"] or None,
+        proto=row["proto"],
+        service=row["service"],
+        bytes=row["m_bytes"],
+        packets=row["m_packets"],
+        flows=row["m_flows"],
+        bytes_to_server=row["m_bytes_to_server"],
+        retransmits=row["m_retransmits"],
+        drop_packets=row["m_drop_packets"],
+        rtt_avg_ns=row["m_rtt"] / row["m_rtt_count"] * 1000 if row["m_rtt_count"] else None,
+        sampling=Sampling(*(row[f"s_{name}"] for name in SAMPLING_SUMS)),
+    )
+
+
+def _read_end(row: Mapping[str, Any], role: str) -> End:
+    code = row[f"{role}_layer"]
+    layer = enums.LAYER[code] if code < len(enums.LAYER) else ""
+    return End(row[f"{role}_namespace"], row[f"{role}_name"], row[f"{role}_kind"], layer)
