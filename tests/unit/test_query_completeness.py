@@ -32,7 +32,8 @@ def test_losses_are_named_largest_first() -> None:
     assert part.percent == pytest.approx(90)
     assert [loss.counter for loss in part.losses] == ["sequence_gap_records", "pipeline_late"]
     assert part.words == (
-        "90.00 % complete; missing: 15 records missing from the exporters' sequence numbers, 5 flows older than the store accepts"
+        "90.00 % complete; missing: 15 records missing from the exporters' sequence numbers, "
+        "5 flows older than the store accepts"
     )
     assert part.in_flight == 0
 

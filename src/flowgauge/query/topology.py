@@ -40,8 +40,8 @@ class TopologyNode:
 class TopologyEdge:
     """From client ``src`` to server ``dst`` (node ids), both directions together.
 
-    ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the relative 95 % error
-    of ``bytes`` under sampling, 0 when exact, None when it cannot be given.
+    ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the
+    relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given.
     """
 
     src: str
@@ -89,7 +89,7 @@ def topology(store: FlowStore, query: FlowQuery) -> Topology:
 
 def node_id(end: End) -> str:
     """Stable over time: ``namespace/kind/name``; ``unknown`` for an end without any name."""
-    return "/".join((end.namespace, end.kind, end.name)) if end.name else "unknown"
+    return f"{end.namespace}/{end.kind}/{end.name}" if end.name else "unknown"
 
 
 def _node(name: str, end: End, ports: tuple[Port, ...]) -> TopologyNode:
