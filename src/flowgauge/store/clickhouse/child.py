@@ -69,7 +69,9 @@ class Store:
         self._settings = settings
         self._data_dir = DataDir(settings.data_dir)
         self._engine = Engine(self._data_dir.engine_path, settings.limits)
-        self._guard = SpaceGuard(self.execute, lambda: disk_space(settings.data_dir), settings.data_dir)
+        self._guard = SpaceGuard(
+            self.execute, lambda: disk_space(settings.data_dir), settings.data_dir, retention_hours=settings.retention_hours
+        )
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="store-space", daemon=True)
         self._server: StoreServer | None = None
@@ -103,6 +105,7 @@ class Store:
 
     def _serve(self) -> None:
         assert self._segment_dir is not None  # noqa: S101 - set before
+        self._guard.drop_expired()
         self._guard.check()
         self._server = StoreServer(
             self._engine, self._settings.port, self._settings.secret, self._segment_dir,
@@ -142,6 +145,7 @@ class Store:
     def _keep(self) -> None:
         while not self._stopping.wait(SPACE_CHECK_S):
             try:
+                self._guard.drop_expired()
                 self._guard.check()
             except Exception:  # noqa: BLE001 - the guard must look again
                 _log.exception("store_space_check_failed")

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the disk from filling: drops the oldest hours while too little is free, and refuses writes when none is left.
+"""Keeps the disk from filling: drops hours past their age, then the oldest while too little is free, then refuses writes.
 
-The engine drops hours that are past their age by itself (TTL); this is for disks smaller than the retention. Runs in the
-embedded store's process, once every few seconds, on its own thread.
+The engine drops hours past their age by itself (TTL), but parts written under another retention keep theirs: here a changed
+retention takes effect at once. Runs in the embedded store's process, every few seconds, on its own thread.
 """
 
 from __future__ import annotations
@@ -53,13 +53,21 @@ class SpaceGuard:
         execute: runs one statement with all rights.
         space: gives the disk's state.
         where: the folder, for messages.
+        retention_hours: age past which an hour goes.
     """
 
-    def __init__(self, execute: Execute, space: Callable[[], Space], where: Path) -> None:
-        self._execute, self._space, self._where = execute, space, where
+    def __init__(self, execute: Execute, space: Callable[[], Space], where: Path, *, retention_hours: int) -> None:
+        self._execute, self._space, self._where, self._retention_hours = execute, space, where, retention_hours
         self.problem = ""
         """Why inserts are refused, or empty."""
         self.partitions_dropped = 0
+
+    def drop_expired(self) -> list[str]:
+        """Drops the hours of which every flow is past its age; returns the partitions it dropped."""
+        expired = expired_partitions(self._execute, self._retention_hours)
+        for partition in expired:
+            self._execute(_drop(partition))
+        return expired
 
     def check(self) -> list[str]:
         """Drops the oldest hours, never the newest, until enough is free; returns the partitions it dropped."""
@@ -68,7 +76,7 @@ class SpaceGuard:
         if space.short:
             partitions = oldest_partitions(self._execute)
             for partition in partitions[:-1]:
-                self._execute(f"ALTER TABLE flows DROP PARTITION ID '{partition}'")
+                self._execute(_drop(partition))
                 dropped.append(partition)
                 space = self._space()
                 if not space.short:
@@ -93,10 +101,19 @@ class SpaceGuard:
         self.problem = problem
 
 
+_PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'flows' AND active GROUP BY partition_id"
+
+
 def oldest_partitions(execute: Execute) -> list[str]:
     """Identifiers of the hourly partitions of ``flows``, oldest first."""
-    rows = execute(
-        "SELECT partition_id FROM system.parts WHERE database = currentDatabase() AND table = 'flows' AND active "
-        "GROUP BY partition_id ORDER BY min(min_time)"
-    )
-    return [row[0] for row in rows]
+    return [row[0] for row in execute(f"SELECT partition_id {_PARTS} ORDER BY min(min_time)")]
+
+
+def expired_partitions(execute: Execute, retention_hours: int) -> list[str]:
+    """Identifiers of the partitions whose newest flow is older than ``retention_hours``, oldest first."""
+    past = f"HAVING max(max_time) < now() - INTERVAL {int(retention_hours)} HOUR"
+    return [row[0] for row in execute(f"SELECT partition_id {_PARTS} {past} ORDER BY min(min_time)")]
+
+
+def _drop(partition: str) -> str:
+    return f"ALTER TABLE flows DROP PARTITION ID '{partition}'"
