@@ -38,6 +38,8 @@ BACKLOG_BYTES = 16 << 20
 SEND_BUFFER_BYTES = 1 << 20
 RESOLVE_S = 30.0
 """A name is looked up again this often: a collector's Service or pod may move."""
+RESOLVE_AGAIN_S = 5.0
+"""And this often while it has no address: a lookup that fails may take seconds."""
 
 _SEQUENCE_AT = 8
 _AWAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
@@ -77,7 +79,7 @@ class UdpExport:
         self._socket: socket.socket | None = None
         self._peer: Any = None
         self._loopback = False
-        self._resolved_at = 0.0
+        self._resolved_at = -RESOLVE_S
         self._backlog: deque[Message] = deque()
         self._backlog_bytes = 0
         self._sequence = 0
@@ -88,6 +90,11 @@ class UdpExport:
     def start(self) -> None:
         """Opens the socket; a name that cannot be resolved yet is tried again later."""
         self._open()
+
+    def redirect(self, address: str, port: int) -> None:
+        """Sends to another collector from now on, what was kept for the present one included."""
+        if (address, port) != (self._address, self._port):
+            self._address, self._port, self._resolved_at = address, port, -RESOLVE_S
 
     def stop(self) -> None:
         """Closes the socket; what is still kept is counted as failed. Safe to call twice."""
@@ -103,7 +110,8 @@ class UdpExport:
         """Sends what was kept, then ``messages``, spread over at most ``budget_s`` seconds; keeps what nobody takes."""
         for message in messages:
             self._keep(message)
-        if time.monotonic() - self._resolved_at > RESOLVE_S or self._socket is None:
+        since_s = time.monotonic() - self._resolved_at
+        if since_s > (RESOLVE_S if self._socket else RESOLVE_AGAIN_S):
             self._open()
         if self._socket is None:
             self._hold("no_address")

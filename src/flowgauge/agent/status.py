@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.settings import AgentSettings
@@ -13,19 +14,15 @@ from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.metrics import Exposition, Sample
 
 
-class NotIp(Protocol):
+@dataclass(frozen=True, slots=True)
+class FramesSeen:
     """Frames of one device that are not IP, as the hooks counted them; bytes are those of layer 2."""
 
-    @property
-    def packets(self) -> int:
-        """Frames."""
-
-    @property
-    def bytes(self) -> int:
-        """Bytes."""
+    packets: int = 0
+    bytes: int = 0
 
 
-NotIpByIndex = Callable[[], Mapping[int, NotIp]]
+NotIpByIndex = Callable[[], Mapping[int, FramesSeen]]
 
 
 class Status:
@@ -62,8 +59,8 @@ class Status:
                     "chosen": interface.chosen,
                     "attached": interface.attached,
                     "problem": interface.problem,
-                    "not_ip_packets": not_ip[interface.ifindex].packets if interface.ifindex in not_ip else 0,
-                    "not_ip_bytes": not_ip[interface.ifindex].bytes if interface.ifindex in not_ip else 0,
+                    "not_ip_packets": not_ip.get(interface.ifindex, FramesSeen()).packets,
+                    "not_ip_bytes": not_ip.get(interface.ifindex, FramesSeen()).bytes,
                 }
                 for interface in self._interfaces.interfaces
             ],

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The node agent: wires eBPF program, watch, accounter, encoder, export and status, and runs the export cycle.
+
+Threads: the caller's thread drains, encodes and sends; the watch thread attaches (in the node's network namespace); the
+HTTP thread answers. Settings change through :meth:`Agent.apply`, which takes effect in the caller's thread between cycles.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+import time
+
+from flowgauge.agent import privileges
+from flowgauge.agent.export import Message, UdpExport
+from flowgauge.agent.flow_source import FlowSource
+from flowgauge.agent.interface_choice import InterfaceChoice
+from flowgauge.agent.interfaces import Interfaces
+from flowgauge.agent.local_addresses import LocalAddresses
+from flowgauge.agent.messages import Messages
+from flowgauge.agent.settings import AgentSettings
+from flowgauge.agent.status import FramesSeen, Status
+from flowgauge.agent.watch import NetworkWatch
+from flowgauge.config.model import Exporter
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.runtime import logs
+from flowgauge.runtime.clock import now_ns
+from flowgauge.runtime.http import HttpServer
+from flowgauge.runtime.ledger import Ledger
+
+_TICK_S = 0.2
+"""Longest time until a stop or new settings are noticed."""
+_RETRY_S = 1.0
+"""How often messages that nobody took are offered again."""
+_FINAL_BUDGET_S = 2.0
+"""How long the last export may take."""
+_PACED_SHARE = 0.5
+"""Part of the export interval over which one export may be spread."""
+
+_log = logs.get("agent")
+
+
+class Agent:
+    """One node's agent; ``start``, then ``cycle`` once an export interval, then ``stop``, all from one thread."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self.settings = settings
+        self.ledger = Ledger("agent", f"{settings.node}@{now_ns() // 1_000_000}")
+        self._local = LocalAddresses()
+        self._source = FlowSource(settings, self._local)
+        self._interfaces = Interfaces(self._source.program, _choice(settings.exporter), settings.node)
+        self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
+        self._messages = Messages(settings)
+        self._export = UdpExport(
+            settings.collector.address, settings.collector.port, self.ledger, greeting=self._messages.templates
+        )
+        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip)
+        self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
+        self._left_over: list[FlowBatch] = []
+        self._started = False
+
+    def start(self) -> None:
+        """Loads, attaches and greets the collector.
+
+        Raises:
+            EnvironmentProblem: a capability, the kernel's support, the network namespace or the HTTP port is missing.
+        """
+        privileges.require(netns=bool(self.settings.netns))
+        self._source.load()
+        self._export.start()
+        self._watch.start()
+        self._started = True
+        self._http.start()
+        self._export.send([*self._messages.templates(), *self._options()])
+        attached = {interface.name: interface.attached for interface in self._interfaces.attached}
+        _log.info("agent_ready", node=self.settings.node, attached=attached, domain=self.settings.domain,
+                  collector=f"{self.settings.collector.address}:{self.settings.collector.port}",
+                  http=self._http.url, **self._source.features())  # fmt: skip
+
+    def cycle(self, budget_s: float) -> None:
+        """Drains the kernel's flow table and sends what was in it, over at most ``budget_s`` seconds."""
+        batch = self._drain()
+        self._export.send(self._messages.flows(batch), budget_s)
+        self._export.send(self._options(), budget_s)
+
+    def retry(self) -> None:
+        """Offers again what nobody took."""
+        if self._export.held:
+            self._export.send(())
+
+    def stop(self) -> None:
+        """Detaches, then drains and sends what was counted until then; safe to call twice."""
+        if not self._started:
+            return
+        self._started = False
+        self._watch.run(self._interfaces.detach_all)
+        self._watch.stop()
+        self.cycle(_FINAL_BUDGET_S)
+        self._export.stop()
+        self._write_report()
+        self._http.stop()
+        self._source.close()
+        _log.info("agent_stopped", node=self.settings.node, **self.ledger.snapshot())
+
+    def ready(self) -> bool:
+        """True while devices are followed and the first templates were sent."""
+        return self._started and self._watch.ready() and self._export.sent_anything
+
+    def apply(self, settings: AgentSettings) -> None:
+        """Takes over changed settings without losing flows; says which need a restart."""
+        before = self.settings
+        for name in before.needs_restart(settings):
+            _log.warning("setting_needs_restart", setting=name, value=str(getattr(settings, name)))
+        logs.configure(settings.log_level)
+        self._export.redirect(settings.collector.address, settings.collector.port)
+        if _program_settings(before.exporter) != _program_settings(settings.exporter):
+            self._replace_program(settings)
+        choice = _choice(settings.exporter)
+        self._watch.run(lambda: self._interfaces.choose(choice))
+        self.settings = settings
+        _log.info("settings_applied", node=settings.node)
+
+    def _replace_program(self, settings: AgentSettings) -> None:
+        """Loads a second program, attaches it everywhere, then takes the first one away with what it had counted."""
+        successor = FlowSource(settings, self._local)
+        successor.load()
+        self._watch.run(lambda: self._interfaces.move_to(successor.program))
+        retired, self._source = self._source, successor
+        batch, lost = retired.drain()
+        self._left_over.append(batch)
+        self.ledger.add("eviction_lost", lost)
+        successor.carry_over(retired)
+        retired.close()
+
+    def _drain(self) -> FlowBatch:
+        batch, lost = self._source.drain()
+        self._left_over.append(batch)
+        batch = FlowBatch.concat(self._left_over)
+        self._left_over = []
+        self.ledger.add("eviction_lost", lost)
+        self.ledger.add("eviction_flows", len(batch))
+        for name, value in self._source.counters().items():
+            self.ledger.set(name, value)
+        return batch
+
+    def _options(self) -> list[Message]:
+        """What the collector must know beside flows: who we are, our counters, the names of our devices."""
+        return self._messages.options(self.ledger.snapshot(), self._interfaces.names, self.settings.exporter)
+
+    def _not_ip(self) -> dict[int, FramesSeen]:
+        return self._source.not_ip()
+
+    def _write_report(self) -> None:
+        path = self.settings.report_path
+        if path is None:
+            return
+        try:
+            path.write_text(json.dumps(self._status.report(), indent=1), encoding="utf-8")
+        except OSError as error:
+            _log.warning("report_not_written", path=str(path), error=str(error))
+
+
+def run_agent(settings: AgentSettings, stop: threading.Event, changes: queue.SimpleQueue[AgentSettings] | None = None) -> None:
+    """Runs an agent until ``stop`` is set, then flushes what was counted.
+
+    Args:
+        settings: what it is told.
+        stop: set by whoever wants it to end.
+        changes: new settings to take over while running, as from a saved document.
+
+    Raises:
+        EnvironmentProblem: something that the agent needs is missing here.
+    """
+    agent = Agent(settings)
+    try:
+        agent.start()
+        _run_cycles(agent, stop, changes or queue.SimpleQueue())
+    finally:
+        agent.stop()
+
+
+def _run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[AgentSettings]) -> None:
+    """Cycles at fixed times: one that took long does not delay the next; missed ones are left out."""
+    due = time.monotonic() + agent.settings.export_interval_s
+    retry_at = 0.0
+    while not stop.is_set():
+        now = time.monotonic()
+        if now >= due:
+            interval_s = agent.settings.export_interval_s
+            agent.cycle(interval_s * _PACED_SHARE)
+            due = max(due + interval_s, time.monotonic())
+        elif now >= retry_at:
+            agent.retry()
+            retry_at = now + _RETRY_S
+        while not changes.empty():
+            agent.apply(changes.get())
+            due = min(due, time.monotonic() + agent.settings.export_interval_s)
+        stop.wait(min(max(due - time.monotonic(), 0.0), _TICK_S))
+
+
+def _choice(exporter: Exporter) -> InterfaceChoice:
+    return InterfaceChoice(exporter.interfaces, exporter.exclude_interfaces)
+
+
+def _program_settings(exporter: Exporter) -> tuple[object, ...]:
+    """What is fixed when the eBPF program is loaded."""
+    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, frozenset(exporter.features)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bulk transfer over TCP: ``bulk.py receive ADDRESS PORT`` takes one connection, ``bulk.py send ADDRESS PORT BYTES`` fills it.
+
+Standard library only, run by path. The receiver prints how many bytes came, and ends.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+
+CHUNK = bytes(1 << 18)
+
+
+def receive(address: str, port: int) -> None:
+    """Prints how many bytes one connection brought."""
+    with socket.create_server((address, port)) as server:
+        connection, _ = server.accept()
+        total = 0
+        buffer = bytearray(len(CHUNK))
+        with connection:
+            while size := connection.recv_into(buffer):
+                total += size
+    print(total, flush=True)  # noqa: T201 - the result
+
+
+def send(address: str, port: int, total: int) -> None:
+    """Sends ``total`` bytes."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            connection = socket.create_connection((address, port), timeout=5)
+            break
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+    with connection:
+        left = total
+        while left:
+            left -= connection.send(CHUNK[:left])
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "receive":
+        receive(sys.argv[2], int(sys.argv[3]))
+    else:
+        send(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who had which address, and when: what the scene itself did, independent of anything the collector was told.
+
+The report compares stored names with it. Written by the scene's thread, read after it has stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(slots=True)
+class Tenure:
+    """An address belonged to a pod, node or service from ``from_ns`` until ``to_ns`` (0: still)."""
+
+    address: str
+    kind: str
+    namespace: str
+    name: str
+    owner: str
+    owner_kind: str
+    from_ns: int
+    to_ns: int = 0
+
+
+class TruthLog:
+    """All tenures of a scene."""
+
+    def __init__(self) -> None:
+        self._by_address: dict[str, list[Tenure]] = {}
+
+    def begin(self, tenure: Tenure) -> Tenure:
+        """Somebody has the address from now on."""
+        self._by_address.setdefault(tenure.address, []).append(tenure)
+        return tenure
+
+    def holder(self, address: str, time_ns: int) -> Tenure | None:
+        """Who had the address at that time; None when nobody of the scene had."""
+        for tenure in self._by_address.get(address, []):
+            if tenure.from_ns <= time_ns and (not tenure.to_ns or time_ns < tenure.to_ns):
+                return tenure
+        return None
+
+    def reused(self) -> list[str]:
+        """Addresses that had more than one holder."""
+        return [address for address, tenures in self._by_address.items() if len(tenures) > 1]
+
+    def write(self, path: Path) -> None:
+        """Writes every tenure as a line of JSON."""
+        rows = [asdict(tenure) for tenures in self._by_address.values() for tenure in tenures]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

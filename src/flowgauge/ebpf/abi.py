@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the kernel programs and user space share, as numpy types: the same as ``programs/abi.h``, to the byte.
+
+A unit test compares both through the object's BTF. Ports are in host byte order, addresses in network order; times are
+CLOCK_MONOTONIC in ns, as coarse as the kernel's tick (1 to 10 ms). Before: the eBPF maps; after: the agent's flow source.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Structured = npt.NDArray[np.void]
+
+OBSERVED_EGRESS = 0x8000_0000
+"""Set in an observation point when packets were leaving by the device; the other bits are its ifindex."""
+
+FEATURE_NAT = 1
+"""Result bit of ``probe_features``: this kernel shows a packet's connection tracking entry."""
+
+FLOW_KEY: np.dtype[Any] = np.dtype(
+    [
+        ("src_addr", np.uint8, 16),
+        ("dst_addr", np.uint8, 16),
+        ("src_port", np.uint16),
+        ("dst_port", np.uint16),
+        ("proto", np.uint8),
+        ("icmp_type", np.uint8),
+        ("icmp_code", np.uint8),
+        ("reserved", np.uint8),
+    ]
+)
+FLOW_VALUE: np.dtype[Any] = np.dtype(
+    [
+        ("packets", np.uint64),
+        ("bytes", np.uint64),
+        ("first_ns", np.uint64),
+        ("last_ns", np.uint64),
+        ("tcp_flags", np.uint32),
+        ("observed", np.uint32, 4),
+        ("vlan_id", np.uint16),
+        ("ip_tos", np.uint8),
+        ("reserved", np.uint8, 5),
+    ]
+)
+TRANSLATION: np.dtype[Any] = np.dtype(
+    [
+        ("src_addr", np.uint8, 16),
+        ("dst_addr", np.uint8, 16),
+        ("src_port", np.uint16),
+        ("dst_port", np.uint16),
+    ]
+)
+KERNEL_COUNTERS: np.dtype[Any] = np.dtype(
+    [
+        (name, np.uint64)
+        for name in (
+            "seen",
+            "in_flows",
+            "seen_before",
+            "sampled_out",
+            "filtered",
+            "not_ip",
+            "parse_error",
+            "table_full",
+        )
+    ]
+)
+NOT_IP_VALUE: np.dtype[Any] = np.dtype([("packets", np.uint64), ("bytes", np.uint64)])
+SETTINGS: np.dtype[Any] = np.dtype(
+    [
+        ("sample_below", np.uint32),
+        ("sample_flows", np.uint32),
+        ("stamp_counted", np.uint16),
+        ("stamp_trace", np.uint16),
+        ("nat", np.uint32),
+    ]
+)
+STRUCTS: dict[str, np.dtype[Any]] = {
+    "flow_key": FLOW_KEY,
+    "flow_value": FLOW_VALUE,
+    "translation": TRANSLATION,
+    "kernel_counters": KERNEL_COUNTERS,
+    "not_ip_value": NOT_IP_VALUE,
+    "settings": SETTINGS,
+}
+"""By the name of the C structure."""

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Loads a compiled eBPF object through libbpf, the system's shared library.
+
+An :class:`Object` is opened (reads the file, needs no privilege), told which programs, map sizes and settings it shall have,
+and loaded. libbpf's messages, the verifier's log included, become part of the exception.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import functools
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from flowgauge.errors import EnvironmentProblem
+
+LIBRARY = "libbpf.so.1"
+_LOG_TAIL_LINES = 30
+"""The verifier explains at the end; the thousands of lines before are the program."""
+_DEBUG_LEVEL = 2
+_MESSAGE_BYTES = 1 << 16
+
+_PrintFunction = c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_void_p)
+
+
+class LoadError(OSError):
+    """The kernel or libbpf refused an object; ``log`` says why, its last lines only."""
+
+    def __init__(self, number: int, what: str, log: str) -> None:
+        super().__init__(number, f"{what}: {os.strerror(number)}")
+        self.log = log
+
+
+class _OpenOptions(c.Structure):
+    """struct bpf_object_open_opts, the beginning; libbpf reads as much as ``size`` says."""
+
+    _fields_ = (("size", c.c_size_t), ("object_name", c.c_char_p))
+
+
+class _Log:
+    """Takes libbpf's messages, which are global to the process; ``lock`` is held while they belong to one object."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self._lines: list[str] = []
+        self._libc = c.CDLL(None)
+        self.function = _PrintFunction(self._take)
+
+    def _take(self, level: int, text: bytes, arguments: int) -> int:
+        if level < _DEBUG_LEVEL:
+            buffer = c.create_string_buffer(_MESSAGE_BYTES)
+            self._libc.vsnprintf(buffer, c.c_size_t(len(buffer)), c.c_char_p(text), c.c_void_p(arguments))
+            self._lines += buffer.value.decode(errors="replace").splitlines()
+        return 0
+
+    def clear(self) -> None:
+        self._lines.clear()
+
+    def tail(self) -> str:
+        """The last lines, and how many were left out."""
+        omitted = max(0, len(self._lines) - _LOG_TAIL_LINES)
+        head = [f"({omitted} lines omitted)"] if omitted else []
+        return "\n".join(head + self._lines[-_LOG_TAIL_LINES:])
+
+
+_log = _Log()
+
+_SIGNATURES: dict[str, tuple[object, list[object]]] = {
+    "libbpf_set_print": (c.c_void_p, [_PrintFunction]),
+    "libbpf_num_possible_cpus": (c.c_int, []),
+    "bpf_object__open_mem": (c.c_void_p, [c.c_char_p, c.c_size_t, c.POINTER(_OpenOptions)]),
+    "bpf_object__load": (c.c_int, [c.c_void_p]),
+    "bpf_object__close": (None, [c.c_void_p]),
+    "bpf_object__next_program": (c.c_void_p, [c.c_void_p, c.c_void_p]),
+    "bpf_object__find_program_by_name": (c.c_void_p, [c.c_void_p, c.c_char_p]),
+    "bpf_object__find_map_by_name": (c.c_void_p, [c.c_void_p, c.c_char_p]),
+    "bpf_program__name": (c.c_char_p, [c.c_void_p]),
+    "bpf_program__fd": (c.c_int, [c.c_void_p]),
+    "bpf_program__set_autoload": (c.c_int, [c.c_void_p, c.c_bool]),
+    "bpf_map__fd": (c.c_int, [c.c_void_p]),
+    "bpf_map__set_max_entries": (c.c_int, [c.c_void_p, c.c_uint32]),
+    "bpf_map__set_initial_value": (c.c_int, [c.c_void_p, c.c_char_p, c.c_size_t]),
+}
+
+
+@functools.cache
+def library() -> c.CDLL:
+    """The shared library with its functions typed; EnvironmentProblem when it is not installed."""
+    try:
+        loaded = c.CDLL(LIBRARY, use_errno=True)
+    except OSError as error:
+        raise EnvironmentProblem(f"{LIBRARY} is not installed (Debian: apt-get install libbpf1)") from error
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    loaded.libbpf_set_print(_log.function)
+    return loaded
+
+
+def possible_cpus() -> int:
+    """How many CPUs this machine may have: the length of a per-CPU map's value."""
+    return int(library().libbpf_num_possible_cpus())
+
+
+class Object:
+    """One compiled object; not safe for several threads until it is loaded.
+
+    Args:
+        path: of the ELF file.
+        name: the kernel's names of the object's maps start with it.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._library = library()
+        image = path.read_bytes()
+        options = _OpenOptions(c.sizeof(_OpenOptions), name.encode())
+        with _log.lock:
+            _log.clear()
+            self._handle: int | None = self._library.bpf_object__open_mem(image, len(image), c.byref(options))
+            if not self._handle:
+                raise LoadError(c.get_errno(), f"cannot read {path.name}", _log.tail())
+
+    def load(self, *, programs: set[str], map_sizes: Mapping[str, int], constants: Mapping[str, bytes]) -> None:
+        """Loads the ``programs`` of these names and all maps.
+
+        Args:
+            map_sizes: entries of a map, by its name.
+            constants: the whole content of a read-only section, by its name (``.rodata.settings``).
+
+        Raises:
+            LoadError: with libbpf's and the verifier's last lines.
+        """
+        program = self._library.bpf_object__next_program(self._handle, None)
+        while program:
+            wanted = self._library.bpf_program__name(program).decode() in programs
+            self._library.bpf_program__set_autoload(program, wanted)
+            program = self._library.bpf_object__next_program(self._handle, program)
+        for name, entries in map_sizes.items():
+            self._check(self._library.bpf_map__set_max_entries(self._map(name), entries), f"size of map {name}")
+        for name, content in constants.items():
+            result = self._library.bpf_map__set_initial_value(self._map(name), content, len(content))
+            self._check(result, f"constants {name}")
+        with _log.lock:
+            _log.clear()
+            self._check(self._library.bpf_object__load(self._handle), "load eBPF programs")
+
+    def program_fd(self, name: str) -> int:
+        """File descriptor of a loaded program; owned by the object."""
+        program = self._library.bpf_object__find_program_by_name(self._handle, name.encode())
+        if not program:
+            raise KeyError(name)
+        return int(self._library.bpf_program__fd(program))
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map; owned by the object."""
+        return int(self._library.bpf_map__fd(self._map(name)))
+
+    def close(self) -> None:
+        """Lets go of programs and maps; what is attached keeps its own hold. Safe to call twice."""
+        handle, self._handle = self._handle, None
+        if handle:
+            self._library.bpf_object__close(handle)
+
+    def _map(self, name: str) -> int:
+        found: int | None = self._library.bpf_object__find_map_by_name(self._handle, name.encode())
+        if not found:
+            raise KeyError(name)
+        return found
+
+    @staticmethod
+    def _check(result: int, what: str) -> None:
+        if result < 0:
+            raise LoadError(-result, what, _log.tail())

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the kernel side and user space share: map keys, values and settings. abi.py says the same as numpy types and a
+ * unit test compares both, so a change here is a change there.
+ *
+ * Numbers are in host byte order, addresses in network order. No implicit padding: the hash map compares all bytes of a key.
+ */
+#ifndef FLOWGAUGE_ABI_H
+#define FLOWGAUGE_ABI_H
+
+/* Observation points kept for each flow: ifindex, with this bit set for egress; 0 is unused. */
+#define OBSERVED_MAX 4
+#define OBSERVED_EGRESS 0x80000000u
+
+/*
+ * A flow of this node: the 5-tuple before this node translated it, for ICMP type and code instead of ports (the echo
+ * identifier is no part of it, so that a ping run is one flow). Interface, VLAN and direction are no part of it either:
+ * they are values, so that a packet crossing several interfaces stays in one flow.
+ */
+struct flow_key {
+	__u8 src_addr[16]; /* IPv4 as ::ffff:a.b.c.d */
+	__u8 dst_addr[16];
+	__u16 src_port; /* 0 without ports, and in a fragment whose first fragment was not seen */
+	__u16 dst_port;
+	__u8 proto; /* after IPv6 extension headers */
+	__u8 icmp_type; /* 0 unless proto is ICMP or ICMPv6 */
+	__u8 icmp_code;
+	__u8 reserved; /* 0 */
+};
+
+struct flow_value {
+	__u64 packets; /* on the wire: a GSO super-packet is gso_segs packets */
+	__u64 bytes; /* of layer 3 on the wire, with the headers of each segment */
+	__u64 first_ns; /* CLOCK_MONOTONIC, as coarse as the kernel's tick */
+	__u64 last_ns;
+	__u32 tcp_flags; /* all nine bits (RFC 9293 3.1 and NS), OR-ed */
+	__u32 observed[OBSERVED_MAX]; /* the first is the hook that counted first */
+	__u16 vlan_id; /* outermost, 0 without */
+	__u8 ip_tos; /* of the first packet */
+	__u8 reserved[5];
+};
+
+/* Where a flow's packets went after this node translated their addresses; an end that was not translated is as in the key. */
+struct translation {
+	__u8 src_addr[16];
+	__u8 dst_addr[16];
+	__u16 src_port;
+	__u16 dst_port;
+};
+
+/* Packets after GSO segmentation, at a hook: seen is the sum of all others. One set per CPU. */
+struct kernel_counters {
+	__u64 seen;
+	__u64 in_flows;
+	__u64 seen_before;
+	__u64 sampled_out;
+	__u64 filtered;
+	__u64 not_ip;
+	__u64 parse_error;
+	__u64 table_full;
+};
+
+/* Frames that are not IP, by observation point (as in flow_value.observed). */
+struct not_ip_value {
+	__u64 packets;
+	__u64 bytes; /* of layer 2 */
+};
+
+/* Ports of a fragmented datagram, kept from its first fragment for the later ones (RFC 791 3.2, RFC 8200 4.5). */
+struct fragment_key {
+	__u8 src_addr[16];
+	__u8 dst_addr[16];
+	__u32 id;
+	__u32 proto; /* 0 in IPv6 */
+};
+
+struct fragment_value {
+	__u16 src_port;
+	__u16 dst_port;
+	__u8 proto; /* after the extension headers that only the first fragment has */
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 reserved;
+};
+
+/* Settings, fixed when the program is loaded: a branch that is switched off costs nothing. */
+struct settings {
+	__u32 sample_below; /* a packet is taken when a random number is below; 0 takes all */
+	__u32 sample_flows; /* 1: the number is the flow's hash, the same for both directions and on every node */
+	__u16 stamp_counted; /* written to a packet that was dealt with */
+	__u16 stamp_trace; /* the same, and later hooks add where they saw it */
+	__u32 nat; /* 1: look for this node's address translation */
+};
+
+/* Result bits of the program probe_features. */
+#define FEATURE_NAT 1
+
+#endif

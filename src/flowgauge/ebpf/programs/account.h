@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* The flow table: adds a packet to its flow, makes new flows, and remembers where and how a flow was translated. */
+#ifndef FLOWGAUGE_ACCOUNT_H
+#define FLOWGAUGE_ACCOUNT_H
+
+#include "parse_any.h"
+
+/* How many packets of a table entry later hooks look at: one may be dropped on its way, not eight in a row. */
+#define TRACED_PACKETS 8
+
+const volatile struct settings settings SEC(".rodata.settings");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__type(key, struct flow_key);
+	__type(value, struct flow_value);
+} flows SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct flow_key);
+	__type(value, struct translation);
+} translations SEC(".maps");
+
+/* Adds a packet to its flow; true while later hooks shall look at the flow's packets. Several CPUs may add at once. */
+static __always_inline bool add_packet(struct flow_value *flow, const struct packet *p)
+{
+	bool trace = flow->packets < TRACED_PACKETS;
+
+	__sync_fetch_and_add(&flow->packets, p->segments);
+	__sync_fetch_and_add(&flow->bytes, p->bytes);
+	flow->last_ns = bpf_ktime_get_coarse_ns();
+	if (p->tcp_flags & ~flow->tcp_flags)
+		__sync_fetch_and_or(&flow->tcp_flags, p->tcp_flags);
+	return trace;
+}
+
+/* Adds an observation point to a flow, unless it is there or four others are. */
+static __always_inline void observe(struct flow_value *flow, __u32 point)
+{
+	for (int i = 0; i < OBSERVED_MAX; i++) {
+		__u32 there = __sync_val_compare_and_swap(&flow->observed[i], 0, point);
+
+		if (there == 0 || there == point)
+			return;
+	}
+}
+
+static __always_inline void record_translation(const struct flow_key *before, const struct flow_key *after)
+{
+	struct translation to;
+
+	set_address_v6(to.src_addr, after->src_addr);
+	set_address_v6(to.dst_addr, after->dst_addr);
+	to.src_port = after->src_port;
+	to.dst_port = after->dst_port;
+	bpf_map_update_elem(&translations, before, &to, BPF_ANY);
+}
+
+enum account { ADDED, ADDED_TRACE, TABLE_FULL };
+
+static __always_inline int add_or_insert(const struct packet *p, const struct flow_key *key, __u32 point)
+{
+	struct flow_value fresh = {}, *flow = bpf_map_lookup_elem(&flows, key);
+
+	if (flow)
+		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
+	fresh.packets = p->segments;
+	fresh.bytes = p->bytes;
+	fresh.first_ns = fresh.last_ns = bpf_ktime_get_coarse_ns();
+	fresh.tcp_flags = p->tcp_flags;
+	fresh.observed[0] = point;
+	fresh.vlan_id = p->vlan_id;
+	fresh.ip_tos = p->ip_tos;
+	if (bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST) == 0)
+		return ADDED_TRACE;
+	/* Another CPU was first, or there is no room. */
+	flow = bpf_map_lookup_elem(&flows, key);
+	if (!flow)
+		return TABLE_FULL;
+	add_packet(flow, p);
+	return ADDED_TRACE;
+}
+
+#endif

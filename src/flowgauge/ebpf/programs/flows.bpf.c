@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Counts each packet of a node once, in the flow it belongs to.
+ *
+ * The first hook that sees a packet stamps it (skb->tc_index, which survives routing, NAT, encapsulation and veth pairs) and
+ * counts it; later hooks find the stamp and leave it alone. The first packets of a flow get another stamp, at which later
+ * hooks add where they saw the flow and, behind this node's address translation, what became of its addresses.
+ *
+ * Life of a packet: hook -> (stamp) -> parse_fast, else parse_any -> sampling -> flow table. User space drains the table.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <linux/types.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/in6.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "abi.h"
+#include "account.h"
+#include "nat.h"
+#include "parse_any.h"
+#include "parse_fast.h"
+
+#define NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: whatever else is attached has its turn */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct kernel_counters);
+} counters SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384); /* two for each device, those that are gone included */
+	__type(key, __u32);
+	__type(value, struct not_ip_value);
+} not_ip SEC(".maps");
+
+/* A flow that the table does not have under the packet's own key: perhaps it has it as it was before translation. */
+__noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
+{
+	struct flow_key before = {};
+	int result;
+
+	if (!p)
+		return TABLE_FULL;
+	if (settings.nat && before_translation(skb, p, &before) == TRANSLATED_ORIGINAL) {
+		result = add_or_insert(p, &before, point);
+		if (result == ADDED_TRACE)
+			record_translation(&before, &p->key);
+		return result;
+	}
+	return add_or_insert(p, &p->key, point);
+}
+
+/* A later hook sees a packet of a young flow. */
+__noinline int trace(struct __sk_buff *skb, __u32 ethernet, __u32 point)
+{
+	struct flow_key before = {};
+	struct packet p = {};
+	struct flow_value *flow;
+
+	if (parse_any(skb, &p, ethernet) != PARSED)
+		return 0;
+	flow = bpf_map_lookup_elem(&flows, &p.key);
+	if (!flow && settings.nat && before_translation(skb, &p, &before) != UNTRANSLATED) {
+		flow = bpf_map_lookup_elem(&flows, &before);
+		if (flow)
+			record_translation(&before, &p.key);
+	}
+	if (flow)
+		observe(flow, point);
+	return 0;
+}
+
+__noinline int count_not_ip(struct __sk_buff *skb, __u32 point)
+{
+	struct not_ip_value first = {.packets = 1, .bytes = skb->len}, *there = bpf_map_lookup_elem(&not_ip, &point);
+
+	if (!there) {
+		if (bpf_map_update_elem(&not_ip, &point, &first, BPF_NOEXIST) == 0)
+			return 0;
+		there = bpf_map_lookup_elem(&not_ip, &point);
+	}
+	if (there) {
+		__sync_fetch_and_add(&there->packets, 1);
+		__sync_fetch_and_add(&there->bytes, skb->len);
+	}
+	return 0;
+}
+
+/* Segments of a super-packet that does not say how many it has. */
+__noinline int count_segments(struct __sk_buff *skb, __u32 ethernet)
+{
+	struct packet p = {};
+
+	return parse_any(skb, &p, ethernet) == PARSED ? p.segments : 1;
+}
+
+static __always_inline __u32 segments_of(struct __sk_buff *skb, __u32 ethernet)
+{
+	__u32 segments = skb->gso_segs;
+
+	if (segments)
+		return segments;
+	return skb->gso_size ? count_segments(skb, ethernet) : 1;
+}
+
+/* The same for both directions of a flow, and on every node. */
+static __always_inline __u32 symmetric_hash(const struct flow_key *key)
+{
+	const __u64 *src = (const __u64 *)key->src_addr, *dst = (const __u64 *)key->dst_addr;
+	__u64 hash = (src[0] ^ dst[0]) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ (hash >> 32) ^ src[1] ^ dst[1]) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ (hash >> 29) ^ (key->src_port ^ key->dst_port) ^ (__u64)key->proto << 32) * 0x94d049bb133111ebull;
+	return hash >> 32;
+}
+
+static __always_inline bool left_out(const struct packet *p)
+{
+	if (!settings.sample_below)
+		return false;
+	return (settings.sample_flows ? symmetric_hash(&p->key) : bpf_get_prandom_u32()) >= settings.sample_below;
+}
+
+/* Whether chance can decide before the packet is parsed: not when it might turn out not to be IP, which is counted exactly. */
+static __always_inline bool decide_early(const struct __sk_buff *skb)
+{
+	return settings.sample_below && !settings.sample_flows &&
+	       (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6));
+}
+
+static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_counters *count, __u32 segments,
+					 __u32 ethernet, __u32 point)
+{
+	struct packet p = {};
+	struct flow_value *flow;
+	bool early = decide_early(skb);
+	int result = PARSED;
+
+	if (early && left_out(&p)) {
+		skb->tc_index = settings.stamp_counted;
+		count->sampled_out += segments;
+		return;
+	}
+	if (!parse_fast(skb, &p, ethernet ? ETH_HLEN : 0))
+		result = parse_any(skb, &p, ethernet);
+	if (result == NOT_IP) {
+		count->not_ip += segments;
+		count_not_ip(skb, point);
+		return;
+	}
+	skb->tc_index = settings.stamp_counted;
+	if (result != PARSED) {
+		count->parse_error += segments;
+		return;
+	}
+	if (!early && left_out(&p)) {
+		count->sampled_out += segments;
+		return;
+	}
+	flow = bpf_map_lookup_elem(&flows, &p.key);
+	if (flow)
+		result = add_packet(flow, &p) ? ADDED_TRACE : ADDED;
+	else
+		result = account_new(skb, &p, point);
+	if (result == TABLE_FULL) {
+		count->table_full += segments;
+		return;
+	}
+	if (result == ADDED_TRACE)
+		skb->tc_index = settings.stamp_trace;
+	count->in_flows += segments;
+}
+
+static __always_inline int see(struct __sk_buff *skb, __u32 ethernet, __u32 egress)
+{
+	__u32 first = 0, segments, stamp = skb->tc_index, point = skb->ifindex | egress;
+	struct kernel_counters *count = bpf_map_lookup_elem(&counters, &first);
+
+	if (!count)
+		return NEXT;
+	segments = segments_of(skb, ethernet);
+	count->seen += segments;
+	if (stamp == settings.stamp_counted) {
+		count->seen_before += segments;
+	} else if (stamp == settings.stamp_trace) {
+		count->seen_before += segments;
+		trace(skb, ethernet, point);
+	} else {
+		count_packet(skb, count, segments, ethernet, point);
+	}
+	return NEXT;
+}
+
+SEC("tc")
+int flow_ingress(struct __sk_buff *skb)
+{
+	return see(skb, 1, 0);
+}
+
+SEC("tc")
+int flow_egress(struct __sk_buff *skb)
+{
+	return see(skb, 1, OBSERVED_EGRESS);
+}
+
+/* For devices without a link layer header: tun, WireGuard, IP tunnels. */
+SEC("tc")
+int flow_ingress_l3(struct __sk_buff *skb)
+{
+	return see(skb, 0, 0);
+}
+
+SEC("tc")
+int flow_egress_l3(struct __sk_buff *skb)
+{
+	return see(skb, 0, OBSERVED_EGRESS);
+}
+
+/* Run once by user space, never attached: what this kernel lets the programs above see. */
+SEC("tc")
+int probe_features(struct __sk_buff *skb)
+{
+	return nat_is_readable() ? FEATURE_NAT : 0;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* This node's address translation, from the connection tracking entry that a packet carries once it was routed. */
+#ifndef FLOWGAUGE_NAT_H
+#define FLOWGAUGE_NAT_H
+
+#include "kernel.h"
+#include "packet.h"
+
+enum translated { UNTRANSLATED, TRANSLATED_ORIGINAL, TRANSLATED_REPLY };
+
+static __always_inline bool nat_is_readable(void)
+{
+	return bpf_cast_to_kern_ctx && bpf_core_type_exists(struct nf_conn);
+}
+
+struct tuple {
+	union nf_inet_addr src, dst;
+	__be16 src_port, dst_port;
+	__u8 proto;
+};
+
+#define READ_TUPLE(to, conn, direction)                                                       \
+	do {                                                                                  \
+		BPF_CORE_READ_INTO(&(to)->src, conn, tuplehash[direction].tuple.src.u3);      \
+		BPF_CORE_READ_INTO(&(to)->dst, conn, tuplehash[direction].tuple.dst.u3);      \
+		BPF_CORE_READ_INTO(&(to)->src_port, conn, tuplehash[direction].tuple.src.u);  \
+		BPF_CORE_READ_INTO(&(to)->dst_port, conn, tuplehash[direction].tuple.dst.u);  \
+		BPF_CORE_READ_INTO(&(to)->proto, conn, tuplehash[direction].tuple.dst.protonum); \
+	} while (0)
+
+/* The key as it was before translation: the tuple's addresses and ports, the packet's ICMP type. */
+static __always_inline void key_of_tuple(struct flow_key *key, const struct packet *p, const struct tuple *tuple)
+{
+	*key = p->key;
+	if (is_v4(&p->key)) {
+		set_address_v4(key->src_addr, tuple->src.all[0]);
+		set_address_v4(key->dst_addr, tuple->dst.all[0]);
+	} else {
+		set_address_v6(key->src_addr, &tuple->src);
+		set_address_v6(key->dst_addr, &tuple->dst);
+	}
+	if (has_ports(p->key.proto)) {
+		key->src_port = bpf_ntohs(tuple->src_port);
+		key->dst_port = bpf_ntohs(tuple->dst_port);
+	}
+}
+
+static __always_inline bool same_key(const struct flow_key *a, const struct flow_key *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4];
+}
+
+/*
+ * Whether this node translated the packet, and in which direction of its connection; then before is its key as it was.
+ * Only packets of the connection itself count: an ICMP error that relates to one carries another tuple.
+ */
+__noinline int before_translation(struct __sk_buff *skb, struct packet *p, struct flow_key *before)
+{
+	struct tuple tuple = {};
+	struct nf_conn *conn;
+	unsigned long nfct, info;
+
+	if (!p || !before || !nat_is_readable())
+		return UNTRANSLATED;
+	nfct = ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->_nfct;
+	info = nfct & NFCT_INFO_MASK;
+	conn = (struct nf_conn *)(nfct & ~NFCT_INFO_MASK);
+	if (!conn || !(BPF_CORE_READ(conn, status) & IPS_NAT_MASK))
+		return UNTRANSLATED;
+	if (info == NFCT_ESTABLISHED || info == NFCT_NEW)
+		READ_TUPLE(&tuple, conn, 0);
+	else if (info == NFCT_ESTABLISHED_REPLY)
+		READ_TUPLE(&tuple, conn, 1);
+	if (tuple.proto != p->key.proto)
+		return UNTRANSLATED;
+	key_of_tuple(before, p, &tuple);
+	if (same_key(before, &p->key))
+		return UNTRANSLATED;
+	return info == NFCT_ESTABLISHED_REPLY ? TRANSLATED_REPLY : TRANSLATED_ORIGINAL;
+}
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* A packet as the parser leaves it: which flow, and what it adds to it. */
+#ifndef FLOWGAUGE_PACKET_H
+#define FLOWGAUGE_PACKET_H
+
+struct packet {
+	struct flow_key key;
+	__u32 bytes; /* of layer 3 on the wire, all segments */
+	__u32 segments;
+	__u16 tcp_flags;
+	__u16 vlan_id;
+	__u8 ip_tos;
+	__u8 unused[3];
+};
+
+enum parsed { PARSED, NOT_IP, MALFORMED };
+
+#define TCP_FLAG_BITS 0x01ff /* FIN SYN RST PSH ACK URG ECE CWR NS, in the 16 bits that hold the data offset too */
+#define VLAN_ID_BITS 0x0fff
+#define V4_MAPPED bpf_htonl(0x0000ffff)
+
+static __always_inline void set_address_v4(__u8 *to, __be32 address)
+{
+	__u32 *word = (__u32 *)to;
+
+	word[0] = 0;
+	word[1] = 0;
+	word[2] = V4_MAPPED;
+	word[3] = address;
+}
+
+static __always_inline void set_address_v6(__u8 *to, const void *address)
+{
+	__builtin_memcpy(to, address, 16);
+}
+
+static __always_inline bool is_v4(const struct flow_key *key)
+{
+	const __u32 *word = (const __u32 *)key->src_addr;
+
+	return word[0] == 0 && word[1] == 0 && word[2] == V4_MAPPED;
+}
+
+static __always_inline bool has_ports(__u8 proto)
+{
+	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE ||
+	       proto == IPPROTO_DCCP;
+}
+
+/*
+ * Sets segments and bytes. A super-packet stands for several packets on the wire, each with a copy of the headers.
+ *
+ * l3_offset: of the IP header in the frame; l3_length: as the header says, 0 when it cannot (jumbo); headers: bytes of the
+ * headers of layers 3 and 4.
+ */
+static __always_inline void measure(const struct __sk_buff *skb, struct packet *p, __u32 l3_offset, __u32 l3_length,
+				    __u32 headers)
+{
+	__u32 present = skb->len - l3_offset, gso_size = skb->gso_size;
+
+	if (gso_size == 0) {
+		p->segments = 1;
+		/* What follows the IP packet is padding of a short Ethernet frame. */
+		p->bytes = l3_length && l3_length < present ? l3_length : present;
+		return;
+	}
+	p->segments = skb->gso_segs;
+	/* Packets from a virtual machine leave the number of segments to whoever cuts them. */
+	if (p->segments == 0)
+		p->segments = present > headers ? (present - headers + gso_size - 1) / gso_size : 1;
+	p->bytes = present + (p->segments - 1) * headers;
+}
+
+#endif

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Joins flows with what this node's address translation made of them.
+
+The kernel keeps ``translations`` by the flow's key; here they become columns beside the flows, zero where an end was not
+translated. Pure functions of arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.ebpf.abi import FLOW_KEY, Structured
+
+_KEY_WORDS = FLOW_KEY.itemsize // 8
+_MIX = np.array(
+    [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F], np.uint64
+)
+"""Odd 64-bit constants, one for each word of a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Translations:
+    """The tuple after this node's translation, row by row with the flows asked for.
+
+    Attributes:
+        found: (n,) bool: the flow was translated.
+        src_addr, dst_addr: (n, 16) uint8, all zero where that address stayed as in the key.
+        src_port, dst_port: (n,) uint16, 0 where that end's address and port stayed; when either changed, both are given.
+    """
+
+    found: npt.NDArray[np.bool_]
+    src_addr: npt.NDArray[np.uint8]
+    dst_addr: npt.NDArray[np.uint8]
+    src_port: npt.NDArray[np.uint16]
+    dst_port: npt.NDArray[np.uint16]
+
+
+def join(flow_keys: Structured, known_keys: Structured, known: Structured) -> Translations:
+    """The translation of each of ``flow_keys`` among ``known_keys``, whose values are ``known`` (FLOW_KEY, TRANSLATION)."""
+    count = len(flow_keys)
+    found = np.zeros(count, np.bool_)
+    source, destination = _End(count), _End(count)
+    if count and len(known_keys):
+        rows = _match(flow_keys, known_keys)
+        found = rows >= 0
+        after = known[rows[found]]
+        source.fill(found, flow_keys, after, "src")
+        destination.fill(found, flow_keys, after, "dst")
+        found &= source.changed | destination.changed
+    return Translations(found, source.address, destination.address, source.port, destination.port)
+
+
+class _End:
+    """Columns of one end; stay zero where it did not change."""
+
+    def __init__(self, count: int) -> None:
+        self.address = np.zeros((count, 16), np.uint8)
+        self.port = np.zeros(count, np.uint16)
+        self.changed = np.zeros(count, np.bool_)
+
+    def fill(self, found: npt.NDArray[np.bool_], flow_keys: Structured, after: Structured, end: str) -> None:
+        before = flow_keys[found]
+        address, port = f"{end}_addr", f"{end}_port"
+        differs = (before[address] != after[address]).any(axis=1) | (before[port] != after[port])
+        rows = np.flatnonzero(found)[differs]
+        self.address[rows] = after[address][differs]
+        self.port[rows] = after[port][differs]
+        self.changed[rows] = True
+
+
+def _words(keys: Structured) -> npt.NDArray[np.uint64]:
+    return np.ascontiguousarray(keys).view(np.uint64).reshape(-1, _KEY_WORDS)
+
+
+def _match(wanted: Structured, known: Structured) -> npt.NDArray[np.intp]:
+    """For each wanted key the row of the same key in ``known``, -1 without: by hash, then compared in full.
+
+    Two known keys of one hash (a chance of 2**-64 a pair) would hide one of them, which reads as not translated.
+    """
+    wanted_words, known_words = _words(wanted), _words(known)
+    known_hash = (known_words * _MIX).sum(axis=1, dtype=np.uint64)
+    order = np.argsort(known_hash)
+    wanted_hash = (wanted_words * _MIX).sum(axis=1, dtype=np.uint64)
+    at = np.minimum(np.searchsorted(known_hash[order], wanted_hash), len(order) - 1)
+    rows = order[at]
+    same = (known_words[rows] == wanted_words).all(axis=1)
+    return np.where(same, rows, -1)

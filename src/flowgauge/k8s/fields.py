@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads fields of an API object as JSON, and says what was expected where when one is not there.
+
+Before: ``event_log`` and ``snapshot``, which give the JSON; after: ``objects``. Pure.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowgauge.errors import DataError
+
+Json = Mapping[str, Any]
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MS = dt.timedelta(milliseconds=1)
+
+
+class MalformedObject(DataError):
+    """A field of an object is not what the API has there: ``path``, what was ``expected``, what was ``found``."""
+
+    def __init__(self, path: str, expected: str, found: object) -> None:
+        shown = "nothing" if found is None else repr(found)[:80]
+        super().__init__(f"{path}: expected {expected}, found {shown}")
+        self.path, self.expected, self.found = path, expected, shown
+
+
+def at(value: object, path: str) -> Any:
+    """What is at the dotted ``path``; None when a part of it is absent, MalformedObject when a part is no mapping."""
+    here: Any = value
+    done: list[str] = []
+    for key in path.split("."):
+        if here is None:
+            return None
+        if not isinstance(here, Mapping):
+            raise MalformedObject(".".join(done), "a mapping", here)
+        here = here.get(key)
+        done.append(key)
+    return here
+
+
+def text(value: object, path: str, *, default: str | None = None) -> str:
+    """The text at ``path``; ``default`` when absent, MalformedObject without a default."""
+    found = at(value, path)
+    if found is None and default is not None:
+        return default
+    if not isinstance(found, str):
+        raise MalformedObject(path, "a text", found)
+    return found
+
+
+def items(value: object, path: str) -> Sequence[Any]:
+    """The list at ``path``; empty when absent."""
+    found = at(value, path)
+    if found is None:
+        return ()
+    if not isinstance(found, list):
+        raise MalformedObject(path, "a list", found)
+    return found
+
+
+def texts(value: object, path: str) -> dict[str, str]:
+    """The mapping of texts at ``path`` (labels, a selector); empty when absent."""
+    found = at(value, path)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping) or not all(isinstance(key, str) and isinstance(one, str) for key, one in found.items()):
+        raise MalformedObject(path, "a mapping of texts", found)
+    return dict(found)
+
+
+def number(value: object, path: str, *, default: int | None = None) -> int:
+    """The port or other whole number at ``path``."""
+    found = at(value, path)
+    if found is None and default is not None:
+        return default
+    if isinstance(found, bool) or not isinstance(found, int):
+        raise MalformedObject(path, "a whole number", found)
+    return found
+
+
+def address(found: object, path: str) -> str:
+    """An IP address in its usual spelling."""
+    try:
+        return str(ipaddress.ip_address(found if isinstance(found, str) else ""))
+    except ValueError:
+        raise MalformedObject(path, "an IP address", found) from None
+
+
+def time_ms(found: object, path: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 time, of any precision, rounded down."""
+    try:
+        when = dt.datetime.fromisoformat(found if isinstance(found, str) else "")
+    except ValueError:
+        raise MalformedObject(path, "an RFC 3339 time", found) from None
+    if when.tzinfo is None:
+        raise MalformedObject(path, "an RFC 3339 time with a zone", found)
+    return (when - _EPOCH) // _MS
+
+
+def block(found: object, path: str) -> str:
+    """An address block (CIDR) in its usual spelling."""
+    try:
+        return str(ipaddress.ip_network(found if isinstance(found, str) else "", strict=False))
+    except ValueError:
+        raise MalformedObject(path, "an address block such as 10.0.0.0/8", found) from None

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes ui/src/api/columns.generated.ts from the column registry; `--check` fails when the file differs from it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from flowgauge.schema.columns import COLUMNS
+from flowgauge.schema.flow_query import Measure
+
+TARGET = Path(__file__).parents[2] / "ui/src/api/columns.generated.ts"
+
+_HEAD = """// SPDX-License-Identifier: Apache-2.0
+// Written by tools/ui/column_types.py from the column registry: do not edit.
+
+export interface ColumnInfo {
+  title: string;
+  unit: string;
+  kind: string;
+  role: string;
+  help: string;
+}
+"""
+
+
+def text() -> str:
+    """The whole file."""
+    entries = {
+        column.name: {
+            "title": column.title,
+            "unit": column.unit,
+            "kind": str(column.kind),
+            "role": str(column.role),
+            "help": column.help,
+        }
+        for column in COLUMNS
+    }
+    lines = [f"  {name}: {json.dumps(entry, ensure_ascii=False)}," for name, entry in entries.items()]
+    measures = " | ".join(json.dumps(str(measure)) for measure in Measure)
+    return "\n".join(
+        [
+            _HEAD,
+            "/** Every column, in the registry's order. */",
+            "export const COLUMNS = {",
+            *lines,
+            "} as const satisfies Record<string, ColumnInfo>;",
+            "",
+            "export type ColumnName = keyof typeof COLUMNS;",
+            "",
+            f"export type Measure = {measures};",
+            "",
+        ]
+    )
+
+
+def main() -> int:
+    """Writes, or compares."""
+    wanted = text()
+    if "--check" in sys.argv:
+        if TARGET.read_text(encoding="utf-8") == wanted:
+            return 0
+        print(f"{TARGET.name} differs from the registry; run: .venv/bin/python tools/ui/column_types.py", file=sys.stderr)
+        return 1
+    TARGET.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

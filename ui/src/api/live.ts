@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Flows as they arrive: the collector's server-sent events. The browser connects again by itself when a stream ends.
+import { useEffect, useRef, useState } from "react";
+import { address } from "./client";
+import type { Row } from "./types";
+
+/** Rows kept in memory while live; older ones are in the store. */
+export const LIVE_ROWS = 500;
+const PAINT_MS = 500;
+
+export type LiveState = "off" | "connecting" | "open" | "lost";
+
+interface Batch {
+  columns: string[];
+  rows: (Row | unknown[])[];
+  matched: number;
+  skipped: number;
+}
+
+/** Rows of an event, whether sent as objects or as lists beside their columns. */
+export function rowsOf(batch: Batch): Row[] {
+  return batch.rows.map((row) => (Array.isArray(row) ? (Object.fromEntries(batch.columns.map((name, i) => [name, row[i]])) as Row) : row));
+}
+
+export interface Live {
+  state: LiveState;
+  /** Newest first. */
+  rows: Row[];
+  /** Rows that arrived while paused. */
+  waiting: number;
+  /** Rows that the stream left out because this page was too slow; they are in the store. */
+  skipped: number;
+}
+
+const OFF: Live = { state: "off", rows: [], waiting: 0, skipped: 0 };
+
+/** Follows the stream while `enabled`; while `paused` new rows wait. */
+export function useLive(enabled: boolean, filter: string, paused: boolean): Live {
+  const [live, setLive] = useState<Live>(OFF);
+  const pausedNow = useRef(paused);
+  pausedNow.current = paused;
+
+  useEffect(() => {
+    if (!enabled) {
+      setLive(OFF);
+      return;
+    }
+    setLive({ ...OFF, state: "connecting" });
+    let pending: Row[] = [];
+    let skipped = 0;
+    const source = new EventSource(address("live", { filter }));
+    const put = (state: LiveState) => setLive((now) => (now.state === state ? now : { ...now, state }));
+    source.onopen = () => put("open");
+    source.onerror = () => put("lost");
+    source.onmessage = (event: MessageEvent<string>) => {
+      const batch = JSON.parse(event.data) as Batch;
+      pending = [...rowsOf(batch).reverse(), ...pending].slice(0, LIVE_ROWS);
+      skipped += batch.skipped ?? 0;
+    };
+    const painter = setInterval(() => {
+      if (!pending.length) return;
+      if (pausedNow.current) {
+        setLive((now) => (now.waiting === pending.length ? now : { ...now, waiting: pending.length }));
+        return;
+      }
+      const fresh = pending;
+      pending = [];
+      setLive((now) => ({ ...now, state: "open", rows: [...fresh, ...now.rows].slice(0, LIVE_ROWS), waiting: 0, skipped }));
+    }, PAINT_MS);
+    return () => {
+      source.close();
+      clearInterval(painter);
+    };
+  }, [enabled, filter]);
+  return live;
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// The questions of the Traffic page. While live, each is asked again; an answer stays on screen until the next one is there.
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { rangeParams } from "../state/range";
+import type { View } from "../state/view";
+import { ApiError, get } from "./client";
+import type { Completion, FilterCheck, Flows, Ledger, SeriesAnswer, Status, Topology } from "./types";
+
+/** Agents send running flows every few seconds; asking more often shows nothing new. */
+export const REFRESH_MS = 5_000;
+
+const retry = (failures: number, error: Error): boolean => failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500);
+
+function useAnswer<T>(view: View, path: string, params: Record<string, string | number>, enabled = true) {
+  const asked = { ...rangeParams(view), filter: view.filter, ...params };
+  return useQuery<T>({
+    queryKey: [path, asked],
+    queryFn: ({ signal }) => get<T>(path, asked, signal),
+    placeholderData: keepPreviousData,
+    refetchInterval: view.live ? REFRESH_MS : false,
+    enabled,
+    retry,
+  });
+}
+
+export const FLOW_LIMIT = 200;
+export const SERIES_BY = "src_owner,src_subnet,dst_owner,dst_subnet";
+
+export const useFlows = (view: View) => useAnswer<Flows>(view, "flows", { limit: FLOW_LIMIT });
+export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { by: SERIES_BY, measure: "bytes", top: 6 });
+export const useTopology = (view: View) => useAnswer<Topology>(view, "topology", {});
+export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
+
+export const useStatus = () =>
+  useQuery<Status>({ queryKey: ["status"], queryFn: ({ signal }) => get<Status>("status", {}, signal), refetchInterval: 15_000, retry });
+
+export const useFilterCheck = (text: string) =>
+  useQuery<FilterCheck>({
+    queryKey: ["filter", text],
+    queryFn: ({ signal }) => get<FilterCheck>("filter", { text }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: Infinity,
+    enabled: text.trim() !== "",
+    retry,
+  });
+
+export const useCompletions = (view: View, text: string, cursor: number, enabled: boolean) =>
+  useQuery<Completion[]>({
+    queryKey: ["complete", text, cursor, rangeParams(view)],
+    queryFn: ({ signal }) => get<Completion[]>("complete", { text, cursor, ...rangeParams(view) }, signal),
+    placeholderData: keepPreviousData,
+    staleTime: 30_000,
+    enabled,
+    retry,
+  });
+
+/** The one flow that a key in the URL names. */
+export const useOneFlow = (asked: { filter: string; from: number; to: number } | undefined) =>
+  useQuery<Flows>({
+    queryKey: ["flow", asked],
+    queryFn: ({ signal }) => get<Flows>("flows", { ...asked, limit: 1, duplicates: true }, signal),
+    enabled: asked !== undefined,
+    staleTime: Infinity,
+    retry,
+  });
