@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge``: finds the verb, imports only its module, and turns every error into one sentence and an exit status.
+
+Exit statuses: 0; 1 a check failed or we are wrong; 2 the user is wrong; 3 this machine lacks something; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_command
+
+from flowgauge import __version__
+from flowgauge.errors import FilterError, FlowgaugeError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""What a shell reports for a program that SIGPIPE ended: the reader of our output went away, as ``head`` does."""
+
+TRACEBACK_VARIABLE = "FLOWGAUGE_TRACEBACK"
+"""Set to 1, an error of ours also prints where it happened; the supervisor sets it for the parts' logs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One verb: its name, ``module:object`` (a function, or the typer app of its sub-verbs) and a line for the overview."""
+
+    name: str
+    target: str
+    summary: str
+
+    def load(self) -> Any:
+        """The object, imported now."""
+        module, _, attribute = self.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("run", "flowgauge.cli.run:run", "Runs everything one machine needs: store, collector, agent, console."),
+    Verb("demo", "flowgauge.cli.demo:app", "Shows flow-demo, a real Django with PostgreSQL, in a scene of three nodes."),
+    Verb("flows", "flowgauge.cli.flows:flows", "Lists, sums or follows flows that a filter chooses."),
+    Verb("logs", "flowgauge.cli.logs:logs", "Shows the logs of the running instance's parts."),
+    Verb("config", "flowgauge.cli.config:app", "Checks a FlowCollector document; shows each setting and where it is from."),
+    Verb("agent", "flowgauge.cli.agent:agent", "Observes this node's packets and exports flows as IPFIX."),
+    Verb("collect", "flowgauge.cli.collect:collect", "Receives flows, names them and writes them to the store."),
+    Verb("store", "flowgauge.cli.store:store", "Runs the embedded store."),
+    Verb("console", "flowgauge.cli.console:console", "Serves the web console and its API."),
+)
+
+_BY_NAME = {verb.name: verb for verb in VERBS}
+
+
+class Verbs(TyperGroup):
+    """The overview shows stubs; the verb that is called, or whose options are completed, is imported."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for verb in VERBS:
+            self.add_command(TyperCommand(verb.name, help=verb.summary, short_help=verb.summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """As the base class, but the command is the real one."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else real_command(_BY_NAME[name]), rest
+
+
+def real_command(verb: Verb) -> Any:
+    """The verb's command with all options; its examples keep their lines in the help."""
+    target = verb.load()
+    if isinstance(target, typer.Typer):
+        command = get_command(target)
+        for one in getattr(command, "commands", {}).values():
+            one.help = _with_examples_as_written(one.help)
+    else:
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(verb.name)(target)
+        command = get_command(single)
+    command.name = verb.name
+    command.help = _with_examples_as_written(command.help)
+    return command
+
+
+def _with_examples_as_written(text: str | None) -> str | None:
+    """Click refills paragraphs; a leading backspace character keeps one as it is. Examples begin with the word."""
+    if not text:
+        return text
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    first = next((at for at, one in enumerate(paragraphs) if one.startswith("Example")), len(paragraphs))
+    return "\n\n".join([*paragraphs[:first], *(f"\b\n{one}" for one in paragraphs[first:])])
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"flowgauge {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    ctx: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback prints it
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Who talks to whom, how much, how fast, what failed and why: network flows with names.
+
+    Examples:
+      flowgauge demo                                   a real application on three nodes, live
+      flowgauge run -f flowcollector.yaml              store, collector, agent and console of this machine
+      flowgauge flows 'namespace = flow-demo'          who talks to whom in and with flow-demo
+      flowgauge flows --live --by src_owner,dst_owner  conversations as they happen
+      flowgauge config check flowcollector.yaml        what each line will do
+
+    Example of one verb's help:
+      flowgauge flows --help
+    """
+    if ctx.invoked_subcommand is None:
+        print(ctx.get_help())
+
+
+def application() -> Any:
+    """The root command: verbs, ``--version``, ``--help``, shell completion."""
+    app = typer.Typer(
+        cls=Verbs,
+        rich_markup_mode=None,
+        invoke_without_command=True,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    app.callback()(_root)
+    command = get_command(app)
+    command.help = _with_examples_as_written(command.help)
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit status; what went wrong is one sentence on standard error."""
+    return guarded(lambda: application().main(args=arguments, prog_name="flowgauge", standalone_mode=False))
+
+
+def guarded(call: Callable[[], Any]) -> int:
+    """Runs ``call``; its result when that is an exit status, else 0. No exception passes."""
+    try:
+        result = call()
+        sys.stdout.flush()
+    except FlowgaugeError as error:
+        return _say(_sentence(error), error.exit_status)
+    except TyperException as error:
+        return _say(_usage_sentence(error), error.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        _drop_output()
+        return BROKEN_PIPE
+    except Exception as error:  # noqa: BLE001 - the last place that can turn it into a sentence
+        return _say(_confession(error), 1)
+    return result if isinstance(result, int) else 0
+
+
+def _say(sentence: str, exit_status: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"flowgauge: {sentence}", file=sys.stderr, flush=True)
+    return exit_status
+
+
+def _sentence(error: FlowgaugeError) -> str:
+    if isinstance(error, FilterError):
+        return f"{error}\n{error.pointed()}"
+    return str(error)
+
+
+def _usage_sentence(error: TyperException) -> str:
+    """What was wrong and where help is; a group without a verb gives its whole help as message."""
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    if context is None or message.startswith("Usage:"):
+        return message
+    return f"{message.rstrip('.')} (help: {context.command_path} --help)"
+
+
+def _confession(error: Exception) -> str:
+    """One sentence for an error that we did not foresee."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""  # noqa: PTH119 - a text
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        traceback.print_exception(error)
+    hint = "" if TRACEBACK_VARIABLE in os.environ else f" with the output of {TRACEBACK_VARIABLE}=1"
+    return f"this is our mistake: {type(error).__name__}: {error}{where}; please report it{hint}"
+
+
+def _drop_output() -> None:
+    """Lets Python's own flush at exit succeed."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
