@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Received datagrams as columns: what a listener (or a capture file) hands to :class:`flowgauge.wire.decoder.Decoder`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.flow.addresses import packed
+
+MIN_SLOT_BYTES = 32
+"""Slots of :meth:`Datagrams.from_payloads` are at least so long, so that tiny payloads need no special case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Datagrams:
+    """A batch of n datagrams in fixed slots, so that headers of all of them are read at once.
+
+    Attributes:
+        payloads: uint8 (n, slot), C-contiguous; row i is valid up to ``lengths[i]``. The decoder keeps no reference to it:
+            the receiver may fill the same buffer again as soon as ``decode`` has returned.
+        lengths: int32 (n,), each at most slot.
+        source_addr: uint8 (n, 16), the sender's address, IPv4 as v4-mapped.
+        source_port: uint16 (n,).
+        received_ns: int64 (n,), wall time of arrival, ns since 1970 UTC.
+    """
+
+    payloads: npt.NDArray[np.uint8]
+    lengths: npt.NDArray[np.int32]
+    source_addr: npt.NDArray[np.uint8]
+    source_port: npt.NDArray[np.uint16]
+    received_ns: npt.NDArray[np.int64]
+
+    @classmethod
+    def from_payloads(
+        cls, payloads: Sequence[bytes], source: str = "127.0.0.1", port: int = 0, received_ns: int = 0
+    ) -> Datagrams:
+        """Lays out ``payloads`` as a receiver would; all from one ``source`` and at one time. For files and tests."""
+        count = len(payloads)
+        slot = max((len(payload) for payload in payloads), default=0)
+        slots = np.zeros((count, max(slot, MIN_SLOT_BYTES)), np.uint8)
+        for row, payload in enumerate(payloads):
+            slots[row, : len(payload)] = np.frombuffer(payload, np.uint8)
+        return cls(
+            payloads=slots,
+            lengths=np.array([len(payload) for payload in payloads], np.int32),
+            source_addr=np.tile(np.frombuffer(packed(source), np.uint8), (count, 1)),
+            source_port=np.full(count, port, np.uint16),
+            received_ns=np.full(count, received_ns, np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.lengths)
