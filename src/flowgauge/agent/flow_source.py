@@ -39,6 +39,10 @@ class FlowSource:
         """Loads the program into the kernel; EnvironmentProblem when it refuses."""
         self.program.load()
 
+    def features(self) -> dict[str, str]:
+        """What this kernel lets the program see, in words, by the document's feature name."""
+        return self.program.features()
+
     def drain(self) -> tuple[FlowBatch, int]:
         """The flows that the kernel's table held, which is empty then, and how many records were lost on the way."""
         evicted = self.program.evict()

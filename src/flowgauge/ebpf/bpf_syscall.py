@@ -43,7 +43,7 @@ class Direction(IntEnum):
 
 
 def bpf(command: Command, attributes: bytes) -> tuple[int, bytes]:
-    """Calls bpf(2); its result and the attributes as the kernel left them."""
+    """The result of a call, and the attributes as the kernel left them."""
     number = _NUMBERS.get(platform.machine())
     if number is None:
         raise OSError(errno.ENOSYS, f"bpf(2) on {platform.machine()}")
@@ -99,11 +99,14 @@ class Batch:
 
 
 def read_batch(command: Command, map_fd: int, batch: Batch) -> tuple[int, int]:
-    """(errno or 0, entries read); ENOENT means that the map's end is reached, with entries; ENOSPC that the room is too small."""
+    """(errno or 0, entries read).
+
+    ENOENT means that the map's end is reached, with entries; ENOSPC that the room is too small.
+    """
     attributes = ctypes.create_string_buffer(
-        struct.pack(
-            "=QQQQIIQQ", batch.start_at, batch.next_at, batch.keys_at, batch.values_at, batch.room, map_fd, 0, 0
-        ).ljust(_ATTR_SIZE, b"\0"),
+        struct.pack("=QQQQIIQQ", batch.start_at, batch.next_at, batch.keys_at, batch.values_at, batch.room, map_fd, 0, 0).ljust(
+            _ATTR_SIZE, b"\0"
+        ),
         _ATTR_SIZE,
     )
     number = ctypes.c_long(_NUMBERS[platform.machine()])

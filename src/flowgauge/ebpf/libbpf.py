@@ -36,7 +36,15 @@ class LoadError(OSError):
 class _OpenOptions(c.Structure):
     """struct bpf_object_open_opts, the beginning; libbpf reads as much as ``size`` says."""
 
-    _fields_ = (("size", c.c_size_t), ("object_name", c.c_char_p))
+    _fields_ = (
+        ("size", c.c_size_t),
+        ("object_name", c.c_char_p),
+        ("relaxed_maps", c.c_bool),
+        ("pin_root_path", c.c_char_p),
+        ("removed", c.c_uint32),
+        ("kconfig", c.c_char_p),
+        ("btf_custom_path", c.c_char_p),
+    )
 
 
 class _Log:
@@ -105,17 +113,20 @@ def possible_cpus() -> int:
 
 
 class Object:
-    """One compiled object; not safe for several threads until it is loaded.
+    """One compiled object; not safe for several threads until it is loaded. One that cannot be loaded is closed.
 
     Args:
         path: of the ELF file.
         name: the kernel's names of the object's maps start with it.
+        btf: a file with the types that the kernel is taken to have; None: those that it says it has.
     """
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, btf: Path | None = None) -> None:
         self._library = library()
         image = path.read_bytes()
-        options = _OpenOptions(c.sizeof(_OpenOptions), name.encode())
+        options = _OpenOptions(size=c.sizeof(_OpenOptions), object_name=name.encode())
+        if btf is not None:
+            options.btf_custom_path = str(btf).encode()
         with _log.lock:
             _log.clear()
             self._handle: int | None = self._library.bpf_object__open_mem(image, len(image), c.byref(options))
@@ -123,9 +134,10 @@ class Object:
                 raise LoadError(c.get_errno(), f"cannot read {path.name}", _log.tail())
 
     def load(self, *, programs: set[str], map_sizes: Mapping[str, int], constants: Mapping[str, bytes]) -> None:
-        """Loads the ``programs`` of these names and all maps.
+        """Loads some programs and all maps.
 
         Args:
+            programs: their names.
             map_sizes: entries of a map, by its name.
             constants: the whole content of a read-only section, by its name (``.rodata.settings``).
 
@@ -144,7 +156,10 @@ class Object:
             self._check(result, f"constants {name}")
         with _log.lock:
             _log.clear()
-            self._check(self._library.bpf_object__load(self._handle), "load eBPF programs")
+            result = self._library.bpf_object__load(self._handle)
+            if result < 0:
+                self.close()
+            self._check(result, "load eBPF programs")
 
     def program_fd(self, name: str) -> int:
         """File descriptor of a loaded program; owned by the object."""

@@ -15,9 +15,7 @@ import numpy.typing as npt
 from flowgauge.ebpf.abi import FLOW_KEY, Structured
 
 _KEY_WORDS = FLOW_KEY.itemsize // 8
-_MIX = np.array(
-    [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F], np.uint64
-)
+_MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F], np.uint64)
 """Odd 64-bit constants, one for each word of a key."""
 
 

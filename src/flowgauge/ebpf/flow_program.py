@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flow program: loads ``flows.bpf.o``, hooks devices, and hands out what the kernel counted as arrays.
+
+Before it: the packets; after it: :mod:`flowgauge.agent.flow_source`. ``attach`` acts on the calling thread's network
+namespace; everything else may be called from any thread, and gives nothing any more once ``close`` was called.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from flowgauge.ebpf import abi, bpf_syscall, clsact, hooks
+from flowgauge.ebpf.bpf_syscall import Direction
+from flowgauge.ebpf.hooks import Attachment
+from flowgauge.ebpf.libbpf import LoadError, Object, possible_cpus
+from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.ebpf.translations import Translations, join
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.runtime import logs
+
+OBJECT = Path(__file__).with_name("flows.bpf.o")
+_KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
+
+_ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
+_BARE = {Direction.INGRESS: "flow_ingress_l3", Direction.EGRESS: "flow_egress_l3"}
+_PROBE = "probe_features"
+_PROBE_FRAME = bytes(64)
+_SK_BUFF_BYTES = 192
+"""Size of ``struct __sk_buff`` in linux/bpf.h; the kernel takes a shorter or longer one when the rest is zero."""
+
+_log = logs.get("ebpf")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOptions:
+    """What is fixed when the program is loaded.
+
+    Attributes:
+        max_flows: entries of the flow table.
+        sampling: one of this many packets, or flows, is taken.
+        sampling_mode: whether chance decides by packet, or by flow (the same for both directions and on every node).
+        nat: whether to look for this node's address translation.
+        salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
+        tcx: False hooks by clsact filters only, as on kernels before 6.6.
+    """
+
+    max_flows: int = 262_144
+    sampling: int = 1
+    sampling_mode: Literal["packet", "flow"] = "packet"
+    nat: bool = True
+    salt: int = 1
+    tcx: bool = True
+
+    def constants(self) -> bytes:
+        """``abi.SETTINGS`` for these options."""
+        settings = np.zeros(1, abi.SETTINGS)
+        settings["sample_below"] = round(2**32 / self.sampling) if self.sampling > 1 else 0
+        settings["sample_flows"] = self.sampling_mode == "flow"
+        settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
+        settings["stamp_trace"] = settings["stamp_counted"] | 1
+        settings["nat"] = self.nat
+        return settings.tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class NotIp:
+    """Frames that are not IP; bytes are those of layer 2."""
+
+    packets: int
+    bytes: int
+
+
+class FlowProgram:
+    """One load of the flow program; inert until ``load``."""
+
+    def __init__(self, options: ProgramOptions) -> None:
+        self._options = options
+        self._object: Object | None = None
+        self._lock = threading.Lock()
+        self._swept = False
+
+    def load(self) -> None:
+        """Loads the program; EnvironmentProblem when the object is not built or the kernel refuses it."""
+        if not OBJECT.exists():
+            raise EnvironmentProblem(f"{OBJECT.name} is not built: run `make bpf` (needs clang)")
+        if not _KERNEL_BTF.exists():
+            raise EnvironmentProblem("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which eBPF programs need")
+        try:
+            loaded = Object(OBJECT, "flowgauge")
+            loaded.load(
+                programs={*_ETHERNET.values(), *_BARE.values(), _PROBE},
+                map_sizes={"flows": self._options.max_flows},
+                constants={".rodata.settings": self._options.constants()},
+            )
+        except LoadError as error:
+            raise _refused(error) from error
+        self._object = loaded
+        self._flows = MapReader(loaded.map_fd("flows"), abi.FLOW_KEY, abi.FLOW_VALUE)
+        self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
+        self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
+
+    def attach(self, ifindex: int) -> Attachment:
+        """Hooks both directions of a device; OSError when the kernel refuses.
+
+        The first call also removes what a killed agent left in the namespace.
+        """
+        if not self._swept:
+            self._swept = True
+            _sweep()
+        chosen = _ETHERNET if hooks.device(ifindex).ethernet else _BARE
+        return hooks.attach(ifindex, {way: self.fd(name) for way, name in chosen.items()}, tcx=self._options.tcx)
+
+    def fd(self, name: str) -> int:
+        """File descriptor of a program, which this object owns; OSError (EBADF) when it is not loaded (any more)."""
+        with self._lock:
+            if self._object is None:
+                raise OSError(errno.EBADF, "the eBPF program is not loaded")
+            return self._object.program_fd(name)
+
+    def evict(self) -> Entries:
+        """Takes all flows out of the table: keys are ``abi.FLOW_KEY``, values ``abi.FLOW_VALUE``."""
+        with self._lock:
+            if self._object is None:
+                return Entries(np.empty(0, abi.FLOW_KEY), np.empty(0, abi.FLOW_VALUE))
+            return self._flows.drain()
+
+    def translations(self, keys: abi.Structured) -> Translations:
+        """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``)."""
+        with self._lock:
+            if self._object is None or not self._options.nat:
+                return join(keys, np.empty(0, abi.FLOW_KEY), np.empty(0, abi.TRANSLATION))
+            known = self._translations.read()
+        return join(keys, known.keys, known.values)
+
+    def counters(self) -> dict[str, int]:
+        """Packets by what became of them, under the ledger's names (``kernel_packets_seen`` …)."""
+        names = abi.KERNEL_COUNTERS.names or ()
+        per_cpu = np.zeros(possible_cpus(), abi.KERNEL_COUNTERS)
+        first = np.zeros(1, np.uint32)
+        with self._lock:
+            if self._object is not None:
+                bpf_syscall.lookup(self._object.map_fd("counters"), first.ctypes.data, per_cpu.ctypes.data)
+        return {f"kernel_packets_{name}": int(per_cpu[name].sum()) for name in names}
+
+    def not_ip(self) -> dict[int, NotIp]:
+        """Frames that are not IP, by the ifIndex of the device, both directions."""
+        with self._lock:
+            if self._object is None:
+                return {}
+            entries = self._not_ip.read()
+        found: dict[int, NotIp] = {}
+        for point, value in zip(entries.keys.tolist(), entries.values.tolist(), strict=True):
+            ifindex = point & ~abi.OBSERVED_EGRESS
+            before = found.get(ifindex, NotIp(0, 0))
+            found[ifindex] = NotIp(before.packets + value[0], before.bytes + value[1])
+        return found
+
+    def features(self) -> dict[str, str]:
+        """What this kernel lets the program see, in words, by the document's feature name."""
+        if not self._options.nat:
+            return {"nat": "off"}
+        found = bpf_syscall.test_run(self.fd(_PROBE), _PROBE_FRAME, bytes(_SK_BUFF_BYTES), 1).result
+        return {"nat": "on" if found & abi.FEATURE_NAT else "not visible: connection tracking is not loaded, or Linux < 6.2"}
+
+    def close(self) -> None:
+        """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""
+        with self._lock:
+            loaded, self._object = self._object, None
+        if loaded is not None:
+            loaded.close()
+
+
+def _sweep() -> None:
+    try:
+        removed = clsact.sweep(hooks.OWN_NAME)
+    except OSError as error:
+        _log.warning("sweep_failed", error=str(error))
+        return
+    if removed:
+        _log.info("leftover_filters_removed", filters=removed)
+
+
+def _refused(error: LoadError) -> EnvironmentProblem:
+    """The kernel's refusal in one sentence; the verifier's own words go to the log."""
+    if error.log:
+        _log.error("ebpf_load_failed", log=error.log)
+    hint = ""
+    if error.errno in (errno.EPERM, errno.EACCES) and not error.log.strip():
+        hint = " (a seccomp profile, lockdown or a missing capability)"
+    return EnvironmentProblem(f"this kernel refuses the eBPF flow program: {error.strerror}{hint}")

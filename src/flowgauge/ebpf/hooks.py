@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks of one device: TCX links, else (before Linux 6.6) clsact filters.
+
+A TCX link lives as long as its file descriptor, so it is gone with the process however that ends. Everything acts on the
+calling thread's network namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import socket
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+from flowgauge.ebpf import clsact
+from flowgauge.ebpf.bpf_syscall import Direction, tcx_link
+
+OWN_NAME = f"{clsact.NAME_PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
+"""Name of this process's clsact filters."""
+
+_made_qdiscs: set[int] = set()
+"""ifIndexes of the devices that got their clsact qdisc from this process, whichever of its hooks came first."""
+
+_SIOCGIFNAME, _SIOCGIFHWADDR = 0x8910, 0x8927
+_ETHERNET_HEADER = frozenset({1, 772})
+"""ARPHRD_ETHER and ARPHRD_LOOPBACK: types of device whose packets begin with an Ethernet header."""
+
+
+class Attachment(Protocol):
+    """One device's hooks, both directions."""
+
+    @property
+    def kind(self) -> str:
+        """``tcx`` or ``clsact``."""
+
+    def detach(self) -> None:
+        """Takes the hooks away; OSError when they are gone already. Safe to call twice."""
+
+
+class TcxHooks:
+    """Hooks by two links, which this object owns."""
+
+    kind = "tcx"
+
+    def __init__(self, ifindex: int, programs: Mapping[Direction, int]) -> None:
+        self._links: list[int] = []
+        try:
+            for direction, program_fd in programs.items():
+                self._links.append(tcx_link(program_fd, ifindex, direction))
+        except OSError:
+            self.detach()
+            raise
+
+    def detach(self) -> None:
+        """Closes the links."""
+        while self._links:
+            os.close(self._links.pop())
+
+
+class ClsactHooks:
+    """Hooks by two filters, and a qdisc for them when the device had none."""
+
+    kind = "clsact"
+
+    def __init__(self, ifindex: int, programs: Mapping[Direction, int]) -> None:
+        self._ifindex, self._name = ifindex, f"{OWN_NAME}-{secrets.token_hex(3)}"
+        self._filters: list[clsact.Filter] = []
+        with clsact.Traffic() as traffic:
+            if traffic.add_qdisc(ifindex):
+                _made_qdiscs.add(ifindex)
+            try:
+                for direction, program_fd in programs.items():
+                    self._filters.append(traffic.add_filter(ifindex, direction, program_fd, self._name))
+            except OSError:
+                with suppress(OSError):
+                    self.detach()
+                raise
+
+    def detach(self) -> None:
+        """Removes the filters, and the qdisc when this process made it and nobody uses it now."""
+        with clsact.Traffic() as traffic:
+            while self._filters:
+                traffic.remove_filter(self._filters.pop())
+            if self._ifindex in _made_qdiscs and traffic.empty(self._ifindex):
+                _made_qdiscs.discard(self._ifindex)
+                traffic.remove_qdisc(self._ifindex)
+
+
+def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True) -> Attachment:
+    """Hooks a device; OSError when the kernel refuses both ways.
+
+    Args:
+        ifindex: of the device.
+        programs: file descriptor of the program of each direction.
+        tcx: False goes straight to clsact.
+    """
+    if tcx:
+        try:
+            return TcxHooks(ifindex, programs)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+    return ClsactHooks(ifindex, programs)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What of a device decides how its packets are read."""
+
+    name: str
+    ethernet: bool
+
+
+def device(ifindex: int) -> Device:
+    """Reads a device of the calling thread's namespace; OSError (ENODEV) when there is none of this index."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as control:
+        by_index = fcntl.ioctl(control, _SIOCGIFNAME, struct.pack("=16si20x", b"", ifindex))
+        by_name = fcntl.ioctl(control, _SIOCGIFHWADDR, by_index[:16].ljust(40, b"\0"))
+    name = by_index[:16].partition(b"\0")[0].decode(errors="replace")
+    return Device(name, struct.unpack_from("=H", by_name, 16)[0] in _ETHERNET_HEADER)
