@@ -55,10 +55,15 @@ class FilterError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One problem in a document: a dotted ``path`` (``spec.collector.port``) and one sentence."""
+    """One problem in a document: a dotted ``path`` (``spec.collector.port``), one sentence, and its ``line`` (0: unknown)."""
 
     path: str
     message: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        return f"{where}{self.path or '(document)'}: {self.message}"
 
 
 class ConfigError(UsageError):
@@ -66,7 +71,7 @@ class ConfigError(UsageError):
 
     def __init__(self, source: str, problems: list[Problem]) -> None:
         self.source, self.problems = source, problems
-        lines = "\n".join(f"  {p.path or '(document)'}: {p.message}" for p in problems)
+        lines = "\n".join(f"  {problem}" for problem in problems)
         super().__init__(f"{source}: {len(problems)} problem{'s' if len(problems) != 1 else ''}\n{lines}")
 
 

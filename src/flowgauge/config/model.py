@@ -6,8 +6,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
+
+from flowgauge.config import values
 
 API_VERSION: Literal["flowgauge.io/v1alpha1"] = "flowgauge.io/v1alpha1"
 KIND: Literal["FlowCollector"] = "FlowCollector"
@@ -44,7 +46,14 @@ class Feature(StrEnum):
     TLS = "tls"
 
 
-Duration = Annotated[str, Field(pattern=r"^\d+(ms|s|m|h|d|w)$")]
+Duration = Annotated[str, BeforeValidator(values.duration_text), Field(pattern=values.DURATION)]
+"""A whole number and its unit: 500ms, 5s, 15m, 12h, 7d, 2w."""
+
+ExportInterval = Annotated[Duration, AfterValidator(values.between("100ms", "10m"))]
+"""Below 100 ms the export costs more than the packets; above 10 min an answer is not of now."""
+
+InterfacePattern = Annotated[str, AfterValidator(values.interface_pattern)]
+"""An exact name, or a regular expression between slashes."""
 
 
 class Selector(_Section):
@@ -85,13 +94,13 @@ class Exporter(_Section):
     """One of this many packets is observed; figures are scaled and say so. 1 observes all."""
     sampling_mode: Literal["packet", "flow"] = "packet"
     """packet: one of N packets; flow: all packets of one of N connections."""
-    interfaces: list[str] = Field(default_factory=list)
+    interfaces: list[InterfacePattern] = Field(default_factory=list)
     """Exact names or /regex/; empty means all. Named interfaces only: traffic between pods of one node may not pass them."""
-    exclude_interfaces: list[str] = Field(default_factory=lambda: ["lo"])
+    exclude_interfaces: list[InterfacePattern] = Field(default_factory=lambda: ["lo"])
     """Exact names or /regex/ that are never observed."""
-    export_interval: Duration = "5s"
+    export_interval: ExportInterval = "5s"
     """How often a running flow is sent."""
-    inactive_timeout: Duration = "15s"
+    inactive_timeout: Annotated[Duration, AfterValidator(values.between("1s", "1h"))] = "15s"
     """After how long without a packet a flow is forgotten."""
     max_flows: Annotated[int, Field(ge=256, le=16_777_216)] = 262_144
     """Entries of the kernel's flow table; new flows beyond it are counted as lost (about 200 B each)."""
@@ -110,7 +119,7 @@ class SubnetLabel(_Section):
 
     name: str
     """The label; begin it with EXT: for what is outside the cluster."""
-    cidrs: list[str]
+    cidrs: list[Annotated[str, AfterValidator(values.cidr)]]
     """Blocks, as 203.0.113.0/24 or 2001:db8::/32; the longest match wins."""
 
 
@@ -146,7 +155,7 @@ class Collector(_Section):
     """More ports."""
     sampling: Annotated[int, Field(ge=1)] = 1
     """Keeps one of this many flows; totals stay unbiased."""
-    deduplicate: Literal["Mark", "Drop", "Off"] = "Mark"
+    deduplicate: Annotated[Literal["Mark", "Drop", "Off"], BeforeValidator(values.off_word)] = "Mark"
     """What happens to further observations of the same packets."""
     receive_buffer_bytes: Annotated[int, Field(ge=212_992)] = 33_554_432
     """Socket receive buffer asked of the kernel; a larger one rides out longer pauses."""
@@ -161,14 +170,22 @@ class Storage(_Section):
 
     type: StorageType = StorageType.EMBEDDED
     """Embedded keeps them on this machine; the others are servers at `address`."""
-    address: str = ""
+    address: Annotated[str, Field(validate_default=True)] = ""
     """URL of the server; empty for Embedded."""
-    retention: Duration = "7d"
-    """How long flows are kept."""
+    retention: Annotated[Duration, AfterValidator(values.between("1h", "520w"))] = "7d"
+    """How long flows are kept; at least 1h, since whole hours are dropped."""
     max_memory_bytes: Annotated[int, Field(ge=536_870_912)] = 1_610_612_736
     """Memory the embedded store may use."""
     index: dict[str, Any] = Field(default_factory=dict)
     """Sort key, partition, codecs, optional columns."""
+
+    @field_validator("address")
+    @classmethod
+    def _url_of_a_server(cls, value: str, info: ValidationInfo) -> str:
+        kind = info.data.get("type", StorageType.EMBEDDED)
+        if kind is not StorageType.EMBEDDED and not value.startswith(("http://", "https://")):
+            raise ValueError(f"must be the URL of the {kind} server (http://host:port), not {value!r}")
+        return value
 
 
 class ConsolePlugin(_Section):
@@ -235,10 +252,5 @@ class FlowCollector(_Section):
     """Written by the operator; ignored when read."""
 
 
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-
-
-def seconds(duration: str) -> float:
-    """Seconds of a ``Duration`` such as 5s or 7d."""
-    unit = "ms" if duration.endswith("ms") else duration[-1]
-    return int(duration.removesuffix(unit)) * _UNIT_S[unit]
+seconds = values.seconds
+"""Seconds of a ``Duration`` such as 5s or 7d."""

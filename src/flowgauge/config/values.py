@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of single values in the document; each raises ValueError with the end of a sentence about the field."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from typing import Any
+
+DURATION = r"^\d{1,9}(ms|s|m|h|d|w)$"
+
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+def seconds(duration: str) -> float:
+    """Seconds of a duration such as 5s or 7d."""
+    unit = "ms" if duration.endswith("ms") else duration[-1]
+    return int(duration.removesuffix(unit)) * _UNIT_S[unit]
+
+
+def duration_text(value: Any) -> Any:
+    """Refuses what is no text: a number without a unit says nothing."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be a duration such as 500ms, 5s, 15m, 12h or 7d, not {value!r}")  # noqa: TRY004 - pydantic's
+    return value
+
+
+def between(least: str, most: str) -> Callable[[str], str]:
+    """A check that a duration lies within two others."""
+
+    def check(value: str) -> str:
+        if not seconds(least) <= seconds(value) <= seconds(most):
+            raise ValueError(f"must be between {least} and {most}, not {value}")
+        return value
+
+    return check
+
+
+def interface_pattern(text: str) -> str:
+    """Refuses an empty name and a regular expression (between slashes) that is none."""
+    if not text:
+        raise ValueError("must be the name of an interface, or a regular expression between slashes; it is empty")
+    if len(text) > 2 and text.startswith("/") and text.endswith("/"):
+        try:
+            re.compile(text[1:-1])
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from error
+    return text
+
+
+def cidr(text: str) -> str:
+    """Refuses what is no address block; host bits that are set are a likely mistake."""
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"must be an address block such as 203.0.113.0/24 or 2001:db8::/32: {error}") from error
+    return text
+
+
+def off_word(value: Any) -> Any:
+    """YAML 1.1 tools (kubectl among them) turn the word Off into false."""
+    return "Off" if value is False else value
