@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A bulk transfer over TCP: ``bulk.py receive ADDRESS PORT`` takes one connection, ``bulk.py send ADDRESS PORT BYTES`` fills it.
+"""A bulk transfer over TCP: ``bulk.py receive ADDRESS PORT`` takes a connection, ``bulk.py send ADDRESS PORT BYTES`` fills it.
 
 Standard library only, run by path. The receiver prints how many bytes came, and ends.
 """

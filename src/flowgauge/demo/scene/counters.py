@@ -95,3 +95,10 @@ def not_ip(netns: str) -> dict[str, Traffic]:
             rows.setdefault(device, {})[hook] = (counter["packets"], counter["bytes"])
     nothing = (0, 0)
     return {device: Traffic(*hooks.get("ingress", nothing), *hooks.get("egress", nothing)) for device, hooks in rows.items()}
+
+
+def listens(netns: str, port: int) -> bool:
+    """Whether a TCP socket of a namespace listens on ``port`` over IPv4 (proc_net_tcp: state 0A); sends nothing."""
+    with linux.in_netns(netns):
+        lines = Path("/proc/thread-self/net/tcp").read_text(encoding="ascii").splitlines()[1:]
+    return any(fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port for fields in map(str.split, lines))

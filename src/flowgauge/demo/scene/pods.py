@@ -13,6 +13,9 @@ from flowgauge.demo.scene.network import QUIET, Network
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.runtime import linux
 
+_LOW_PORTS = {"ipv4/ip_unprivileged_port_start": "0"}
+"""As container runtimes set it: a pod's DNS server listens on port 53 without being root."""
+
 
 @dataclass(slots=True)
 class PodPlace:
@@ -64,7 +67,7 @@ def add_pod(network: Network, node: Node, name: str, *, address: str = "") -> Po
     address = address or node.next_address()
     netns = network.netns(network.pod_netns(name))
     device = f"veth-{name[-5:].strip('-')}"
-    kernel.sysctl(netns, QUIET)
+    kernel.sysctl(netns, {**QUIET, **_LOW_PORTS})
     kernel.ip_batch(
         node.netns,
         [

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs in pods: started in the pod's network namespace and cgroup, with the pod's own resolv.conf.
 
-A process also gets a mount namespace of its own, so that its ``/etc/resolv.conf`` can name the cluster's DNS server. It dies
-with the thread that started it (parent-death signal), and the journal knows it.
+A process also gets a mount namespace of its own, so that its ``/etc/resolv.conf`` can name the cluster's DNS server, and an
+IPC namespace, so that a killed database leaves no shared memory behind. It dies with the thread that started it (parent-death
+signal), and the journal knows it.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def start(
     resolv_conf: Path | None = None,
 ) -> Process:
     """Starts a program in a network namespace; its output is appended to ``log_path``."""
-    enter = ["nsenter", f"--net={NETNS_DIR / netns}", "unshare", "--mount", "--propagation", "private", "--"]
+    enter = ["nsenter", f"--net={NETNS_DIR / netns}", "unshare", "--mount", "--propagation", "private", "--ipc", "--"]
     place = ["sh", "-c", _ENTER, "pod", str(cgroup or ""), str(resolv_conf or "")]
     with log_path.open("ab") as log:
         popen = subprocess.Popen(

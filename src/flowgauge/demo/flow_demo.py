@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story: Django with PostgreSQL in ``flow-demo``, the cluster's DNS, a neighbour nobody expected, and a pod replaced.
+
+``place`` makes objects and pods, ``start`` the programs in them, ``replace_web_pod`` what happens half-way, ``end_load`` the
+last packets. No program runs in a pod before ``Witness.begin`` has returned for it, so that whoever counts sees its first
+packet. Stands on ``cluster``; used by one thread, whose end ends every program.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from flowgauge.demo import containers
+from flowgauge.demo.cluster import Cluster, Pod, Workload
+from flowgauge.demo.database import PORT as DATABASE_PORT
+from flowgauge.demo.database import Database
+from flowgauge.demo.objects import networking
+from flowgauge.demo.probes import NodeProbes, healthy
+from flowgauge.demo.scene import addresses, counters, processes
+from flowgauge.demo.scene.processes import Process
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.runtime.clock import now_ns
+
+SPACE = "flow-demo"
+WEB, DATABASE, DNS = "django-psql-example", "postgresql", "dns-default"
+DATABASE_HOST = f"{DATABASE}.{SPACE}.svc"
+ROUTE_DOMAIN = "apps.localhost"
+ROUTE_HOST = f"{WEB}-{SPACE}.{ROUTE_DOMAIN}"
+
+BULK_BYTES = 100_000_000
+"""Size of the bulk transfer, which runs with segmentation offloads on."""
+
+_WEB_IP, _DATABASE_IP, _DNS_IP = "10.96.80.80", "10.96.54.32", "10.96.0.10"
+_READY_WITHIN_S = 30.0
+_BULK_WITHIN_S = 60.0
+_POLL_S = 0.1
+_GRACE_S = 1.0
+"""How long requests that are on their way to a pod may take before it is told to end."""
+
+
+class Witness(Protocol):
+    """Whoever must see every packet of a pod."""
+
+    def begin(self, pods: Sequence[Pod]) -> None:
+        """Returns when the pods are observed; no packet has been sent yet."""
+
+    def end(self, pod: Pod) -> None:
+        """The pod is quiet and is about to go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What the bulk transfer was: application bytes received, and TCP segments that the sender's kernel counted."""
+
+    sender: Pod
+    receiver: Pod
+    received_bytes: int
+    segments_sent: int
+    start_ns: int
+    end_ns: int
+
+
+@dataclass(slots=True)
+class Pods:
+    """The pods of the story."""
+
+    dns: list[Pod]
+    web: list[Pod]
+    database: Pod
+    neighbour: Pod
+    bulk_sender: Pod
+    bulk_receiver: Pod
+
+    @property
+    def all(self) -> list[Pod]:
+        """All of them."""
+        return [*self.dns, *self.web, self.database, self.neighbour, self.bulk_sender, self.bulk_receiver]
+
+
+@dataclass(slots=True)
+class _Roles:
+    """The workloads that get a pod later."""
+
+    web: Workload
+    pods: Pods
+
+
+class FlowDemo:
+    """The story on a cluster.
+
+    Args:
+        cluster: empty, its network up.
+        witness: sees each pod before it speaks and after it fell silent.
+    """
+
+    def __init__(self, cluster: Cluster, witness: Witness) -> None:
+        self.cluster, self._witness = cluster, witness
+        self.probes = NodeProbes()
+        self._key = containers.new_key()
+        self._roles = self._place()
+        self.database = Database(cluster.network.folder / "postgresql", self.pods.database.address)
+        self._load: Process | None = None
+
+    @property
+    def pods(self) -> Pods:
+        """The pods of the story as they are now."""
+        return self._roles.pods
+
+    def start(self) -> None:
+        """Starts every server and waits until the web pods answer; ``database.prepare`` must be done.
+
+        Raises:
+            EnvironmentProblem: a program ended or was not ready in time; the message holds its last words.
+        """
+        pods = self.pods
+        self._witness.begin(pods.all)
+        for pod in pods.dns:
+            self.cluster.run(pod, containers.dns(pod.address, {f"{DATABASE}.{SPACE}": _DATABASE_IP, f"{WEB}.{SPACE}": _WEB_IP}))
+        self.cluster.run(pods.database, self.database.server())
+        for pod in pods.web:
+            self._run_web(pod)
+        for pod in pods.web:
+            _await_healthy(pod)
+        self.cluster.run(pods.neighbour, containers.stock_report(DATABASE_HOST, self.database.environment()))
+        for pod in pods.web:
+            self.probes.add(pod)
+        self.probes.start()
+
+    def start_load(self) -> None:
+        """Starts the outside client."""
+        self._load = processes.start(
+            self.cluster.network.journal,
+            containers.load(addresses.ROUTE, ROUTE_HOST, addresses.CLIENT),
+            self.cluster.log_dir / "outside-client.log",
+            netns=self.cluster.network.outside,
+        )
+
+    def replace_web_pod(self) -> Pod:
+        """Replaces one web pod as a Deployment does, and gives its address to a pod of another namespace; returns that."""
+        old = self.pods.web[-1]
+        new = self.cluster.pod(self._roles.web, old.place.node.name)
+        self._witness.begin([new])
+        self._run_web(new)
+        _await_healthy(new)
+        self.pods.web[-1] = new
+        self.probes.add(new)
+        self.cluster.endpoints(WEB, self.pods.web)
+        self.probes.take_away(old)
+        time.sleep(_GRACE_S)
+        self.retire(old)
+        importer = self.cluster.deployment("other-team", "batch-import", [])
+        successor = self.cluster.pod(importer, old.place.node.name, address=old.address)
+        self._witness.begin([successor])
+        self.cluster.run(successor, containers.batch_import(DATABASE_HOST))
+        return successor
+
+    def retire(self, pod: Pod) -> None:
+        """Ends a pod's programs, waits until its link is quiet, and removes it."""
+        for process in pod.processes:
+            process.stop()
+        quiet([pod])
+        self._witness.end(pod)
+        self.cluster.remove(pod)
+
+    def end_load(self) -> None:
+        """Ends all that begins conversations and returns when no packet is under way; servers still run. Safe to call twice."""
+        self.probes.stop()
+        if self._load is not None:
+            self._load.stop()
+        for pod in self.cluster.pods:
+            if pod.workload.namespace == "other-team":
+                for process in pod.processes:
+                    process.stop()
+        quiet(self.cluster.pods)
+
+    def transfer(self) -> Transfer:
+        """Sends ``BULK_BYTES`` between two pods with segmentation offloads on.
+
+        Raises:
+            EnvironmentProblem: it did not end in time.
+        """
+        sender, receiver = self.pods.bulk_sender, self.pods.bulk_receiver
+        for pod in (sender, receiver):
+            pod.place.offloads(on=True)
+        before, start_ns = counters.tcp_segments_sent(sender.place.netns), now_ns()
+        receiving = self.cluster.run(receiver, containers.bulk_receiver(receiver.address))
+        _await(lambda: counters.listens(receiver.place.netns, containers.BULK_PORT), receiver)
+        sending = self.cluster.run(sender, containers.bulk_sender(receiver.address, BULK_BYTES))
+        _await(
+            lambda: sending.ended() is not None and receiving.ended() is not None, sender, ends=True, within_s=_BULK_WITHIN_S
+        )
+        quiet([sender, receiver])
+        segments = counters.tcp_segments_sent(sender.place.netns) - before
+        received = re.search(r"^\d+$", receiving.last_words(), re.MULTILINE)
+        return Transfer(sender, receiver, int(received[0]) if received else 0, segments, start_ns, now_ns())
+
+    def _run_web(self, pod: Pod) -> None:
+        program = containers.web(
+            pod.address,
+            self.database.environment(),
+            database_host=DATABASE_HOST,
+            pod=pod.name,
+            node=pod.place.node.name,
+            key=self._key,
+        )
+        self.cluster.run(pod, program)
+
+    def _place(self) -> _Roles:
+        cluster = self.cluster
+        cluster.resolv_conf = _resolv_conf(cluster.network.folder)
+        for space in (SPACE, "openshift-dns", "other-team", "transfer"):
+            cluster.namespace(space)
+        dns = self._dns()
+        database = cluster.deployment(SPACE, DATABASE, [(DATABASE, DATABASE_PORT, "TCP")], part_of=SPACE)
+        web = cluster.deployment(SPACE, WEB, [("web", containers.WEB_PORT, "TCP")], replicas=2, part_of=SPACE)
+        pods = Pods(
+            dns=dns,
+            web=[cluster.pod(web, "node-a"), cluster.pod(web, "node-b")],
+            database=cluster.pod(database, "node-c"),
+            neighbour=cluster.pod(cluster.deployment("other-team", "stock-report", []), "node-c"),
+            bulk_sender=cluster.pod(cluster.deployment("transfer", "bulk-sender", []), "node-b"),
+            bulk_receiver=cluster.pod(cluster.deployment("transfer", "bulk-receiver", []), "node-b"),
+        )
+        for name in (DATABASE, WEB):
+            cluster.put(networking.secret(SPACE, name, now_ns()))
+        cluster.put(networking.volume_claim(SPACE, DATABASE, "1Gi", now_ns()))
+        port = (DATABASE, DATABASE_PORT, DATABASE_PORT, "TCP")
+        cluster.service(database, [pods.database], address=_DATABASE_IP, port=port)
+        port = ("web", containers.WEB_PORT, containers.WEB_PORT, "TCP")
+        service = cluster.service(web, pods.web, address=_WEB_IP, port=port)
+        cluster.route(service, ROUTE_HOST, addresses.ROUTE, 80)
+        return _Roles(web, pods)
+
+    def _dns(self) -> list[Pod]:
+        port = ("dns", containers.DNS_PORT, containers.DNS_PORT, "UDP")
+        daemons = self.cluster.daemon_set("openshift-dns", DNS, [port[:1] + port[2:]])
+        pods = [self.cluster.pod(daemons, node) for node in self.cluster.network.nodes]
+        self.cluster.service(daemons, pods, address=_DNS_IP, port=port)
+        return pods
+
+
+def quiet(pods: Sequence[Pod], *, for_s: float = 0.4, within_s: float = 8.0) -> bool:
+    """Waits until no packet passed the pods' links for ``for_s`` seconds; False when that did not come in time."""
+    deadline = time.monotonic() + within_s
+    seen, since = _passed(pods), time.monotonic()
+    while time.monotonic() < deadline:
+        time.sleep(_POLL_S / 2)
+        now = _passed(pods)
+        if now != seen:
+            seen, since = now, time.monotonic()
+        elif time.monotonic() - since >= for_s:
+            return True
+    return False
+
+
+def _passed(pods: Sequence[Pod]) -> list[int]:
+    by_node = {pod.place.node.netns: counters.devices(pod.place.node.netns) for pod in pods}
+    return [by_node[pod.place.node.netns][pod.place.device].packets for pod in pods]
+
+
+def _resolv_conf(folder: Path) -> Path:
+    path = folder / "resolv.conf"
+    path.write_text(f"nameserver {_DNS_IP}\noptions timeout:1 attempts:5\n", encoding="utf-8")
+    path.chmod(0o644)
+    return path
+
+
+def _await_healthy(pod: Pod) -> None:
+    _await(lambda: healthy(pod), pod)
+
+
+def _await(done: Callable[[], bool], pod: Pod, *, ends: bool = False, within_s: float = _READY_WITHIN_S) -> None:
+    """Waits for ``done``; a program of ``pod`` that ends meanwhile is a failure unless it ``ends`` by itself."""
+    deadline = time.monotonic() + within_s
+    while not done():
+        process = pod.processes[-1]
+        if process.ended() is not None and not ends:
+            raise EnvironmentProblem(f"{pod.name} ended with status {process.ended()}:\n{process.last_words()}")
+        if time.monotonic() > deadline:
+            raise EnvironmentProblem(f"{pod.name} was not ready after {within_s:.0f} s:\n{process.last_words()}")
+        time.sleep(_POLL_S)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The nodes' health probes: each node asks its own web pods for ``/health``, as a kubelet does. One thread."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+
+from flowgauge.demo.cluster import Pod
+from flowgauge.demo.containers import WEB_PORT
+from flowgauge.runtime import linux
+
+_EVERY_S = 3.0
+_TIMEOUT_S = 1.0
+
+
+def healthy(pod: Pod) -> bool:
+    """Whether the pod answers its node's probe now."""
+    connection = http.client.HTTPConnection(pod.address, WEB_PORT, timeout=_TIMEOUT_S)
+    try:
+        with linux.in_netns(pod.place.node.netns):
+            connection.connect()
+        connection.request("GET", "/health", headers={"User-Agent": "kube-probe/1.34", "Connection": "close"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+class NodeProbes:
+    """Probes the pods it was given until they are taken away."""
+
+    def __init__(self) -> None:
+        self._pods: list[Pod] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
+
+    def start(self) -> None:
+        """Begins to probe."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it; returns when the last probe is done. Safe to call twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def add(self, pod: Pod) -> None:
+        """Probes this pod from now on."""
+        with self._lock:
+            self._pods.append(pod)
+
+    def take_away(self, pod: Pod) -> None:
+        """Probes this pod no more; a probe under way is finished when this returns."""
+        with self._lock:
+            self._pods.remove(pod)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_EVERY_S):
+            with self._lock:
+                for pod in self._pods:
+                    healthy(pod)

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The story's scene without any observer: real Django on real PostgreSQL answers, objects and truth follow what happens."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from flowgauge.demo import database, flow_demo
+from flowgauge.demo.cluster import Cluster, Pod
+from flowgauge.demo.flow_demo import BULK_BYTES, DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
+from flowgauge.demo.objects.log import EventLog, present
+from flowgauge.demo.scene import addresses
+from flowgauge.demo.scene.network import Network
+from flowgauge.demo.truth import TruthLog
+from flowgauge.runtime import linux
+from flowgauge.runtime.clock import now_ns
+
+pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.tool("ip", "nft", "nsenter", "setpriv", "dnsmasq", "initdb")]
+
+
+class _Nobody:
+    """Remembers who began and who ended."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.ended: list[str] = []
+
+    def begin(self, pods: Sequence[Pod]) -> None:
+        self.began += [pod.name for pod in pods]
+
+    def end(self, pod: Pod) -> None:
+        self.ended.append(pod.name)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowDemo]:
+    folder = tmp_path_factory.mktemp("story")
+    folder.chmod(0o755)
+    with Network() as network:
+        network.up()
+        cluster = Cluster(network, EventLog(folder / "objects.jsonl"), TruthLog(), folder)
+        scene = FlowDemo(cluster, _Nobody())
+        scene.database.prepare()
+        scene.start()
+        yield scene
+        scene.end_load()
+
+
+def _visit(story: FlowDemo, path: str, method: str = "GET", body: str = "", cookie: str = "") -> tuple[int, str]:
+    connection = http.client.HTTPConnection(addresses.ROUTE, 80, timeout=10, source_address=(addresses.YOU, 0))
+    with linux.in_netns(story.cluster.network.outside):
+        connection.connect()
+    headers = {"Host": ROUTE_HOST, **({"Cookie": cookie} if cookie else {})}
+    if body:
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+    connection.request(method, path, body or None, headers)
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    connection.close()
+    return answer.status, text
+
+
+def test_the_page_answers_through_the_route_from_both_pods(story: FlowDemo) -> None:
+    pages = [_visit(story, "/") for _ in range(20)]
+    assert {status for status, _ in pages} == {200}
+    for pod in story.pods.web:
+        assert any(pod.name in text for _, text in pages)
+
+
+def test_the_slow_query_runs_in_the_database(story: FlowDemo) -> None:
+    status, text = _visit(story, "/slow")
+    assert (status, "counted slowly" in text) == (200, True)
+
+
+def test_the_database_answers_a_client_pod_by_its_service_name(story: FlowDemo) -> None:
+    """The pod's own resolver finds the ClusterIP, the node translates it."""
+    folder = database.programs()
+    assert folder is not None
+    pod, database_env = story.pods.neighbour, story.database.environment()
+    resolv = story.cluster.resolv_conf
+    script = f'mount --bind {resolv} /etc/resolv.conf; exec "$@"'
+    psql = [str(folder / "psql"), "-h", DATABASE_HOST, "-U", "user", "-d", "sampledb", "-Atc", "select current_user"]
+    done = subprocess.run(
+        ["nsenter", f"--net=/run/netns/{pod.place.netns}", "unshare", "--mount", "sh", "-ec", script, "sh", *psql],
+        env={"PGPASSWORD": database_env["DATABASE_PASSWORD"], "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.strip() == "user", done.stderr
+
+
+def test_the_load_adds_entries(story: FlowDemo) -> None:
+    story.start_load()
+    for _ in range(100):
+        status, text = _visit(story, "/")
+        if "Order " in text:
+            break
+    assert status == 200
+    assert "Order " in text
+
+
+def test_a_hundred_megabytes_pass_as_super_packets(story: FlowDemo) -> None:
+    before = story.pods.bulk_sender.place.traffic()
+    transfer = story.transfer()
+    frames = story.pods.bulk_sender.place.traffic().since(before).rx_packets
+    assert transfer.received_bytes == BULK_BYTES
+    assert transfer.segments_sent >= BULK_BYTES / 1448
+    assert frames < transfer.segments_sent / 4, "offloads are on: a frame carries many segments"
+
+
+def test_a_pod_is_replaced_and_another_gets_its_address(story: FlowDemo) -> None:
+    old = story.pods.web[-1]
+    before = now_ns()
+    successor = story.replace_web_pod()
+    assert successor.address == old.address
+    assert story.pods.web[-1].name != old.name
+    assert _visit(story, "/")[0] == 200
+    truth = story.cluster.truth
+    holders = [truth.holder(old.address, time_ns) for time_ns in (before, now_ns())]
+    assert [holder.name for holder in holders if holder] == [old.name, successor.name]
+    assert truth.reused() == [old.address]
+    witness = story._witness
+    assert isinstance(witness, _Nobody)
+    assert witness.ended == [old.name]
+    assert {pod.name for pod in story.cluster.pods} | {old.name} == set(witness.began)
+
+
+def test_the_event_log_tells_what_happened(story: FlowDemo) -> None:
+    log: Path = story.cluster._events.path
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    kinds = {event["object"]["kind"] for event in events}
+    assert kinds >= {
+        "Node", "Namespace", "Pod", "ReplicaSet", "Deployment", "DaemonSet", "Service", "EndpointSlice", "Route", "Secret",
+        "PersistentVolumeClaim",
+    }  # fmt: skip
+    assert [event["time"] for event in events] == sorted(event["time"] for event in events)
+    assert sum(event["type"] == "DELETED" for event in events) == 1
+    assert not any("data" in event["object"] for event in events if event["object"]["kind"] == "Secret")
+    now = {(thing["kind"], thing["metadata"]["name"]): thing for thing in present(log)}
+    slices = [thing for (kind, _), thing in now.items() if kind == "EndpointSlice" and WEB in thing["metadata"]["name"]]
+    assert {end["targetRef"]["name"] for end in slices[0]["endpoints"]} == {pod.name for pod in story.pods.web}
+
+
+def test_everything_falls_silent_at_the_end(story: FlowDemo) -> None:
+    story.end_load()
+    assert flow_demo.quiet(story.cluster.pods, for_s=1.5)
