@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a document to the processes of one machine: store, collector, agents, console, in start order.
+
+Pure but for asking the kernel for free ports: every URL is known before anything starts. Called by ``run/main.py``, the demo
+and tests; the supervisor runs what comes out.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flowgauge.config.model import Collector, Spec, StorageType, seconds
+from flowgauge.run.part import Part, free_port
+from flowgauge.runtime.http import is_loopback
+from flowgauge.store.secret import new_secret, reader_key
+
+LOOPBACK = "127.0.0.1"
+SERVED = frozenset({StorageType.EMBEDDED, StorageType.CLICKHOUSE})
+"""Storage types of this build; the others are kept in the embedded store for the time being."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlace:
+    """One agent.
+
+    Attributes:
+        node: its name, as in ``kubectl get nodes``; also in the part's name, ``agent-NODE``.
+        netns: network namespace that stands for the node; empty: this machine's own.
+        http_port: where its metrics are; 0 takes a free one.
+    """
+
+    node: str
+    netns: str = ""
+    http_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the document does not say: places, ports and secrets on this machine. A port of 0 takes a free one.
+
+    Attributes:
+        document: file that agents and collector read, and read again at SIGHUP.
+        data_dir: holds ``store/``.
+        runtime_dir: holds ``logs/``.
+        agents: none when nothing observes here.
+        objects: Kubernetes objects for names, as ``kubectl get -o json`` prints them or a followed event log.
+        collector_port, collector_host: UDP listener; an empty host is chosen from the document (see ``listen_host``).
+        console_port, collector_http_port: TCP.
+        store_secret: password of a ClickHouse server; the embedded store gets a fresh secret.
+        console_token: what the console asks of clients; empty: nothing.
+        log_level: wins over the document's; empty: the document's.
+    """
+
+    document: Path
+    data_dir: Path
+    runtime_dir: Path
+    agents: tuple[AgentPlace, ...] = ()
+    objects: Path | None = None
+    collector_port: int = 0
+    collector_host: str = ""
+    console_port: int = 0
+    collector_http_port: int = 0
+    store_secret: str = field(default="", repr=False)
+    console_token: str = field(default="", repr=False)
+    log_level: str = ""
+
+    @property
+    def log_dir(self) -> Path:
+        """Folder with one log file per part."""
+        return self.runtime_dir / "logs"
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """The parts in start order, and where each is.
+
+    Attributes:
+        parts: for ``Supervisor``.
+        collector_url, console_url, store_url: base URLs without a trailing slash; ``console_url`` is empty without a console.
+        secret: the store's: all rights.
+        agent_urls: node → base URL of the agent's own HTTP.
+        collector_address: HOST:PORT to which exporters send.
+    """
+
+    parts: tuple[Part, ...]
+    collector_url: str
+    console_url: str
+    store_url: str
+    secret: str = field(repr=False)
+    agent_urls: Mapping[str, str]
+    collector_address: str
+
+
+def compose(spec: Spec, plan: Plan) -> Composition:
+    """The processes that ``spec`` asks for on one machine."""
+    own_store = spec.storage.type is not StorageType.CLICKHOUSE
+    secret = new_secret() if own_store else plan.store_secret
+    store_url = f"http://{LOOPBACK}:{free_port()}" if own_store else spec.storage.address
+    host = plan.collector_host or listen_host(spec.collector)
+    udp_port = plan.collector_port or free_port(socket.SOCK_DGRAM)
+    collector_url = f"http://{LOOPBACK}:{plan.collector_http_port or free_port()}"
+    console_port = plan.console_port or free_port()
+    console_url = f"http://{_reached_at(spec.console_plugin.address)}:{console_port}" if spec.console_plugin.enable else ""
+    target = f"{_reached_at(host)}:{udp_port}"
+    agents = [_agent(place, target, plan) for place in plan.agents]
+    parts = [
+        *([_store(spec, plan, store_url, secret)] if own_store else []),
+        _collector(plan, f"{_bracketed(host)}:{udp_port}", collector_url, store_url, secret),
+        *agents,
+    ]
+    if console_url:
+        behind = _Behind(store_url, collector_url, reader_key(secret) if own_store else secret)
+        parts.append(_console(spec, plan, console_url, behind))
+    return Composition(
+        parts=tuple(parts), collector_url=collector_url, console_url=console_url, store_url=store_url, secret=secret,
+        agent_urls={place.node: part.url for place, part in zip(plan.agents, agents, strict=True)},
+        collector_address=target,
+    )  # fmt: skip
+
+
+def listen_host(collector: Collector) -> str:
+    """Where the collector of one machine listens: the document's address when that is an address, else loopback.
+
+    A name such as NAME.NAMESPACE.svc is a cluster's; here only this machine's agents send until the user says otherwise.
+    """
+    try:
+        return str(ipaddress.ip_address(collector.address.strip("[]")))
+    except ValueError:
+        return LOOPBACK
+
+
+def part_level(spec: Spec, plan: Plan, part: str) -> str:
+    """The log level of one part."""
+    return plan.log_level or spec.log_levels.get(part, spec.log_level)
+
+
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """What the console asks."""
+
+    store_url: str
+    collector_url: str
+    reader_key: str = field(repr=False)
+
+
+def _command(verb: str, *arguments: str) -> tuple[str, ...]:
+    # -P: the folder in which the user happens to be must not be searched for modules.
+    return (sys.executable, "-P", "-m", "flowgauge.cli.main", verb, *arguments)
+
+
+_ENV = {"FLOWGAUGE_TRACEBACK": "1"}
+"""A part's log is for whoever looks for a mistake of ours."""
+
+
+def _store(spec: Spec, plan: Plan, url: str, secret: str) -> Part:
+    storage = spec.storage
+    argv = _command(
+        "store",
+        *("--data-dir", str(plan.data_dir / "store")),
+        *("--port", url.rpartition(":")[2]),
+        *("--retention-hours", str(math.ceil(seconds(storage.retention) / 3600))),
+        *("--memory-mib", str(storage.max_memory_bytes >> 20)),
+        *("--log-level", part_level(spec, plan, "store")),
+    )
+    return Part("store", argv, ready_url=f"{url}/ping", url=url, secrets={"--secret-fd": secret}, env=_ENV)
+
+
+def _collector(plan: Plan, listen: str, url: str, store_url: str, secret: str) -> Part:
+    argv = _command(
+        "collect",
+        *("--file", str(plan.document)),
+        *("--listen", listen),
+        *("--store-url", store_url),
+        *("--http-port", url.rpartition(":")[2]),
+        *(("--kubernetes-objects", str(plan.objects)) if plan.objects else ()),
+        *(("--log-level", plan.log_level) if plan.log_level else ()),
+    )
+    return Part("collector", argv, ready_url=f"{url}/readyz", url=url, secrets=_secret("--store-secret-fd", secret), env=_ENV)
+
+
+def _agent(place: AgentPlace, target: str, plan: Plan) -> Part:
+    url = f"http://{LOOPBACK}:{place.http_port or free_port()}"
+    argv = _command(
+        "agent",
+        *("--file", str(plan.document)),
+        *("--collector", target),
+        *("--node", place.node),
+        *("--http-port", url.rpartition(":")[2]),
+        *(("--netns", place.netns) if place.netns else ()),
+        *(("--log-level", plan.log_level) if plan.log_level else ()),
+    )
+    return Part(f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, env=_ENV)
+
+
+def _console(spec: Spec, plan: Plan, url: str, behind: _Behind) -> Part:
+    argv = _command(
+        "console",
+        *("--store-url", behind.store_url),
+        *("--collector-url", behind.collector_url),
+        *("--address", spec.console_plugin.address),
+        *("--port", url.rpartition(":")[2]),
+        *("--log-level", part_level(spec, plan, "console")),
+    )
+    secrets = {**_secret("--store-secret-fd", behind.reader_key), **_secret("--token-fd", plan.console_token)}
+    return Part("console", argv, ready_url=f"{url}/readyz", url=url, secrets=secrets, env=_ENV)
+
+
+def _secret(option: str, value: str) -> dict[str, str]:
+    return {option: value} if value else {}
+
+
+def _reached_at(host: str) -> str:
+    """How this machine reaches something of its own that listens at ``host``, as it stands in a URL."""
+    return _bracketed({"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host))
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
