@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import queue
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,35 +14,25 @@ import typer
 
 if TYPE_CHECKING:
     from flowgauge.agent.settings import AgentSettings
-
-_EPILOG = """Examples:
-
-  flowgauge agent --collector 192.0.2.10:2055
-      all devices but lo, every packet, to that collector
-
-  flowgauge agent -f flowcollector.yaml --node worker-3
-      as the document says; SIGHUP reads it again without losing flows
-
-  flowgauge agent --interface eth0 --interface '/^veth/' --sampling 100
-      eth0 and every veth, one of 100 packets
-
-  flowgauge agent --netns node-a --node node-a --http-port 0
-      a network namespace that stands for a node"""
+    from flowgauge.config.effective import Flag
+    from flowgauge.config.model import Spec
 
 
-def agent(
+def agent(  # noqa: PLR0917 - typer passes options by name
     file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document.")] = None,
     collector: Annotated[str, typer.Option(help="Where flows are sent: HOST:PORT, [IPV6]:PORT or HOST.")] = "",
     node: Annotated[str, typer.Option(help="Name of this node; default: the host name.")] = "",
     netns: Annotated[str, typer.Option(help="Network namespace to observe; exports leave from here all the same.")] = "",
     interface: Annotated[list[str] | None, typer.Option(help="Observe only these: name or /regex/; repeatable.")] = None,
     exclude_interface: Annotated[list[str] | None, typer.Option(help="Never observe these; repeatable.")] = None,
-    sampling: Annotated[int | None, typer.Option(min=1, help="Observe one of this many packets.")] = None,
+    sampling: Annotated[int | None, typer.Option(help="Observe one of this many packets.")] = None,
     sampling_mode: Annotated[str, typer.Option(help="packet, or flow: whole connections.")] = "",
     export_interval: Annotated[str, typer.Option(help="How often a running flow is sent: 5s, 500ms, 1m.")] = "",
-    max_flows: Annotated[int | None, typer.Option(min=256, help="Entries of the kernel's flow table.")] = None,
-    obs_domain_id: Annotated[int, typer.Option(min=0, help="IPFIX observation domain; 0: from the node's name.")] = 0,
-    pen: Annotated[int, typer.Option(min=1, help="Private enterprise number of our own elements.")] = 32473,
+    max_flows: Annotated[int | None, typer.Option(help="Entries of the kernel's flow table.")] = None,
+    obs_domain_id: Annotated[
+        int, typer.Option(min=0, max=0xFFFFFFFF, help="IPFIX observation domain; 0: from the node's name.")
+    ] = 0,
+    pen: Annotated[int, typer.Option(min=1, max=0xFFFFFFFF, help="Private enterprise number of our own elements.")] = 32473,
     mtu: Annotated[int, typer.Option(min=512, max=65_000, help="Longest IPFIX message in bytes.")] = 1400,
     template_refresh: Annotated[float, typer.Option(min=0.1, help="Seconds between two sendings of the templates.")] = 10.0,
     http_address: Annotated[str, typer.Option(help="Where metrics and the agent's API listen.")] = "127.0.0.1",
@@ -49,21 +42,37 @@ def agent(
 ) -> None:
     """Observes this node's packets with eBPF and exports flows as IPFIX over UDP.
 
-    Options win over the document. SIGTERM and Ctrl-C send what was counted and end.
+    Options win over the environment (FLOWGAUGE_…), that over the document. SIGTERM and Ctrl-C send what was counted and end.
+
+    Examples:
+      flowgauge agent --collector 192.0.2.10:2055
+        all devices but lo, every packet, to that collector
+
+      flowgauge agent -f flowcollector.yaml --node worker-3
+        as the document says; SIGHUP reads it again without losing flows
+
+      flowgauge agent --interface eth0 --interface '/^veth/' --sampling 100
+        eth0 and every veth, one of 100 packets
+
+      flowgauge agent --netns node-a --node node-a --http-port 0
+        a network namespace that stands for a node
     """
-    from flowgauge.agent.main import run_agent
+    from flowgauge.config.effective import Flag
     from flowgauge.runtime import logs
 
-    exporter = {
-        "interfaces": interface or None,
-        "exclude_interfaces": exclude_interface or None,
-        "sampling": sampling,
-        "sampling_mode": sampling_mode or None,
-        "export_interval": export_interval or None,
-        "max_flows": max_flows,
-    }
+    given = [
+        Flag("--interface", "spec.exporter.interfaces", interface),
+        Flag("--exclude-interface", "spec.exporter.excludeInterfaces", exclude_interface),
+        Flag("--sampling", "spec.exporter.sampling", sampling),
+        Flag("--sampling-mode", "spec.exporter.samplingMode", sampling_mode),
+        Flag("--export-interval", "spec.exporter.exportInterval", export_interval),
+        Flag("--max-flows", "spec.exporter.maxFlows", max_flows),
+        Flag("--log-level", "spec.logLevels.agent", log_level),
+        *_collector_flags(collector),
+    ]
+    flags = tuple(flag for flag in given if flag.value not in (None, ""))
     own = {
-        "node": node or None,
+        "node": node,
         "netns": netns,
         "obs_domain_id": obs_domain_id,
         "pen": pen,
@@ -73,34 +82,75 @@ def agent(
         "http_port": http_port,
         "report_path": report,
     }
+    own = {name: value for name, value in own.items() if value not in ("", None)}
 
     def settings() -> AgentSettings:
-        return _settings(file, collector, exporter, own, log_level)
+        return _settings(file, flags, own)
 
     first = settings()
     logs.configure(first.log_level)
+    from flowgauge.agent.main import run_agent
+
     stop, changes = _signals(settings)
     run_agent(first, stop, changes)
 
 
-agent.__doc__ = f"{agent.__doc__}\n\n{_EPILOG}"
-
-
-def _settings(
-    file: Path | None, collector: str, exporter: dict[str, Any], own: dict[str, Any], log_level: str
-) -> AgentSettings:
-    """The document (or the defaults) with the options over it; ConfigError or UsageError when something is wrong."""
+def _settings(file: Path | None, flags: tuple[Flag, ...], own: dict[str, Any]) -> AgentSettings:
+    """What document, environment and options say together; ConfigError or UsageError when something is wrong."""
     from flowgauge.agent.settings import AgentSettings
-    from flowgauge.config.model import Collector, Exporter
+    from flowgauge.config.effective import effective
 
-    spec = _spec(file)
-    changed = {key: value for key, value in exporter.items() if value is not None}
-    target: dict[str, Any] = {}
-    if collector:
-        target["address"], target["port"] = _host_port(collector, spec.collector.port)
-    return AgentSettings(
-        exporter=_checked(Exporter, spec.exporter, changed),
-        collector=_checked(Collector, spec.collector, target),
-        log_level=_level(log_level) or spec.log_levels.get("agent", spec.log_level),
-        **{key: value for key, value in own.items() if value is not None},
-    )
+    spec = effective(file, flags).spec
+    _check(spec)
+    level = spec.log_levels.get("agent", spec.log_level)
+    return AgentSettings(exporter=spec.exporter, collector=spec.collector, log_level=level, **own)
+
+
+def _check(spec: Spec) -> None:
+    """What is a valid document but nothing an agent can do."""
+    from flowgauge.config.model import ExporterType
+    from flowgauge.errors import UsageError
+
+    if not spec.exporter.enable:
+        raise UsageError("spec.exporter.enable is false: the document wants no agents")
+    if spec.exporter.type is not ExporterType.EBPF:
+        raise UsageError(f"spec.exporter.type is {spec.exporter.type}: the document wants no eBPF agents")
+    if spec.collector.port == 0:
+        raise UsageError("spec.collector.port is 0: an agent must be told the collector's port")
+
+
+def _collector_flags(text: str) -> list[Flag]:
+    """``HOST:PORT``, ``[IPV6]:PORT``, ``HOST`` or a bare IPv6 address, as flags of address and port."""
+    from flowgauge.config.effective import Flag
+    from flowgauge.errors import UsageError
+
+    host, port = text, ""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise UsageError(f"--collector {text}: {port!r} is no port (1 to 65535)")
+    if text and not host:
+        raise UsageError(f"--collector {text}: there is no host before the port")
+    flags = [Flag("--collector", "spec.collector.address", host)]
+    return [*flags, Flag("--collector", "spec.collector.port", int(port))] if port else flags
+
+
+def _signals(settings: Callable[[], AgentSettings]) -> tuple[threading.Event, queue.SimpleQueue[AgentSettings]]:
+    """SIGTERM and SIGINT stop; SIGHUP reads the document again and hands over what it says now."""
+    from flowgauge.errors import UsageError
+    from flowgauge.runtime import logs, signals
+
+    stop = threading.Event()
+    changes: queue.SimpleQueue[AgentSettings] = queue.SimpleQueue()
+
+    def reread() -> None:
+        try:
+            changes.put(settings())
+        except UsageError as error:
+            logs.get("agent").error("settings_not_applied", error=str(error))
+
+    signals.on({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: reread})
+    return stop, changes

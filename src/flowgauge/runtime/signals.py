@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals as calls in a thread of their own.
+
+A Python signal handler interrupts the main thread anywhere, also where it holds a lock that the handler's work needs (an
+event's, the log's, a queue's). So handlers here do nothing; the interpreter writes the number to a socket, and a thread that
+reads it does the work, like any other thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Callable, Mapping
+
+
+def on(actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
+    """Has each signal's action called from now on, one after the other; to be called once, by the main thread.
+
+    An action must not raise.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    for number in actions:
+        signal.signal(number, lambda *_: None)
+        signal.siginterrupt(number, False)
+    threading.Thread(target=_serve, args=(reader, dict(actions)), name="signals", daemon=True).start()
+
+
+def _serve(reader: socket.socket, actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
+    while arrived := reader.recv(64):
+        for number in arrived:
+            with contextlib.suppress(ValueError):
+                if action := actions.get(signal.Signals(number)):
+                    action()
