@@ -123,6 +123,17 @@ class SubnetLabel(_Section):
     """Blocks, as 203.0.113.0/24 or 2001:db8::/32; the longest match wins."""
 
 
+class FixedName(_Section):
+    """A name for addresses of which Kubernetes knows nothing: a database server, a partner's gateway."""
+
+    name: str
+    """The name."""
+    addresses: list[Annotated[str, AfterValidator(values.cidr)]]
+    """Addresses or blocks that have it; the longest match wins."""
+    kind: str = "External"
+    """What it is; shown as the kind of the name."""
+
+
 class Enrichment(_Section):
     """How addresses get names."""
 
@@ -136,7 +147,9 @@ class Enrichment(_Section):
     """Node label that holds the zone."""
     infra_namespaces: list[str] = Field(default_factory=lambda: ["kube-*", "openshift", "openshift-*", "default"])
     """Namespaces, by name or glob, whose layer is infra."""
-    names: list[dict[str, Any]] = Field(default_factory=list)
+    external_label: str = "EXT:internet"
+    """Label of globally routable addresses that no subnet label, name or object covers; empty gives them none."""
+    names: list[FixedName] = Field(default_factory=list)
     """Fixed names of addresses outside Kubernetes."""
 
 
