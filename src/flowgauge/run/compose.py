@@ -17,7 +17,6 @@ from pathlib import Path
 
 from flowgauge.config.model import Collector, Spec, StorageType, seconds
 from flowgauge.run.part import Part, free_port
-from flowgauge.runtime.http import is_loopback
 from flowgauge.store.secret import new_secret, reader_key
 
 LOOPBACK = "127.0.0.1"
