@@ -88,6 +88,7 @@ class Column:
         held_as: physical column that holds the value after ``normalise``, when it is not ``name`` itself.
         scale: public value = physical value × scale.
         labels: texts of an ENUM, by code; codes are only ever appended.
+        of_numbers: whether the items of a LIST are numbers.
         element, element_v6: IANA information elements (the second where IPv6 has its own).
         enterprise: element number under our private enterprise number; never reused.
         netobserv: the field's name in NetObserv's documented flow format.
@@ -106,6 +107,7 @@ class Column:
     held_as: str = ""
     scale: int = 1
     labels: tuple[str, ...] = ()
+    of_numbers: bool = False
     element: int = 0
     element_v6: int = 0
     enterprise: int = 0

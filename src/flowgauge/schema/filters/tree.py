@@ -72,7 +72,10 @@ class Within:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """True where the text of a NAMES column matches the RE2 ``pattern`` somewhere (unanchored, without case)."""
+    """True where the text of a NAMES column, or one item of a LIST, matches ``pattern`` somewhere (unanchored, without case).
+
+    The pattern is of the subset of RE2 that :mod:`pattern` takes.
+    """
 
     column: Column
     pattern: str

@@ -11,6 +11,7 @@ import ipaddress
 from typing import Any
 
 from flowgauge.schema.column import Column, Kind
+from flowgauge.schema.filters.pattern import parse_pattern, pattern_text
 from flowgauge.schema.filters.tree import And, Bound, Const, InRange, Match, Not, OneOf, Or, Within
 from flowgauge.store.clickhouse.types import is_time, sql_type
 
@@ -78,7 +79,14 @@ class _Compiler:
                 name = column.physical
                 return f"({name} >= {self._address(low)} AND {name} <= {self._address(high)})"
             case Match(column, pattern):
-                return f"match({column.physical}, {self._param('(?i)' + pattern, 'String')})"
+                return self._match(column, pattern)
+
+    def _match(self, column: Column, pattern: str) -> str:
+        """Without case: text and pattern are in lower case, because engines fold case beyond ASCII in different ways."""
+        param = self._param(pattern_text(parse_pattern(pattern)), "String")
+        if column.kind is Kind.LIST:
+            return f"arrayExists(item -> match(item, {param}), splitByChar(',', lowerUTF8({column.physical})))"
+        return f"match(lowerUTF8({column.physical}), {param})"
 
     def _address(self, packed: bytes) -> str:
         return self._param(str(ipaddress.IPv6Address(packed)), "IPv6")
