@@ -78,16 +78,16 @@ class Verbs(TyperGroup):
 def real_command(verb: Verb) -> Any:
     """The verb's command with all options; its examples keep their lines in the help."""
     target = verb.load()
+    around = typer.Typer(add_completion=False, rich_markup_mode=None)
     if isinstance(target, typer.Typer):
-        command = get_command(target)
-        for one in getattr(command, "commands", {}).values():
-            one.help = _with_examples_as_written(one.help)
+        around.add_typer(target, name=verb.name)
     else:
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(verb.name)(target)
-        command = get_command(single)
-    command.name = verb.name
-    command.help = _with_examples_as_written(command.help)
+        around.command(verb.name)(target)
+    around.callback()(lambda: None)  # with a callback, a single command stays one of a group
+    command: Any = get_command(around).commands[verb.name]
+    for one in (command, *getattr(command, "commands", {}).values()):
+        one.short_help = (one.help or "").partition("\n\n")[0]
+        one.help = _with_examples_as_written(one.help)
     return command
 
 
@@ -155,7 +155,7 @@ def guarded(call: Callable[[], Any]) -> int:
     except FlowgaugeError as error:
         return _say(_sentence(error), error.exit_status)
     except TyperException as error:
-        return _say(_usage_sentence(error), error.exit_code)
+        return _say_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
@@ -178,13 +178,15 @@ def _sentence(error: FlowgaugeError) -> str:
     return str(error)
 
 
-def _usage_sentence(error: TyperException) -> str:
-    """What was wrong and where help is; a group without a verb gives its whole help as message."""
+def _say_usage(error: TyperException) -> int:
+    """What was wrong and where help is; the message of a group without a verb is its whole help."""
     message = error.format_message()
+    if message.startswith("Usage:"):
+        print(message, file=sys.stderr)
+        return error.exit_code
     context = getattr(error, "ctx", None)
-    if context is None or message.startswith("Usage:"):
-        return message
-    return f"{message.rstrip('.')} (help: {context.command_path} --help)"
+    hint = f" (help: {context.command_path} --help)" if context else ""
+    return _say(f"{message.rstrip('.')}{hint}", error.exit_code)
 
 
 def _confession(error: Exception) -> str:

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For every field of ``spec``: what its value does, and what of it this build cannot do yet.
+
+``DOES`` has one function per field, ``NOT_YET`` one for those whose value may ask for more than is built; it gives an empty
+text when nothing is missing. ``check`` and the configuration reference print both, so that no page promises more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+from flowgauge.config.model import ExporterType, Feature, Spec, StorageType
+
+Sentence = Callable[[Spec], str]
+
+PARTS = ("agent", "collector", "store", "console")
+"""Names that ``logLevels`` knows."""
+
+_BUILT_FEATURES = (Feature.NAT,)
+_SURE = 1.96
+"""Standard deviations that hold 95 % of a normal distribution."""
+
+
+def sampling_error(rate: int, observed: int) -> float:
+    """Relative error, with 95 % confidence, of a figure scaled from ``observed`` packets at 1 of ``rate``.
+
+    Each packet is observed by its own chance, so the count is binomial: its relative deviation is √((1 - 1/rate) / observed).
+    """
+    return _SURE * math.sqrt((1 - 1 / rate) / observed)
+
+
+def unseen_share(rate: int, packets: int) -> float:
+    """The share of connections of so many packets of which none is observed at 1 of ``rate``."""
+    return (1 - 1 / rate) ** packets
+
+
+def _sampling(spec: Spec) -> str:
+    rate = spec.exporter.sampling
+    if rate == 1:
+        return "every packet is observed; figures are exact"
+    if spec.exporter.sampling_mode == "flow":
+        return f"all packets of 1 of {rate} connections are observed; totals are scaled by {rate} and marked ≈"
+    some, many, short = 100, 10_000, 10
+    return (
+        f"1 of {rate} packets is observed, by chance; packets and bytes are scaled by {rate} and marked ≈ with their error: "
+        f"±{sampling_error(rate, some):.0%} for {some * rate:,} packets, ±{sampling_error(rate, many):.0%} for "
+        f"{many * rate:,} (95 of 100 times). Of {unseen_share(rate, short):.0%} of connections with {short} packets "
+        "nothing is seen; long-lived ones are"
+    )
+
+
+def _interfaces(spec: Spec) -> str:
+    names = spec.exporter.interfaces
+    if not names:
+        return "all interfaces of the node are observed, pods' own included"
+    return f"only {listed(names)} of each node {'are' if len(names) > 1 else 'is'} observed"
+
+
+def _namespaces(spec: Spec) -> str:
+    chosen = spec.exporter.namespaces
+    if chosen.include:
+        return f"namespaces: {listed(chosen.include)}"
+    rest = f" but {listed(chosen.exclude)}" if chosen.exclude else ", so flow-demo is included"
+    return f"namespaces: all{rest}; to limit, add `exporter.namespaces.include: [flow-demo]`"
+
+
+def _address(spec: Spec) -> str:
+    address, port = spec.collector.address, spec.collector.port
+    service, _, rest = address.partition(".")
+    if ".svc" in address:
+        namespace = rest.partition(".")[0]
+        return (
+            f"exporters send to {address}:{port}: in a cluster the Service {service} of namespace {namespace}; "
+            "`flowgauge run` listens on 127.0.0.1 and its own agent sends there"
+        )
+    return f"exporters send to {address}:{port}"
+
+
+def _storage(spec: Spec) -> str:
+    return {
+        StorageType.EMBEDDED: "flows are kept on this machine, in the embedded store",
+        StorageType.CLICKHOUSE: "flows are kept in a ClickHouse server",
+        StorageType.LOKI: "flows are to be kept in Loki",
+        StorageType.ELASTICSEARCH: "flows are to be kept in Elasticsearch",
+    }[spec.storage.type]
+
+
+def _exporter(spec: Spec) -> str:
+    if not spec.exporter.enable:
+        return "no agent runs; flows come only from what else sends to the collector"
+    return "an agent on each node observes packets and exports flows"
+
+
+def _exporter_type(spec: Spec) -> str:
+    return {
+        ExporterType.EBPF: "our agent builds flows in the kernel, with eBPF",
+        ExporterType.OVS: "the cluster's Open vSwitch exports flows to the collector; no agent runs",
+        ExporterType.NONE: "no agent runs; devices send to the collector",
+    }[spec.exporter.type]
+
+
+def _console_address(spec: Spec) -> str:
+    address = spec.console_plugin.address
+    if address in ("127.0.0.1", "::1", "localhost"):
+        return f"the console listens on {address}: only this machine reaches it"
+    return f"the console listens on {address}, beyond this machine, and asks for a token"
+
+
+def _deduplicate(spec: Spec) -> str:
+    return {
+        "Mark": "a packet seen on two nodes counts once; its other observations are stored and marked",
+        "Drop": "a packet seen on two nodes counts once; its other observations are not stored",
+        "Off": "every observation counts: a packet that crosses two nodes counts twice",
+    }[spec.collector.deduplicate]
+
+
+def _max_flows(spec: Spec) -> str:
+    count = spec.exporter.max_flows
+    return f"the kernel's table holds {count:,} flows at once (about {count * 200 >> 20} MiB); more are counted as lost"
+
+
+def _list(prefix: str, get: Callable[[Spec], Sequence[object]], empty: str) -> Sentence:
+    return lambda spec: f"{prefix} {listed(get(spec))}" if get(spec) else empty
+
+
+def _count(noun: str, get: Callable[[Spec], Sequence[object] | Mapping[str, object]]) -> Sentence:
+    return lambda spec: f"{len(get(spec))} {noun}" if get(spec) else f"no {noun}"
+
+
+def listed(words: Sequence[object]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    texts = [str(word) for word in words]
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
+DOES: dict[str, Sentence] = {
+    "spec.exporter.enable": _exporter,
+    "spec.exporter.type": _exporter_type,
+    "spec.exporter.sampling": _sampling,
+    "spec.exporter.samplingMode": lambda s: {"packet": "chance decides packet by packet", "flow": "chance decides for "
+        "a connection as a whole, the same on every node"}[s.exporter.sampling_mode],
+    "spec.exporter.interfaces": _interfaces,
+    "spec.exporter.excludeInterfaces": _list("never observed:", lambda s: s.exporter.exclude_interfaces, "none is left out"),
+    "spec.exporter.exportInterval": lambda s: f"a running flow is sent every {s.exporter.export_interval}",
+    "spec.exporter.inactiveTimeout": lambda s: f"a flow without packets for {s.exporter.inactive_timeout} is forgotten",
+    "spec.exporter.maxFlows": _max_flows,
+    "spec.exporter.namespaces.include": _namespaces,
+    "spec.exporter.namespaces.exclude": _list("never observed:", lambda s: s.exporter.namespaces.exclude, "none is left out"),
+    "spec.exporter.pods.include": _count("selectors choose pods", lambda s: s.exporter.pods.include),
+    "spec.exporter.pods.exclude": _count("selectors leave pods out", lambda s: s.exporter.pods.exclude),
+    "spec.exporter.features": _list("measured beside bytes and packets:", lambda s: s.exporter.features,
+        "bytes and packets only"),
+    "spec.exporter.rules": _count("rules choose flows", lambda s: s.exporter.rules),
+    "spec.collector.type": lambda s: f"agents send {s.collector.type}",
+    "spec.collector.address": _address,
+    "spec.collector.port": lambda s: f"the collector listens on UDP port {s.collector.port or 'that is free'}",
+    "spec.collector.transport": lambda s: f"agents send over {s.collector.transport}",
+    "spec.collector.listeners": _count("more ports", lambda s: s.collector.listeners),
+    "spec.collector.sampling": lambda s: "every flow is stored" if s.collector.sampling == 1 else
+        f"1 of {s.collector.sampling} flows is stored; totals stay unbiased",
+    "spec.collector.deduplicate": _deduplicate,
+    "spec.collector.receiveBufferBytes": lambda s: f"the socket asks the kernel for {s.collector.receive_buffer_bytes >> 20} "
+        "MiB of receive buffer (without root at most net.core.rmem_max)",
+    "spec.collector.enrichment.subnetLabels": lambda s: f"address blocks get the names "
+        f"{listed([label.name for label in s.collector.enrichment.subnet_labels])}"
+        if s.collector.enrichment.subnet_labels else "no address block has a name of its own",
+    "spec.collector.enrichment.labelKeys": _list("stored pod labels:", lambda s: s.collector.enrichment.label_keys, "none"),
+    "spec.collector.enrichment.annotationKeys": _list("stored pod annotations:",
+        lambda s: s.collector.enrichment.annotation_keys, "none"),
+    "spec.collector.enrichment.zoneKey": lambda s: f"a node's zone is its label {s.collector.enrichment.zone_key}",
+    "spec.collector.enrichment.infraNamespaces": _list("infrastructure:", lambda s: s.collector.enrichment.infra_namespaces,
+        "no namespace counts as infrastructure"),
+    "spec.collector.enrichment.externalLabel": lambda s: "addresses outside the cluster without a label of their own are "
+        f"{s.collector.enrichment.external_label or 'left without one'}",
+    "spec.collector.enrichment.names": _count("fixed names", lambda s: s.collector.enrichment.names),
+    "spec.collector.forward": _count("places to which flows are sent on", lambda s: s.collector.forward),
+    "spec.storage.type": _storage,
+    "spec.storage.address": lambda s: f"the server is at {s.storage.address}" if s.storage.address else "no server is needed",
+    "spec.storage.retention": lambda s: f"flows are kept for {s.storage.retention}, then dropped by the hour",
+    "spec.storage.maxMemoryBytes": lambda s: "the embedded store uses at most "
+        f"{s.storage.max_memory_bytes >> 20} MiB of memory",
+    "spec.storage.index": _count("settings of the tables", lambda s: s.storage.index),
+    "spec.consolePlugin.enable": lambda s: f"console and API run at port {s.console_plugin.port or 'that is free'}"
+        if s.console_plugin.enable else "no console runs",
+    "spec.consolePlugin.address": _console_address,
+    "spec.consolePlugin.port": lambda s: f"console and API listen on TCP port {s.console_plugin.port or 'that is free'}",
+    "spec.visualization.dashboards": _count("dashboards", lambda s: s.visualization.dashboards),
+    "spec.alerts": _count("alert rules", lambda s: s.alerts),
+    "spec.logLevel": lambda s: f"parts log at level {s.log_level}; a change needs no restart of agent and collector",
+    "spec.logLevels": lambda s: listed([f"{part} logs at level {level}" for part, level in s.log_levels.items()])
+        or "no part has a level of its own",
+}  # fmt: skip
+"""Path → what the value does, one sentence without a full stop."""
+
+
+def _unless(wanted: Callable[[Spec], object], words: str) -> Sentence:
+    """``words`` when the document asks for what is not built."""
+    return lambda spec: words if wanted(spec) else ""
+
+
+def _storage_instead(spec: Spec) -> str:
+    if spec.storage.type in (StorageType.EMBEDDED, StorageType.CLICKHOUSE):
+        return ""
+    return (
+        f"{spec.storage.type} is not in this build: flows are kept in the embedded store on this machine instead, for "
+        f"{spec.storage.retention}, and nothing is sent to {spec.storage.address}"
+    )
+
+
+def _features_missing(spec: Spec) -> str:
+    missing = [feature for feature in spec.exporter.features if feature not in _BUILT_FEATURES]
+    return f"{listed(missing)}: not measured by this build" if missing else ""
+
+
+NOT_YET: dict[str, Sentence] = {
+    "spec.exporter.type": _unless(lambda s: s.exporter.type is ExporterType.OVS,
+        "this build does not set up Open vSwitch: point its IPFIX export at the collector yourself"),
+    "spec.exporter.inactiveTimeout": _unless(lambda s: s.exporter.inactive_timeout != "15s",
+        "this build sends and forgets every flow at each export, so the time has no effect"),
+    "spec.exporter.namespaces.include": _unless(lambda s: s.exporter.namespaces.include or s.exporter.namespaces.exclude,
+        "this build observes all namespaces; choose them when asking: flowgauge flows 'namespace = flow-demo'"),
+    "spec.exporter.pods.include": _unless(lambda s: s.exporter.pods.include or s.exporter.pods.exclude,
+        "this build observes all pods; choose them when asking"),
+    "spec.exporter.features": _features_missing,
+    "spec.exporter.rules": _unless(lambda s: s.exporter.rules, "this build applies no rules"),
+    "spec.collector.type": _unless(lambda s: s.collector.type != "IPFIX",
+        "this build sends and reads IPFIX only: agents send IPFIX, and NetFlow and sFlow datagrams are counted, not decoded"),
+    "spec.collector.transport": _unless(lambda s: s.collector.transport != "UDP", "this build sends and receives over UDP"),
+    "spec.collector.listeners": _unless(lambda s: s.collector.listeners, "this build listens on one port"),
+    "spec.collector.sampling": _unless(lambda s: s.collector.sampling > 1, "this build stores every flow"),
+    "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
+    "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
+        "this build stores no annotations"),
+    "spec.collector.forward": _unless(lambda s: s.collector.forward, "this build sends flows nowhere else"),
+    "spec.storage.type": _storage_instead,
+    "spec.storage.index": _unless(lambda s: s.storage.index, "this build's tables are fixed"),
+    "spec.visualization.dashboards": _unless(lambda s: s.visualization.dashboards, "this build has one page"),
+    "spec.alerts": _unless(lambda s: s.alerts, "this build evaluates no alerts"),
+}  # fmt: skip
+"""Path → what this build does not do of it and does instead; empty when it does everything."""
