@@ -84,7 +84,8 @@ def real_command(verb: Verb) -> Any:
     else:
         around.command(verb.name)(target)
     around.callback()(lambda: None)  # with a callback, a single command stays one of a group
-    command: Any = get_command(around).commands[verb.name]
+    group: Any = get_command(around)
+    command = group.commands[verb.name]
     for one in (command, *getattr(command, "commands", {}).values()):
         one.short_help = (one.help or "").partition("\n\n")[0]
         one.help = _with_examples_as_written(one.help)
