@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads fields of an API object as JSON, and says what was expected where when one is not there.
 
-Before: ``event_log`` and ``snapshot``, which give the JSON; after: ``objects``. Pure.
+Before: ``documents``, which gives the JSON; after: ``parse``. Pure.
 """
 
 from __future__ import annotations
@@ -20,12 +20,21 @@ _MS = dt.timedelta(milliseconds=1)
 
 
 class MalformedObject(DataError):
-    """A field of an object is not what the API has there: ``path``, what was ``expected``, what was ``found``."""
+    """A field of an object is not what the API has there: ``path``, what was ``expected``, what was ``found`` (shown)."""
 
     def __init__(self, path: str, expected: str, found: object) -> None:
-        shown = "nothing" if found is None else repr(found)[:80]
-        super().__init__(f"{path}: expected {expected}, found {shown}")
-        self.path, self.expected, self.found = path, expected, shown
+        super().__init__(path, expected, found)
+        self.path, self.expected = path, expected
+        self.found = "nothing" if found is None else repr(found)[:80]
+
+    def __str__(self) -> str:
+        return f"{self.path or 'the document'}: expected {self.expected}, found {self.found}"
+
+    def below(self, prefix: str) -> MalformedObject:
+        """The same problem, of an object that is itself at ``prefix`` in a larger one."""
+        moved = MalformedObject((prefix + self.path).rstrip("."), self.expected, None)
+        moved.found = self.found
+        return moved
 
 
 def at(value: object, path: str) -> Any:
@@ -49,7 +58,7 @@ def text(value: object, path: str, *, default: str | None = None) -> str:
         return default
     if not isinstance(found, str):
         raise MalformedObject(path, "a text", found)
-    return found
+    return _whole(found)
 
 
 def items(value: object, path: str) -> Sequence[Any]:
@@ -69,16 +78,14 @@ def texts(value: object, path: str) -> dict[str, str]:
         return {}
     if not isinstance(found, Mapping) or not all(isinstance(key, str) and isinstance(one, str) for key, one in found.items()):
         raise MalformedObject(path, "a mapping of texts", found)
-    return dict(found)
+    return {_whole(key): _whole(one) for key, one in found.items()}
 
 
-def number(value: object, path: str, *, default: int | None = None) -> int:
-    """The port or other whole number at ``path``."""
+def port(value: object, path: str) -> int:
+    """The port number at ``path``."""
     found = at(value, path)
-    if found is None and default is not None:
-        return default
-    if isinstance(found, bool) or not isinstance(found, int):
-        raise MalformedObject(path, "a whole number", found)
+    if isinstance(found, bool) or not isinstance(found, int) or not 0 <= found <= 65535:
+        raise MalformedObject(path, "a port number", found)
     return found
 
 
@@ -107,3 +114,8 @@ def block(found: object, path: str) -> str:
         return str(ipaddress.ip_network(found if isinstance(found, str) else "", strict=False))
     except ValueError:
         raise MalformedObject(path, "an address block such as 10.0.0.0/8", found) from None
+
+
+def _whole(found: str) -> str:
+    """JSON can spell half a character (a lone surrogate), which no file or store takes: it becomes ``?``."""
+    return found if found.isascii() else found.encode("utf-8", "replace").decode("utf-8")

@@ -2,7 +2,7 @@
 """The Kubernetes objects that give flows their names, with only the fields that this takes.
 
 Before: ``parse``, which makes them of the API's JSON; after: ``enrich``. Times are ms since 1970 UTC, addresses texts in
-their usual spelling.
+their usual spelling. Two states of an object that name flows alike are equal.
 """
 
 from __future__ import annotations
@@ -69,30 +69,37 @@ class Pod:
     """A pod.
 
     Attributes:
+        host_addresses: its node's addresses, as far as the pod's status tells them.
         ports: the containers' named ports, which a Service's target may mean.
         started_ms: ``status.startTime``, else its creation.
-        finished_ms: when a pod that has ended gave its addresses back; 0 while it runs.
+        finished: it has ended and gave its addresses back (``status`` may go on telling them).
+        finished_ms: when its last container ended, to the second; 0 when that is not known.
         host_network: its addresses are those of its node.
-        deleting: it was told to end.
     """
 
     meta: Meta
     addresses: tuple[str, ...]
     node: str = ""
+    host_addresses: tuple[str, ...] = ()
     ports: tuple[Port, ...] = ()
-    phase: str = ""
     started_ms: int = 0
+    finished: bool = False
     finished_ms: int = 0
     host_network: bool = False
-    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service; ``addresses`` are its ClusterIPs, external IPs and load balancer addresses."""
+    """A Service.
+
+    Attributes:
+        addresses: its ClusterIPs; none for a headless Service.
+        outer_addresses: external IPs and addresses of load balancers, which it may share with nodes and other Services.
+    """
 
     meta: Meta
     addresses: tuple[str, ...]
+    outer_addresses: tuple[str, ...]
     selector: Mapping[str, str]
     ports: tuple[Port, ...]
 
@@ -115,13 +122,4 @@ class EndpointSlice:
     ports: tuple[Port, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """An OpenShift Route: ``host`` leads to the Service ``service``."""
-
-    meta: Meta
-    host: str
-    service: str
-
-
-KubernetesObject = Node | Plain | Pod | Service | EndpointSlice | Route
+KubernetesObject = Node | Plain | Pod | Service | EndpointSlice

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API objects as JSON → the few fields of :mod:`flowgauge.k8s.objects`. Before: ``documents``; after: ``enrich``. Pure."""
+"""API objects as JSON → the few fields of :mod:`flowgauge.k8s.objects`. Before: ``changes``; after: ``enrich``. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from flowgauge.k8s.objects import (
     Plain,
     Pod,
     Port,
-    Route,
     Service,
 )
 
@@ -80,27 +79,33 @@ def _node(value: Json, meta: Meta) -> Node:
 
 
 def _pod(value: Json, meta: Meta) -> Pod:
-    phase = fields.text(value, "status.phase", default="")
     started = fields.at(value, "status.startTime")
     started_ms = fields.time_ms(started, "status.startTime") if started is not None else meta.created_ms
-    listed = [fields.at(one, "ip") for one in fields.items(value, "status.podIPs")]
-    ips = listed or list(filter(None, [fields.at(value, "status.podIP")]))
+    finished = fields.text(value, "status.phase", default="") in _FINISHED
     return Pod(
         meta,
-        addresses=tuple(fields.address(ip, "status.podIPs[].ip") for ip in ips),
+        addresses=_status_addresses(value, "podIPs", "podIP"),
         node=fields.text(value, "spec.nodeName", default=""),
+        host_addresses=_status_addresses(value, "hostIPs", "hostIP"),
         ports=_container_ports(value),
-        phase=phase,
         started_ms=started_ms,
-        finished_ms=max(_finished_ms(value), started_ms) if phase in _FINISHED else 0,
+        finished=finished,
+        finished_ms=_finished_ms(value) if finished else 0,
         host_network=fields.at(value, "spec.hostNetwork") is True,
-        deleting=fields.at(value, "metadata.deletionTimestamp") is not None,
     )
+
+
+def _status_addresses(value: Json, many: str, one: str) -> tuple[str, ...]:
+    """The addresses in ``status``: the list, or where it is missing (before dual stack) the single one."""
+    listed = [fields.at(entry, "ip") for entry in fields.items(value, f"status.{many}")]
+    single = fields.at(value, f"status.{one}")
+    found = listed or ([single] if single else [])
+    return tuple(fields.address(ip, f"status.{many}[].ip") for ip in found)
 
 
 def _container_ports(value: Json) -> tuple[Port, ...]:
     return tuple(
-        Port(fields.text(port, "name"), fields.number(port, "containerPort"), _protocol(port))
+        Port(fields.text(port, "name"), fields.port(port, "containerPort"), _protocol(port))
         for container in fields.items(value, "spec.containers")
         for port in fields.items(container, "ports")
         if fields.at(port, "name")
@@ -116,31 +121,32 @@ def _finished_ms(value: Json) -> int:
 def _service(value: Json, meta: Meta) -> Service:
     cluster = fields.items(value, "spec.clusterIPs") or [fields.at(value, "spec.clusterIP")]
     balancer = [fields.at(one, "ip") for one in fields.items(value, "status.loadBalancer.ingress")]
-    ips = [*cluster, *fields.items(value, "spec.externalIPs"), *balancer]
+    outer = [*fields.items(value, "spec.externalIPs"), *balancer]
     return Service(
         meta,
-        addresses=tuple(fields.address(ip, "spec.clusterIPs[]") for ip in ips if ip not in (None, "", "None")),
+        addresses=tuple(fields.address(ip, "spec.clusterIPs[]") for ip in cluster if ip not in (None, "", "None")),
+        outer_addresses=tuple(fields.address(ip, "spec.externalIPs[]") for ip in outer if ip),
         selector=fields.texts(value, "spec.selector"),
         ports=tuple(_service_port(port) for port in fields.items(value, "spec.ports")),
     )
 
 
 def _service_port(port: Json) -> Port:
-    number = fields.number(port, "port")
-    target = fields.at(port, "targetPort")
-    if target is not None and not isinstance(target, int | str):
-        raise MalformedObject("spec.ports[].targetPort", "a number or a name", target)
-    return Port(fields.text(port, "name", default=""), number, _protocol(port), target or number)
+    number, target = fields.port(port, "port"), fields.at(port, "targetPort")
+    named = isinstance(target, str) and bool(target)
+    backend = fields.text(port, "targetPort") if named else fields.port(port, "targetPort") if target else number
+    return Port(fields.text(port, "name", default=""), number, _protocol(port), backend)
 
 
 def _endpoint_slice(value: Json, meta: Meta) -> EndpointSlice:
     owner = meta.owner.name if meta.owner is not None and meta.owner.kind == "Service" else ""
     ports = (port for port in fields.items(value, "ports") if fields.at(port, "port") is not None)
+    has_addresses = fields.at(value, "addressType") != "FQDN"
     return EndpointSlice(
         meta,
         service=meta.labels.get(SERVICE_LABEL, owner),
-        endpoints=tuple(_endpoint(one) for one in fields.items(value, "endpoints")),
-        ports=tuple(Port(fields.text(port, "name", default=""), fields.number(port, "port"), _protocol(port)) for port in ports),
+        endpoints=tuple(_endpoint(one) for one in fields.items(value, "endpoints")) if has_addresses else (),
+        ports=tuple(Port(fields.text(port, "name", default=""), fields.port(port, "port"), _protocol(port)) for port in ports),
     )
 
 
@@ -150,11 +156,6 @@ def _endpoint(one: Json) -> Endpoint:
         addresses=tuple(fields.address(ip, "endpoints[].addresses[]") for ip in fields.items(one, "addresses")),
         pod_uid=fields.text(one, "targetRef.uid", default="") if is_pod else "",
     )
-
-
-def _route(value: Json, meta: Meta) -> Route:
-    host, service = fields.text(value, "spec.host", default=""), fields.text(value, "spec.to.name", default="")
-    return Route(meta, host=host, service=service)
 
 
 def _protocol(port: Json) -> int:
@@ -169,7 +170,9 @@ _MAKERS: dict[str, Callable[[Json, Meta], KubernetesObject]] = {
     "Pod": _pod,
     "Service": _service,
     "EndpointSlice": _endpoint_slice,
-    "Route": _route,
 }
-_IGNORED = frozenset({"Secret", "ConfigMap", "Event", "Endpoints", "PersistentVolume", "PersistentVolumeClaim", "ServiceAccount"})
+_IGNORED = frozenset({
+    "ConfigMap", "ControllerRevision", "Endpoints", "Event", "Ingress", "Lease", "NetworkPolicy", "PersistentVolume",
+    "PersistentVolumeClaim", "Role", "RoleBinding", "Route", "Secret", "ServiceAccount",
+})  # fmt: skip
 """Common kinds that neither have an address nor own a pod; Secrets are not even looked at."""
