@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from flowgauge import __version__
 from flowgauge.console import problems
 from flowgauge.console.guard import Guard
-from flowgauge.console.routes import filters, flows, groups, ledger, live, static, status, topology
+from flowgauge.console.routes import columns, filters, flows, groups, ledger, live, static, status, topology
 from flowgauge.console.services import Services
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.runtime import clock
@@ -24,6 +24,7 @@ def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns
     """The application; UsageError when ``settings`` would leave it open to others.
 
     Args:
+        settings: where to listen, whom to ask, who may ask.
         store: what answers; None opens the one that ``settings`` name.
         now_ns: the clock.
     """
@@ -35,11 +36,16 @@ def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns
         now_ns=now_ns,
     )
     app = FastAPI(
-        title="Flowgauge", version=__version__, lifespan=_lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json"
+        title="Flowgauge",
+        version=__version__,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
     )
     app.state.services = services
     problems.register(app)
-    for topic in (status, flows, groups, topology, filters, ledger, live):
+    for topic in (status, flows, groups, topology, filters, columns, ledger, live):
         app.include_router(topic.router)
     app.include_router(static.router(Path(settings.static_dir) if settings.static_dir else static.BUILT))
     app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)

@@ -42,7 +42,8 @@ _HEADERS = {
 _LOGIN_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Flowgauge</title><h1>Flowgauge</h1>{problem}
 <p>This console asks for the token it was started with.</p>
-<form method="post" action="{action}"><label>Token <input type="password" name="token" autocomplete="current-password" autofocus></label>
+<form method="post" action="{action}">
+<label>Token <input type="password" name="token" autocomplete="current-password" autofocus></label>
 <button>Open</button></form></html>"""
 
 

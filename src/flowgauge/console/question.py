@@ -16,7 +16,8 @@ from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.filters.tree import Bound
 from flowgauge.schema.flow_query import Measure, Window
 
-MAX_FILTER_LENGTH = 4000
+MAX_FILTER_LENGTH = filters.MAX_LENGTH + 1
+"""One more than a filter may have, so that the filter's own sentence answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +31,33 @@ class Question:
     @property
     def window_json(self) -> dict[str, int]:
         """The window as answers state it."""
-        return {"from_ms": self.window.start_ms, "to_ms": self.window.end_ms}
+        return window_json(self.window)
 
 
-def _question(
+def window_json(window: Window) -> dict[str, int]:
+    """A time range as answers state it."""
+    return {"from_ms": window.start_ms, "to_ms": window.end_ms}
+
+
+def _span(
     services: Use,
-    filter_text: Annotated[str, Query(alias="filter", max_length=MAX_FILTER_LENGTH, description="Filter; empty: all.")] = "",
     since: Annotated[str, Query(description="Length of the range up to now or `to`: 15m, 2h, 7d.")] = "",
     start_ms: Annotated[int | None, Query(alias="from", description="Start, ms since 1970.")] = None,
     end_ms: Annotated[int | None, Query(alias="to", description="End (exclusive), ms since 1970; now if left out.")] = None,
+) -> Window:
+    return windows.chosen(since, start_ms, end_ms, services.now_ms)
+
+
+Span = Annotated[Window, Depends(_span)]
+"""Type of a route's parameter that receives the time range."""
+
+
+def _question(
+    span: Span,
+    filter_text: Annotated[str, Query(alias="filter", max_length=MAX_FILTER_LENGTH, description="Filter; empty: all.")] = "",
     duplicates: Annotated[bool, Query(description="Also count other observations of the same packets.")] = False,  # noqa: FBT002
 ) -> Question:
-    window = windows.chosen(since, start_ms, end_ms, services.now_ms)
-    return Question(window, filters.bound(filter_text), duplicates)
+    return Question(span, filters.bound(filter_text), duplicates)
 
 
 Asked = Annotated[Question, Depends(_question)]

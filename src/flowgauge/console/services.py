@@ -13,6 +13,7 @@ import aiohttp
 from fastapi import Depends, Request
 
 from flowgauge.console.settings import ConsoleSettings
+from flowgauge.console.top_values import TopValues
 from flowgauge.runtime import clock
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.store import FlowStore
@@ -35,6 +36,10 @@ class Services:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(STORE_THREADS, "store"))
     http: aiohttp.ClientSession | None = None
+    top_values: TopValues = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.top_values = TopValues(self.store, lambda: self.now_ms)
 
     @property
     def now_ms(self) -> int:

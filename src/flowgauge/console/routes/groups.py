@@ -42,6 +42,7 @@ def _query(asked: Question, *, by: str, measures: tuple[Measure, ...], order: st
 async def groups(
     services: Use,
     asked: Asked,
+    *,
     by: Annotated[str, Query(description="Columns, by commas.")] = "src_owner,dst_owner",
     measures: Annotated[str, Query(description="Measures, by commas.")] = "bytes,packets,flows",
     order: Annotated[str, Query(description="Measure that decides what comes first.")] = "bytes",
@@ -66,6 +67,7 @@ async def groups(
 async def series(
     services: Use,
     asked: Asked,
+    *,
     by: Annotated[str, Query(description="Columns, by commas.")] = "src_owner,dst_owner",
     measure: Annotated[Measure, Query(description="What is summed in each time bin.")] = Measure.BYTES,
     top: Annotated[int, Query(ge=1, le=MAX_SERIES, description="How many series.")] = 6,

@@ -12,7 +12,13 @@ from starlette.exceptions import HTTPException
 
 BUILT = Path(__file__).parents[1] / "static" / "app"
 
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".woff2": "font/woff2", ".svg": "image/svg+xml", ".json": "application/json"}
+_TYPES = {
+    ".js": "text/javascript",
+    ".css": "text/css",
+    ".woff2": "font/woff2",
+    ".svg": "image/svg+xml",
+    ".json": "application/json",
+}
 """Not left to the machine's tables: browsers refuse a script with another type (nosniff)."""
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Flowgauge</title>

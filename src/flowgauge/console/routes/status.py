@@ -65,7 +65,9 @@ async def _collector(services: Services) -> dict[str, Any]:
     if not services.settings.collector_url:
         return {"answers": False, "problem": "this console was started without a collector"}
     try:
-        async with services.client().get(f"{services.settings.collector_url}/api/v1/exporters", timeout=_COLLECTOR_TIMEOUT) as got:
+        async with services.client().get(
+            f"{services.settings.collector_url}/api/v1/exporters", timeout=_COLLECTOR_TIMEOUT
+        ) as got:
             return {"answers": got.status == 200, "exporters": await got.json() if got.status == 200 else []}
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         return {"answers": False, "problem": f"the collector does not answer: {error or type(error).__name__}"}

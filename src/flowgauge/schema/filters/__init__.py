@@ -8,12 +8,13 @@ output. The bound tree is compiled by :mod:`flowgauge.flow.mask` for live flows 
 from __future__ import annotations
 
 from flowgauge.schema.filters.bind import bind
+from flowgauge.schema.filters.complete import Completion, ValueShare, complete
 from flowgauge.schema.filters.lexer import MAX_LENGTH
 from flowgauge.schema.filters.parser import parse
 from flowgauge.schema.filters.syntax import canonical, quoted
 from flowgauge.schema.filters.tree import Bound, Const
 
-__all__ = ["MAX_LENGTH", "bound", "canonical", "parse", "quoted"]
+__all__ = ["MAX_LENGTH", "Completion", "ValueShare", "bound", "canonical", "complete", "parse", "quoted"]
 
 
 def bound(text: str) -> Bound:
