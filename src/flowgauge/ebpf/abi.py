@@ -42,7 +42,7 @@ FLOW_VALUE: np.dtype[Any] = np.dtype(
         ("observed", np.uint32, 4),
         ("vlan_id", np.uint16),
         ("ip_tos", np.uint8),
-        ("reserved", np.uint8, 5),
+        ("reserved", np.uint8, 9),
     ]
 )
 TRANSLATION: np.dtype[Any] = np.dtype(

@@ -37,7 +37,7 @@ struct flow_value {
 	__u32 observed[OBSERVED_MAX]; /* the first is the hook that counted first */
 	__u16 vlan_id; /* outermost, 0 without */
 	__u8 ip_tos; /* of the first packet */
-	__u8 reserved[5];
+	__u8 reserved[9];
 };
 
 /* Where a flow's packets went after this node translated their addresses; an end that was not translated is as in the key. */

@@ -22,6 +22,8 @@ static __always_inline bool fast_ports(const struct __sk_buff *skb, struct packe
 		p->key.dst_port = bpf_ntohs(tcp->dest);
 		p->tcp_flags = bpf_ntohs(((__be16 *)tcp)[6]) & TCP_FLAG_BITS;
 		l4_header = tcp->doff * 4;
+		if (l4_header < sizeof(*tcp)) /* then l3_length says nothing about what was just read */
+			return false;
 	} else if (proto == IPPROTO_UDP) {
 		struct udphdr *udp = l4;
 
