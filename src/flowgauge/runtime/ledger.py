@@ -75,6 +75,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("store_rows_failed", "records", Sum.LOST, "Flows given up after the store refused them."),
     Counter("store_insert_retries", "batches", Sum.NOTE, "Inserts tried again."),
     Counter("live_rows_dropped", "records", Sum.NOTE, "Rows a slow live viewer did not get (they are stored all the same)."),
+    Counter("pipeline_failed", "records", Sum.LOST, "Flows lost to a mistake of ours in the pipeline; the log says which."),
 )
 
 BY_NAME: dict[str, Counter] = {counter.name: counter for counter in COUNTERS}

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux calls that Python does not have: network namespaces and mounts. ``ctypes`` stays here and in ``ebpf``."""
+"""Linux calls that Python does not have: network namespaces, recvmmsg. ``ctypes`` stays here and in ``ebpf``."""
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -87,3 +88,78 @@ def delete_netns(name: str) -> None:
     path = NETNS_DIR / name
     _libc.umount2(str(path).encode(), MNT_DETACH)
     path.unlink(missing_ok=True)
+
+
+# Receiving many datagrams with one call (recvmmsg(2)).
+
+MSG_TRUNC = 0x20
+"""In: tell a datagram's real length. Out (``msg_flags``): it was longer than its slot."""
+_MSG_DONTWAIT = 0x40
+_MSG_WAITFORONE = 0x10000
+_NOTHING_NOW = frozenset({errno.EAGAIN, errno.EINTR})
+SOCKADDR_BYTES = 28
+"""Size of sockaddr_in6, the longer of the two that a UDP socket gives."""
+
+
+class _Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Msghdr(ctypes.Structure):
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("namelen", ctypes.c_uint32),
+        ("iov", ctypes.c_void_p),
+        ("iovlen", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("controllen", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )
+
+
+class Mmsghdr(ctypes.Structure):
+    """struct mmsghdr: a message header, and the length of what was received with it."""
+
+    _fields_ = (("header", _Msghdr), ("length", ctypes.c_uint32))
+
+
+class MessageSlots:
+    """``count`` slots of ``slot_bytes`` for datagrams and their senders' addresses, allocated once, filled again and again.
+
+    Attributes:
+        payloads: bytes (count × slot_bytes); senders: bytes (count × ``SOCKADDR_BYTES``), struct sockaddr_in or sockaddr_in6.
+        headers: count × struct ``Mmsghdr``: after ``receive`` its ``length`` is that of the datagram (above slot_bytes when
+            it was cut) and ``header.flags`` may have ``MSG_TRUNC``. All three have the buffer interface.
+    """
+
+    def __init__(self, count: int, slot_bytes: int) -> None:
+        self.count, self.slot_bytes = count, slot_bytes
+        self.payloads = (ctypes.c_uint8 * (count * slot_bytes))()
+        self.senders = (ctypes.c_uint8 * (count * SOCKADDR_BYTES))()
+        self.headers = (Mmsghdr * count)()
+        self._vectors = (_Iovec * count)()
+        payload_at, sender_at = ctypes.addressof(self.payloads), ctypes.addressof(self.senders)
+        vector_at = ctypes.addressof(self._vectors)
+        for slot in range(count):
+            vector, header = self._vectors[slot], self.headers[slot].header
+            vector.base, vector.length = payload_at + slot * slot_bytes, slot_bytes
+            header.name, header.namelen = sender_at + slot * SOCKADDR_BYTES, SOCKADDR_BYTES
+            header.iov, header.iovlen = vector_at + slot * ctypes.sizeof(_Iovec), 1
+
+    def receive(self, descriptor: int, first: int, *, wait: bool) -> int:
+        """Receives into the slots from ``first`` on and returns how many were filled; 0 when nothing came.
+
+        Args:
+            descriptor: a blocking UDP socket.
+            first: number of the first free slot.
+            wait: for the first datagram, as long as the socket's SO_RCVTIMEO; False takes only what is there.
+        """
+        flags = MSG_TRUNC | (_MSG_WAITFORONE if wait else _MSG_DONTWAIT)
+        at = ctypes.byref(self.headers, first * ctypes.sizeof(Mmsghdr))
+        received: int = _libc.recvmmsg(descriptor, at, self.count - first, flags, None)
+        if received >= 0:
+            return received
+        number = ctypes.get_errno()
+        if number in _NOTHING_NOW:
+            return 0
+        raise OSError(number, f"receive datagrams: {os.strerror(number)}")

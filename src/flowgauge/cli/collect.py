@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge collect``: receives flows, names them and writes them to the store."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from flowgauge.collector.settings import CollectorSettings
+    from flowgauge.config.effective import Flag
+    from flowgauge.config.model import Storage
+
+
+def collect(  # noqa: PLR0917 - typer passes options by name
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document.")] = None,
+    listen: Annotated[str, typer.Option(help="UDP HOST:PORT, [IPV6]:PORT or PORT; default: as the document says.")] = "",
+    kubernetes_objects: Annotated[
+        Path | None, typer.Option(help="Objects that give names: file or folder of `kubectl get -o json`, or an event log.")
+    ] = None,
+    store_url: Annotated[str, typer.Option(help="The store: http://host:port; default: spec.storage.address.")] = "",
+    store_secret_fd: Annotated[int, typer.Option(help="Descriptor with the store's secret; -1: none.")] = -1,
+    deduplicate: Annotated[str, typer.Option(help="Further observations of the same packets: Mark, Drop or Off.")] = "",
+    pen: Annotated[int, typer.Option(min=1, max=0xFFFFFFFF, help="Private enterprise number of our own elements.")] = 32473,
+    http_address: Annotated[str, typer.Option(help="Where metrics, API and live tap listen.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of metrics and API; 0 takes a free one.")] = 9055,
+    report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
+    log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
+) -> None:
+    """Receives flow exports over UDP, puts names on addresses and writes flows to the store.
+
+    Options win over the environment (FLOWGAUGE_…), that over the document. SIGTERM and Ctrl-C write what was received and
+    end; SIGHUP reads the document again.
+
+    Examples:
+      flowgauge collect -f flowcollector.yaml --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
+        as the document says, into that store
+
+      flowgauge collect --listen 192.0.2.10:2055 --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
+        on that address only; without --listen and document on 127.0.0.1:2055
+
+      flowgauge collect -f flowcollector.yaml --kubernetes-objects objects/
+        with names from a folder of `kubectl get … -o json` files
+    """
+    from flowgauge.config.effective import Flag
+    from flowgauge.runtime import logs
+
+    host, port = _host_port(listen)
+    given = [
+        Flag("--listen", "spec.collector.port", port),
+        Flag("--deduplicate", "spec.collector.deduplicate", deduplicate),
+        Flag("--log-level", "spec.logLevels.collector", log_level),
+    ]
+    flags = tuple(flag for flag in given if flag.value not in ("", None))
+    own = {
+        "listen_host": host,
+        "store_secret": _secret(store_secret_fd),
+        "objects": kubernetes_objects,
+        "pen": pen,
+        "http_address": http_address,
+        "http_port": http_port,
+        "report_path": report,
+    }
+
+    def settings() -> CollectorSettings:
+        return _settings(file, flags, store_url, own)
+
+    first = settings()
+    logs.configure(first.log_level)
+    from flowgauge.collector.main import run_collector
+
+    stop, changes = _signals(settings)
+    run_collector(first, stop, changes)
+
+
+def _settings(file: Path | None, flags: tuple[Flag, ...], store_url: str, own: dict[str, Any]) -> CollectorSettings:
+    """What document, environment and options say together; ConfigError or UsageError when something is wrong."""
+    from flowgauge.collector.settings import CollectorSettings
+    from flowgauge.config.effective import effective
+
+    spec = effective(file, flags).spec
+    return CollectorSettings(
+        store_url=store_url or _documented_store(spec.storage),
+        collector=spec.collector,
+        storage=spec.storage,
+        log_level=spec.log_levels.get("collector", spec.log_level),
+        **own,
+    )
+
+
+def _documented_store(storage: Storage) -> str:
+    """The store's address in the document; UsageError when there is none that this build can write to."""
+    from flowgauge.config.model import StorageType
+    from flowgauge.errors import UsageError
+
+    if storage.type is StorageType.CLICKHOUSE and storage.address:
+        return storage.address
+    if storage.type in (StorageType.EMBEDDED, StorageType.CLICKHOUSE):
+        raise UsageError("no store to write to: give --store-url, or let `flowgauge run` start everything")
+    raise UsageError(
+        f"spec.storage.type is {storage.type}, which this build cannot write to: give --store-url of another store"
+    )
+
+
+def _host_port(text: str) -> tuple[str, int | None]:
+    """``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT``, ``PORT`` or ``HOST`` as host (may be empty) and port (may be None)."""
+    from flowgauge.errors import UsageError
+
+    host, port = text, ""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    elif text.isdigit():
+        host, port = "", text
+    if port and not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
+        raise UsageError(f"--listen {text}: {port!r} is no port (0 to 65535)")
+    return host, int(port) if port else None
+
+
+def _secret(descriptor: int) -> str:
+    from flowgauge.errors import UsageError
+    from flowgauge.store.secret import from_descriptor
+
+    if descriptor < 0:
+        return ""
+    try:
+        return from_descriptor(descriptor)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--store-secret-fd {descriptor}: no secret can be read from it ({error})") from error
+
+
+def _signals(settings: Callable[[], CollectorSettings]) -> tuple[threading.Event, queue.SimpleQueue[CollectorSettings]]:
+    """SIGTERM and SIGINT stop; SIGHUP reads the document again and hands over what it says now."""
+    from flowgauge.errors import UsageError
+    from flowgauge.runtime import logs, signals
+
+    stop = threading.Event()
+    changes: queue.SimpleQueue[CollectorSettings] = queue.SimpleQueue()
+
+    def reread() -> None:
+        try:
+            changes.put(settings())
+        except UsageError as error:
+            logs.get("collector").error("settings_not_applied", error=str(error))
+
+    signals.on({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: reread})
+    return stop, changes

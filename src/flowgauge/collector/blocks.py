@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blocks of received datagrams: allocated once, filled by the receive thread, decoded by the other, and filled again.
+
+A block's memory is the queue between the two threads, so the queue is bounded in bytes by the number of blocks. Reused, not
+made anew: the first pass over fresh memory costs twice (page faults).
+"""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.flow.addresses import from_ipv4
+from flowgauge.runtime.clock import Clock
+from flowgauge.runtime.linux import MSG_TRUNC, SOCKADDR_BYTES, MessageSlots, Mmsghdr
+from flowgauge.wire.datagrams import Datagrams
+
+BLOCK_BYTES = 2 << 20
+"""One block: 1,024 datagrams of an Ethernet network, the batch at which decoding is cheapest."""
+
+SLOT_BYTES = (2_048, 9_216, 65_536)
+"""Slot sizes, smallest first: Ethernet, jumbo frames, the longest UDP datagram. The next is taken once one was too small."""
+
+_HEADER = np.dtype(
+    {
+        "names": ["namelen", "flags", "length"],
+        "formats": [np.uint32, np.int32, np.uint32],
+        "offsets": [
+            Mmsghdr.header.offset + type(Mmsghdr().header).namelen.offset,
+            Mmsghdr.header.offset + type(Mmsghdr().header).flags.offset,
+            Mmsghdr.length.offset,
+        ],
+        "itemsize": len(bytes(Mmsghdr())),
+    }
+)
+
+
+class Block:
+    """Room for datagrams that are decoded together.
+
+    Args:
+        slot_bytes: longest datagram it takes whole.
+        ipv6: whether the socket's addresses are struct sockaddr_in6 (else sockaddr_in).
+    """
+
+    def __init__(self, slot_bytes: int, *, ipv6: bool) -> None:
+        self.slot_bytes, self._ipv6 = slot_bytes, ipv6
+        self.capacity = BLOCK_BYTES // slot_bytes
+        self.count = 0
+        self._slots = MessageSlots(self.capacity, slot_bytes)
+        self._payloads = _view(self._slots.payloads, np.uint8).reshape(self.capacity, slot_bytes)
+        self._senders = _view(self._slots.senders, np.uint8).reshape(self.capacity, SOCKADDR_BYTES)
+        self._headers = _view(self._slots.headers, _HEADER)
+        self._received_ns = np.zeros(self.capacity, np.int64)
+
+    @property
+    def full(self) -> bool:
+        """Whether no slot is free."""
+        return self.count == self.capacity
+
+    def receive(self, descriptor: int, clock: Clock, *, wait: bool) -> int:
+        """Adds what a socket holds, stamped with the time of arrival here; returns how many datagrams came."""
+        got = self._slots.receive(descriptor, self.count, wait=wait)
+        self._received_ns[self.count : self.count + got] = clock()
+        self.count += got
+        return got
+
+    def datagrams(self) -> Datagrams:
+        """What it holds; valid until ``clear``."""
+        count = self.count
+        senders = self._senders[:count]
+        return Datagrams(
+            payloads=self._payloads[:count],
+            lengths=np.minimum(self._headers["length"][:count], self.slot_bytes).astype(np.int32),
+            # sockaddr_in: family, port, 4-byte address; sockaddr_in6: family, port, flow label, 16-byte address.
+            source_addr=np.ascontiguousarray(senders[:, 8:24]) if self._ipv6 else from_ipv4(senders[:, 4:8]),
+            source_port=np.ascontiguousarray(senders[:, 2:4]).view(">u2").reshape(-1).astype(np.uint16),
+            received_ns=self._received_ns[:count],
+        )
+
+    def bytes(self) -> int:
+        """Payload bytes, those that were cut off included."""
+        return int(self._headers["length"][: self.count].sum())
+
+    def truncated(self) -> tuple[int, int]:
+        """How many datagrams were cut, and the longest one's length."""
+        headers = self._headers[: self.count]
+        cut = (headers["flags"] & MSG_TRUNC) != 0
+        return int(np.count_nonzero(cut)), int(headers["length"].max(initial=0))
+
+    def clear(self) -> None:
+        """Makes it empty; the kernel has overwritten the length of each address, which says how much room there is."""
+        self._headers["namelen"][: self.count] = SOCKADDR_BYTES
+        self.count = 0
+
+
+class BlockPool:
+    """Blocks of ``total_bytes`` altogether, made when first needed. ``take`` by one thread, ``give`` by another."""
+
+    def __init__(self, total_bytes: int, *, ipv6: bool) -> None:
+        self.blocks = max(2, total_bytes // BLOCK_BYTES)
+        self.slot_bytes = SLOT_BYTES[0]
+        self._ipv6 = ipv6
+        self._made = 0
+        self._free: queue.SimpleQueue[Block] = queue.SimpleQueue()
+
+    def take(self, timeout_s: float) -> Block | None:
+        """A block to fill, or None when none has come back within ``timeout_s``."""
+        try:
+            block = self._free.get_nowait()
+        except queue.Empty:
+            if self._made < self.blocks:
+                self._made += 1
+                return Block(self.slot_bytes, ipv6=self._ipv6)
+            try:
+                block = self._free.get(timeout=timeout_s)
+            except queue.Empty:
+                return None
+        return block if block.slot_bytes == self.slot_bytes else Block(self.slot_bytes, ipv6=self._ipv6)
+
+    def give(self, block: Block) -> None:
+        """Takes a block back."""
+        block.clear()
+        self._free.put(block)
+
+    def grow(self, length: int) -> bool:
+        """Makes blocks for datagrams of ``length`` bytes from now on; False when they already are, or cannot be longer."""
+        wanted = next((size for size in SLOT_BYTES if size >= length), SLOT_BYTES[-1])
+        if wanted <= self.slot_bytes:
+            return False
+        self.slot_bytes = wanted
+        return True
+
+
+def _view(memory: Any, dtype: Any) -> npt.NDArray[Any]:
+    return np.frombuffer(memory, dtype)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ledger thread: writes the collector's own counters and the agents' to the store, where completeness is read from.
+
+Values are cumulative, so a write that failed loses nothing: the next one tells as much. A counter that has not moved is
+written once in ``REPEAT_S`` all the same, since silence would mean that nothing is known.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.errors import FlowgaugeError
+from flowgauge.pipeline.exporters import ExporterDirectory
+from flowgauge.runtime import logs
+from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.schema.flow_query import Window
+from flowgauge.store.store import FlowStore, LedgerRow
+
+INTERVAL_S = 2.0
+REPEAT_S = 20.0
+MAX_VALUE = (1 << 63) - 1
+"""A counter is a 64-bit number in the store; what an exporter claims beyond it is cut."""
+RECENT_MS = 120_000
+"""Agents that reported so lately when the collector starts are taken to be there still."""
+
+Place = tuple[str, str, str]
+"""Component, instance, counter."""
+
+_log = logs.get("collector")
+
+
+class LedgerWriter:
+    """Writes between ``start`` and ``stop``.
+
+    Args:
+        store: with a short retry of its own; not the writer's, whose retries count as those of flows.
+    """
+
+    def __init__(self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, clock: Clock = now_ns) -> None:
+        self._store, self._ledger, self._agents, self._clock = store, ledger, agents, clock
+        self._written: dict[Place, tuple[int, float]] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._limit = logs.RateLimit()
+
+    def start(self) -> None:
+        """Begins to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Writes the last values; safe to call twice."""
+        first = not self._stopping.is_set()
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(INTERVAL_S * 2)
+        if first:
+            self.write()
+
+    def ready(self) -> bool:
+        """True while it runs."""
+        return self._thread.is_alive()
+
+    def write(self) -> bool:
+        """Writes what has moved; whether the store has it."""
+        now = time.monotonic()
+        current = self._current()
+        due = {place: value for place, value in current.items() if self._is_due(place, value, now)}
+        time_ms = self._clock() // 1_000_000
+        try:
+            self._store.write_ledger([LedgerRow(time_ms, *place, value) for place, value in due.items()])
+        except FlowgaugeError as error:
+            allowed, held_back = self._limit.allow("ledger")
+            if allowed:
+                _log.warning("ledger_not_written", error=str(error), held_back=held_back)
+            return False
+        self._written = {place: self._written[place] for place in current if place in self._written}
+        self._written.update({place: (value, now) for place, value in due.items()})
+        return True
+
+    def _run(self) -> None:
+        while not self._stopping.wait(INTERVAL_S):
+            try:
+                self.write()
+            except Exception:  # noqa: BLE001 - the next write must be tried all the same
+                _log.exception("ledger_write_failed")
+
+    def _current(self) -> dict[Place, int]:
+        sources = [(self._ledger.component, self._ledger.instance, self._ledger.snapshot())]
+        sources += [("agent", instance, counters) for instance, counters in self._agents.snapshot().items()]
+        return {
+            (component, instance, counter): min(value, MAX_VALUE)
+            for component, instance, counters in sources
+            for counter, value in counters.items()
+        }
+
+    def _is_due(self, place: Place, value: int, now: float) -> bool:
+        written, at = self._written.get(place, (-1, 0.0))
+        return value != written or now - at >= REPEAT_S
+
+
+def remember_agents(store: FlowStore, directory: ExporterDirectory, clock: Clock = now_ns) -> None:
+    """Tells the directory which agents were there until now, so that dedup is right from the first flow on after a restart."""
+    now_ms = clock() // 1_000_000
+    try:
+        changes = store.ledger(Window(now_ms - RECENT_MS, now_ms + 1))
+    except FlowgaugeError as error:
+        _log.info("agents_not_remembered", error=str(error))
+        return
+    nodes = {change.instance.rpartition("@")[0] for change in changes if change.component == "agent"}
+    directory.know_agents(nodes, clock())
+    if nodes:
+        _log.info("agents_remembered", nodes=sorted(nodes)[:20], count=len(nodes))

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collector: wires socket, decoder, pipeline, writer, ledger and HTTP, top to bottom, and runs them.
+
+::
+
+    receive thread ─blocks─► decode thread ─rows─► write thread ─► store
+      (bytes-bounded)          │     (rows-bounded)                  ▲
+                               ├─► live tap                          │
+                               └─► agents' counters ─► ledger thread ┘
+
+Settings change through :meth:`CollectorProcess.apply`, called by the main thread.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+
+from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.collector.blocks import Block
+from flowgauge.collector.decode import DecodeLoop
+from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
+from flowgauge.collector.live import LiveTap
+from flowgauge.collector.naming import Naming
+from flowgauge.collector.receiver import Receiver
+from flowgauge.collector.row_queue import RowQueue
+from flowgauge.collector.settings import CollectorSettings
+from flowgauge.collector.status import Parts, Status
+from flowgauge.collector.udp_socket import UdpSocket
+from flowgauge.collector.writer import Writer
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.pipeline.dedup import Dedup
+from flowgauge.pipeline.exporters import ExporterDirectory
+from flowgauge.pipeline.graph import Pipeline
+from flowgauge.runtime import logs
+from flowgauge.runtime.clock import now_ns
+from flowgauge.runtime.http import HttpServer
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.store.errors import StoreRejected, StoreUnavailable
+from flowgauge.store.store import FlowStore, open_store
+from flowgauge.wire.decoder import Decoder
+
+RECEIVE_QUEUE_BYTES = 32 << 20
+"""Datagrams that may wait for the decoder: 16 blocks, 16 000 datagrams, about 250 000 flows."""
+WRITE_QUEUE_ROWS = 1_000_000
+"""Flows that may wait for the store, about 250 B each: 20 s at 50 000 flows/s, longer than a store takes to come back."""
+STORE_RETRY_S = 1.0
+"""How long one write tries by itself; the writer goes on after it, and looks whether it should end."""
+DECODE_STOP_S = 4.0
+WRITE_STOP_S = 6.0
+"""How long a stop may decode and write; with the receiver's and the ledger's it ends before a supervisor loses patience."""
+
+_TICK_S = 0.5
+
+_log = logs.get("collector")
+
+
+class CollectorProcess:
+    """Everything between the socket and the store; ``start``, then ``stop``, from one thread."""
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        self.settings = settings
+        self.ledger = Ledger("collector", f"{settings.name}@{now_ns() // 1_000_000}")
+        self._store = _open(settings, self.ledger, counted=True)
+        self._ledger_store = _open(settings, self.ledger, counted=False)
+        filled: queue.SimpleQueue[Block | None] = queue.SimpleQueue()
+        sock = UdpSocket(settings.host, settings.collector.port, settings.collector.receive_buffer_bytes)
+        self._receiver = Receiver(sock, RECEIVE_QUEUE_BYTES, filled, self.ledger)
+        self._naming = Naming(settings.objects, settings.collector.enrichment)
+        self._directory = ExporterDirectory()
+        self._dedup = Dedup(self._directory, settings.collector.deduplicate, self.ledger)
+        self._pipeline = Pipeline(
+            self._directory, self._naming.stage, self._dedup, self.ledger, retention_hours=settings.retention_hours
+        )
+        self._tap = LiveTap(self.ledger)
+        self._agents = AgentLedgers()
+        self._rows = RowQueue(WRITE_QUEUE_ROWS)
+        self._decode = DecodeLoop(
+            filled, give_back=self._receiver.give_back, decoder=Decoder(settings.pen), directory=self._directory,
+            pipeline=self._pipeline, tap=self._tap, rows=self._rows, agents=self._agents, ledger=self.ledger,
+        )  # fmt: skip
+        self._writer = Writer(self._store, self._rows, self.ledger, self.ledger.instance)
+        self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents)
+        self._status = Status(
+            Parts(
+                self.ledger, self._agents, self._directory, self._pipeline, self._receiver, self._rows, self._writer, self._tap
+            )
+        )
+        self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
+        self._started = False
+
+    def start(self) -> None:
+        """Listens; the store may come later, but must not refuse us.
+
+        Raises:
+            EnvironmentProblem: a port is taken, or the store refuses the secret.
+            UsageError: an address to listen on is none.
+        """
+        self._started = True
+        self._greet_store()
+        self._naming.start()
+        self._writer.start()
+        self._ledger_writer.start()
+        self._decode.start()
+        self._receiver.start()
+        self._http.start()
+        host, port = self._receiver.address
+        _log.info("collector_ready", listen=host, port=port, receive_buffer_bytes=self._receiver.buffer_bytes,
+                  http=self._http.url, store=self.settings.store_url, instance=self.ledger.instance)  # fmt: skip
+
+    def stop(self) -> None:
+        """Takes nothing more, then decodes and writes what was received, within a bound; safe to call twice."""
+        if not self._started:
+            return
+        self._started = False
+        self._receiver.stop()
+        self._decode.stop(DECODE_STOP_S)
+        self._writer.stop(WRITE_STOP_S)
+        self._tap.stop()
+        self._naming.stop()
+        self._ledger_writer.stop()
+        self._write_report()
+        self._http.stop()
+        self._store.close()
+        self._ledger_store.close()
+        _log.info("collector_stopped", **self.ledger.snapshot())
+
+    def ready(self) -> bool:
+        """True while every thread does its work; a store that is away is buffered for."""
+        parts = (self._receiver, self._decode, self._writer, self._ledger_writer, self._naming)
+        return self._started and all(part.ready() for part in parts)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and UDP port in use."""
+        return self._receiver.address
+
+    @property
+    def url(self) -> str:
+        """Base URL of its HTTP."""
+        return self._http.url
+
+    def apply(self, settings: CollectorSettings) -> None:
+        """Takes over changed settings without losing flows; says which need a restart."""
+        before = self.settings
+        for name in before.needs_restart(settings):
+            _log.warning("setting_needs_restart", setting=name, detail="restart the collector to apply it")
+        logs.configure(settings.log_level)
+        self._dedup.mode = settings.collector.deduplicate
+        if before.collector.enrichment != settings.collector.enrichment:
+            self._pipeline.replace_enrich(self._naming.changed(settings.collector.enrichment))
+        self.settings = settings
+        _log.info("settings_applied", deduplicate=settings.collector.deduplicate, log_level=settings.log_level)
+
+    def _greet_store(self) -> None:
+        try:
+            self._ledger_store.migrate()
+        except StoreRejected as error:
+            raise EnvironmentProblem(f"{self.settings.store_url}: {error}") from error
+        except StoreUnavailable as error:
+            _log.warning("store_not_there_yet", store=self.settings.store_url, error=str(error))
+        else:
+            remember_agents(self._ledger_store, self._directory)
+
+    def _write_report(self) -> None:
+        path = self.settings.report_path
+        if path is None:
+            return
+        try:
+            path.write_text(json.dumps(self._status.report(), indent=1), encoding="utf-8")
+        except OSError as error:
+            _log.warning("report_not_written", path=str(path), error=str(error))
+
+
+def _open(settings: CollectorSettings, ledger: Ledger, *, counted: bool) -> FlowStore:
+    return open_store(
+        settings.store_url,
+        settings.store_secret,
+        retention_hours=settings.retention_hours,
+        retry_s=STORE_RETRY_S,
+        on_retry=(lambda: ledger.add("store_insert_retries")) if counted else None,
+    )
+
+
+def run_collector(
+    settings: CollectorSettings, stop: threading.Event, changes: queue.SimpleQueue[CollectorSettings] | None = None
+) -> None:
+    """Runs a collector until ``stop`` is set, then writes what was received.
+
+    Args:
+        settings: what it is told.
+        stop: set by whoever wants it to end.
+        changes: new settings to take over while running, as from a saved document.
+
+    Raises:
+        EnvironmentProblem, UsageError: see ``CollectorProcess.start``.
+    """
+    collector = CollectorProcess(settings)
+    try:
+        collector.start()
+        while not stop.wait(_TICK_S):
+            while changes is not None and not changes.empty():
+                collector.apply(changes.get())
+    finally:
+        collector.stop()

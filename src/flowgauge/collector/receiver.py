@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The receive thread: datagrams from the socket into blocks, blocks to the decoder.
+
+It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full or
+``FLUSH_S`` old. When the decoder has all blocks, datagrams wait in the kernel's buffer for ``PATIENCE_S``, then a block of
+them is dropped and counted: the kernel's own drops then still mean "burst too large", not "decoder too slow".
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+from flowgauge.collector.blocks import Block, BlockPool
+from flowgauge.collector.udp_socket import UdpSocket
+from flowgauge.runtime import logs
+from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.ledger import Ledger
+
+FLUSH_S = 0.1
+"""Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most 0.2 s."""
+PATIENCE_S = 0.1
+"""How long a full block waits for a free one; the socket's default buffer of 32 MiB holds this of 140 000 datagrams/s."""
+MAX_PAUSE_S = 0.02
+"""Longest pause after a receive that did not fill the block: fetching each datagram as it comes costs a system call and a
+wake-up for each, which at 50 000 flows/s is more than decoding them."""
+DRAIN_S = 2.0
+"""How long a stop may go on receiving what the socket holds."""
+
+_DATAGRAM_ACCOUNTED_BYTES = 2_304
+"""What the kernel charges the buffer for a datagram of Ethernet size (its ``truesize``)."""
+_BURST_PER_S = 200_000
+"""Datagrams/s of the fastest burst that the pause must survive."""
+
+_log = logs.get("collector")
+
+
+class Receiver:
+    """Receives between ``start`` and ``stop``.
+
+    Args:
+        sock: opened and closed by the receiver.
+        queue_bytes: bound of the blocks that wait for the decoder.
+        filled: where blocks go; None is put last.
+    """
+
+    def __init__(
+        self,
+        sock: UdpSocket,
+        queue_bytes: int,
+        filled: queue.SimpleQueue[Block | None],
+        ledger: Ledger,
+        clock: Clock = now_ns,
+    ) -> None:
+        self._socket, self._queue_bytes, self._filled = sock, queue_bytes, filled
+        self._ledger, self._clock = ledger, clock
+        self._pool: BlockPool | None = None
+        self._block: Block | None = None
+        self._first_at = 0.0
+        self._pause_s = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
+        self._limit = logs.RateLimit()
+
+    def start(self) -> None:
+        """Listens; raises what ``UdpSocket.open`` raises."""
+        self._socket.open()
+        self._pause_s = min(MAX_PAUSE_S, self._socket.buffer_bytes / _DATAGRAM_ACCOUNTED_BYTES / _BURST_PER_S)
+        self._pool = BlockPool(self._queue_bytes, ipv6=self._socket.ipv6)
+        self._block = self._pool.take(0)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuses more, hands over what the socket holds, and gives the port back; safe to call twice."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._socket.close()
+
+    def ready(self) -> bool:
+        """True while it receives."""
+        return self._thread.is_alive()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port in use."""
+        return self._socket.address
+
+    @property
+    def buffer_bytes(self) -> int:
+        """The socket's receive buffer."""
+        return self._socket.buffer_bytes
+
+    def give_back(self, block: Block) -> None:
+        """Called by the decoder when it needs a block no more."""
+        assert self._pool is not None  # noqa: S101 - blocks come from the pool
+        self._pool.give(block)
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._step(PATIENCE_S, wait=True)
+            self._socket.refuse_more()
+            deadline = time.monotonic() + DRAIN_S
+            while self._step(max(0.0, deadline - time.monotonic()), wait=False):
+                pass
+            self._flush(max(0.0, deadline - time.monotonic()))
+        except OSError as error:
+            _log.error("receive_failed", error=str(error))
+        finally:
+            self._filled.put(None)
+
+    def _step(self, patience_s: float, *, wait: bool) -> int:
+        """Receives once; hands the block over when that is due. Returns how many datagrams came."""
+        block = self._block
+        assert block is not None  # noqa: S101 - `start` took the first
+        was_empty = block.count == 0
+        got = block.receive(self._socket.descriptor(), self._clock, wait=wait)
+        now = time.monotonic()
+        if was_empty:
+            self._first_at = now
+        if block.full or (block.count and now - self._first_at >= FLUSH_S):
+            self._flush(patience_s)
+        elif got and wait:
+            time.sleep(self._pause_s)
+        self._count_drops()
+        return got
+
+    def _flush(self, patience_s: float) -> None:
+        """Hands the block over and takes another; without another the block's datagrams are dropped and counted."""
+        block, pool = self._block, self._pool
+        assert block is not None  # noqa: S101 - `start` took the first
+        assert pool is not None  # noqa: S101 - and made the pool
+        if not block.count:
+            return
+        self._count(block, pool)
+        successor = pool.take(patience_s)
+        if successor is None:
+            self._ledger.add("receive_queue_full", block.count)
+            self._warn("receive_queue_full", datagrams=block.count, detail="the decoder or the store is too slow")
+            block.clear()
+        else:
+            self._filled.put(block)
+            self._block = successor
+
+    def _count(self, block: Block, pool: BlockPool) -> None:
+        self._ledger.add("receive_datagrams", block.count)
+        self._ledger.add("receive_bytes", block.bytes())
+        cut, longest = block.truncated()
+        if cut:
+            self._ledger.add("receive_truncated", cut)
+            grown = pool.grow(longest)
+            self._warn("receive_truncated", datagrams=cut, longest_bytes=longest, slot_bytes=pool.slot_bytes, grown=grown)
+
+    def _count_drops(self) -> None:
+        drops = self._socket.new_drops()
+        if drops:
+            self._ledger.add("receive_socket_drops", drops)
+            self._warn("receive_socket_drops", datagrams=drops, buffer_bytes=self._socket.buffer_bytes,
+                       hint="raise collector.receiveBufferBytes and net.core.rmem_max")  # fmt: skip
+
+    def _warn(self, event: str, **facts: object) -> None:
+        allowed, held_back = self._limit.allow(event)
+        if allowed:
+            _log.warning(event, held_back=held_back, **facts)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a collector tells about itself over HTTP: metrics, health, ledger, exporters. Safe from any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.collector.live import LiveTap
+from flowgauge.collector.receiver import Receiver
+from flowgauge.collector.row_queue import RowQueue
+from flowgauge.collector.writer import Writer
+from flowgauge.flow.addresses import to_text
+from flowgauge.pipeline.exporters import Exporter, ExporterDirectory
+from flowgauge.pipeline.graph import Pipeline
+from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.http import Handler, as_json, health_routes
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.metrics import Exposition, Sample
+from flowgauge.schema.enums import FLOW_FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the report looks at."""
+
+    ledger: Ledger
+    agents: AgentLedgers
+    directory: ExporterDirectory
+    pipeline: Pipeline
+    receiver: Receiver
+    rows: RowQueue
+    writer: Writer
+    tap: LiveTap
+
+
+class Status:
+    """The collector's report, made anew for each question."""
+
+    def __init__(self, parts: Parts, clock: Clock = now_ns) -> None:
+        self._parts, self._clock = parts, clock
+        self._exposition = Exposition(parts.ledger, self._samples)
+
+    def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
+        """The collector's HTTP routes."""
+        return {
+            **health_routes(ready, self._exposition.text),
+            **self._parts.tap.routes(),
+            "/api/v1/ledger": lambda _: as_json(self.ledger()),
+            "/api/v1/exporters": lambda _: as_json(self.exporters()),
+        }
+
+    def ledger(self) -> dict[str, Any]:
+        """Its own counters and, as last heard, those of each agent's instance."""
+        own = self._parts.ledger
+        agents = self._parts.agents.snapshot()
+        return {
+            "components": [
+                {"component": own.component, "instance": own.instance, "counters": own.snapshot()},
+                *({"component": "agent", "instance": name, "counters": counters} for name, counters in sorted(agents.items())),
+            ]
+        }
+
+    def exporters(self) -> list[dict[str, Any]]:
+        """Who sends, the busiest first."""
+        now = self._clock()
+        found = [_exporter(exporter, now) for exporter in self._parts.directory.snapshot()]
+        return sorted(found, key=lambda entry: -entry["flows"])
+
+    def report(self) -> dict[str, Any]:
+        """Everything, for the report file."""
+        return {**self.ledger(), "exporters": self.exporters()}
+
+    def _samples(self) -> Iterator[Sample]:
+        parts = self._parts
+        yield Sample("collector_receive_buffer_bytes", "Receive buffer that the kernel gave the UDP socket.",
+                     parts.receiver.buffer_bytes)  # fmt: skip
+        yield Sample("collector_queue_rows", "Flows that wait for the store's writer.", parts.rows.rows)
+        yield Sample("collector_queue_limit_rows", "Flows that may wait for the store's writer.", parts.rows.max_rows)
+        yield Sample("collector_store_available", "1 while the store takes what is written to it.", not parts.writer.problem)
+        yield Sample("collector_exporters", "Exporters and observation domains heard.", len(parts.directory.snapshot()))
+        yield Sample("collector_live_viewers", "Clients of the live tap.", parts.tap.viewers)
+        for step in parts.pipeline.steps:
+            yield Sample("collector_stage_cpu_seconds", "CPU time that a stage of the pipeline has used.", step.cpu_s,
+                         {"stage": step.name}, cumulative=True)  # fmt: skip
+
+
+def _exporter(exporter: Exporter, now: int) -> dict[str, Any]:
+    return {
+        "exporter_addr": to_text(exporter.addr),
+        "obs_domain_id": exporter.domain,
+        "name": exporter.name,
+        "flow_format": FLOW_FORMAT[exporter.flow_format],
+        "flows": exporter.flows,
+        "flows_per_s": round(exporter.flows_per_s(now), 3),
+        "last_seen_ms": exporter.seen_ns // 1_000_000,
+        "sampling": exporter.sampling,
+        "lost_records": exporter.lost_records,
+    }

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dedup across nodes by role: of all observations of a packet by agents exactly one is counted, the others are marked.
+
+Each observation is judged by itself (no windows, no matching of slices that begin at different times), from which ends live
+on the reporting node (``local_ends``), on which node enrichment places each end, and which nodes have an agent:
+
+1. the source lives here: counted;
+2. the source's node has an agent: marked, since that agent counts the packet;
+3. the source is translated here (SNAT): counted, since nodes further on see this node as the source, whatever rule 2 says
+   to them;
+4. the destination lives here: counted;
+5. in transit, and the destination's node has an agent: marked;
+6. in transit between ends without agents: counted by the lowest observation domain of those known to be on the way.
+
+Rule 6 alone needs a memory, of the domains heard on a path; it is rare (several agents between two foreign ends), and only
+the first slices of a new path can be counted twice. Flows of devices other than our agents have no ``local_ends`` and are
+counted. Before: ``enrich``, which places the ends; after: the live tap and the writer.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.flow import addresses
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.pipeline.exporters import AgentNodes, ExporterDirectory
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.schema.enums import DUPLICATE_OF, LOCAL_ENDS, code
+
+Mode = Literal["Mark", "Drop", "Off"]
+Flags = npt.NDArray[np.bool_]
+
+MAX_PATHS = 65_536
+"""Pairs of ends whose transit domains are remembered (about 200 B each); beyond it all are forgotten and learned anew."""
+
+_FAR_END, _TRANSIT = code(DUPLICATE_OF, "far_end"), code(DUPLICATE_OF, "transit")
+_NOT_TOLD, _NONE, _DST = (code(LOCAL_ENDS, label) for label in ("", "none", "dst"))
+
+
+class Dedup:
+    """Sets ``duplicate_of``, or leaves duplicates out, by ``mode``; both may be read and set while it works."""
+
+    def __init__(self, directory: ExporterDirectory, mode: Mode, ledger: Ledger) -> None:
+        self._directory, self._ledger = directory, ledger
+        self._paths = TransitPaths()
+        self.mode: Mode = mode
+
+    def __call__(self, batch: FlowBatch) -> FlowBatch:
+        """The batch with ``duplicate_of``."""
+        mode = self.mode
+        marks = np.zeros(len(batch), np.uint8) if mode == "Off" else self.marks(batch)
+        count = int(np.count_nonzero(marks))
+        if mode == "Drop" and count:
+            self._ledger.add("pipeline_duplicates_dropped", count)
+            batch, marks = batch.take(marks == 0), marks[marks == 0]
+        else:
+            self._ledger.add("pipeline_duplicates_marked", count)
+        return batch.with_columns({"duplicate_of": marks})
+
+    def marks(self, batch: FlowBatch) -> npt.NDArray[np.uint8]:
+        """Codes of ``enums.DUPLICATE_OF`` by the rules above; 0 = counted."""
+        local = batch.array("local_ends")
+        marks = np.zeros(len(batch), np.uint8)
+        open_rows = np.flatnonzero((local == _DST) | (local == _NONE))  # rule 1 and foreign devices are settled
+        if not len(open_rows):
+            return marks
+        rows, local = batch.take(open_rows), local[open_rows]
+        agents = self._directory.agents()
+        elsewhere = has_agent(rows, "src", agents)
+        passing = ~elsewhere & (local == _NONE) & ~translated(rows)
+        to_agent = passing.copy()
+        to_agent[passing] = has_agent(rows.take(passing), "dst", agents)
+        foreign = np.flatnonzero(passing & ~to_agent)
+        found = np.where(elsewhere & (local == _DST), _FAR_END, np.where(elsewhere | to_agent, _TRANSIT, 0))
+        if len(foreign):
+            found[foreign] = np.where(self._paths.lowest(rows.take(foreign)), 0, _TRANSIT)
+        marks[open_rows] = found
+        return marks
+
+
+def has_agent(rows: FlowBatch, end: Literal["src", "dst"], agents: AgentNodes) -> Flags:
+    """Whether an agent observes the node on which an end lives: by the node's name, else by the node's own address."""
+    nodes = rows.names(f"{end}_node")
+    known = np.fromiter((value in agents.names for value in nodes.values), np.bool_, len(nodes.values))
+    found = known[nodes.codes]
+    unplaced = np.flatnonzero(nodes.codes == 0)
+    if agents.addresses and len(unplaced):
+        distinct, inverse = addresses.unique(rows.array(f"{end}_addr")[unplaced])
+        found[unplaced] = np.fromiter((bytes(one) in agents.addresses for one in distinct), np.bool_, len(distinct))[inverse]
+    return found
+
+
+def translated(rows: FlowBatch) -> Flags:
+    """Whether the reporting node gave the packets another source address."""
+    after = addresses.words(rows.array("post_nat_src_addr"))
+    before = addresses.words(rows.array("src_addr"))
+    flags: Flags = (after != 0).any(axis=1) & (after != before).any(axis=1)
+    return flags
+
+
+class TransitPaths:
+    """The lowest observation domain heard between each pair of ends without agents."""
+
+    def __init__(self) -> None:
+        self._lowest: dict[bytes, int] = {}
+
+    def lowest(self, rows: FlowBatch) -> Flags:
+        """Whether each row's domain is the lowest on its path, this batch included."""
+        ends = np.concatenate((rows.array("src_addr"), rows.array("dst_addr")), axis=1)
+        domains = rows.array("obs_domain_id").tolist()
+        keys = [bytes(pair) for pair in ends]
+        if len(self._lowest) >= MAX_PATHS:
+            self._lowest.clear()
+        for key, domain in zip(keys, domains, strict=True):
+            self._lowest[key] = min(domain, self._lowest.get(key, domain))
+        return np.fromiter((self._lowest[key] == domain for key, domain in zip(keys, domains, strict=True)), np.bool_)

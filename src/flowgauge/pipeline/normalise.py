@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first stage: what the wire says (public columns, ns) → what is kept (physical columns, ms and µs), with names.
+
+Quantised once, here, so that live data, the store and files choose the same rows for the same filter. Before: the decoder;
+after: ``late``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.pipeline.exporters import ExporterDirectory, ExporterRows
+from flowgauge.pipeline.interfaces import interface_columns
+from flowgauge.schema.columns import COLUMNS
+from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_SOURCE, TIME_SOURCE, code
+
+FUTURE_NS = 60_000_000_000
+"""A flow that ends more than a minute after it was received comes from a clock that is wrong."""
+ABSURD_AGE_NS = 86_400_000_000_000
+"""And so does one that ended more than a day before (an unset clock begins in 1970). Between this and the store's bound a
+flow is late, not wrong."""
+LONGEST_NS = 86_400_000_000_000
+"""A flow that claims to have lasted longer has a wrong start; exporters cut flows after minutes."""
+
+_NS_PER_MS = 1_000_000
+_U32_MAX = 0xFFFFFFFF
+_LATENCIES = tuple(column for column in COLUMNS if column.held_as.endswith("_us"))
+_CONSUMED = ("time_start_ns", "time_end_ns", "observed_ifs", "template_id", *(column.name for column in _LATENCIES))
+"""Public columns that have become physical ones."""
+
+Nanoseconds = npt.NDArray[np.int64]
+
+
+class Normalise:
+    """Public columns in, physical columns out; ``time_received_ns`` stays for the next stage."""
+
+    def __init__(self, directory: ExporterDirectory) -> None:
+        self._directory = directory
+
+    def __call__(self, batch: FlowBatch) -> FlowBatch:
+        """The batch as it is kept."""
+        received = batch.array("time_received_ns")
+        rows = self._directory.rows(batch, int(received.max(initial=0)))
+        return batch.without(*_CONSUMED).with_columns(
+            {
+                **times(batch.array("time_start_ns"), batch.array("time_end_ns"), received),
+                **latencies(batch),
+                **sampling(batch, rows),
+                **interface_columns(batch, rows),
+            }
+        )
+
+
+def times(start: Nanoseconds, end: Nanoseconds, received: Nanoseconds) -> dict[str, ColumnData]:
+    """``time_end_ms``, ``duration_ms`` and ``time_source``, all inputs in ns since 1970; 0 = not told.
+
+    An end that cannot be becomes the receive time, and ``time_source`` says so; a start that cannot be, the end.
+    """
+    plausible = (end <= received + FUTURE_NS) & (end >= received - ABSURD_AGE_NS)
+    lasted = end - start
+    lasted = np.where((start > 0) & (lasted >= 0) & (lasted <= LONGEST_NS), lasted, 0)
+    source = np.where(plausible, code(TIME_SOURCE, "flow"), code(TIME_SOURCE, "received"))
+    return {
+        "time_end_ms": np.where(plausible, end, received) // _NS_PER_MS,
+        "duration_ms": (lasted // _NS_PER_MS).astype(np.uint32),
+        "time_source": source.astype(np.uint8),
+    }
+
+
+def latencies(batch: FlowBatch) -> dict[str, ColumnData]:
+    """Latencies from ns to µs; one that was measured does not become 0, which means that it was not."""
+    found: dict[str, ColumnData] = {}
+    for column in _LATENCIES:
+        if column.name in batch:
+            nanoseconds: npt.NDArray[Any] = batch.array(column.name)
+            found[column.physical] = np.minimum(-(-nanoseconds.astype(np.int64) // column.scale), _U32_MAX).astype(np.uint32)
+    return found
+
+
+def sampling(batch: FlowBatch, rows: ExporterRows) -> dict[str, ColumnData]:
+    """``sampling_rate``, filled with what the exporter told in its options, and ``sampling_source``."""
+    own = batch.array("sampling_rate")
+    told = rows.each(exporter.sampling for exporter in rows.exporters).astype(np.uint32)
+    from_agent = batch.array("flow_format") == code(FLOW_FORMAT, "agent")
+    source = np.select(
+        [(own > 0) & from_agent, own > 0, told > 0],
+        [code(SAMPLING_SOURCE, label) for label in ("agent", "record", "system")],
+        code(SAMPLING_SOURCE, "unknown"),
+    )
+    return {"sampling_rate": np.where(own > 0, own, told).astype(np.uint32), "sampling_source": source.astype(np.uint8)}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What options records tell, one record at a time: pure functions. Before: ``wire``; after: the directory and the ledger.
+
+Names come from the network: they are cut to a length and freed of control characters before anybody keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowgauge.runtime.ledger import BY_ENTERPRISE
+from flowgauge.wire.decoded import Value
+
+MAX_NAME_LENGTH = 253
+"""Characters of a name: the longest that a DNS name, and so a node's, may have."""
+
+Record = Mapping[str, Value]
+
+_INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterface", "egressPhysicalInterface")
+_START_KEYS = ("systemInitTimeMilliseconds", "observationTimeMilliseconds")
+_COUNTERS = frozenset(counter.name for counter in BY_ENTERPRISE.values())
+
+
+@dataclass(frozen=True, slots=True)
+class AgentReport:
+    """What an agent says of itself: its node, when it started (ms since 1970), and its cumulative ledger counters."""
+
+    node: str
+    started_ms: int
+    counters: Mapping[str, int]
+
+    @property
+    def instance(self) -> str:
+        """Its name in the ledger."""
+        return f"{self.node}@{self.started_ms}"
+
+
+def text(value: Value | None) -> str:
+    """A name from a record, made safe to keep; empty when there is none."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        return ""
+    return "".join(character for character in value[:MAX_NAME_LENGTH] if character.isprintable()).strip()
+
+
+def interface_name(record: Record) -> tuple[int, str] | None:
+    """(ifIndex, name) of a record that names an interface (IE 10 or 14 with 82, else 83)."""
+    name = text(record.get("interfaceName")) or text(record.get("interfaceDescription"))
+    index = next((record[key] for key in _INTERFACE_KEYS if key in record), None)
+    return (index, name) if name and isinstance(index, int) and index > 0 else None
+
+
+def sampling_rate(record: Record) -> int:
+    """One of how many packets the exporter observes (RFC 5477 §8.2, and the older IE 34 and 50); 0 when not told."""
+    for key in ("samplingInterval", "samplerRandomInterval"):
+        value = record.get(key)
+        if isinstance(value, int) and value > 0:
+            return value
+    taken, left_out = record.get("samplingPacketInterval"), record.get("samplingPacketSpace")
+    if isinstance(taken, int) and isinstance(left_out, int) and taken > 0:
+        return max(1, round((taken + left_out) / taken))
+    return 0
+
+
+def agent_report(record: Record) -> AgentReport | None:
+    """What one of our agents reports; None for a record of anybody else."""
+    counters = {name: value for name in _COUNTERS & record.keys() if isinstance(value := record[name], int)}
+    node = domain_name(record)
+    started = next((record[key] for key in _START_KEYS if key in record), None)
+    if not counters or not node or not isinstance(started, int):
+        return None
+    return AgentReport(node, started, counters)
+
+
+def domain_name(record: Record) -> str:
+    """Name of the observation domain (IE 300): of an agent its node's."""
+    return text(record.get("observationDomainName"))
