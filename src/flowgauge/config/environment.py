@@ -8,6 +8,7 @@ one with a single level may be somebody else's (FLOWGAUGE_CONSOLE_TOKEN) and is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple, get_origin
@@ -44,6 +45,16 @@ def overrides(environ: Mapping[str, str], found: list[Problem]) -> Iterator[Over
         elif _LEVELS in name:
             guess = explain.nearest(name, list(variables()))
             found.append(Problem(name, f"sets nothing; did you mean {guess}?" if guess else "sets nothing"))
+
+
+def as_environment(values: Mapping[str, Any]) -> dict[str, str]:
+    """Path → value, as variables: how a supervisor hands its own flags on to the programs it starts."""
+    names = {path: variable for variable, path in variables().items()}
+    result: dict[str, str] = {}
+    for path, value in values.items():
+        table, _, key = path.rpartition(".")
+        result[names.get(path) or f"{names[table]}{_LEVELS}{key.upper()}"] = json.dumps(value)
+    return result
 
 
 def _variables(section: type[BaseModel], path: str, name: str) -> Iterator[tuple[str, str]]:

@@ -44,19 +44,20 @@ class Plan:
     """What the document does not say: places, ports and secrets on this machine. A port of 0 takes a free one.
 
     Attributes:
-        document: file that agents and collector read, and read again at SIGHUP.
+        document: file that agents and collector read, and read again at SIGHUP; None: the defaults.
         data_dir: holds ``store/``.
         runtime_dir: holds ``logs/``.
         agents: none when nothing observes here.
         objects: Kubernetes objects for names, as ``kubectl get -o json`` prints them or a followed event log.
         collector_port, collector_host: UDP listener; an empty host is chosen from the document (see ``listen_host``).
-        console_port, collector_http_port: TCP.
-        store_secret: password of a ClickHouse server; the embedded store gets a fresh secret.
+        console_port, collector_http_port, store_port: TCP.
+        store_secret: password of a ClickHouse server, or the embedded store's secret; empty: a fresh one for the latter.
         console_token: what the console asks of clients; empty: nothing.
-        log_level: wins over the document's; empty: the document's.
+        agents_optional: whether the rest goes on when an agent cannot run.
+        env: added to every part's environment.
     """
 
-    document: Path
+    document: Path | None
     data_dir: Path
     runtime_dir: Path
     agents: tuple[AgentPlace, ...] = ()
@@ -67,7 +68,9 @@ class Plan:
     collector_http_port: int = 0
     store_secret: str = field(default="", repr=False)
     console_token: str = field(default="", repr=False)
-    log_level: str = ""
+    store_port: int = 0
+    agents_optional: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def log_dir(self) -> Path:
@@ -99,8 +102,8 @@ class Composition:
 def compose(spec: Spec, plan: Plan) -> Composition:
     """The processes that ``spec`` asks for on one machine."""
     own_store = spec.storage.type is not StorageType.CLICKHOUSE
-    secret = new_secret() if own_store else plan.store_secret
-    store_url = f"http://{LOOPBACK}:{free_port()}" if own_store else spec.storage.address
+    secret = (plan.store_secret or new_secret()) if own_store else plan.store_secret
+    store_url = f"http://{LOOPBACK}:{plan.store_port or free_port()}" if own_store else spec.storage.address
     host = plan.collector_host or listen_host(spec.collector)
     udp_port = plan.collector_port or free_port(socket.SOCK_DGRAM)
     collector_url = f"http://{LOOPBACK}:{plan.collector_http_port or free_port()}"
@@ -134,9 +137,9 @@ def listen_host(collector: Collector) -> str:
         return LOOPBACK
 
 
-def part_level(spec: Spec, plan: Plan, part: str) -> str:
+def part_level(spec: Spec, part: str) -> str:
     """The log level of one part."""
-    return plan.log_level or spec.log_levels.get(part, spec.log_level)
+    return spec.log_levels.get(part, spec.log_level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,13 @@ def _command(verb: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-P", "-m", "flowgauge.cli.main", verb, *arguments)
 
 
-_ENV = {"FLOWGAUGE_TRACEBACK": "1"}
-"""A part's log is for whoever looks for a mistake of ours."""
+def _file(plan: Plan) -> tuple[str, ...]:
+    return ("--file", str(plan.document)) if plan.document else ()
+
+
+def _env(plan: Plan) -> dict[str, str]:
+    # A part's log is for whoever looks for a mistake of ours.
+    return {"FLOWGAUGE_TRACEBACK": "1", **plan.env}
 
 
 def _store(spec: Spec, plan: Plan, url: str, secret: str) -> Part:
@@ -165,36 +173,38 @@ def _store(spec: Spec, plan: Plan, url: str, secret: str) -> Part:
         *("--port", url.rpartition(":")[2]),
         *("--retention-hours", str(math.ceil(seconds(storage.retention) / 3600))),
         *("--memory-mib", str(storage.max_memory_bytes >> 20)),
-        *("--log-level", part_level(spec, plan, "store")),
+        *("--log-level", part_level(spec, "store")),
     )
-    return Part("store", argv, ready_url=f"{url}/ping", url=url, secrets={"--secret-fd": secret}, env=_ENV)
+    return Part("store", argv, ready_url=f"{url}/ping", url=url, secrets={"--secret-fd": secret}, env=_env(plan))
 
 
 def _collector(plan: Plan, listen: str, url: str, store_url: str, secret: str) -> Part:
     argv = _command(
         "collect",
-        *("--file", str(plan.document)),
+        *_file(plan),
         *("--listen", listen),
         *("--store-url", store_url),
         *("--http-port", url.rpartition(":")[2]),
         *(("--kubernetes-objects", str(plan.objects)) if plan.objects else ()),
-        *(("--log-level", plan.log_level) if plan.log_level else ()),
     )
-    return Part("collector", argv, ready_url=f"{url}/readyz", url=url, secrets=_secret("--store-secret-fd", secret), env=_ENV)
+    return Part(
+        "collector", argv, ready_url=f"{url}/readyz", url=url, secrets=_secret("--store-secret-fd", secret), env=_env(plan)
+    )
 
 
 def _agent(place: AgentPlace, target: str, plan: Plan) -> Part:
     url = f"http://{LOOPBACK}:{place.http_port or free_port()}"
     argv = _command(
         "agent",
-        *("--file", str(plan.document)),
+        *_file(plan),
         *("--collector", target),
         *("--node", place.node),
         *("--http-port", url.rpartition(":")[2]),
         *(("--netns", place.netns) if place.netns else ()),
-        *(("--log-level", plan.log_level) if plan.log_level else ()),
     )
-    return Part(f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, env=_ENV)
+    return Part(
+        f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, env=_env(plan), optional=plan.agents_optional
+    )  # fmt: skip
 
 
 def _console(spec: Spec, plan: Plan, url: str, behind: _Behind) -> Part:
@@ -204,10 +214,10 @@ def _console(spec: Spec, plan: Plan, url: str, behind: _Behind) -> Part:
         *("--collector-url", behind.collector_url),
         *("--address", spec.console_plugin.address),
         *("--port", url.rpartition(":")[2]),
-        *("--log-level", part_level(spec, plan, "console")),
+        *("--log-level", part_level(spec, "console")),
     )
     secrets = {**_secret("--store-secret-fd", behind.reader_key), **_secret("--token-fd", plan.console_token)}
-    return Part("console", argv, ready_url=f"{url}/readyz", url=url, secrets=secrets, env=_ENV)
+    return Part("console", argv, ready_url=f"{url}/readyz", url=url, secrets=secrets, env=_env(plan))
 
 
 def _secret(option: str, value: str) -> dict[str, str]:

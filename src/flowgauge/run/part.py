@@ -23,6 +23,7 @@ class Part:
             ``option N`` with its descriptor number is added to the arguments.
         env: added to the environment.
         restart: whether the part is started again when it dies.
+        optional: whether the others go on without it when it cannot run here.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Part:
     secrets: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     restart: bool = True
+    optional: bool = False
 
 
 class State(StrEnum):
@@ -72,3 +74,14 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Whether nobody listens at a TCP port of ``host``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: an old connection is no listener
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One supervised process: start, watch, restart with growing pauses, stop. Used by one thread: the supervisor's."""
+"""One supervised process: start, watch, restart with growing pauses, stop; its log, kept short.
+
+Used by one thread: the supervisor's.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import subprocess
 import time
 import urllib.error
@@ -24,6 +29,11 @@ _NO_RESTART_STATUS = (2, 3)
 
 _READY_TIMEOUT_S = 1.0
 
+MAX_LOG_BYTES = 16 << 20
+"""A longer log is moved to NAME.log.1, whose older content goes: a part that complains for weeks fills no disk."""
+
+_LOG_LOOK_S = 10.0
+
 
 class Supervised:
     """A ``Part`` and its process; ``status`` is always up to date after ``tick``."""
@@ -35,6 +45,14 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths: deque[float] = deque(maxlen=MAX_RESTARTS_PER_MINUTE)
         self._start_after = 0.0
+        self._reread = False
+        self._look_at_log = time.monotonic()
+
+    @property
+    def settled(self) -> bool:
+        """Whether those that wait for this part may go on: it is ready, or optional and given up."""
+        state = self.status.state
+        return state is State.READY or (state is State.FAILED and self.part.optional)
 
     def start(self) -> None:
         """Starts the process; standard output and error are appended to the part's log."""
@@ -53,6 +71,10 @@ class Supervised:
                     pass_fds=tuple(descriptors.values()),
                     start_new_session=True,
                 )
+        except OSError as error:
+            self.status.state = State.FAILED
+            self.status.problem = f"{self.part.name} cannot be started: {error.filename or argv[0]}: {error.strerror}"
+            return
         finally:
             for fd in descriptors.values():
                 os.close(fd)
@@ -62,6 +84,7 @@ class Supervised:
     def tick(self) -> bool:
         """Looks at the process once and restarts it when due. True when its state changed."""
         before = self.status.state
+        self._shorten_log()
         if self._process is None:
             if before is State.RESTARTING and time.monotonic() >= self._start_after:
                 self.start()
@@ -70,7 +93,14 @@ class Supervised:
             self._died(exit_status)
         elif before is State.STARTING and self._answers():
             self.status.state = State.READY
+        if self._reread and self.status.state is State.READY and self._process is not None:
+            self._reread = False
+            self._process.send_signal(signal.SIGHUP)
         return self.status.state is not before
+
+    def reread(self) -> None:
+        """Lets the process read its document again, once it is ready: before that it could not take the signal."""
+        self._reread = True
 
     def terminate(self) -> None:
         """Asks the process to end; idempotent."""
@@ -97,6 +127,19 @@ class Supervised:
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _shorten_log(self) -> None:
+        """Copies and empties: the process goes on writing at the end of the same file (O_APPEND)."""
+        now = time.monotonic()
+        if now < self._look_at_log:
+            return
+        self._look_at_log = now + _LOG_LOOK_S
+        try:
+            if self.log_path.stat().st_size > MAX_LOG_BYTES:
+                shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
+                os.truncate(self.log_path, 0)
+        except OSError:
+            return  # not there yet, or the disk is full: the log goes on growing, the part goes on working
 
     def _answers(self) -> bool:
         try:

@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The supervisor: starts the parts of one machine in order, watches them and restarts what dies.
 
-One thread starts and watches all processes (a child's parent-death signal follows the thread that started it); ``start``,
-``stop`` and ``status`` may be called from any thread.
+One thread starts and watches all processes (a child's parent-death signal follows the thread that started it); all public
+methods may be called from any thread.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowgauge.errors import EnvironmentProblem
@@ -21,6 +23,16 @@ _GRACE_S = 15.0
 """How long a part may take to drain what it accepted before it is killed."""
 
 Listener = Callable[[PartStatus], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What ``change`` asks of the supervisor's thread."""
+
+    parts: tuple[Part, ...]
+    restart: frozenset[str]
+    reread: frozenset[str]
+    obeyed: threading.Event = field(default_factory=threading.Event)
 
 
 class Supervisor:
@@ -36,37 +48,63 @@ class Supervisor:
         self._log_dir = log_dir
         self._supervised = [Supervised(part, log_dir) for part in parts]
         self._listener = listener
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._started = threading.Event()
+        self._settled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self, timeout_s: float = 60.0) -> None:
-        """Starts every part and returns when all are ready.
+        """Starts every part and returns when all are ready (or optional and given up).
 
         Raises:
             EnvironmentProblem: a part failed or was not ready in time; the message holds its last words.
         """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         self._thread.start()
-        deadline = time.monotonic() + timeout_s
-        while not self._started.wait(_TICK_S):
-            problem = self._problem() or ("" if time.monotonic() < deadline else self._not_ready(timeout_s))
-            if problem:
-                self.stop()
-                raise EnvironmentProblem(problem)
+        problem = self._wait(timeout_s)
+        if problem:
+            self.stop()
+            raise EnvironmentProblem(problem)
+
+    def change(
+        self, parts: Sequence[Part], restart: Collection[str] = (), reread: Collection[str] = (), timeout_s: float = 60.0
+    ) -> str:
+        """Goes over to other parts while the rest goes on, and returns when all are ready again.
+
+        A part that is gone, described differently or named in ``restart`` is stopped, the last first, so that each drains
+        into those it sends to; then the new ones are started in order.
+
+        Args:
+            parts: the whole, in start order.
+            restart: names of parts to start anew though they are described as before.
+            reread: names of parts that get SIGHUP.
+            timeout_s: how long to wait.
+
+        Returns:
+            What went wrong, or an empty text.
+        """
+        order = _Order(tuple(parts), frozenset(restart), frozenset(reread))
+        self._orders.put(order)
+        order.obeyed.wait(timeout_s)
+        return self._wait(timeout_s)
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Ends all parts, last started first, each within ``grace_s`` seconds; safe to call twice."""
         self._stopping.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=5.0)
-        for supervised in reversed(self._supervised):
-            supervised.terminate()
-            supervised.wait(grace_s)
+            self._thread.join(timeout=2 * _GRACE_S)
+        _end(self._supervised, grace_s)
 
     def ready(self) -> bool:
-        """True while every part is ready."""
-        return all(supervised.status.state is State.READY for supervised in self._supervised)
+        """True while every part is ready (or optional and given up)."""
+        return all(supervised.settled for supervised in self._supervised)
+
+    def problem(self) -> str:
+        """The last words of a part that was given up and without which the others are no use; empty while there is none."""
+        for supervised in self._supervised:
+            if supervised.status.state is State.FAILED and not supervised.part.optional:
+                return f"{supervised.status.problem}\n{supervised.last_words()}"
+        return ""
 
     def status(self) -> list[PartStatus]:
         """How each part stands, in start order."""
@@ -80,31 +118,61 @@ class Supervisor:
         raise KeyError(name)
 
     def _run(self) -> None:
-        waiting = list(self._supervised)
-        running: list[Supervised] = []
         while not self._stopping.is_set():
-            if waiting and all(one.status.state is State.READY for one in running):
-                running.append(waiting.pop(0))
-                running[-1].start()
-                self._tell(running[-1].status)
-            for supervised in running:
+            while not self._orders.empty():
+                self._obey(self._orders.get())
+            self._start_next()
+            for supervised in self._supervised:
                 if supervised.tick():
                     self._tell(supervised.status)
-            if not waiting and self.ready():
-                self._started.set()
+            if self.ready():
+                self._settled.set()
             self._stopping.wait(_TICK_S)
+
+    def _start_next(self) -> None:
+        """Starts the first part that was never started, once all before it are settled."""
+        for supervised in self._supervised:
+            if supervised.status.state is State.STOPPED:
+                supervised.start()
+                self._tell(supervised.status)
+            if not supervised.settled:
+                return
+
+    def _obey(self, order: _Order) -> None:
+        self._settled.clear()
+        present = {one.part.name: one for one in self._supervised if one.part.name not in order.restart}
+        wanted: list[Supervised] = []
+        for part in order.parts:
+            kept = present.get(part.name)
+            wanted.append(kept if kept is not None and kept.part == part else Supervised(part, self._log_dir))
+        _end([one for one in self._supervised if one not in wanted], _GRACE_S)
+        self._supervised = wanted
+        for supervised in wanted:
+            if supervised.part.name in order.reread and supervised.status.state is not State.STOPPED:
+                supervised.reread()
+        order.obeyed.set()
 
     def _tell(self, status: PartStatus) -> None:
         if self._listener is not None:
             self._listener(status)
 
-    def _problem(self) -> str:
-        for supervised in self._supervised:
-            if supervised.status.state is State.FAILED:
-                return f"{supervised.status.problem}\n{supervised.last_words()}"
+    def _wait(self, timeout_s: float) -> str:
+        """Waits until all parts are settled; the problem when they are not."""
+        deadline = time.monotonic() + timeout_s
+        while not self._settled.wait(_TICK_S):
+            problem = self.problem() or ("" if time.monotonic() < deadline else self._not_ready(timeout_s))
+            if problem:
+                return problem
         return ""
 
     def _not_ready(self, timeout_s: float) -> str:
-        late = [s for s in self._supervised if s.status.state is not State.READY]
+        late = [one for one in self._supervised if not one.settled]
         words = late[0].last_words() if late else ""
         return f"{late[0].part.name if late else 'a part'} was not ready after {timeout_s:.0f} s\n{words}"
+
+
+def _end(supervised: Sequence[Supervised], grace_s: float) -> None:
+    """Ends processes one after the other, last started first: each drains into those it sends to."""
+    for one in reversed(supervised):
+        one.terminate()
+        one.wait(grace_s)

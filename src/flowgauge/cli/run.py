@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge run``: store, collector, agent and console of one machine, supervised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(  # noqa: PLR0917 - typer passes options by name
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document; default: the defaults.")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Flows, logs and state; default: /var/lib/flowgauge for root, else ~/.local/share.")
+    ] = None,
+    kubernetes_objects: Annotated[
+        Path | None, typer.Option(help="Objects that give names: file or folder of `kubectl get -o json`, or an event log.")
+    ] = None,
+    listen: Annotated[str, typer.Option(help="Where the collector listens: HOST:PORT or [IPV6]:PORT; over the document.")] = "",
+    agent: Annotated[bool, typer.Option("--agent/--no-agent", help="Whether this machine's packets are observed.")] = True,
+    node: Annotated[str, typer.Option(help="Name of this machine; default: the host name.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="PATH=VALUE over environment and document; repeatable.")
+    ] = None,
+    log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
+    store_password_file: Annotated[Path | None, typer.Option(help="File with the password of a ClickHouse server.")] = None,
+) -> None:
+    """Runs everything one machine needs, and applies saved changes of the document without losing flows.
+
+    A part that dies is started again. Without root or eBPF the agent is left out, and one sentence says why. Ctrl-C stops
+    the parts in order: what was counted is sent, received and stored first.
+
+    Examples:
+      flowgauge run
+      flowgauge run -f flowcollector.yaml --kubernetes-objects objects/
+      flowgauge run --no-agent --listen 0.0.0.0:2055          for routers and other exporters
+      flowgauge run --set exporter.sampling=100 --set storage.retention=30d
+    """
+    from flowgauge.cli.config import parse_flags
+    from flowgauge.config.effective import Flag
+    from flowgauge.run.main import run_system
+    from flowgauge.run.system import RunOptions
+
+    flags = parse_flags(settings or [])
+    if log_level:
+        flags += (Flag("--log-level", "spec.logLevel", log_level), Flag("--log-level", "spec.logLevels", {}))
+    run_system(
+        RunOptions(
+            document=file,
+            data_dir=data_dir,
+            objects=kubernetes_objects,
+            listen=_host_port(listen),
+            agent=agent,
+            node=node,
+            flags=flags,
+            store_password=_password(store_password_file),
+        )
+    )
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    from flowgauge.errors import UsageError
+
+    if not text:
+        return "", 0
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+        raise UsageError(f"--listen {text}: write HOST:PORT, as 0.0.0.0:2055 or [::]:2055")
+    return host.strip("[]"), int(port)
+
+
+def _password(file: Path | None) -> str:
+    from flowgauge.errors import UsageError
+
+    if file is None:
+        return ""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--store-password-file {file}: {error}") from error

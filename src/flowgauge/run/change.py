@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a changed document asks of running parts: who reads it again, who must be started anew, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from flowgauge.collector.settings import CollectorSettings
+from flowgauge.config.effective import Effective, Setting
+from flowgauge.config.explain import field_names
+from flowgauge.config.model import Collector, Spec
+from flowgauge.run.compose import Composition
+
+_READ_BY: dict[str, tuple[str, ...]] = {
+    "store": ("spec.storage.", "spec.logLevel"),
+    "console": ("spec.consolePlugin.", "spec.logLevel"),
+    "agent": ("spec.exporter.", "spec.collector.address", "spec.collector.port", "spec.logLevel"),
+    "collector": ("spec.collector.", "spec.storage.retention", "spec.logLevel"),
+}
+"""Kind of part → the settings it looks at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done.
+
+    Attributes:
+        settings: what changed, for people: ``spec.logLevel: info → debug``.
+        restart: part → why it cannot take the change over while it runs.
+        reread: parts that take it over when they read the document again.
+        gone, come: parts that the new document does not want, or wants in addition.
+    """
+
+    settings: tuple[str, ...] = ()
+    restart: Mapping[str, str] = field(default_factory=dict)
+    reread: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
+    come: tuple[str, ...] = ()
+
+
+def change(before: tuple[Effective, Composition], after: tuple[Effective, Composition]) -> Change:
+    """Compares what runs with what is wanted; where the document is silent both must have the same ports and secrets."""
+    old, new = ({part.name: part for part in composition.parts} for _, composition in (before, after))
+    changed = list(_changed(before[0], after[0]))
+    restart: dict[str, str] = {}
+    reread: list[str] = []
+    for name in [name for name in old if name in new]:
+        reasons = _reasons(name, before[0].spec, after[0].spec, [path for path, _ in changed])
+        if old[name] != new[name] or reasons:
+            restart[name] = _sentence(name, reasons or _seen_by(name, [path for path, _ in changed]))
+        elif name.startswith(("agent", "collector")) and _seen_by(name, [path for path, _ in changed]):
+            reread.append(name)
+    return Change(
+        settings=tuple(text for _, text in changed),
+        restart=restart,
+        reread=tuple(reread),
+        gone=tuple(name for name in old if name not in new),
+        come=tuple(name for name in new if name not in old),
+    )
+
+
+def _changed(before: Effective, after: Effective) -> Iterator[tuple[str, str]]:
+    """Path and text of each setting that differs."""
+    old: dict[str, Setting] = {setting.path: setting for setting in before.settings()}
+    for setting in after.settings():
+        previous = old[setting.path].value
+        if previous != setting.value:
+            yield setting.path, f"{setting.path}: {previous} → {setting.value}"
+
+
+def _reasons(name: str, before: Spec, after: Spec, changed: list[str]) -> list[str]:
+    """Settings that the running part itself says it cannot take over."""
+    if name != "collector":
+        return []
+    old, new = (CollectorSettings("", collector=spec.collector, storage=spec.storage) for spec in (before, after))
+    fixed = old.needs_restart(new)
+    return [path for path in _seen_by(name, changed) if _setting(path) in fixed]
+
+
+def _setting(path: str) -> str:
+    """The name under which ``CollectorSettings`` knows a path: ``collector.receive_buffer_bytes``, ``storage``."""
+    _, section, *rest = path.split(".")
+    return f"collector.{field_names(Collector)[rest[0]]}" if section == "collector" else section
+
+
+def _seen_by(name: str, changed: list[str]) -> list[str]:
+    prefixes = _READ_BY[name.partition("-")[0]]
+    return [path for path in changed if path.startswith(prefixes)]
+
+
+def _sentence(name: str, paths: list[str]) -> str:
+    kind = name.partition("-")[0]
+    cause = ", ".join(path.removeprefix("spec.") for path in paths) or "how it is started"
+    cost = {
+        "agent": "about a second of traffic is not observed",
+        "collector": "agents hold their flows until it is back",
+        "store": "the collector holds flows until it is back",
+        "console": "open pages connect again",
+    }[kind]
+    return f"{cause} takes effect at a start only; {cost}"
