@@ -137,7 +137,8 @@ class Cluster:
             time_ns=now,
         )
         kind = workload.controller["kind"]
-        tenure = Tenure(place.address, "Pod", workload.namespace, name, workload.name, kind, now)
+        space, owner = workload.namespace, workload.name
+        tenure = Tenure(place.address, "Pod", space, name, owner, kind, now, node=node, zone=place.node.zone)
         pod = Pod(place, self._events.added(thing, now), workload, self.truth.begin(tenure))
         self.pods.append(pod)
         return pod
@@ -188,6 +189,10 @@ class Cluster:
         self._routed[name] = (address, port)
         self._put_route(name)
 
+    def outside(self, address: str, label: str) -> None:
+        """An outside client whose subnet has this label."""
+        self.truth.begin(Tenure(address, "Subnet", "", label, "", "", self._clock()))
+
     def endpoints(self, service: str, pods: list[Pod]) -> None:
         """Gives a Service, and the Route to it, other pods; connections that exist stay where they are."""
         entry, now = self._endpoints[service], self._clock()
@@ -204,7 +209,7 @@ class Cluster:
     def _node(self, node: Node) -> None:
         now = self._clock()
         self._events.added(workloads.node(node.name, node.zone, node.address, node.pod_block, now), now)
-        self.truth.begin(Tenure(node.address, "Node", "", node.name, node.name, "Node", now))
+        self.truth.begin(Tenure(node.address, "Node", "", node.name, node.name, "Node", now, node=node.name, zone=node.zone))
 
 
 def _labels(name: str, part_of: str) -> dict[str, str]:

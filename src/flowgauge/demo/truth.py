@@ -13,7 +13,11 @@ from pathlib import Path
 
 @dataclass(slots=True)
 class Tenure:
-    """An address belonged to a pod, node or service from ``from_ns`` until ``to_ns`` (0: still)."""
+    """An address belonged to a pod, node, service or outside client from ``from_ns`` until ``to_ns`` (0: still).
+
+    ``kind`` is ``Pod``, ``Node``, ``Service`` or ``Subnet``; a subnet's ``name`` is its label. ``node`` and ``zone`` say where
+    a pod or node is.
+    """
 
     address: str
     kind: str
@@ -23,6 +27,8 @@ class Tenure:
     owner_kind: str
     from_ns: int
     to_ns: int = 0
+    node: str = ""
+    zone: str = ""
 
 
 class TruthLog:
@@ -43,11 +49,14 @@ class TruthLog:
                 return tenure
         return None
 
+    def tenures(self) -> list[Tenure]:
+        """All of them, by address, each address's in the order of time."""
+        return [tenure for tenures in self._by_address.values() for tenure in tenures]
+
     def reused(self) -> list[str]:
         """Addresses that had more than one holder."""
         return [address for address, tenures in self._by_address.items() if len(tenures) > 1]
 
     def write(self, path: Path) -> None:
         """Writes every tenure as a line of JSON."""
-        rows = [asdict(tenure) for tenures in self._by_address.values() for tenure in tenures]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        path.write_text("".join(json.dumps(asdict(tenure)) + "\n" for tenure in self.tenures()), encoding="utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 _FILE = "instance.json"
 SYSTEM_DIR = Path("/run/flowgauge")
+RUNTIME_DIR_VARIABLE = "FLOWGAUGE_RUNTIME_DIR"
 
 
 @dataclass(slots=True)
@@ -45,8 +46,13 @@ class Instance:
 
 
 def user_dir() -> Path:
-    """The runtime folder of the calling user, made when missing: /run/flowgauge for root."""
-    if os.geteuid() == 0:
+    """The runtime folder of the calling user, made when missing: /run/flowgauge for root.
+
+    ``FLOWGAUGE_RUNTIME_DIR`` names another one: several instances can then run side by side.
+    """
+    if chosen := os.environ.get(RUNTIME_DIR_VARIABLE):
+        path = Path(chosen)
+    elif os.geteuid() == 0:
         path = SYSTEM_DIR
     elif base := os.environ.get("XDG_RUNTIME_DIR"):
         path = Path(base) / "flowgauge"
@@ -73,7 +79,8 @@ def withdraw() -> None:
 
 def find() -> Instance | None:
     """The running instance: the caller's own, else the system's; None when none is alive."""
-    for path in (user_dir() / _FILE, SYSTEM_DIR / _FILE):
+    folders = [user_dir()] if os.environ.get(RUNTIME_DIR_VARIABLE) else [user_dir(), SYSTEM_DIR]
+    for path in (folder / _FILE for folder in folders):
         try:
             found = Instance(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError):

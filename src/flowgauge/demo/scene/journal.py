@@ -12,12 +12,14 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 from flowgauge.demo.scene import cgroups
 from flowgauge.runtime import instance, linux
 
 _PATTERN = "scene-*.journal"
+_PART_ENDS_WITHIN_S = 5.0
 
 
 def start_time(pid: int) -> int:
@@ -62,14 +64,17 @@ class Journal:
         """A process was started."""
         self._append("process", [pid, start_time(pid)])
 
+    def part(self, pid: int) -> None:
+        """A part of Flowgauge was started, which ends by itself when its supervisor does; it gets a moment to do so."""
+        self._append("part", [pid, start_time(pid)])
+
     def undo(self) -> None:
         """Removes everything on the list, processes first, then the list. What is already gone is no error."""
         entries = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
         made: dict[str, list[object]] = {kind: [value for key, value in entries if key == kind] for kind, _ in entries}
-        for pid, started in (value for value in made.get("process", []) if isinstance(value, list)):
-            if started and start_time(pid) == started:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        _kill(made.get("process", []))
+        _await_end(made.get("part", []))
+        _kill(made.get("part", []))
         for path in made.get("cgroup", []):
             cgroups.remove(Path(str(path)))
         for name in made.get("netns", []):
@@ -90,6 +95,24 @@ class Journal:
     def _append(self, kind: str, value: object) -> None:
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps([kind, value]) + "\n")
+
+
+def _alive(processes: list[object]) -> list[int]:
+    """Those of ``processes``, each [pid, start time], that still run."""
+    pairs = (value for value in processes if isinstance(value, list))
+    return [pid for pid, started in pairs if started and start_time(pid) == started]
+
+
+def _kill(processes: list[object]) -> None:
+    for pid in _alive(processes):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _await_end(processes: list[object]) -> None:
+    deadline = time.monotonic() + _PART_ENDS_WITHIN_S
+    while _alive(processes) and time.monotonic() < deadline:
+        time.sleep(0.05)
 
 
 def sweep() -> int:

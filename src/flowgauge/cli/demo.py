@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge demo``: the story of flow-demo on this machine; ``flowgauge demo get``: its Kubernetes objects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
+
+
+@app.callback()
+def demo(  # noqa: PLR0917 - typer passes options by name
+    ctx: typer.Context,
+    duration: Annotated[str, typer.Option("--for", help="End by itself after this long: 30s, 5m; default: at Ctrl-C.")] = "",
+    report: Annotated[Path | None, typer.Option(help="Write what was found there, as JSON.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document; default: the demo's own.")] = None,
+    keep_data: Annotated[bool, typer.Option("--keep-data", help="Keep store, logs and object log, and say where.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for your own clicks; 0 takes 8080 or a free one.")] = 0,
+    console_port: Annotated[int, typer.Option(min=0, max=65535, help="The console's; 0 takes 8055 or a free one.")] = 0,
+) -> None:
+    """Shows a real application's traffic, named and live: Django with PostgreSQL on three nodes made of network namespaces.
+
+    It needs root, leaves nothing behind, and ends with a report; exit status 0 only if every check in it held.
+
+    Examples:
+      sudo ./flowgauge demo                                 until Ctrl-C
+      sudo ./flowgauge demo --for 30s --report report.json  without a terminal
+      sudo ./flowgauge demo -f flowcollector.yaml           with your document: sampling, interfaces
+      ./flowgauge demo get all -n flow-demo                 what `oc get all` would show
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from flowgauge.demo.main import DemoOptions, run_demo
+
+    options = DemoOptions(
+        duration_s=_seconds(duration), report=report, document=file, keep_data=keep_data, port=port, console_port=console_port
+    )
+    raise typer.Exit(run_demo(options))
+
+
+@app.command()
+def get(
+    what: Annotated[
+        str, typer.Argument(help="all, or kinds by commas: pods, svc, deploy, routes, secrets, pvc, nodes …")
+    ] = "all",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace; default: flow-demo.")] = "flow-demo",
+    everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="table, or json: a list that --kubernetes-objects reads.")
+    ] = "table",
+) -> None:
+    """Prints the running demo's Kubernetes objects, as `oc get` would.
+
+    Examples:
+      flowgauge demo get all -n flow-demo
+      flowgauge demo get pods -A
+      flowgauge demo get all,nodes,endpointslices -A -o json > objects.json
+    """
+    from flowgauge.demo import get_objects
+    from flowgauge.errors import UsageError
+    from flowgauge.runtime.clock import now_ns
+
+    if output not in ("table", "json"):
+        raise UsageError(f"--output {output!r}: there are table and json")
+    space = "" if everywhere else namespace
+    found = get_objects.objects(_log(), what, space)
+    print(get_objects.as_json(found) if output == "json" else get_objects.as_tables(found, what, space, now_ns()))
+
+
+def _seconds(duration: str) -> float | None:
+    """None for no duration; UsageError for one that is none or too short to show anything."""
+    from flowgauge.config.values import seconds
+    from flowgauge.errors import UsageError
+
+    if not duration:
+        return None
+    try:
+        length_s = seconds(duration)
+    except (ValueError, KeyError) as error:
+        raise UsageError(f"--for {duration!r} is no duration; write a number and its unit, for example 30s or 5m") from error
+    if length_s < 10:
+        raise UsageError(f"--for {duration}: at least 10s are needed to show anything")
+    return length_s
+
+
+def _log() -> Path:
+    from flowgauge.errors import UsageError
+    from flowgauge.runtime import instance
+
+    running = instance.find()
+    if running is None or running.kind != "demo":
+        raise UsageError("no demo is running; start one with: sudo ./flowgauge demo")
+    return Path(running.objects_path)

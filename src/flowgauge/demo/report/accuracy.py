@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flows against interfaces: what the store says passed a pod's link, and what the kernel counted there.
+
+All observations of the pod's own node count, those marked as duplicates of another node's too. With sampling the figures are
+scaled estimates, and what must hold is that they lie within their error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from flowgauge.demo.report.tenants import Mask, during, has_text, is_address
+from flowgauge.demo.witness import Place
+from flowgauge.flow.batch import FlowBatch
+
+MAX_BYTE_ERROR = 0.001
+SIGMAS = 4.0
+"""A scaled estimate is off by more than four standard deviations in 1 of 16,000 cases."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One place: what flows say (scaled by sampling), and the variance that sampling gives them."""
+
+    place: Place
+    packets: int = 0
+    bytes: int = 0
+    packets_variance: float = 0.0
+    bytes_variance: float = 0.0
+
+    @property
+    def error(self) -> float:
+        """Relative difference of the bytes; 0 where nothing passed."""
+        wanted = self.place.layer3_bytes
+        return abs(self.bytes - wanted) / wanted if wanted else float(self.bytes > 0)
+
+    @property
+    def packets_off(self) -> int:
+        """How many packets flows have more (or, below 0, less) than the interface."""
+        return self.packets - self.place.packets
+
+    @property
+    def within_error(self) -> bool:
+        """Whether packets and bytes lie within what sampling allows."""
+        packets_off, bytes_off = abs(self.packets_off), abs(self.bytes - self.place.layer3_bytes)
+        return packets_off <= SIGMAS * math.sqrt(self.packets_variance) and bytes_off <= SIGMAS * math.sqrt(self.bytes_variance)
+
+    def add(self, batch: FlowBatch) -> None:
+        """Counts the rows that passed this place."""
+        rows = batch.take(self._mine(batch))
+        rate = np.maximum(rows.array("sampling_rate").astype(np.float64), 1.0)
+        packets, size = rows.array("packets").astype(np.float64), rows.array("bytes").astype(np.float64)
+        self.packets += round(float((packets * rate).sum()))
+        self.bytes += round(float((size * rate).sum()))
+        spread = rate * (rate - 1) * packets
+        self.packets_variance += float(spread.sum())
+        # Horvitz-Thompson with the squared mean size of each flow, as the store's answers have it.
+        self.bytes_variance += float((spread * (size / np.maximum(packets, 1)) ** 2).sum())
+
+    def _mine(self, batch: FlowBatch) -> Mask:
+        mine = has_text(batch, "node_reporter", self.place.node.name)
+        pod = self.place.pod
+        if pod is None:
+            return mine
+        at_an_end = np.zeros(len(batch), np.bool_)
+        for name in ("src_addr", "dst_addr", "post_nat_dst_addr"):
+            at_an_end |= is_address(batch.array(name), pod.address)
+        return mine & during(batch, pod.tenure) & at_an_end
+
+
+@dataclass(slots=True)
+class Accuracy:
+    """All places of the scene."""
+
+    accounts: list[Account] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, places: Sequence[Place]) -> Accuracy:
+        """Accounts of ``places``, whose last readings must have been taken."""
+        return cls([Account(place) for place in places])
+
+    def add(self, batch: FlowBatch) -> None:
+        """Counts a batch at every place."""
+        for account in self.accounts:
+            account.add(batch)
+
+    def rows(self) -> list[dict[str, object]]:
+        """One JSON object a place."""
+        return [
+            {
+                "pod": account.place.name,
+                "interface_bytes": account.place.layer3_bytes,
+                "interface_packets": account.place.packets,
+                "flow_bytes": account.bytes,
+                "flow_packets": account.packets,
+                "error": account.error,
+                "not_ip_frames": account.place.hook_frames,
+                "not_ip_frames_nft": account.place.nft_frames,
+            }
+            for account in self.accounts
+        ]

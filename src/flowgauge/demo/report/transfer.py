@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bulk transfer with offloads on, the hard case: one super-packet in the kernel is many packets on the wire."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flowgauge.demo.flow_demo import Transfer
+from flowgauge.demo.report.tenants import has_text, is_address
+from flowgauge.flow.batch import FlowBatch
+
+MAX_ERROR = 0.001
+TCP_IP_HEADER_BYTES = 52
+"""IPv4 and TCP headers with the timestamp option, which Linux sends in every segment but the first two."""
+
+
+@dataclass(slots=True)
+class TransferAccount:
+    """Flows from sender to receiver, as the sender's node reported them."""
+
+    transfer: Transfer
+    packets: int = 0
+    bytes: int = 0
+
+    def add(self, batch: FlowBatch) -> None:
+        """Counts the rows that belong to the transfer."""
+        sender, receiver = self.transfer.sender, self.transfer.receiver
+        mine = has_text(batch, "node_reporter", sender.place.node.name)
+        mine &= is_address(batch.array("src_addr"), sender.address) & is_address(batch.array("dst_addr"), receiver.address)
+        rows = batch.take(mine)
+        rate = np.maximum(rows.array("sampling_rate").astype(np.int64), 1)
+        self.packets += int((rows.array("packets").astype(np.int64) * rate).sum())
+        self.bytes += int((rows.array("bytes").astype(np.int64) * rate).sum())
+
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of the application, as far as flows tell: layer 3 bytes less headers."""
+        return self.bytes - TCP_IP_HEADER_BYTES * self.packets
+
+    @property
+    def packets_error(self) -> float:
+        """Relative difference from the segments that the sender's kernel counted."""
+        return _relative(self.packets, self.transfer.segments_sent)
+
+    @property
+    def bytes_error(self) -> float:
+        """Relative difference from the bytes that the application received."""
+        return _relative(self.payload_bytes, self.transfer.received_bytes)
+
+    def summary(self) -> dict[str, object]:
+        """As the report has it."""
+        return {
+            "sent_bytes": self.transfer.received_bytes,
+            "tcp_out_segs": self.transfer.segments_sent,
+            "flow_packets": self.packets,
+            "flow_bytes": self.bytes,
+            "flow_payload_bytes": self.payload_bytes,
+            "packets_error": self.packets_error,
+            "bytes_error": self.bytes_error,
+        }
+
+
+def _relative(found: int, wanted: int) -> float:
+    return abs(found - wanted) / wanted if wanted else 1.0

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine must have for the demo, checked before anything is made; each lack is one sentence with its remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+
+from flowgauge.agent import privileges
+from flowgauge.demo import database
+from flowgauge.ebpf.bpf_syscall import probe_load
+from flowgauge.ebpf.flow_program import OBJECT
+from flowgauge.errors import EnvironmentProblem
+
+_TOOLS = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "dnsmasq": "dnsmasq-base",
+}
+"""Program → Debian package."""
+_MODULES = ("django", "gunicorn", "psycopg")
+_NOTHING = "nothing was started"
+
+
+def require() -> None:
+    """Raises EnvironmentProblem that names what is missing."""
+    if os.geteuid() != 0:
+        raise EnvironmentProblem(
+            f"the demo makes network namespaces and loads eBPF programs, which needs root; {_NOTHING}: run it with sudo"
+        )
+    if lacking := privileges.missing(privileges.effective(), netns=True):
+        raise EnvironmentProblem(
+            f"the demo makes network namespaces and loads eBPF programs, which needs {', '.join(lacking)}; {_NOTHING}: "
+            "run it on a machine or in a container that has them (docker run --privileged)"
+        )
+    packages = {package for tool, package in _TOOLS.items() if not shutil.which(tool)}
+    if database.programs() is None:
+        packages.add("postgresql")
+    if packages:
+        raise EnvironmentProblem(
+            f"the demo needs programs that are not installed; {_NOTHING}: "
+            f"apt-get install --no-install-recommends {' '.join(sorted(packages))}"
+        )
+    if modules := [name for name in _MODULES if importlib.util.find_spec(name) is None]:
+        raise EnvironmentProblem(
+            f"the demo needs the Python packages {', '.join(modules)}; {_NOTHING}: pip install 'flowgauge[demo]'"
+        )
+    if not OBJECT.exists():
+        raise EnvironmentProblem(f"the eBPF object {OBJECT.name} is not built; {_NOTHING}: run `make bpf` (needs clang)")
+    if not probe_load():
+        raise EnvironmentProblem(
+            f"this kernel refuses eBPF programs (bpf(2)), without which nothing can be observed yet; {_NOTHING}: "
+            "use Linux 5.10 or newer with CONFIG_BPF_SYSCALL"
+        )

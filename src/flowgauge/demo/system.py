@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flowgauge's own parts in the demo: those that keep and show flows, and an agent for each node of the scene.
+
+Two supervisors, because at the end agents stop first: what they send last must still be stored and read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from flowgauge.config.effective import effective
+from flowgauge.config.load import load
+from flowgauge.config.model import Spec, StorageType
+from flowgauge.demo import http_json
+from flowgauge.demo.report.ledger import Balance, balance
+from flowgauge.demo.scene.nodes import Node
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.run.compose import LOOPBACK, AgentPlace, Composition, Plan, compose
+from flowgauge.run.part import PartStatus
+from flowgauge.run.supervisor import Supervisor
+from flowgauge.store.store import FlowStore, open_store
+
+OWN_DOCUMENT = Path(__file__).with_name("flowcollector.yaml")
+_SETTLED_WITHIN_S = 10.0
+_POLL_S = 0.2
+
+Listener = Callable[[PartStatus], None]
+
+
+def spec_for(document: Path) -> tuple[Spec, list[str]]:
+    """The document as the demo runs it, and a sentence for each thing that the demo replaces.
+
+    Raises:
+        UsageError, ConfigError: it cannot be read or has problems; it observes nothing.
+    """
+    spec, notes = effective(document).spec, list(load(document).notes)
+    if spec.storage.type is not StorageType.EMBEDDED:
+        notes.append(
+            f"storage {spec.storage.type} at {spec.storage.address} is replaced by a store of the demo's own, gone afterwards"
+        )
+        spec = spec.model_copy(
+            update={"storage": spec.storage.model_copy(update={"type": StorageType.EMBEDDED, "address": ""})}
+        )
+    if spec.collector.address not in (LOOPBACK, "localhost"):
+        notes.append(f"collector {spec.collector.address}:{spec.collector.port} is replaced by the demo's own on {LOOPBACK}")
+    if not spec.console_plugin.enable:
+        notes.append("consolePlugin.enable: false is not followed, because the demo's report asks the console's API")
+    console = spec.console_plugin.model_copy(update={"enable": True, "address": LOOPBACK})
+    return spec.model_copy(update={"console_plugin": console}), notes
+
+
+class System:
+    """The parts, from ``start`` to ``stop``.
+
+    Args:
+        spec: from ``spec_for``.
+        document: file that the parts read.
+        folder: for the store's data and the logs.
+        nodes: of the scene; an agent for each.
+        objects: event log of the Kubernetes objects.
+        console_port: TCP port of the console; 0 takes a free one.
+        listener: told of each part's changes of state, from two threads.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        document: Path,
+        folder: Path,
+        nodes: Sequence[Node],
+        objects: Path,
+        *,
+        console_port: int = 0,
+        listener: Listener | None = None,
+    ) -> None:
+        agents = tuple(AgentPlace(node.name, node.netns) for node in nodes)
+        plan = Plan(
+            document=document, data_dir=folder, runtime_dir=folder, agents=agents, objects=objects, collector_host=LOOPBACK,
+            console_port=console_port,
+        )  # fmt: skip
+        self.composition: Composition = compose(spec, plan)
+        self.log_dir = plan.log_dir
+        of_agents = [part for part in self.composition.parts if part.name.startswith("agent-")]
+        others = [part for part in self.composition.parts if not part.name.startswith("agent-")]
+        self._agents = Supervisor(of_agents, plan.log_dir, listener)
+        self._others = Supervisor(others, plan.log_dir, listener)
+        self.store: FlowStore = open_store(self.composition.store_url, self.composition.secret)
+
+    def start(self, meanwhile: Callable[[], None]) -> None:
+        """Starts everything at once, with ``meanwhile`` beside it.
+
+        Raises:
+            EnvironmentProblem: a part failed, or ``meanwhile`` did.
+        """
+        with ThreadPoolExecutor(3) as pool:
+            for done in [pool.submit(self._others.start), pool.submit(self._agents.start), pool.submit(meanwhile)]:
+                done.result()
+
+    def stop_agents(self) -> None:
+        """Ends the agents, which send what they counted until then; safe to call twice."""
+        self._agents.stop()
+
+    def stop(self) -> None:
+        """Ends everything; safe to call twice."""
+        self._agents.stop()
+        self._others.stop()
+        self.store.close()
+
+    def status(self) -> list[PartStatus]:
+        """How each part stands."""
+        return [*self._others.status(), *self._agents.status()]
+
+    def balance(self) -> Balance:
+        """The ledger's sums as the collector knows them now; EnvironmentProblem when it does not answer."""
+        return balance(http_json.get(f"{self.composition.collector_url}/api/v1/ledger")["components"])
+
+    def settled(self) -> Balance:
+        """The ledger's sums once nothing is under way any more, or when that did not come in time."""
+        deadline = time.monotonic() + _SETTLED_WITHIN_S
+        while True:
+            found = self._balance_or_none()
+            if found and found.residual == 0 and found.offered:
+                return found
+            if time.monotonic() > deadline:
+                return found or self.balance()
+            time.sleep(_POLL_S)
+
+    def _balance_or_none(self) -> Balance | None:
+        try:
+            return self.balance()
+        except EnvironmentProblem:
+            return None

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two questions asked over and over from threads: is there a named flow yet, and is the user's click one already?
+
+Both ask the console's API, which is what ``flowgauge flows`` asks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+from typing import Any
+
+from flowgauge.demo import http_json
+from flowgauge.demo.entrance import LOOPBACK
+from flowgauge.demo.flow_demo import ROUTE_HOST, SPACE, WEB
+from flowgauge.demo.scene import addresses
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.runtime.clock import now_ns
+
+_POLL_S = 0.2
+_GIVE_UP_AFTER_S = 30.0
+NAMED = f"src_namespace = {SPACE} and dst_namespace = {SPACE}"
+CLICKED = f"src_addr = {addresses.YOU} and dst_owner = {WEB}"
+
+
+class FirstFlow:
+    """Waits for the first flow with names at both ends.
+
+    Args:
+        console_url: where to ask; nobody needs to answer there yet.
+        started: monotonic time from which seconds are counted.
+    """
+
+    def __init__(self, console_url: str, started: float) -> None:
+        self._url, self._started = console_url, started
+        self.after_s: float | None = None
+        self.row: dict[str, Any] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="first-flow", daemon=True)
+
+    def start(self) -> None:
+        """Begins to ask."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Asks no more; safe to call twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while self.after_s is None and not self._stop.wait(_POLL_S):
+            if rows := _newest(self._url, NAMED, 1):
+                self.after_s, self.row = time.monotonic() - self._started, rows[0]
+
+
+class Click:
+    """Clicks once as the user would, through the port on loopback, and waits for the flow: ``after_s`` is None until then."""
+
+    def __init__(self, console_url: str, entrance_port: int) -> None:
+        self._url, self._port = console_url, entrance_port
+        self.after_s: float | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="click", daemon=True)
+
+    def start(self) -> None:
+        """Clicks and begins to wait."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Waits no more; safe to call twice."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        clicked_ns, clicked = now_ns(), time.monotonic()
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=10)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/", headers={"Host": ROUTE_HOST, "Connection": "close"})
+            connection.getresponse().read()
+        while self.after_s is None and time.monotonic() - clicked < _GIVE_UP_AFTER_S and not self._stop.wait(_POLL_S):
+            if any(row["time_end_ns"] >= clicked_ns for row in _newest(self._url, CLICKED, 1)):
+                self.after_s = time.monotonic() - clicked
+
+
+def _newest(url: str, filter_text: str, limit: int) -> list[dict[str, Any]]:
+    """The newest flows that pass; none when the console does not answer (yet)."""
+    try:
+        answer = http_json.get(f"{url}/api/v1/flows", filter=filter_text, since="5m", limit=str(limit))
+    except EnvironmentProblem:
+        return []
+    rows: list[dict[str, Any]] = answer["rows"]
+    return rows
