@@ -12,14 +12,21 @@ import typer
 
 def console(
     store_url: Annotated[str, typer.Option("--store-url", help="The store: http://host:port.")],
-    store_secret_fd: Annotated[int, typer.Option("--store-secret-fd", help="Descriptor with the store's secret; -1: none.")] = -1,
+    store_secret_fd: Annotated[
+        int, typer.Option("--store-secret-fd", help="Descriptor with the store's secret; -1: none.")
+    ] = -1,
     collector_url: Annotated[str, typer.Option("--collector-url", help="The collector's HTTP, for live flows.")] = "",
-    address: Annotated[str, typer.Option("--address", help="Where to listen; beyond loopback a token is required.")] = "127.0.0.1",
+    address: Annotated[
+        str, typer.Option("--address", help="Where to listen; beyond loopback a token is required.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="TCP port; 0 takes a free one.")] = 8055,
     token_file: Annotated[Path | None, typer.Option("--token-file", help="File with the token that clients must show.")] = None,
     token_fd: Annotated[int, typer.Option("--token-fd", help="Descriptor with that token; -1: none.")] = -1,
     cluster: Annotated[str, typer.Option("--cluster", help="Name shown on top of the page.")] = "",
-    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "info",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Document with the log level; SIGHUP reads it again.")
+    ] = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "",
 ) -> None:
     """Serves the web console and the API.
 
@@ -27,11 +34,11 @@ def console(
         flowgauge console --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
         flowgauge console --store-url http://127.0.0.1:8123 --address 0.0.0.0 --token-file token
     """
+    from flowgauge.cli.log_level import follow
     from flowgauge.console.main import run_console
     from flowgauge.console.settings import ConsoleSettings
-    from flowgauge.runtime import logs
 
-    logs.configure(log_level)
+    follow("console", file, log_level)
     settings = ConsoleSettings(
         store_url=store_url,
         store_secret=_from_descriptor("--store-secret-fd", store_secret_fd),

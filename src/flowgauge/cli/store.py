@@ -19,21 +19,24 @@ def store(  # noqa: PLR0917 - typer passes options by name
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of one query.")] = 2,
     segment_dir: Annotated[Path | None, typer.Option("--segment-dir", help="Where segments are handed over.")] = None,
     ready_fd: Annotated[int, typer.Option("--ready-fd", help="Descriptor to which the port is written when ready.")] = -1,
-    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "info",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-f", help="Document with the log level; SIGHUP reads it again.")
+    ] = None,
+    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "",
 ) -> None:
     """Runs the embedded store: ClickHouse's HTTP interface on 127.0.0.1, behind a secret.
 
     Example:
         flowgauge store --data-dir /var/lib/flowgauge/store --port 8123 --secret-fd 3 3< secret.txt
     """
+    from flowgauge.cli.log_level import follow
     from flowgauge.errors import UsageError
-    from flowgauge.runtime import logs
     from flowgauge.schema.column import Stored
     from flowgauge.store.clickhouse.child import StoreSettings, run_store
     from flowgauge.store.clickhouse.engine import Limits
     from flowgauge.store.secret import from_descriptor
 
-    logs.configure(log_level)
+    follow("store", file, log_level)
     try:
         secret = from_descriptor(secret_fd)
     except (OSError, ValueError) as error:

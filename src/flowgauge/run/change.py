@@ -49,7 +49,7 @@ def change(before: tuple[Effective, Composition], after: tuple[Effective, Compos
         reasons = _reasons(name, before[0].spec, after[0].spec, [path for path, _ in changed])
         if old[name] != new[name] or reasons:
             restart[name] = _sentence(name, reasons or _seen_by(name, [path for path, _ in changed]))
-        elif name.startswith(("agent", "collector")) and _seen_by(name, [path for path, _ in changed]):
+        elif _seen_by(name, [path for path, _ in changed]):
             reread.append(name)
     return Change(
         settings=tuple(text for _, text in changed),

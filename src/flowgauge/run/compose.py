@@ -44,7 +44,7 @@ class Plan:
     """What the document does not say: places, ports and secrets on this machine. A port of 0 takes a free one.
 
     Attributes:
-        document: file that agents and collector read, and read again at SIGHUP; None: the defaults.
+        document: file that the parts read, and read again at SIGHUP; None: the defaults.
         data_dir: holds ``store/``.
         runtime_dir: holds ``logs/``.
         agents: none when nothing observes here.
@@ -137,11 +137,6 @@ def listen_host(collector: Collector) -> str:
         return LOOPBACK
 
 
-def part_level(spec: Spec, part: str) -> str:
-    """The log level of one part."""
-    return spec.log_levels.get(part, spec.log_level)
-
-
 @dataclass(frozen=True, slots=True)
 class _Behind:
     """What the console asks."""
@@ -173,7 +168,7 @@ def _store(spec: Spec, plan: Plan, url: str, secret: str) -> Part:
         *("--port", url.rpartition(":")[2]),
         *("--retention-hours", str(math.ceil(seconds(storage.retention) / 3600))),
         *("--memory-mib", str(storage.max_memory_bytes >> 20)),
-        *("--log-level", part_level(spec, "store")),
+        *_file(plan),
     )
     return Part("store", argv, ready_url=f"{url}/ping", url=url, secrets={"--secret-fd": secret}, env=_env(plan))
 
@@ -214,7 +209,7 @@ def _console(spec: Spec, plan: Plan, url: str, behind: _Behind) -> Part:
         *("--collector-url", behind.collector_url),
         *("--address", spec.console_plugin.address),
         *("--port", url.rpartition(":")[2]),
-        *("--log-level", part_level(spec, "console")),
+        *_file(plan),
     )
     secrets = {**_secret("--store-secret-fd", behind.reader_key), **_secret("--token-fd", plan.console_token)}
     return Part("console", argv, ready_url=f"{url}/readyz", url=url, secrets=secrets, env=_env(plan))

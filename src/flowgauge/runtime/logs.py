@@ -45,8 +45,11 @@ def configure(level: str = "info", *, json: bool | None = None) -> None:
 
 
 def get(part: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose events carry ``part`` (agent, collector, store …)."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(part=part)
+    """A logger whose events carry ``part`` (agent, collector, store …).
+
+    It obeys the latest ``configure`` even when made before, as modules do when imported; ``bind`` would fix it for good.
+    """
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=part)
     return logger
 
 
