@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 
-def console(
+def console(  # noqa: PLR0917 - typer passes options by name
     store_url: Annotated[str, typer.Option("--store-url", help="The store: http://host:port.")],
     store_secret_fd: Annotated[
         int, typer.Option("--store-secret-fd", help="Descriptor with the store's secret; -1: none.")
