@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes ui/src/api/columns.generated.ts from the column registry; `--check` fails when the file differs from it."""
+"""Writes ui/src/api/columns.generated.ts from the registry of columns and the names of ports; `--check` only compares."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from flowgauge.schema.columns import COLUMNS
 from flowgauge.schema.flow_query import Measure
+from flowgauge.schema.well_known import PORTS, PROTOCOLS
 
 TARGET = Path(__file__).parents[2] / "ui/src/api/columns.generated.ts"
 
@@ -51,8 +53,15 @@ def text() -> str:
             "",
             f"export type Measure = {measures};",
             "",
+            _names("PROTOCOL_NAMES", PROTOCOLS),
+            _names("PORT_NAMES", PORTS),
         ]
     )
+
+
+def _names(name: str, table: Mapping[int, str]) -> str:
+    lines = [f"  {number}: {json.dumps(text)}," for number, text in table.items()]
+    return "\n".join([f"export const {name}: Readonly<Record<number, string>> = {{", *lines, "};", ""])
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Flows as they arrive: the collector's server-sent events. The browser connects again by itself when a stream ends.
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useState } from "react";
 import { address } from "./client";
 import type { Row } from "./types";
 
@@ -26,19 +26,15 @@ export interface Live {
   state: LiveState;
   /** Newest first. */
   rows: Row[];
-  /** Rows that arrived while paused. */
-  waiting: number;
   /** Rows that the stream left out because this page was too slow; they are in the store. */
   skipped: number;
 }
 
-const OFF: Live = { state: "off", rows: [], waiting: 0, skipped: 0 };
+const OFF: Live = { state: "off", rows: [], skipped: 0 };
 
-/** Follows the stream while `enabled`; while `paused` new rows wait. */
-export function useLive(enabled: boolean, filter: string, paused: boolean): Live {
+/** Follows the stream while `enabled`. */
+export function useLive(enabled: boolean, filter: string): Live {
   const [live, setLive] = useState<Live>(OFF);
-  const pausedNow = useRef(paused);
-  pausedNow.current = paused;
 
   useEffect(() => {
     if (!enabled) {
@@ -59,13 +55,9 @@ export function useLive(enabled: boolean, filter: string, paused: boolean): Live
     };
     const painter = setInterval(() => {
       if (!pending.length) return;
-      if (pausedNow.current) {
-        setLive((now) => (now.waiting === pending.length ? now : { ...now, waiting: pending.length }));
-        return;
-      }
       const fresh = pending;
       pending = [];
-      setLive((now) => ({ ...now, state: "open", rows: [...fresh, ...now.rows].slice(0, LIVE_ROWS), waiting: 0, skipped }));
+      setLive((now) => ({ state: "open", rows: [...fresh, ...now.rows].slice(0, LIVE_ROWS), skipped }));
     }, PAINT_MS);
     return () => {
       source.close();

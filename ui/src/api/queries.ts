@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions of the Traffic page. While live, each is asked again; an answer stays on screen until the next one is there.
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
@@ -11,9 +12,18 @@ export const REFRESH_MS = 5_000;
 
 const retry = (failures: number, error: Error): boolean => failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500);
 
-function useAnswer<T>(view: View, path: string, params: Record<string, string | number>, enabled = true) {
+export interface Answered<T> {
+  /** The newest answer, also while another is under way and after one failed. */
+  data: T | undefined;
+  error: Error | null;
+  isFetching: boolean;
+  refetch: () => void;
+}
+
+function useAnswer<T>(view: View, path: string, params: Record<string, string | number>, enabled = true): Answered<T> {
   const asked = { ...rangeParams(view), filter: view.filter, ...params };
-  return useQuery<T>({
+  const last = useRef<T>();
+  const { data, error, isFetching, refetch } = useQuery<T>({
     queryKey: [path, asked],
     queryFn: ({ signal }) => get<T>(path, asked, signal),
     placeholderData: keepPreviousData,
@@ -21,13 +31,17 @@ function useAnswer<T>(view: View, path: string, params: Record<string, string | 
     enabled,
     retry,
   });
+  last.current = data ?? last.current;
+  return { data: last.current, error, isFetching, refetch: () => void refetch() };
 }
 
 export const FLOW_LIMIT = 200;
 export const SERIES_BY = "src_owner,src_subnet,dst_owner,dst_subnet";
+/** Each pair is two series, one a direction; six pairs are shown. */
+export const SERIES_TOP = 16;
 
 export const useFlows = (view: View) => useAnswer<Flows>(view, "flows", { limit: FLOW_LIMIT });
-export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { by: SERIES_BY, measure: "bytes", top: 6 });
+export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { by: SERIES_BY, measure: "bytes", top: SERIES_TOP });
 export const useTopology = (view: View) => useAnswer<Topology>(view, "topology", {});
 export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
 

@@ -19,15 +19,28 @@ export interface Loss {
   counter: string;
   unit: string;
   count: number;
-  help: string;
+  /** The cause, as a sentence. */
+  cause: string;
 }
 
-/** How complete a window is, read from the ledger. */
+/** How complete a window is, read from the ledger: records from the agents to the store, packets in the kernels. */
 export interface Completeness {
-  /** Share of what was offered that is in the answer, 0 to 1; null: nothing is known. */
-  share: number | null;
+  /** Whether any part reported its counters in the window. */
+  known: boolean;
+  /** Share of what should be there that is there, 0 to 100; null: nothing is known. */
+  percent: number | null;
   words: string;
+  offered: number;
+  stored: number;
+  options: number;
+  lost: number;
+  in_flight: number;
+  packets_seen: number;
+  packets_kept: number;
+  packets_lost: number;
   losses: Loss[];
+  /** Counters that explain losses and are part of no sum. */
+  notes: Loss[];
 }
 
 export interface Flows {
@@ -65,8 +78,8 @@ export interface SeriesAnswer {
 }
 
 export interface NodePort {
-  port: number | null;
-  proto: string;
+  port: number;
+  proto: number;
   service: string;
 }
 
@@ -80,24 +93,33 @@ export interface TopologyNode {
   ports: NodePort[];
 }
 
+/** From client `src` to server `dst` (node ids), both directions together. */
 export interface TopologyEdge {
   src: string;
   dst: string;
   dst_port: number | null;
   dst_service: string;
-  proto: string;
+  proto: number;
   bytes: number;
   packets: number;
   flows: number;
   rate_bps: number;
-  approx?: boolean;
-  error?: number | null;
+  bytes_to_server: number;
+  bytes_to_client: number;
+  retransmits: number;
+  drop_packets: number;
+  rtt_avg_ns: number | null;
+  approx: boolean;
+  /** Relative 95 % error of `bytes`; null: none can be given. */
+  error: number | null;
 }
 
 export interface Topology {
   nodes: TopologyNode[];
   edges: TopologyEdge[];
   edge_count: number;
+  /** What the further edges hold together. */
+  others: { bytes?: number; packets?: number; flows?: number };
   window: WindowMs;
 }
 
@@ -149,5 +171,17 @@ export interface Status {
   now_ms: number;
   cluster: string;
   store: { answers: boolean; engine?: string; rows?: number; disk_bytes?: number; oldest_ms?: number; newest_ms?: number; problem: string };
-  collector: { answers: boolean; problem?: string };
+  collector: { answers: boolean; problem?: string; exporters?: Exporter[] };
+}
+
+/** Who sends flows to the collector. */
+export interface Exporter {
+  exporter_addr: string;
+  name: string;
+  flow_format: string;
+  flows: number;
+  flows_per_s: number;
+  last_seen_ms: number;
+  sampling: number;
+  lost_records: number;
 }

@@ -9,6 +9,7 @@ import type { Completion, FilterProblem } from "../api/types";
 import { useDelayed } from "../common/delayed";
 import type { View } from "../state/view";
 import { CompletionList } from "./CompletionList";
+import "./filter.css";
 
 interface Props {
   view: View;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Naming the ends of a flow, and saying it as a sentence.
 import type { Row } from "../api/types";
-import { bytes, counted, duration } from "./units";
+import { portName, protocol } from "./ports";
+import { bytes, count, counted, duration } from "./units";
 
 export type End = "src" | "dst";
-
-const PROTOCOLS: Record<number, string> = { 1: "ICMP", 2: "IGMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 58: "ICMPv6", 132: "SCTP" };
 
 /** The text of a column, empty when absent. */
 export function text(row: Row, column: string): string {
@@ -16,12 +15,6 @@ export function text(row: Row, column: string): string {
 export function number(row: Row, column: string): number {
   const value = row[column];
   return typeof value === "number" ? value : 0;
-}
-
-export function protocol(value: string | number | undefined | null): string {
-  if (value === undefined || value === null || value === "") return "";
-  const code = Number(value);
-  return Number.isNaN(code) ? String(value).toUpperCase() : (PROTOCOLS[code] ?? `protocol ${code}`);
 }
 
 /** A column and value that pick this end in a filter; undefined when nothing is known of it. */
@@ -53,13 +46,18 @@ export function endContext(row: Row, end: End): string {
   return namespaceOf(row, end) || (subnet.startsWith("EXT:") ? "outside" : text(row, `${end}_kind`).toLowerCase());
 }
 
-/** `5432 · postgresql`, or the protocol where there are no ports. */
-export function portLabel(row: Row): string {
-  const proto = protocol(row.proto as number | string | undefined);
-  const port = text(row, "dst_port");
-  const service = text(row, "dst_service");
-  if (!port) return proto;
-  return service ? `${port} · ${service}` : `${port}${proto && proto !== "TCP" ? ` · ${proto}` : ""}`;
+/** The port at which the flow was served, and whether that is its destination's: the lower one, as on the map. */
+export function servedPort(row: Row): { port: number | null; end: End } {
+  const [src, dst] = [number(row, "src_port"), number(row, "dst_port")];
+  if (!src && !dst) return { port: null, end: "dst" };
+  return !src || (dst && dst <= src) ? { port: dst, end: "dst" } : { port: src, end: "src" };
+}
+
+/** `postgresql` beside a port, or the protocol where its number does not say it. */
+export function portContext(row: Row): string {
+  const { port } = servedPort(row);
+  const proto = protocol(row.proto as number | undefined);
+  return [portName(port), proto === "TCP" || port === null ? "" : proto].filter(Boolean).join(" · ");
 }
 
 export const startMs = (row: Row): number => (number(row, "time_end_ns") - number(row, "duration_ns")) / 1e6;
@@ -86,11 +84,29 @@ export function sentence(row: Row): string {
     const context = endContext(row, end);
     return endName(row, end).label + (context && context !== "outside" ? ` (${context})` : "");
   };
-  const to = text(row, "dst_port") ? ` on port ${text(row, "dst_port")}` : "";
+  const { port, end } = servedPort(row);
+  const through = port === null ? "" : end === "dst" ? ` on port ${port}` : ` from port ${port}`;
   const proto = protocol(row.proto as number | string | undefined);
   const how = number(row, "duration_ns") > 0 ? ` in ${duration(number(row, "duration_ns"))}` : "";
   const approx = isScaled(row) ? "about " : "";
-  return `${name("src")} sent ${approx}${bytes(scaledBytes(row))} in ${counted(scaledPackets(row), "packet")} to ${name("dst")}${to}${proto ? ` over ${proto}` : ""}${how}.`;
+  return `${name("src")} sent ${approx}${bytes(scaledBytes(row))} in ${counted(scaledPackets(row), "packet")} to ${name("dst")}${through}${proto ? ` over ${proto}` : ""}${how}.`;
+}
+
+const TCP = 6;
+const SYN = 2;
+const RST = 4;
+
+/** What is worth knowing of a flow at a glance: what it asked, what was lost, how it failed. */
+export function remarks(row: Row): { text: string; bad: boolean }[] {
+  const found: { text: string; bad: boolean }[] = [];
+  const flags = number(row, "tcp_flags");
+  const [dropped, again] = [number(row, "drop_packets"), number(row, "retransmits")];
+  if (dropped) found.push({ text: `${counted(dropped, "packet")} dropped${text(row, "drop_cause") ? `: ${text(row, "drop_cause")}` : ""}`, bad: true });
+  if (again) found.push({ text: `${count(again)} sent again`, bad: true });
+  if (row.proto === TCP && flags & RST) found.push({ text: servedPort(row).end === "src" && !(flags & SYN) ? "refused or reset" : "reset", bad: true });
+  if (text(row, "dns_name")) found.push({ text: `asked ${text(row, "dns_name")}`, bad: false });
+  if (text(row, "dns_rcode") && text(row, "dns_rcode") !== "NOERROR") found.push({ text: text(row, "dns_rcode"), bad: true });
+  return found;
 }
 
 const FLAG_NAMES = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "AE"];

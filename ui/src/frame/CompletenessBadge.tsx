@@ -8,15 +8,15 @@ import type { Completeness } from "../api/types";
 import { percent } from "../format/units";
 
 /** Below this share the badge asks for attention: one flow in a thousand is missing. */
-export const ATTENTION_SHARE = 0.999;
+export const ATTENTION_PERCENT = 99.9;
 
 export function CompletenessBadge({ completeness, onClick }: { completeness: Completeness | undefined; onClick: () => void }) {
-  const share = completeness?.share ?? null;
+  const share = completeness?.percent ?? null;
   const look: Pick<LabelProps, "icon" | "status"> =
-    share === null ? { icon: <QuestionIcon /> } : share < ATTENTION_SHARE ? { icon: <WarningIcon />, status: "warning" } : { icon: <CheckIcon />, status: "success" };
+    share === null ? { icon: <QuestionIcon /> } : share < ATTENTION_PERCENT ? { icon: <WarningIcon />, status: "warning" } : { icon: <CheckIcon />, status: "success" };
   return (
     <Label {...look} variant="outline" onClick={onClick} className="fg-badge" title={completeness?.words ?? "The ledger has not been read yet"}>
-      {share === null ? "completeness unknown" : `complete ${percent(share)}`}
+      {share === null ? "completeness unknown" : `complete ${percent(share / 100)}`}
     </Label>
   );
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The chart with its legend; each entry of the legend is a pair that can be filtered by.
+import { Skeleton } from "@patternfly/react-core";
+import { lazy, Suspense, useMemo, useRef } from "react";
+import type { Row, SeriesAnswer } from "../api/types";
+import { Approx } from "../common/Approx";
+import { Value } from "../common/ValueMenu";
+import { endName } from "../format/flow";
+import { rate } from "../format/units";
+import { term } from "../state/terms";
+import "./chart.css";
+import { type Band, bandsOf, coloursOf, mean } from "./series";
+
+const StackedChart = lazy(() => import("./StackedChart"));
+
+interface Props {
+  answer: SeriesAnswer;
+  question: string;
+  onRange: (from: number, to: number) => void;
+}
+
+export function TrafficChart({ answer, question, onRange }: Props) {
+  const kept = useRef<{ question: string; colours: Map<string, number> }>();
+  const data = useMemo(() => bandsOf(answer, Date.now()), [answer]);
+  const colours = useMemo(() => {
+    const before = kept.current?.question === question ? kept.current.colours : undefined;
+    const next = coloursOf(data.bands, before);
+    kept.current = { question, colours: new Map([...(before ?? []), ...next]) };
+    return next;
+  }, [data, question]);
+  const label = `Traffic over time: ${rate(mean(data.total))} on average, ${rate(Math.max(0, ...data.total))} at most; ${data.bands.map((band) => `${band.label} ${rate(mean(band.values))}`).join(", ")}`;
+  return (
+    <>
+      <Suspense fallback={<Skeleton height="100%" screenreaderText="Loading the chart" />}>
+        <StackedChart data={data} colours={colours} window={answer.window} label={label} onRange={onRange} />
+      </Suspense>
+      <ul className="fg-legend">
+        {data.bands.map((band) => (
+          <li key={band.key}>
+            <i className={`fg-dot fg-dot-${colours.get(band.key) ?? -1}`} aria-hidden />
+            <BandName band={band} />
+            <span className="fg-legend-rate">
+              <Approx text={rate(mean(band.values))} approx={band.approx} error={null} />
+            </span>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function BandName({ band }: { band: Band }) {
+  const filter = band.ends.map(pairFilter).join(" or ");
+  return (
+    <Value column={filter ? "pair" : ""} value={band.label} filter={filter} className="fg-legend-name" title={band.label}>
+      {band.label}
+    </Value>
+  );
+}
+
+function pairFilter(key: Row): string {
+  const terms = (["src", "dst"] as const).flatMap((end) => {
+    const { column, value } = endName(key, end);
+    return column ? [term(column, value)] : [];
+  });
+  return terms.length ? `(${terms.join(" and ")})` : "";
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// A part of the page: title, a line of words, actions; a skeleton until the first answer; errors above the old data.
+import { Skeleton } from "@patternfly/react-core";
+import type { ReactNode } from "react";
+import { ApiError } from "../api/client";
+import type { Answered } from "../api/queries";
+import { ErrorNote } from "./ErrorNote";
+
+interface Props<T> {
+  title: string;
+  words?: string;
+  answer: Answered<T>;
+  className?: string;
+  actions?: ReactNode;
+  children: (data: T) => ReactNode;
+}
+
+/** The filter bar itself shows what is wrong with a filter. */
+const isFilterProblem = (error: Error): boolean => error instanceof ApiError && error.problem.at !== undefined;
+
+export function Panel<T>({ title, words = "", answer, className = "", actions, children }: Props<T>) {
+  const { data, error } = answer;
+  return (
+    <section className={`fg-panel ${className}`} aria-label={title}>
+      <header className="fg-panel-head">
+        <h2>{title}</h2>
+        <p>{words}</p>
+        {actions}
+      </header>
+      {error && !isFilterProblem(error) && <ErrorNote error={error} what={data ? "Showing the last answer" : "No answer yet"} onRetry={answer.refetch} />}
+      {data === undefined ? !error && <Skeleton height="100%" className="fg-panel-skeleton" screenreaderText={`Loading: ${title}`} /> : children(data)}
+    </section>
+  );
+}

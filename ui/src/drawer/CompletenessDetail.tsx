@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// How complete the window is, in words: what should be there, what is, and where the rest was lost or left out.
+import { ExpandableSection, Skeleton } from "@patternfly/react-core";
+import { useLedger } from "../api/queries";
+import type { Completeness, LedgerComponent, Loss } from "../api/types";
+import { ErrorNote } from "../common/ErrorNote";
+import { count, counted } from "../format/units";
+import type { View } from "../state/view";
+import { Section } from "./Drawer";
+
+export function CompletenessDetail({ view }: { view: View }) {
+  const ledger = useLedger(view, true);
+  if (!ledger.data && ledger.error) return <ErrorNote error={ledger.error} what="The ledger cannot be read" onRetry={ledger.refetch} />;
+  if (!ledger.data) return <Skeleton height="240px" screenreaderText="Loading the ledger" />;
+  const { completeness, components } = ledger.data;
+  return (
+    <>
+      <p className="fg-sentence">{capital(completeness.words)}.</p>
+      <p className="fg-context">Each place that can lose a flow counts what it loses. These are their counters over the time range on top, whatever the filter.</p>
+      {completeness.known && <Sums completeness={completeness} />}
+      <Losses title="What was lost, and where" losses={completeness.losses} none="Nothing was lost." />
+      <Losses title="What explains it" losses={completeness.notes} none="" />
+      {components.length > 0 && (
+        <Section title="Every counter">
+          {components.map((one) => (
+            <Component key={`${one.component} ${one.instance}`} one={one} />
+          ))}
+        </Section>
+      )}
+    </>
+  );
+}
+
+const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
+
+function Sums({ completeness }: { completeness: Completeness }) {
+  const { offered, stored, options, lost, in_flight: flight, packets_seen: seen, packets_kept: kept, packets_lost: gone } = completeness;
+  return (
+    <>
+      <Section title="Packets, in the nodes' kernels">
+        <dl className="fg-sum">
+          <Line title="seen" value={seen} />
+          <Line title="in flows" value={kept} sign="=" />
+          <Line title="lost" value={gone} sign="+" bad />
+        </dl>
+      </Section>
+      <Section title="Records, from the agents to the store">
+        <dl className="fg-sum">
+          <Line title="sent by agents" value={offered} />
+          <Line title="stored as flows" value={stored} sign="=" />
+          <Line title="used as options" value={options} sign="+" />
+          <Line title="lost" value={lost} sign="+" bad />
+          {flight >= 0 ? <Line title="still on their way" value={flight} sign="+" /> : <Line title="from devices without a ledger" value={-flight} sign="−" />}
+        </dl>
+      </Section>
+    </>
+  );
+}
+
+function Line({ title, value, sign = "", bad = false }: { title: string; value: number; sign?: string; bad?: boolean }) {
+  return (
+    <div className={bad && value > 0 ? "fg-bad" : ""}>
+      <dt>
+        <span className="fg-sign" aria-hidden>
+          {sign}
+        </span>
+        {title}
+      </dt>
+      <dd>{count(value)}</dd>
+    </div>
+  );
+}
+
+function Losses({ title, losses, none }: { title: string; losses: Loss[]; none: string }) {
+  if (losses.length === 0 && !none) return null;
+  return (
+    <Section title={title}>
+      {losses.length === 0 ? (
+        <p className="fg-context">{none}</p>
+      ) : (
+        <ul className="fg-losses">
+          {losses.map((loss) => (
+            <li key={`${loss.counter} ${loss.instance}`}>
+              <b>{counted(loss.count, loss.unit.replace(/s$/, ""))}</b> {loss.cause}
+              <span className="fg-context">
+                {" "}
+                {loss.component} {place(loss.instance)}
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
+    </Section>
+  );
+}
+
+/** `node-a@1764105000000` is the instance on node-a that started then. */
+export const place = (instance: string): string => instance.replace(/@\d+$/, "");
+
+function Component({ one }: { one: LedgerComponent }) {
+  const moved = one.counters.filter((counter) => counter.value !== 0 || counter.change !== 0);
+  return (
+    <ExpandableSection toggleText={`${one.component} ${place(one.instance) === one.component ? "" : place(one.instance)}`.trim()} displaySize="default">
+      <table className="fg-counters">
+        <thead>
+          <tr><th scope="col">Counter</th><th scope="col" className="fg-number">In this range</th><th scope="col" className="fg-number">Since its start</th></tr>
+        </thead>
+        <tbody>
+          {moved.map((counter) => (
+            <tr key={counter.name} title={counter.help}>
+              <th scope="row">{counter.name}</th>
+              <td className="fg-number">{count(counter.change)}</td>
+              <td className="fg-number">{count(counter.value)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </ExpandableSection>
+  );
+} // prettier-ignore

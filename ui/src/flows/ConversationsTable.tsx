@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The edges of the map as a table: each client and server once, both directions together. Also for those who cannot see the map.
+import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-icon";
+import LongArrowIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-right-icon";
+import { type MouseEvent, useEffect, useMemo, useRef } from "react";
+import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
+import { Approx } from "../common/Approx";
+import { Value } from "../common/ValueMenu";
+import { edgeFilter, edgeRate, edgeSentence, healthOf, nodeFilter, nodeWords } from "../format/edge";
+import { plain } from "../format/flow";
+import { portName, portText } from "../format/ports";
+import { bytes, count, duration, rate } from "../format/units";
+import { nodeTitle } from "../map/graph";
+import { edgeKey } from "../state/open";
+import "./table.css";
+
+interface Props {
+  topology: Topology;
+  seconds: number;
+  cursor: string;
+  open: string;
+  onOpen: (key: string) => void;
+}
+
+export function ConversationsTable({ topology, seconds, cursor, open, onOpen }: Props) {
+  const frame = useRef<HTMLDivElement>(null);
+  const nodes = useMemo(() => new Map(topology.nodes.map((node) => [node.id, node])), [topology]);
+  const largest = Math.max(1, ...topology.edges.map((edge) => edge.bytes));
+  useEffect(() => {
+    frame.current?.querySelector('[data-cursor="true"]')?.scrollIntoView({ block: "nearest" });
+  }, [cursor]);
+  return (
+    <div className="fg-table-place">
+      <div className="fg-table-frame" ref={frame} tabIndex={-1}>
+        <table className="fg-table">
+          <thead>
+            <tr>
+              <th scope="col">Client</th>
+              <th scope="col" className="fg-col-arrow" aria-label="to" />
+              <th scope="col">Server</th>
+              <th scope="col">Port</th>
+              <th scope="col" className="fg-number">Rate</th>
+              <th scope="col" className="fg-number fg-wide-cell">To server</th>
+              <th scope="col" className="fg-number fg-wide-cell">To client</th>
+              <th scope="col" className="fg-number fg-wide-cell">Packets</th>
+              <th scope="col" className="fg-number">Flows</th>
+              <th scope="col" className="fg-number fg-wide-cell">Round trip</th>
+              <th scope="col" className="fg-wide-cell">Remarks</th>
+              <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
+            </tr>
+          </thead>
+          <tbody>
+            {topology.edges.map((edge) => {
+              const [src, dst, key] = [nodes.get(edge.src), nodes.get(edge.dst), edgeKey(edge)];
+              return src && dst && <Conversation key={key} edge={edge} src={src} dst={dst} seconds={seconds} share={edge.bytes / largest} cursor={key === cursor} open={key === open} onOpen={() => onOpen(key)} />;
+            })}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+} // prettier-ignore
+
+interface RowProps {
+  edge: TopologyEdge;
+  src: TopologyNode;
+  dst: TopologyNode;
+  seconds: number;
+  /** Of the largest conversation. */
+  share: number;
+  cursor: boolean;
+  open: boolean;
+  onOpen: () => void;
+}
+
+function Conversation({ edge, src, dst, seconds, share, cursor, open, onOpen }: RowProps) {
+  const click = (event: MouseEvent) => {
+    if (!(event.target as Element).closest("button") && !getSelection()?.toString()) onOpen();
+  };
+  const { approx, error } = edge;
+  return (
+    <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
+      <td><NodeCell node={src} /></td>
+      <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
+      <td><NodeCell node={dst} /></td>
+      <td>
+        <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst)}>{portText(edge.dst_port, edge.proto)}</Value>
+        <span className="fg-context fg-port-name">{portName(edge.dst_port)}</span>
+      </td>
+      <td className="fg-number fg-rate">
+        <Approx text={rate(edgeRate(edge, seconds))} approx={approx} error={error} />
+        <i className="fg-share" style={{ width: `${Math.max(1, share * 100)}%` }} aria-hidden />
+      </td>
+      <td className="fg-number fg-wide-cell"><Approx text={bytes(edge.bytes_to_server)} approx={approx} error={error} /></td>
+      <td className="fg-number fg-wide-cell"><Approx text={bytes(edge.bytes_to_client)} approx={approx} error={error} /></td>
+      <td className="fg-number fg-wide-cell"><Approx text={count(edge.packets)} approx={approx} error={error} /></td>
+      <td className="fg-number">{count(edge.flows)}</td>
+      <td className="fg-number fg-wide-cell">{edge.rtt_avg_ns === null ? <span className="fg-context">–</span> : duration(edge.rtt_avg_ns)}</td>
+      <td className="fg-wide-cell fg-remarks">
+        {edge.drop_packets > 0 && <span className="fg-bad">{count(edge.drop_packets)} dropped</span>}
+        {edge.retransmits > 0 && <span className={healthOf(edge) === "fine" ? "fg-context" : "fg-bad"}>{count(edge.retransmits)} sent again</span>}
+      </td>
+      <td className="fg-col-more">
+        <button type="button" className="fg-more" aria-label={`Detail: ${edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}`} onClick={onOpen}>
+          <AngleRightIcon aria-hidden />
+        </button>
+      </td>
+    </tr>
+  );
+} // prettier-ignore
+
+function NodeCell({ node }: { node: TopologyNode }) {
+  const context = node.kind === "unknown" ? "" : node.namespace || (node.owner_kind === "Subnet" ? "outside" : node.owner_kind.toLowerCase());
+  return (
+    <span className="fg-end">
+      <Value column="name" value={plain(node.owner) || node.id} filter={nodeFilter(node)} className="fg-end-name" title={nodeTitle(node)}>
+        {nodeTitle(node)}
+      </Value>
+      {node.namespace ? <Value column="namespace" value={node.namespace} className="fg-context" /> : <span className="fg-context">{context}</span>}
+    </span>
+  );
+}
+

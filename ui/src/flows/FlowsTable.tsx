@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The flows, newest first. Reads like a sentence: when, from whom to whom, on which port, how much.
+import { Button } from "@patternfly/react-core";
+import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-icon";
+import LongArrowIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-right-icon";
+import { memo, type MouseEvent, useEffect, useRef } from "react";
+import type { Row } from "../api/types";
+import { Approx } from "../common/Approx";
+import { Value } from "../common/ValueMenu";
+import {
+  direction, type End, endContext, endMs, endName, isScaled, namespaceOf, packetError, portContext, remarks, scaledBytes, scaledPackets,
+  sentence, servedPort, text,
+} from "../format/flow"; // prettier-ignore
+import { protocol } from "../format/ports";
+import { bytes, count, dateTime, timeOfDay } from "../format/units";
+import type { KeyedRow } from "./rows";
+import "./table.css";
+
+interface Props {
+  rows: KeyedRow[];
+  waiting: number;
+  /** Key of the row on which `j` and `k` stand. */
+  cursor: string;
+  /** Key of the row that the drawer shows. */
+  open: string;
+  onOpen: (key: string) => void;
+  /** Whether the newest row is out of sight. */
+  onScrolled: (scrolled: boolean) => void;
+  onNewest: () => void;
+}
+
+export function FlowsTable({ rows, waiting, cursor, open, onOpen, onScrolled, onNewest }: Props) {
+  const frame = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    frame.current?.querySelector('[data-cursor="true"]')?.scrollIntoView({ block: "nearest" });
+  }, [cursor]);
+  const newest = () => {
+    frame.current?.scrollTo({ top: 0 });
+    onNewest();
+  };
+  return (
+    <div className="fg-table-place">
+      {waiting > 0 && (
+        <Button variant="secondary" size="sm" className="fg-waiting" onClick={newest}>
+          {waiting === 1 ? "1 new flow waits" : `${count(waiting)} new flows wait`} – show
+        </Button>
+      )}
+      <div className="fg-table-frame" ref={frame} tabIndex={-1} onScroll={(event) => onScrolled(event.currentTarget.scrollTop > 4)}>
+        <table className="fg-table">
+          <thead>
+            <tr>
+              <th scope="col" className="fg-col-time">Time</th>
+              <th scope="col">From</th>
+              <th scope="col" className="fg-col-arrow" aria-label="to" />
+              <th scope="col">To</th>
+              <th scope="col">Port</th>
+              <th scope="col" className="fg-number">Bytes</th>
+              <th scope="col" className="fg-number">Packets</th>
+              <th scope="col" className="fg-wide-cell">Seen</th>
+              <th scope="col" className="fg-wide-cell">Remarks</th>
+              <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(({ key, row }) => (
+              <FlowRow key={key} id={key} row={row} cursor={key === cursor} open={key === open} onOpen={onOpen} />
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+}
+
+interface RowProps {
+  id: string;
+  row: Row;
+  cursor: boolean;
+  open: boolean;
+  onOpen: (key: string) => void;
+}
+
+const FlowRow = memo(function FlowRow({ id, row, cursor, open, onOpen }: RowProps) {
+  const { port, end } = servedPort(row);
+  const scaled = isScaled(row);
+  const click = (event: MouseEvent) => {
+    if (!(event.target as Element).closest("button") && !getSelection()?.toString()) onOpen(id);
+  };
+  return (
+    <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
+      <td className="fg-col-time" title={dateTime(endMs(row))}>{timeOfDay(endMs(row))}</td>
+      <td><EndCell row={row} end="src" /></td>
+      <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
+      <td><EndCell row={row} end="dst" /></td>
+      <td>
+        {port === null ? (
+          <Value column="proto" value={text(row, "proto")}>{protocol(row.proto as number)}</Value>
+        ) : (
+          <>
+            {end === "src" && <span className="fg-context">from </span>}
+            <Value column={`${end}_port`} value={port} />
+          </>
+        )}
+        <span className="fg-context fg-port-name">{portContext(row)}</span>
+      </td>
+      <td className="fg-number"><Approx text={bytes(scaledBytes(row))} approx={scaled} error={packetError(row)} /></td>
+      <td className="fg-number"><Approx text={count(scaledPackets(row))} approx={scaled} error={packetError(row)} /></td>
+      <td className="fg-wide-cell">
+        <Value column="node_reporter" value={text(row, "node_reporter")} />
+        <span className="fg-context">{direction(row)}</span>
+      </td>
+      <td className="fg-wide-cell fg-remarks">
+        {remarks(row).map((remark) => (
+          <span key={remark.text} className={remark.bad ? "fg-bad" : "fg-context"} title={remark.text}>{remark.text}</span>
+        ))}
+      </td>
+      <td className="fg-col-more">
+        <button type="button" className="fg-more" aria-label={`Detail: ${sentence(row)}`} onClick={() => onOpen(id)}>
+          <AngleRightIcon aria-hidden />
+        </button>
+      </td>
+    </tr>
+  );
+}); // prettier-ignore
+
+function EndCell({ row, end }: { row: Row; end: End }) {
+  const { label, column, value } = endName(row, end);
+  const namespace = namespaceOf(row, end);
+  const address = text(row, `${end}_addr`);
+  return (
+    <span className="fg-end">
+      <Value column={column} value={value} className="fg-end-name" title={`${label}${address && address !== label ? ` – ${address}` : ""}`}>
+        {label}
+      </Value>
+      {namespace ? (
+        <Value column={`${end}_namespace`} value={namespace} className="fg-context" />
+      ) : (
+        <span className="fg-context">{endContext(row, end)}</span>
+      )}
+    </span>
+  );
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an edge of the map means: its rate, its health, its sentence, and the filter that picks its flows.
+import type { TopologyEdge, TopologyNode, WindowMs } from "../api/types";
+import { term } from "../state/terms";
+import { plain } from "./flow";
+import { portWords } from "./ports";
+import { bytes, counted, rate } from "./units";
+
+/** Seconds of a window that hold flows: a store younger than the window has nothing before its first flow. */
+export function coveredSeconds(window: WindowMs, oldestMs: number | undefined): number {
+  const from = oldestMs ? Math.max(window.from_ms, Math.min(oldestMs, window.to_ms)) : window.from_ms;
+  return Math.max(1, (window.to_ms - from) / 1000);
+}
+
+export const edgeRate = (edge: TopologyEdge, seconds: number): number => edge.bytes / seconds;
+
+export type Health = "fine" | "retransmits" | "drops";
+
+/** From here on retransmission hurts: one segment in a hundred was sent again. */
+export const RETRANSMIT_SHARE = 0.01;
+
+export function healthOf(edge: TopologyEdge): Health {
+  if (edge.drop_packets > 0) return "drops";
+  return edge.packets > 0 && edge.retransmits / edge.packets > RETRANSMIT_SHARE ? "retransmits" : "fine";
+}
+
+/** A node of the map in words: `postgresql (flow-demo)`. */
+export function nodeWords(node: TopologyNode | undefined, id = ""): string {
+  if (!node) return id.split("/").at(-1) ?? id;
+  if (node.kind === "unknown") return "addresses without a name";
+  return node.namespace ? `${plain(node.owner)} (${node.namespace})` : plain(node.owner);
+}
+
+export function edgeSentence(edge: TopologyEdge, src: string, dst: string, seconds: number): string {
+  const about = edge.approx ? "about " : "";
+  const both = `${bytes(edge.bytes_to_server)} to the server and ${bytes(edge.bytes_to_client)} back`;
+  return `${src} talks to ${dst} over ${portWords(edge.dst_port, edge.proto)}: ${about}${both}, ${rate(edgeRate(edge, seconds))} on average, in ${counted(edge.flows, "flow")}.`;
+}
+
+/** The filter terms that mean one end of a flow to be this node. */
+export function endTerms(node: TopologyNode, end: "src" | "dst"): string[] {
+  if (node.kind === "unknown") return ["owner", "name", "subnet"].map((part) => `not ${end}_${part} ~ "."`);
+  if (node.kind === "workload") return [term(`${end}_namespace`, node.namespace), term(`${end}_owner`, node.owner)];
+  return [term(`${end}_${node.owner_kind === "Subnet" ? "subnet" : "name"}`, node.owner)];
+}
+
+/** The filter for all flows of a node, in both directions. */
+export const nodeFilter = (node: TopologyNode): string => ["src", "dst"].map((end) => `(${endTerms(node, end as "src" | "dst").join(" and ")})`).join(" or ");
+
+/** The filter for the flows of an edge, in both directions. */
+export function edgeFilter(edge: Pick<TopologyEdge, "dst_port" | "proto">, src: TopologyNode, dst: TopologyNode): string {
+  const one = (client: "src" | "dst", server: "src" | "dst") => {
+    const port = edge.dst_port === null ? [] : [term(`${server}_port`, edge.dst_port)];
+    return `(${[...endTerms(src, client), ...endTerms(dst, server), ...port, term("proto", edge.proto)].join(" and ")})`;
+  };
+  return `${one("src", "dst")} or ${one("dst", "src")}`;
+}

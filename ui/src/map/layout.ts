@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole layout of the map, kept between refreshes: what has a place stays there until another question is asked.
+import { useMemo, useRef } from "react";
+import type { Topology } from "../api/types";
+import { portWords } from "../format/ports";
+import { type Graph, graphOf, shapeOf, united } from "./graph";
+import { type Label, labelsOf, textWidth } from "./labels";
+import { type Places, placesOf } from "./places";
+import { type Route, routesOf } from "./routes";
+
+export interface Layout {
+  /** Everything that has a place, also what is quiet now. */
+  known: Graph;
+  places: Places;
+  routes: Route[];
+  labels: Label[];
+}
+
+/** A rate never needs more room than this. */
+const WIDEST_RATE = "≈ 888.8 kB/s";
+
+/** Wide enough for any rate, so that a label keeps its place while its number changes. */
+export function labelWidth({ edge }: Pick<Route, "edge">): number {
+  return Math.max(textWidth(WIDEST_RATE, 12), textWidth(portWords(edge.data.dst_port, edge.data.proto), 11)) + 14;
+}
+
+/** A layout of `graph`; what `before` placed keeps its rank and order. */
+export function layoutOf(graph: Graph, before?: Layout): Layout {
+  const places = placesOf(graph, before?.places);
+  const routes = routesOf(graph, places);
+  return { known: graph, places, routes, labels: labelsOf(bySize(routes), graph.nodes, places, labelWidth) };
+}
+
+/** Larger edges choose first; within a power of four the id decides, so that the choice is not restless. */
+function bySize(routes: readonly Route[]): Route[] {
+  const size = (route: Route) => Math.floor(Math.log2(Math.max(1, route.edge.data.bytes)) / 2);
+  return routes.toSorted((a, b) => size(b) - size(a) || (a.edge.id < b.edge.id ? -1 : 1));
+}
+
+/** The graph of now, and the layout of all that was seen since `question` was first asked. */
+export function useLayout(topology: Topology | undefined, question: string): { graph: Graph; layout: Layout } {
+  const kept = useRef<{ question: string; shape: string; layout: Layout }>(undefined);
+  const graph = useMemo(() => graphOf(topology), [topology]);
+  const layout = useMemo(() => {
+    const before = kept.current?.question === question ? kept.current : undefined;
+    const known = before ? united(before.layout.known, graph) : graph;
+    const shape = shapeOf(known);
+    if (before?.shape === shape) return before.layout;
+    const next = layoutOf(known, before?.layout);
+    kept.current = { question, shape, layout: next };
+    return next;
+  }, [graph, question]);
+  return { graph, layout };
+}

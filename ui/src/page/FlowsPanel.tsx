@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables below the map: flows or conversations, and the keys that move in them.
+import { Tab, Tabs, TabTitleText } from "@patternfly/react-core";
+import { useMemo, useState } from "react";
+import { type Answered, FLOW_LIMIT } from "../api/queries";
+import type { Flows, Topology } from "../api/types";
+import { useKeys } from "../common/keys";
+import { Panel } from "../common/Panel";
+import { PanelMenu } from "../common/PanelMenu";
+import { ConversationsTable } from "../flows/ConversationsTable";
+import { FlowsTable } from "../flows/FlowsTable";
+import { type KeyedRow, useTail } from "../flows/rows";
+import { counted } from "../format/units";
+import { edgeKey } from "../state/open";
+import type { Change, Tab as TabName, View } from "../state/view";
+import { shownOf } from "./summary";
+
+interface Props {
+  view: View;
+  onView: Change;
+  question: string;
+  flows: Answered<Flows>;
+  topology: Answered<Topology>;
+  rows: KeyedRow[];
+  seconds: number;
+}
+
+export function FlowsPanel({ view, onView, question, flows, topology, rows, seconds }: Props) {
+  const [scrolled, setScrolled] = useState(false);
+  const [cursor, setCursor] = useState("");
+  const reading = view.open.startsWith("flow~");
+  const tail = useTail(rows, scrolled || reading, question);
+  const onFlows = view.tab === "flows";
+  const keys = useMemo(() => (onFlows ? tail.rows.map((one) => one.key) : (topology.data?.edges ?? []).map(edgeKey)), [onFlows, tail.rows, topology.data]);
+  const open = (key: string) => {
+    setCursor(key);
+    onView({ open: key });
+  };
+  const move = (step: number) => {
+    const key = keys[Math.min(keys.length - 1, Math.max(0, keys.indexOf(view.open || cursor) + step))];
+    if (!key) return;
+    setCursor(key);
+    if (view.open) onView({ open: key }, true);
+  };
+  useKeys({ j: () => move(1), k: () => move(-1), Enter: (event) => !onControl(event) && cursor && open(cursor) });
+  const answer: Answered<unknown> = onFlows ? flows : topology;
+  const words = onFlows ? shownOf(tail.rows.length, Math.max(flows.data?.matched ?? 0, tail.rows.length)) : counted(topology.data?.edge_count ?? 0, "conversation");
+  return (
+    <Panel
+      title={onFlows ? "Flows" : "Conversations"}
+      words={answer.data === undefined ? "" : words}
+      answer={answer}
+      className="fg-panel-table"
+      actions={
+        <>
+          <TabBar tab={view.tab} onTab={(tab) => onView({ tab })} />
+          <PanelMenu view={view} path={onFlows ? "flows" : "topology"} params={onFlows ? { limit: FLOW_LIMIT } : {}} options={onFlows ? "" : "--by src_owner,dst_owner"}
+            rows={() => (onFlows ? tail.rows.map((one) => one.row) : (topology.data?.edges ?? []).map((edge) => ({ ...edge })))} />
+        </>
+      }
+    >
+      {() =>
+        onFlows ? (
+          <FlowsTable rows={tail.rows} waiting={tail.waiting} cursor={cursor} open={view.open} onOpen={open} onScrolled={setScrolled} onNewest={() => (setScrolled(false), reading && onView({ open: "" }))} />
+        ) : (
+          topology.data && <ConversationsTable topology={topology.data} seconds={seconds} cursor={cursor} open={view.open} onOpen={open} />
+        )
+      }
+    </Panel>
+  );
+} // prettier-ignore
+
+/** Enter on a button or link is that button's. */
+const onControl = (event: KeyboardEvent): boolean => event.target instanceof Element && event.target.closest("button, a, input, [role=menuitem]") !== null;
+
+function TabBar({ tab, onTab }: { tab: TabName; onTab: (tab: TabName) => void }) {
+  return (
+    <Tabs activeKey={tab} onSelect={(_, key) => onTab(key as TabName)} aria-label="What the table shows" isSubtab className="fg-tabs">
+      <Tab eventKey="flows" title={<TabTitleText>Flows</TabTitleText>} />
+      <Tab eventKey="conversations" title={<TabTitleText>Conversations</TabTitleText>} />
+    </Tabs>
+  );
+}

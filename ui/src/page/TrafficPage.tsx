@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page: asks the questions of the URL's state and hands the answers to its parts. Nothing here is a second state.
+import { useQueryClient } from "@tanstack/react-query";
+import { useCallback, useMemo, useRef } from "react";
+import { useLive } from "../api/live";
+import { SERIES_BY, SERIES_TOP, useFlows, useSeries, useStatus, useTopology } from "../api/queries";
+import { TrafficChart } from "../chart/TrafficChart";
+import { useKeys } from "../common/keys";
+import { Panel } from "../common/Panel";
+import { PanelMenu } from "../common/PanelMenu";
+import { ValueMenuProvider } from "../common/ValueMenu";
+import { Chips } from "../filter/Chips";
+import { FilterBar } from "../filter/FilterBar";
+import { merged } from "../flows/rows";
+import { coveredSeconds } from "../format/edge";
+import { Masthead } from "../frame/Masthead";
+import { TimeRange } from "../frame/TimeRange";
+import { TrafficMap } from "../map/TrafficMap";
+import { COMPLETENESS } from "../state/open";
+import { moved } from "../state/range";
+import { narrowed } from "../state/terms";
+import { shareLink, useView } from "../state/view";
+import { FlowsPanel } from "./FlowsPanel";
+import { OpenDrawer } from "./OpenDrawer";
+import { summary } from "./summary";
+import { NoMatch, Waiting } from "./Waiting";
+
+export function TrafficPage() {
+  const [view, onView] = useView();
+  const client = useQueryClient();
+  const input = useRef<HTMLInputElement>(null);
+  const question = JSON.stringify([view.filter, view.since, view.from, view.to]);
+
+  const status = useStatus();
+  const flows = useFlows(view);
+  const series = useSeries(view);
+  const topology = useTopology(view);
+  const live = useLive(view.live, view.filter);
+  const rows = useMemo(() => merged(flows.data?.rows ?? [], live.rows), [flows.data, live.rows]);
+  const seconds = topology.data ? coveredSeconds(topology.data.window, status.data?.store.oldest_ms) : 1;
+
+  const onOpen = useCallback((open: string) => onView({ open }), [onView]);
+  const onRange = useCallback((from: number, to: number) => onView({ from, to, live: false }), [onView]);
+  const step = (steps: number) => onView({ ...moved(view, steps, Date.now()), live: false });
+  useKeys({
+    "/": (event) => {
+      event.preventDefault();
+      input.current?.focus();
+      input.current?.select();
+    },
+    Escape: () => view.open && onView({ open: "" }),
+    "[": () => step(-1),
+    "]": () => view.from !== undefined && step(1),
+  });
+
+  const nothing = flows.data?.matched === 0 && rows.length === 0;
+  const words = topology.data ? summary(topology.data, seconds) : "";
+  return (
+    <ValueMenuProvider onNarrow={(term) => onView({ filter: narrowed(view.filter, term) })}>
+      <a className="fg-skip" href="#fg-main">
+        Skip to the traffic
+      </a>
+      <Masthead status={status.data} completeness={flows.data?.completeness} live={view.live} canBeLive={view.from === undefined} liveState={live.state}
+        onLive={(on) => onView({ live: on })} onCompleteness={() => onView({ open: view.open === COMPLETENESS ? "" : COMPLETENESS })} link={() => shareLink(view, flows.data?.window)} />
+      <div className="fg-ask">
+        <FilterBar view={view} input={input} onFilter={(filter) => onView({ filter })} />
+        <TimeRange view={view} onView={onView} refreshing={flows.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />
+      </div>
+      <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
+      <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
+        <main id="fg-main" className="fg-main" tabIndex={-1}>
+          <p className="fg-summary" role="status">
+            {words}
+            {flows.data?.sampling && <span className="fg-context"> {flows.data.sampling}.</span>}
+          </p>
+          {nothing ? (
+            status.data && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
+          ) : (
+            <>
+              <Panel title="Traffic" words="bytes per second, largest pairs; drag to zoom" answer={series} className="fg-panel-chart"
+                actions={<PanelMenu view={view} path="series" params={{ by: SERIES_BY, measure: "bytes", top: SERIES_TOP }} options="--by src_owner,dst_owner --top bytes" rows={() => seriesRows(series.data)} />}>
+                {(answer) => <TrafficChart answer={answer} question={question} onRange={onRange} />}
+              </Panel>
+              <Panel title="Map" words="who talks to whom; lines end at the server's port" answer={topology} className="fg-panel-map">
+                {(answer) => <TrafficMap topology={answer} question={question} seconds={seconds} open={view.open} onOpen={onOpen} />}
+              </Panel>
+              <FlowsPanel view={view} onView={onView} question={question} flows={flows} topology={topology} rows={rows} seconds={seconds} />
+            </>
+          )}
+        </main>
+        <OpenDrawer view={view} onView={onView} topology={topology.data} seconds={seconds} rowOf={(key) => rows.find((one) => one.key === key)?.row} />
+      </div>
+    </ValueMenuProvider>
+  );
+} // prettier-ignore
+
+/** One row a bin and pair, for files. */
+function seriesRows(answer: { times_ms: number[]; series: { key: object; values: number[] }[] } | undefined): Record<string, unknown>[] {
+  return (answer?.series ?? []).flatMap((one) => one.values.map((bytes, i) => ({ time: new Date(answer?.times_ms[i] ?? 0).toISOString(), ...one.key, bytes })));
+}
