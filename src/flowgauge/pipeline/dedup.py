@@ -6,13 +6,12 @@ on the reporting node (``local_ends``), on which node enrichment places each end
 
 1. the source lives here: counted;
 2. the source's node has an agent: marked, since that agent counts the packet;
-3. the source is translated here (SNAT): counted, since nodes further on see this node as the source, whatever rule 2 says
-   to them;
-4. the destination lives here: counted;
-5. in transit, and the destination's node has an agent: marked;
-6. in transit between ends without agents: counted by the lowest observation domain of those known to be on the way.
+3. the destination lives here: counted;
+4. in transit, and the destination's node has an agent: marked, since rule 3 holds there; but counted where the source is
+   translated here (SNAT), since by rule 2 that agent takes this node for the source's;
+5. in transit between ends without agents: counted by the lowest observation domain of those known to be on the way.
 
-Rule 6 alone needs a memory, of the domains heard on a path; it is rare (several agents between two foreign ends), and only
+Rule 5 alone needs a memory, of the domains heard on a path; it is rare (several agents between two foreign ends), and only
 the first slices of a new path can be counted twice. Flows of devices other than our agents have no ``local_ends`` and are
 counted. Before: ``enrich``, which places the ends; after: the live tap and the writer.
 """
@@ -64,17 +63,18 @@ class Dedup:
         """Codes of ``enums.DUPLICATE_OF`` by the rules above; 0 = counted."""
         local = batch.array("local_ends")
         marks = np.zeros(len(batch), np.uint8)
-        open_rows = np.flatnonzero((local == _DST) | (local == _NONE))  # rule 1 and foreign devices are settled
+        open_rows = np.flatnonzero((local == _DST) | (local == _NONE))  # all others are counted
         if not len(open_rows):
             return marks
         rows, local = batch.take(open_rows), local[open_rows]
         agents = self._directory.agents()
         elsewhere = has_agent(rows, "src", agents)
-        passing = ~elsewhere & (local == _NONE) & ~translated(rows)
-        to_agent = passing.copy()
-        to_agent[passing] = has_agent(rows.take(passing), "dst", agents)
+        passing = ~elsewhere & (local == _NONE)
+        to_agent = passing & has_agent(rows, "dst", agents)
+        found = np.where(
+            elsewhere & (local == _DST), _FAR_END, np.where(elsewhere | (to_agent & ~translated(rows)), _TRANSIT, 0)
+        )
         foreign = np.flatnonzero(passing & ~to_agent)
-        found = np.where(elsewhere & (local == _DST), _FAR_END, np.where(elsewhere | to_agent, _TRANSIT, 0))
         if len(foreign):
             found[foreign] = np.where(self._paths.lowest(rows.take(foreign)), 0, _TRANSIT)
         marks[open_rows] = found
