@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.client
 import json
 import subprocess
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from flowgauge.demo import database, flow_demo
 from flowgauge.demo.cluster import Cluster, Pod
+from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.flow_demo import BULK_BYTES, DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
 from flowgauge.demo.objects.log import EventLog, present
 from flowgauge.demo.scene import addresses
@@ -92,6 +94,19 @@ def test_the_database_answers_a_client_pod_by_its_service_name(story: FlowDemo) 
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.strip() == "user", done.stderr
+
+
+def test_the_users_own_click_enters_as_an_outside_client(story: FlowDemo) -> None:
+    """A plain connection to a port on loopback; the pod sees the address that stands for the user."""
+    entrance = Entrance(story.cluster.network.outside)
+    entrance.start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{entrance.port}/", timeout=10) as answer:
+            assert "flow-demo" in answer.read().decode()
+    finally:
+        entrance.stop()
+    logs = "".join((story.cluster.log_dir / f"{pod.name}.log").read_text() for pod in story.pods.web)
+    assert f"{addresses.YOU} - - " in logs
 
 
 def test_the_load_adds_entries(story: FlowDemo) -> None:

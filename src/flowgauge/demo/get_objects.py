@@ -19,7 +19,10 @@ _NONE = "<none>"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind is asked for and printed: ``prefix`` stands before names in ``get all``, ``columns`` between NAME and AGE."""
+    """How one kind is asked for and printed.
+
+    ``prefix`` comes before names in ``get all``; ``columns`` are between NAME and AGE, and ``cells`` fills them.
+    """
 
     kind: str
     names: tuple[str, ...]

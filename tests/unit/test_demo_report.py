@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report's judges on small batches: what they count, and that each check can fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowgauge.demo.report.accuracy import Accuracy
+from flowgauge.demo.report.checks import Findings, checks
+from flowgauge.demo.report.document import document, lines
+from flowgauge.demo.report.identity import Identity
+from flowgauge.demo.report.ledger import balance
+from flowgauge.demo.report.transfer import TransferAccount
+from flowgauge.demo.scene.counters import Traffic
+from flowgauge.demo.truth import Tenure, TruthLog
+from flowgauge.demo.witness import Place, Reading
+from flowgauge.flow.addresses import from_texts
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.names import Names
+from flowgauge.store.answer import Edge, End, Sampling
+
+POD, OTHER, VIP, CLIENT = "10.244.1.2", "10.244.2.2", "10.96.0.1", "203.0.113.10"
+SECOND_MS = 1_000
+NONE = "::"
+
+
+def _truth() -> TruthLog:
+    """POD is first ``web-1``, from 100 s on ``import-1``; OTHER is ``db-1`` behind the service at VIP."""
+    truth = TruthLog()
+    for tenure in (
+        Tenure(POD, "Pod", "shop", "web-1", "web", "Deployment", 0, 100 * 10**9, node="n1", zone="z1"),
+        Tenure(POD, "Pod", "jobs", "import-1", "import", "Deployment", 101 * 10**9, node="n1", zone="z1"),
+        Tenure(OTHER, "Pod", "shop", "db-1", "db", "Deployment", 0, node="n2", zone="z2"),
+        Tenure(VIP, "Service", "shop", "db", "db", "Deployment", 0),
+        Tenure(CLIENT, "Subnet", "", "EXT:clients", "", "", 0),
+    ):
+        truth.begin(tenure)
+    return truth
+
+
+_DB = {
+    "namespace": "shop",
+    "name": "db-1",
+    "kind": "Pod",
+    "owner": "db",
+    "owner_kind": "Deployment",
+    "node": "n2",
+    "zone": "z2",
+}
+_WEB = {**_DB, "name": "web-1", "owner": "web", "node": "n1", "zone": "z1"}
+_IMPORT = {**_WEB, "namespace": "jobs", "name": "import-1", "owner": "import"}
+
+
+def _row(src: str = POD, dst: str = OTHER, *, nat: str = NONE, at_s: int = 10, packets: int = 10, size: int = 1000,
+         rate: int = 1, reporter: str = "n1", src_names: dict[str, str] | None = None,
+         dst_names: dict[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
+    names = {f"src_{key}": value for key, value in (_WEB if src_names is None else src_names).items()}
+    names |= {f"dst_{key}": value for key, value in (_DB if dst_names is None else dst_names).items()}
+    return {
+        "src_addr": src, "dst_addr": dst, "post_nat_dst_addr": nat, "time_end_ms": at_s * SECOND_MS, "packets": packets,
+        "bytes": size, "sampling_rate": rate, "node_reporter": reporter, **names,
+    }  # fmt: skip
+
+
+def _batch(*rows: dict[str, Any]) -> FlowBatch:
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        values = [row.get(name, "") for row in rows]
+        if name.endswith("_addr"):
+            columns[name] = from_texts(values)
+        elif isinstance(values[0], str):
+            columns[name] = Names.from_strings(values)
+        else:
+            kinds = {"time_end_ms": np.int64, "sampling_rate": np.uint32}
+            columns[name] = np.array(values, kinds.get(name, np.uint64))
+    return FlowBatch(columns)
+
+
+def _place(packets: int = 10, size: int = 1000, *, arp: int = 0, nft: int | None = None) -> Place:
+    tenure = _truth().tenures()[0]
+    node = SimpleNamespace(name="n1")
+    pod = SimpleNamespace(address=POD, tenure=tenure, name="web-1")
+    nothing = Reading(Traffic(), 0, 0, 0)
+    frames, layer2 = packets + arp, size + 14 * packets + 42 * arp
+    last = Reading(Traffic(frames, layer2), arp, 42 * arp, arp if nft is None else nft)
+    return Place("web-1", node, "veth-1", pod, nothing, last)  # type: ignore[arg-type]
+
+
+def test_a_pods_account_counts_what_its_node_reported_with_it_at_either_end() -> None:
+    """Not other nodes' observations, not other pods, not the address's later holder; duplicates and translated ends count."""
+    accuracy = Accuracy.of([_place(packets=30, size=3000)])
+    accuracy.add(
+        _batch(
+            _row(),
+            _row(src=OTHER, dst=POD),
+            _row(src=OTHER, dst=VIP, nat=POD),
+            _row(reporter="n2"),
+            _row(src=CLIENT, dst=OTHER),
+            _row(at_s=200),
+        )
+    )
+    account = accuracy.accounts[0]
+    assert (account.packets_off, account.bytes, account.error) == (0, 3000, 0.0)
+
+
+def test_interface_frames_that_are_not_ip_are_taken_off() -> None:
+    place = _place(packets=10, size=1000, arp=3)
+    assert (place.packets, place.layer3_bytes, place.hook_frames, place.nft_frames) == (10, 1000, 3, 3)
+
+
+def test_scaled_figures_are_judged_by_their_error() -> None:
+    """100 of 10,000 packets seen at 1:100 is right, 100 of 20,000 is not."""
+    for real, within in ((10_000, True), (20_000, False)):
+        accuracy = Accuracy.of([_place(packets=real, size=real * 100)])
+        accuracy.add(_batch(_row(packets=100, size=10_000, rate=100)))
+        assert accuracy.accounts[0].packets == 10_000
+        assert accuracy.accounts[0].within_error is within
+
+
+def test_names_are_judged_by_who_had_the_address_at_the_time() -> None:
+    identity = Identity(_truth())
+    identity.add(_batch(_row(), _row(at_s=200, src_names=_IMPORT)))
+    assert (identity.checked, identity.wrong, identity.unknown) == (4, 0, 0)
+    assert identity.reused == {"web-1": 1, "import-1": 1}
+    identity.add(_batch(_row(at_s=200)))
+    assert identity.wrong == 1
+    assert "import-1" in identity.examples[0]
+
+
+def test_an_end_without_any_name_is_unknown_not_wrong() -> None:
+    identity = Identity(_truth())
+    identity.add(_batch(_row(src_names={}), _row()))
+    assert (identity.checked, identity.wrong, identity.unknown) == (4, 0, 1)
+
+
+def test_a_translated_destination_is_the_pod_behind_and_its_service_is_checked_too() -> None:
+    identity = Identity(_truth())
+    identity.add(_batch(_row(dst=VIP, nat=OTHER, dst_names={**_DB, "service": "db"})))
+    assert (identity.checked, identity.wrong) == (3, 0)
+    identity.add(_batch(_row(dst=VIP, nat=OTHER, dst_names={**_DB, "service": "cache"})))
+    assert identity.wrong == 1
+
+
+def test_an_outside_client_is_judged_by_its_label() -> None:
+    identity = Identity(_truth())
+    identity.add(_batch(_row(src=CLIENT, src_names={"subnet": "EXT:clients"}), _row(src=CLIENT, src_names={"subnet": "pods"})))
+    assert (identity.checked, identity.wrong) == (4, 1)
+
+
+def _components(**changes: int) -> list[dict[str, Any]]:
+    agent = {"export_records_sent": 110, "kernel_packets_seen": 50, "kernel_packets_in_flows": 30,
+             "kernel_packets_seen_before": 20}  # fmt: skip
+    collector = {"store_rows_written": 90, "decode_options_records": 15, "sequence_gap_records": 5, "receive_bytes": 999}
+    counters = {**agent, **collector, **changes}
+    return [
+        {"component": "agent", "instance": "a@1", "counters": {name: counters[name] for name in agent}},
+        {"component": "collector", "instance": "c@1", "counters": {name: counters[name] for name in collector}},
+    ]
+
+
+def test_the_ledger_balances_when_every_record_is_stored_used_or_lost_by_name() -> None:
+    found = balance(_components())
+    assert (found.offered, found.stored, found.options, found.losses) == (110, 90, 15, {"sequence_gap_records": 5})
+    assert (found.residual, found.packets_residual) == (0, 0)
+    assert balance(_components(store_rows_written=89)).residual == 1
+    assert balance(_components(kernel_packets_in_flows=29)).packets_residual == 1
+
+
+def _transfer(packets: int, size: int) -> TransferAccount:
+    ends = [
+        SimpleNamespace(address=address, place=SimpleNamespace(node=SimpleNamespace(name="n1"))) for address in (POD, OTHER)
+    ]
+    transfer = SimpleNamespace(sender=ends[0], receiver=ends[1], received_bytes=100_000, segments_sent=1000)
+    account = TransferAccount(transfer)  # type: ignore[arg-type]
+    account.add(_batch(_row(packets=packets, size=size), _row(packets=5, reporter="n2"), _row(src=OTHER, dst=POD)))
+    return account
+
+
+def test_the_bulk_transfer_counts_one_direction_at_the_senders_node() -> None:
+    account = _transfer(1000, 152_000)
+    assert (account.packets_error, account.bytes_error) == (0.0, 0.0)
+
+
+def _edge(client: tuple[str, str], server: tuple[str, str], port: int, service: str, sampling: Sampling) -> Edge:
+    return Edge(End(*client, "Deployment", "app"), End(*server, "Deployment", "app"), port, 6, service, 1000, 10, 2, 500, 0, 0,
+                None, sampling)  # fmt: skip
+
+
+def _story(sampling: Sampling) -> list[Edge]:
+    web, database = ("flow-demo", "django-psql-example"), ("flow-demo", "postgresql")
+    return [
+        _edge(("", "EXT:clients"), web, 8080, "django-psql-example", sampling),
+        _edge(web, database, 5432, "postgresql", sampling),
+        _edge(web, ("openshift-dns", "dns-default"), 53, "dns-default", sampling),
+        _edge(("other-team", "stock-report"), database, 5432, "postgresql", sampling),
+    ]
+
+
+def _findings(**changes: Any) -> Findings:
+    accuracy, identity = Accuracy.of([_place()]), Identity(_truth())
+    accuracy.add(_batch(_row()))
+    identity.add(_batch(_row(), _row(at_s=200, src_names=_IMPORT)))
+    good = Findings(
+        sampling=1, sees_pods=True, interval_s=2, setup_s=9, first_named_flow_s=10, visible_s=3, nodes=3, pods=11,
+        replaced=True, edges=_story(Sampling(unsampled=2)), accuracy=accuracy, identity=identity,
+        balance=balance(_components()), transfer=_transfer(1000, 152_000),
+    )  # fmt: skip
+    return replace(good, **changes)
+
+
+def test_every_check_holds_when_all_is_well() -> None:
+    found = _findings()
+    assert [check for check in checks(found) if not check.held] == []
+    assert lines(found, checks(found))[-1].endswith(f"all {len(checks(found))} checks held")
+    assert {"setup_s", "first_named_flow_s", "nodes", "pods", "edges", "accuracy", "identity", "ledger", "checks"} <= set(
+        document(found, checks(found))
+    )
+
+
+def _accuracy(place: Place) -> Accuracy:
+    accuracy = Accuracy.of([place])
+    accuracy.add(_batch(_row()))
+    return accuracy
+
+
+def _identity(*rows: dict[str, Any]) -> Identity:
+    identity = Identity(_truth())
+    identity.add(_batch(*rows))
+    return identity
+
+
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        ({"first_named_flow_s": 26}, "first named flow"),
+        ({"first_named_flow_s": None}, "first named flow"),
+        ({"visible_s": 5.5}, "a click becomes a named flow"),
+        ({"visible_s": None}, "a click becomes a named flow"),
+        ({"accuracy": _accuracy(_place(packets=11, size=1000))}, "packets equal the interfaces'"),
+        ({"accuracy": _accuracy(_place(packets=10, size=1002))}, "bytes equal the interfaces'"),
+        ({"accuracy": _accuracy(_place(arp=2, nft=3))}, "frames that are not IP: hook and nft agree"),
+        ({"transfer": _transfer(998, 151_896)}, "bulk transfer: packets equal TcpOutSegs"),
+        ({"transfer": _transfer(1000, 152_101)}, "bulk transfer: bytes equal the bytes sent"),
+        ({"identity": _identity(_row(src_names=_DB), _row(at_s=200, src_names=_IMPORT))}, "no name is wrong"),
+        ({"identity": _identity(_row(src_names={}), _row(at_s=200, src_names=_IMPORT))}, "no name is missing"),
+        ({"identity": _identity(_row())}, "both holders of the reused address have flows"),
+        ({"edges": _story(Sampling())[1:]}, "edge: the outside world → Django over HTTP"),
+        ({"edges": _story(Sampling())[:3]}, "edge: the unexpected neighbour → postgresql:5432"),
+        ({"balance": balance(_components(store_rows_written=91))}, "ledger: offered = stored + losses"),
+        ({"balance": balance(_components(kernel_packets_seen=51))}, "ledger: packets seen = in flows + losses"),
+    ],
+)
+def test_each_check_fails_for_its_own_reason(broken: dict[str, Any], name: str) -> None:
+    found = _findings(**broken)
+    assert [check.name for check in checks(found) if not check.held] == [name]
+    assert "1 of" in lines(found, checks(found))[-1]
+
+
+def test_with_sampling_figures_must_lie_within_their_error_and_say_so() -> None:
+    sampled = Sampling(packets_variance=9900.0, bytes_variance=9900.0 * 10_000, sampled=2)
+    accuracy = Accuracy.of([_place(packets=10_000, size=1_000_000)])
+    accuracy.add(_batch(_row(packets=100, size=10_000, rate=100)))
+    found = _findings(sampling=100, sees_pods=False, edges=_story(sampled), accuracy=accuracy, transfer=None)
+    assert [check for check in checks(found) if not check.held] == []
+    unstated = replace(found, edges=_story(Sampling(unsampled=2)))
+    failed = [check.name for check in checks(unstated) if not check.held]
+    assert failed == ["the database connection is shown, scaled, with its error"]
