@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Receiving on real sockets: addresses of both families, drops of every kind counted, nothing lost at a stop."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from flowgauge.collector import receiver as module
+from flowgauge.collector.blocks import BLOCK_BYTES, SLOT_BYTES, Block, BlockPool
+from flowgauge.collector.receiver import Receiver
+from flowgauge.collector.udp_socket import UdpSocket
+from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.flow.addresses import to_text
+from flowgauge.runtime.ledger import Ledger
+
+BUFFER = 4 << 20
+
+
+class Receiving:
+    """A running receiver, and what a decoder would do: keep or give back its blocks."""
+
+    def __init__(self, host: str = "127.0.0.1", *, buffer_bytes: int = BUFFER, queue_bytes: int = 8 * BLOCK_BYTES) -> None:
+        self.ledger = Ledger("collector", "x@1")
+        self.filled: queue.SimpleQueue[Block | None] = queue.SimpleQueue()
+        self.receiver = Receiver(UdpSocket(host, 0, buffer_bytes), queue_bytes, self.filled, self.ledger)
+        self.receiver.start()
+
+    def sender(self, family: int = socket.AF_INET) -> socket.socket:
+        """A socket that sends to it."""
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock.connect(("::1" if family == socket.AF_INET6 else "127.0.0.1", self.receiver.address[1]))
+        return sock
+
+    def received(self) -> list[tuple[str, int, bytes]]:
+        """(sender, port, payload) of all datagrams up to the end that ``stop`` puts."""
+        found = []
+        while (block := self.filled.get(timeout=10)) is not None:
+            datagrams = block.datagrams()
+            for row in range(len(datagrams)):
+                payload = bytes(datagrams.payloads[row, : datagrams.lengths[row]])
+                found.append((to_text(bytes(datagrams.source_addr[row])), int(datagrams.source_port[row]), payload))
+            self.receiver.give_back(block)
+        return found
+
+
+def refused(sock: socket.socket) -> bool:
+    """Whether nobody listens: the answer to a datagram makes the next one fail."""
+    try:
+        sock.send(b"x")
+        sock.send(b"x")
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.fixture
+def receiving() -> Iterator[Receiving]:
+    running = Receiving()
+    yield running
+    running.receiver.stop()
+
+
+def test_both_families_arrive_at_one_socket_with_their_addresses_and_ports() -> None:
+    running = Receiving("::")
+    with running.sender() as four, running.sender(socket.AF_INET6) as six:
+        four.send(b"four")
+        six.send(b"six")
+        ports = four.getsockname()[1], six.getsockname()[1]
+        running.receiver.stop()
+    assert sorted(running.received()) == [("127.0.0.1", ports[0], b"four"), ("::1", ports[1], b"six")]
+    assert running.ledger.snapshot() == {"receive_datagrams": 2, "receive_bytes": 7}
+
+
+def test_an_ipv4_address_listens_for_ipv4_only(receiving: Receiving) -> None:
+    assert receiving.receiver.address[0] == "127.0.0.1"
+    with receiving.sender(socket.AF_INET6) as six:
+        assert refused(six)
+
+
+def test_a_few_datagrams_are_handed_over_within_the_flush_time(receiving: Receiving) -> None:
+    with receiving.sender() as sock:
+        before = time.time_ns()
+        sock.send(b"one")
+        block = receiving.filled.get(timeout=5)
+    assert block is not None
+    datagrams = block.datagrams()
+    assert len(datagrams) == 1
+    assert before <= datagrams.received_ns[0] <= time.time_ns()
+
+
+def test_what_waits_in_the_socket_at_a_stop_is_received_and_nothing_after() -> None:
+    """Nothing between the last receive and the close is lost unseen: senders are refused first."""
+    running = Receiving()
+    with running.sender() as sock:
+        for number in range(1500):
+            sock.send(number.to_bytes(4, "big"))
+        running.receiver.stop()
+        assert refused(sock)
+    assert [int.from_bytes(payload, "big") for _, _, payload in running.received()] == list(range(1500))
+
+
+def test_senders_are_refused_while_the_rest_is_received() -> None:
+    for host in ("127.0.0.1", "0.0.0.0", "::"):
+        sock = UdpSocket(host, 0, BUFFER)
+        sock.open()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.connect(("127.0.0.1", sock.address[1]))
+            sender.send(b"before")
+            sock.refuse_more()
+            assert refused(sender)
+        block = Block(SLOT_BYTES[0], ipv6=sock.ipv6)
+        assert block.receive(sock.descriptor(), time.time_ns, wait=False) == 1
+        assert block.receive(sock.descriptor(), time.time_ns, wait=False) == 0
+        sock.close()
+
+
+def test_the_kernels_drops_and_what_is_received_add_up_to_what_was_sent() -> None:
+    """Also when no datagram follows those that were dropped."""
+    sock = UdpSocket("127.0.0.1", 0, 212_992)
+    sock.open()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(sock.address)
+        for _ in range(2000):
+            sender.send(bytes(1400))
+    drops = sock.new_drops()
+    block = Block(SLOT_BYTES[0], ipv6=sock.ipv6)
+    received = block.receive(sock.descriptor(), time.time_ns, wait=False)
+    assert drops > 0
+    assert received + drops == 2000
+    assert sock.new_drops() == 0
+    sock.close()
+
+
+def test_a_decoder_that_is_too_slow_costs_counted_datagrams_and_no_more_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "DRAIN_S", 0.05)
+    running = Receiving(queue_bytes=2 * BLOCK_BYTES, buffer_bytes=32 << 20)
+    with running.sender() as sock:
+        for number in range(10_000):
+            sock.send(number.to_bytes(4, "big"))
+            if number % 100 == 0:
+                time.sleep(0.001)
+    running.receiver.stop()
+    got = len(running.received())
+    counted = running.ledger.snapshot()
+    assert counted["receive_queue_full"] > 0
+    assert got <= 2 * running.receiver._pool.blocks * 1024  # type: ignore[union-attr]
+    assert counted["receive_datagrams"] == got + counted["receive_queue_full"]
+    assert counted["receive_datagrams"] + counted.get("receive_socket_drops", 0) == 10_000
+
+
+def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room(receiving: Receiving) -> None:
+    with receiving.sender() as sock:
+        for _ in range(2):  # the block in use and its successor have small slots
+            sock.send(bytes(9000))
+            block = receiving.filled.get(timeout=5)
+            assert block is not None
+            receiving.receiver.give_back(block)
+        before = receiving.ledger.snapshot()["receive_truncated"]
+        sock.send(b"x" * 9000)
+        block = receiving.filled.get(timeout=5)
+    assert block is not None
+    assert before >= 1
+    assert block.datagrams().lengths.tolist() == [9000]
+    assert receiving.ledger.snapshot()["receive_truncated"] == before
+
+
+def test_the_queue_is_as_many_bytes_with_long_slots() -> None:
+    for slot_bytes in SLOT_BYTES:
+        assert BLOCK_BYTES * 0.9 < Block(slot_bytes, ipv6=True).capacity * slot_bytes <= BLOCK_BYTES
+    pool = BlockPool(4 * BLOCK_BYTES, ipv6=True)
+    blocks = [pool.take(0) for _ in range(4)]
+    assert None not in blocks
+    assert pool.take(0.01) is None
+    assert pool.grow(3000)
+    assert not pool.grow(3000)
+    assert pool.grow(70_000)
+    assert not pool.grow(70_000)
+    pool.give(blocks[0])  # type: ignore[arg-type]
+    again = pool.take(0)
+    assert again is not None
+    assert again.slot_bytes == SLOT_BYTES[-1]
+
+
+def test_a_block_is_filled_again_and_again() -> None:
+    sock = UdpSocket("127.0.0.1", 0, BUFFER)
+    sock.open()
+    block = Block(SLOT_BYTES[0], ipv6=sock.ipv6)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(sock.address)
+        for turn in range(3):
+            for number in range(turn + 1):
+                sender.send(bytes([turn, number]))
+            assert block.receive(sock.descriptor(), time.time_ns, wait=True) == turn + 1
+            datagrams = block.datagrams()
+            assert [to_text(bytes(addr)) for addr in datagrams.source_addr] == ["127.0.0.1"] * (turn + 1)
+            assert datagrams.payloads[:, :2].tolist() == [[turn, number] for number in range(turn + 1)]
+            block.clear()
+    sock.close()
+
+
+def test_the_kernel_gives_what_was_asked_or_says_less() -> None:
+    sock = UdpSocket("127.0.0.1", 0, 300_000)
+    sock.open()
+    assert sock.buffer_bytes == 300_000
+    sock.close()
+
+
+def test_a_port_that_is_taken_and_an_address_that_is_none_are_told() -> None:
+    first = UdpSocket("127.0.0.1", 0, BUFFER)
+    first.open()
+    with pytest.raises(EnvironmentProblem, match=f"cannot listen on UDP 127.0.0.1:{first.address[1]}"):
+        UdpSocket("127.0.0.1", first.address[1], BUFFER).open()
+    first.close()
+    with pytest.raises(UsageError, match="is not an address to listen on"):
+        UdpSocket("no.such.host.invalid", 2055, BUFFER).open()
+
+
+@pytest.mark.parametrize(("host", "loud"), [("::", True), ("0.0.0.0", True), ("127.0.0.1", False), ("::1", False)])
+def test_listening_beyond_this_machine_is_said_loudly(host: str, loud: object, capsys: pytest.CaptureFixture[str]) -> None:
+    from flowgauge.runtime import logs
+
+    logs.configure("info", json=True)
+    sock = UdpSocket(host, 0, BUFFER)
+    sock.open()
+    sock.close()
+    assert ("listening_without_authentication" in capsys.readouterr().err) == loud
