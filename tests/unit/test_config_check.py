@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``config check`` says what each line does and what this build cannot do; ``config show`` where each value is from."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from flowgauge.cli.main import main
+from flowgauge.config.check import Kind, check
+from flowgauge.config.effective import effective
+from flowgauge.config.load import loads
+from flowgauge.config.sentences import DOES, NOT_YET, sampling_error, unseen_share
+
+GIVEN = (Path(__file__).parents[1] / "golden/config/given/in.yaml").read_text(encoding="utf-8")
+
+
+def told(text: str) -> dict[tuple[str, Kind], str]:
+    return {(finding.path, finding.kind): finding.text for finding in check(loads(text))}
+
+
+def test_every_setting_has_a_sentence_and_every_limit_a_setting() -> None:
+    paths = {setting.path for setting in effective(None, (), {}).settings()}
+    assert set(DOES) == paths
+    assert set(NOT_YET) <= paths
+
+
+def test_every_sentence_can_be_said_of_the_defaults_and_of_the_given_document() -> None:
+    for text in ("spec: {}", GIVEN):
+        spec = loads(text).document.spec
+        assert all(sentence(spec) for sentence in DOES.values())
+
+
+def test_defaults_ask_for_nothing_that_is_missing() -> None:
+    assert [path for path, sentence in NOT_YET.items() if sentence(loads("spec: {}").document.spec)] == []
+
+
+def test_each_line_of_the_given_document_is_explained() -> None:
+    findings = check(loads(GIVEN))
+    assert {finding.line for finding in findings if finding.kind is Kind.DOES} >= {5, 6, 7, 8, 9}
+    said = told(GIVEN)
+    sampling = said["spec.exporter.sampling", Kind.DOES]
+    assert "1 of 100 packets" in sampling
+    assert "±20% for 10,000 packets" in sampling
+    assert "Loki is not in this build: flows are kept in the embedded store" in said["spec.storage.type", Kind.NOT_YET]
+    assert said["spec.exporter.namespaces.include", Kind.DOES] == (
+        "namespaces: all, so flow-demo is included; to limit, add `exporter.namespaces.include: [flow-demo]`"
+    )
+    assert "the Service flow-collector of namespace flow-namespace" in said["spec.collector.address", Kind.DOES]
+
+
+def test_what_a_document_asks_beyond_this_build_is_said_with_what_happens_instead() -> None:
+    said = told(
+        "spec: {exporter: {features: [rtt, nat], rules: [{action: accept}]}, collector: {transport: TLS}, alerts: [{a: b}]}"
+    )
+    assert said["spec.exporter.features", Kind.NOT_YET] == "rtt: not measured by this build"
+    assert ("spec.exporter.rules", Kind.NOT_YET) in said
+    assert ("spec.collector.transport", Kind.NOT_YET) in said
+    assert ("spec.alerts", Kind.NOT_YET) in said
+
+
+def test_the_stated_sampling_error_is_that_of_a_binomial_count() -> None:
+    assert sampling_error(100, 100) == pytest.approx(1.96 * (0.99 / 100) ** 0.5)
+    assert sampling_error(1, 100) == 0
+    assert unseen_share(100, 10) == pytest.approx(0.904, abs=0.001)
+
+
+def test_check_names_interfaces_that_this_machine_does_not_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = tmp_path / "doc.yaml"
+    document.write_text("spec: {exporter: {interfaces: [no-such-dev9]}}")
+    assert main(["config", "check", str(document)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"no-such-dev9 matches nothing on this host, {socket.gethostname()} (it has " in printed
+    assert "traffic between pods of one node is not seen this way" in printed
+    assert printed.endswith("valid, 2 warnings (!)")
+
+
+def test_check_of_a_wrong_document_lists_all_and_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = tmp_path / "doc.yaml"
+    document.write_text("spec:\n  logLevel: loud\n  exporter: {sampling: 0}\n")
+    assert main(["config", "check", str(document)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "2 problems" in said.err
+    assert "line 2: spec.logLevel" in said.err
+    assert "line 3: spec.exporter.sampling" in said.err
+
+
+def test_check_for_programs_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    document = tmp_path / "doc.yaml"
+    document.write_text(GIVEN)
+    assert main(["config", "check", str(document), "-o", "json"]) == 0
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    assert {"path": "spec.collector.port", "value": 2055, "line": 6, "kind": "does",
+            "text": "the collector listens on UDP port 2055"} in findings  # fmt: skip
+
+
+def test_show_prints_a_document_that_loads_and_tells_each_origin(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = tmp_path / "doc.yaml"
+    document.write_text(GIVEN)
+    monkeypatch.setenv("FLOWGAUGE_LOG_LEVEL", "debug")
+    assert main(["config", "show", "-f", str(document), "--set", "exporter.exportInterval=2s"]) == 0
+    printed = capsys.readouterr().out
+    lines = {line.split(":")[0].strip(): " ".join(line.split()) for line in printed.splitlines()}
+    assert lines["exportInterval"] == "exportInterval: 2s # --set exporter.exportInterval"
+    assert lines["logLevel"] == "logLevel: debug # FLOWGAUGE_LOG_LEVEL"
+    assert lines["maxFlows"] == "maxFlows: 262144 # default"
+    spec = loads(printed).document.spec
+    assert (spec.exporter.sampling, spec.exporter.export_interval, spec.log_level) == (100, "2s", "debug")
+    assert spec.storage == loads(GIVEN).document.spec.storage
