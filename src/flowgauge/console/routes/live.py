@@ -22,14 +22,16 @@ router = APIRouter(prefix="/api/v1", tags=["live"])
 async def live(
     services: Use,
     filter_text: Annotated[str, Query(alias="filter", max_length=MAX_FILTER_LENGTH, description="Filter; empty: all.")] = "",
-    columns: Annotated[str, Query(description="Columns, by commas; empty: the collector's choice.")] = "",
+    columns: Annotated[str, Query(description="Columns, by commas; empty: all that are stored.")] = "",
+    *,
+    duplicates: Annotated[bool, Query(description="Also send other observations of the same packets.")] = False,
 ) -> StreamingResponse:
     """One event a batch: {columns, rows, matched, skipped}. The stream ends when the collector does; connect again then."""
     filters.bound(filter_text)
     column_names(columns)
     if not services.settings.collector_url:
         raise EnvironmentProblem("nothing is live: this console was started without a collector (--collector-url)")
-    upstream = await _open(services, {"filter": filter_text, "columns": columns})
+    upstream = await _open(services, {"filter": filter_text, "columns": columns, "duplicates": "true" if duplicates else ""})
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_pass_on(services, upstream), media_type="text/event-stream", headers=headers)
 

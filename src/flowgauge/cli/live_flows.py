@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge flows --live``: flows as they arrive, as rows that scroll by or as sums over the last while, until Ctrl-C."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowgauge.cli import flow_tables, units
+from flowgauge.cli.api import Api, StreamLost
+from flowgauge.cli.flow_output import Format, flow_table, print_rows
+from flowgauge.cli.flow_text import Row, scaled, variance
+from flowgauge.cli.table import Column, Screen, fitted, heading, line, printed
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.schema.flow_query import Measure
+from flowgauge.store.answer import Sampling
+
+RECONNECT_S = 30.0
+"""How long a lost stream is looked for: a collector that restarts is back within seconds."""
+
+REDRAW_S = 1.0
+PRINT_S = 5.0
+"""Between two tables of sums on a terminal, and where output is no terminal and each is printed below the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """What the user asked for.
+
+    Attributes:
+        filter, columns, by: as on the command line.
+        top: what groups are ordered by; bytes, packets or flows.
+        limit: groups shown.
+        window_s: length of the past that sums hold.
+        duplicates: whether further observations of the same packets are shown too.
+        until_any: stop at the first flow.
+    """
+
+    filter: str
+    columns: tuple[str, ...]
+    by: tuple[str, ...]
+    top: Measure
+    limit: int
+    window_s: float
+    duplicates: bool
+    until_any: bool
+    how: Format
+
+
+def follow(api: Api, options: LiveOptions, screen: Screen) -> int:
+    """Shows flows until interrupted (KeyboardInterrupt passes); 1 when ``until_any`` and one came."""
+    view: _Rows | _Sums = _Sums(options, screen) if options.by else _Rows(options, screen)
+    try:
+        for event in _events(api, options):
+            rows = event.get("rows", [])
+            view.show(rows, int(event.get("skipped") or 0))
+            if rows and options.until_any:
+                return 1
+    finally:
+        view.end()
+    return 0
+
+
+def _events(api: Api, options: LiveOptions) -> Iterator[Mapping[str, Any]]:
+    """The stream's events; a stream that is lost is opened again, with a word about it."""
+    params = {
+        "filter": options.filter,
+        "columns": ",".join(_wanted(options)),
+        "duplicates": "true" if options.duplicates else None,
+    }
+    lost_at = 0.0
+    while True:
+        try:
+            for event in api.events("live", params):
+                lost_at = 0.0
+                yield event
+        except StreamLost as lost:
+            lost_at = lost_at or _say(f"{lost}; connecting again")
+        except EnvironmentProblem:
+            if not lost_at or time.monotonic() - lost_at > RECONNECT_S:
+                raise
+        time.sleep(0.5)
+
+
+def _say(sentence: str) -> float:
+    print(f"flowgauge: {sentence}", file=sys.stderr)
+    return time.monotonic()
+
+
+def _wanted(options: LiveOptions) -> tuple[str, ...]:
+    """Columns to ask for: those shown, and those that scale; all for programs that did not choose."""
+    if options.by:
+        return tuple(dict.fromkeys((*options.by, "bytes", "packets", "sampling_rate")))
+    return options.columns or (flow_tables.NEEDED if options.how is Format.TABLE else ())
+
+
+class _Rows:
+    """Rows that scroll by; a column is as wide as its widest cell so far."""
+
+    def __init__(self, options: LiveOptions, screen: Screen) -> None:
+        self._options, self._screen = options, screen
+        self._widest: list[str] = []
+        self._shown = self._skipped = 0
+        self._open = self._header = False
+
+    def show(self, rows: Sequence[Row], skipped: int) -> None:
+        self._open = True
+        self._shown += len(rows)
+        self._skipped += skipped
+        if rows:
+            if self._options.how is Format.TABLE:
+                self._print(*flow_table(rows, self._options.columns, self._screen))
+            else:
+                names = self._options.columns
+                print_rows(
+                    ({name: row.get(name) for name in names if name in row} if names else row for row in rows), Format.JSONL, ()
+                )
+            sys.stdout.flush()
+
+    def _print(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+        self._widest = [max(column, key=len) for column in zip(*cells, *([self._widest] if self._widest else []), strict=True)]
+        layout = fitted(columns, [self._widest], self._screen.width)
+        if not self._header:
+            print(heading(columns, layout, self._screen))
+            self._header = True
+        for row in cells:
+            print(line(columns, layout, row, self._screen))
+
+    def end(self) -> None:
+        if not self._open:
+            return
+        note = f"; {units.counted(self._skipped, 'row')} left out because this terminal was too slow" if self._skipped else ""
+        print(f"\n{units.counted(self._shown, 'flow')} shown{note}", file=sys.stderr)
+
+
+@dataclass(slots=True)
+class _Sum:
+    """Sums of one group within one event."""
+
+    values: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("bytes", "packets", "flows"), 0))
+    packets_variance: float = 0.0
+    bytes_variance: float = 0.0
+    sampled: int = 0
+
+    def add(self, row: Row) -> None:
+        """Adds one flow."""
+        exactness = variance(row)
+        self.values["bytes"] += scaled(row, Measure.BYTES)
+        self.values["packets"] += scaled(row, Measure.PACKETS)
+        self.values["flows"] += 1
+        self.packets_variance += exactness.packets_variance
+        self.bytes_variance += exactness.bytes_variance
+        self.sampled += exactness.sampled
+
+    def include(self, other: _Sum) -> None:
+        """Adds another sum."""
+        for name, value in other.values.items():
+            self.values[name] += value
+        self.packets_variance += other.packets_variance
+        self.bytes_variance += other.bytes_variance
+        self.sampled += other.sampled
+
+    def row(self, key: Mapping[str, Any]) -> dict[str, Any]:
+        """As the API gives a group."""
+        exactness = Sampling(self.packets_variance, self.bytes_variance, sampled=self.sampled)
+        errors = {measure: exactness.error(Measure(measure), value) for measure, value in self.values.items()}
+        return {**key, **self.values, "approx": exactness.approx, "error": errors}
+
+
+_MEASURES = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
+
+
+class _Sums:
+    """The largest groups of the last while, drawn again each second."""
+
+    def __init__(self, options: LiveOptions, screen: Screen) -> None:
+        self._options, self._screen = options, screen
+        self._past: deque[tuple[float, dict[tuple[Any, ...], _Sum]]] = deque()
+        self._started = time.monotonic()
+        self._drawn_at = self._started
+        self._lines = self._skipped = 0
+        self._redraws = sys.stdout.isatty() and options.how is Format.TABLE
+
+    def show(self, rows: Iterable[Row], skipped: int) -> None:
+        now = time.monotonic()
+        self._skipped += skipped
+        sums: dict[tuple[Any, ...], _Sum] = {}
+        for row in rows:
+            sums.setdefault(tuple(row.get(name) for name in self._options.by), _Sum()).add(row)
+        if sums:
+            self._past.append((now, sums))
+        while self._past and self._past[0][0] < now - self._options.window_s:
+            self._past.popleft()
+        if now - self._drawn_at >= (REDRAW_S if self._redraws else PRINT_S):
+            self._drawn_at = now
+            self._draw(now)
+
+    def _draw(self, now: float) -> None:
+        total: dict[tuple[Any, ...], _Sum] = {}
+        for _, sums in self._past:
+            for key, part in sums.items():
+                total.setdefault(key, _Sum()).include(part)
+        by, top = self._options.by, self._options.top.value
+        rows = [one.row(dict(zip(by, key, strict=True))) for key, one in total.items()]
+        rows = sorted(rows, key=lambda row: -row[top])[: self._options.limit]
+        if self._options.how is Format.TABLE:
+            self._draw_table(rows, len(total), min(self._options.window_s, max(1.0, now - self._started)))
+        else:
+            print_rows(rows, Format.JSONL, ())
+        sys.stdout.flush()
+
+    def _draw_table(self, rows: Sequence[Row], count: int, seconds: float) -> None:
+        by = self._options.by
+        cells = [flow_tables.group_cells(row, by, _MEASURES, seconds) for row in rows]
+        note = f" · {units.counted(self._skipped, 'row')} left out" if self._skipped else ""
+        shown = f"{len(rows)} of {units.counted(count, 'group')}" if count > len(rows) else units.counted(count, "group")
+        lines = printed(flow_tables.group_columns(by, _MEASURES), cells, self._screen)
+        lines.append(self._screen.styled(f"{shown} · last {seconds:.0f} s{note}", "dim"))
+        if self._redraws and self._lines:
+            sys.stdout.write(f"\x1b[{self._lines}F\x1b[J")
+        print("\n".join(lines) if self._redraws else "\n".join([*lines, ""]))
+        self._lines = len(lines)
+
+    def end(self) -> None:
+        if self._past and not self._redraws:
+            self._draw(time.monotonic())
