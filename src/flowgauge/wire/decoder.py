@@ -1,11 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decoder of flow export datagrams, whatever their protocol: bytes in, columns out."""
+"""The decoder of flow export datagrams, whatever their protocol: bytes in, columns out.
+
+Before it: a listener or a capture file; after it: ``pipeline.normalise``. One thread at a time may call a decoder. It never
+raises for anything that a datagram holds: what is malformed is counted and named, the rest is decoded.
+
+Protocols are told apart by the version in their first two bytes. Those with templates (IPFIX; NetFlow v9 is alike) share
+:mod:`flowgauge.wire.template_decoder`; others add a function that yields blocks of records.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
+
+import numpy as np
+
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.schema.enums import FLOW_FORMAT, code
+from flowgauge.wire import ipfix
+from flowgauge.wire.assemble import Block, assemble
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, OptionsData, Problem
+from flowgauge.wire.intake import Intake, Origins
+from flowgauge.wire.problems import Problems
+from flowgauge.wire.template_decoder import TemplateDecoder
+from flowgauge.wire.views import ByteView
 
 __all__ = ["Decoded", "Decoder", "OptionsData", "Problem"]
 
@@ -18,9 +36,37 @@ class Decoder:
     """
 
     def __init__(self, pen: int = 32473) -> None:
-        self._pen = pen
+        self._ipfix = TemplateDecoder(pen, ipfix.VERSION, code(FLOW_FORMAT, "ipfix"))
 
     def decode(self, datagrams: Datagrams) -> Decoded:
         """Decodes a batch; never raises for anything that a datagram holds."""
-        counts = {"decode_unknown_version": len(datagrams)} if len(datagrams) else {}
-        return Decoded(FlowBatch({}, 0), (), counts, ())
+        if not len(datagrams):
+            return Decoded(FlowBatch({}, 0), (), {}, ())
+        payloads = np.ascontiguousarray(datagrams.payloads)
+        view = ByteView(payloads.reshape(-1))
+        slot = payloads.shape[1]
+        base = np.arange(len(datagrams), dtype=np.int64) * slot
+        end = base + np.clip(datagrams.lengths, 0, slot)
+        origins = Origins(np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns)
+        problems, counts = Problems(origins.source_addr, base), Counter[str]()
+        intake = Intake(view, slot, origins, problems, counts)
+        blocks: list[Block] = []
+        options: list[OptionsData] = []
+
+        versions = np.where(end - base >= 2, view.u16[base] if slot >= 2 else 0, 0)
+        rows = np.flatnonzero(versions == ipfix.VERSION)
+        counts["decode_unknown_version"] += len(datagrams) - len(rows)
+        if len(rows):
+            messages = ipfix.messages(view, rows, base[rows], end[rows], problems)
+            sets = ipfix.sets(view, messages, problems)
+            found, told = self._ipfix.decode(intake, messages, sets)
+            blocks += found
+            options += told
+        flows = assemble(blocks)
+        counts["decode_records"] += len(flows)
+        counts["decode_error_datagrams"] += problems.datagrams
+        return Decoded(flows, tuple(options), {name: n for name, n in counts.items() if n}, tuple(problems.found))
+
+    def finish(self) -> dict[str, int]:
+        """What is still open when receiving ends, as increments of counters: gaps that nothing fills any more."""
+        return self._ipfix.finish()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The data sets of one batch: grouped by layout, cut into records, options read, sets without a template kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from flowgauge.wire.assemble import Block
+from flowgauge.wire.cutting import cut_fixed, cut_variable, fixed_counts
+from flowgauge.wire.decoded import OptionsData, Value
+from flowgauge.wire.elements import Elements
+from flowgauge.wire.history import UNKNOWN, History
+from flowgauge.wire.intake import Batch
+from flowgauge.wire.ipfix import Sets
+from flowgauge.wire.layout import Layout
+from flowgauge.wire.options import OptionsReader
+from flowgauge.wire.pending import PendingSet
+from flowgauge.wire.records import DataSets
+from flowgauge.wire.streams import Stream
+from flowgauge.wire.views import Offsets
+
+MAX_ROWS = 1 << 21
+"""Flow records of one batch: 30 times what a thousand full datagrams hold; a template of one byte must not fill memory."""
+MAX_KEPT_SETS = 8192
+"""Sets of one batch kept for a template to come; more are given up at once, since each costs time."""
+BOOT_ELEMENT = "systemInitTimeMilliseconds"
+
+
+class DataDecoder:
+    """Decodes the data sets of ``batch``.
+
+    Attributes:
+        records: for each message the number of its data records, -1 where a template is missing; set by ``decode``.
+        blocks, options: what the sets hold.
+    """
+
+    def __init__(self, batch: Batch, elements: Elements, flow_format: int) -> None:
+        self._batch, self._flow_format = batch, flow_format
+        self._options_reader = OptionsReader(elements)
+        self._rows_left = MAX_ROWS
+        self.records: Offsets = np.zeros(len(batch.messages), np.int64)
+        self.blocks: list[Block] = []
+        self.options: list[OptionsData] = []
+
+    def decode(self, sets: Sets, history: History) -> None:
+        """Decodes data sets, each by the template in force at its place."""
+        if not len(sets):
+            return
+        layouts, chosen = history.resolve(self._batch, sets)
+        per_set = np.zeros(len(sets), np.int64)
+        # Options first: they may tell what flow records need (the exporter's start).
+        for number, layout in sorted(enumerate(layouts), key=lambda entry: not entry[1].is_options):
+            rows = np.flatnonzero(chosen == number)
+            group = sets if len(rows) == len(sets) else sets.take(rows)
+            per_set[rows] = self._options(group, layout) if layout.is_options else self._flows(group, layout)
+        self.records = np.bincount(sets.message, per_set, len(self._batch.messages)).astype(np.int64)
+        unknown = chosen == UNKNOWN
+        if unknown.any():
+            self.records[sets.message[unknown]] = -1
+            self._keep(sets.take(unknown))
+
+    def _flows(self, sets: Sets, layout: Layout) -> Offsets:
+        """Cuts the records of one layout; how many each set has."""
+        batch, messages = self._batch, self._batch.messages
+        boot_ms = np.array([stream.boot_ms for stream in batch.streams], np.int64)
+        data = DataSets(
+            start=sets.start,
+            end=sets.end,
+            datagram=messages.datagram[sets.message],
+            export_s=messages.export_s[sets.message],
+            boot_ms=boot_ms[batch.index[sets.message]],
+        )
+        if layout.variable:
+            records = cut_variable(batch.intake.view, layout, data, batch.intake.problems, self._rows_left)
+            counts = np.bincount(records.set_row, minlength=len(sets)).astype(np.int64)
+        else:
+            counts = self._within_bound(fixed_counts(layout, data), data)
+            records = cut_fixed(batch.intake.view, layout, data, counts, batch.intake.slot)
+        self._rows_left -= len(records)
+        block = Block(
+            records, layout.reader, batch.intake.origins, self._flow_format, sets.set_id, messages.domain[sets.message]
+        )
+        self.blocks.append(block)
+        return counts
+
+    def _within_bound(self, counts: Offsets, data: DataSets) -> Offsets:
+        """The counts, zero for sets beyond the bound on rows."""
+        beyond = np.cumsum(counts) > self._rows_left
+        if not beyond.any():
+            return counts
+        self._batch.intake.problems.add_all(
+            data.datagram[beyond], data.start[beyond], "batch_records", f"{MAX_ROWS} records", "more"
+        )
+        return np.where(beyond, 0, counts)
+
+    def _options(self, sets: Sets, layout: Layout) -> Offsets:
+        """Reads the options data of one layout; how many records each set has."""
+        batch = self._batch
+        counts = np.zeros(len(sets), np.int64)
+        for row, message in enumerate(sets.message.tolist()):
+            start, datagram = int(sets.start[row]), int(batch.messages.datagram[message])
+            content = bytes(batch.intake.view.memory[start : int(sets.end[row])])
+            records: list[Mapping[str, Value]] = []
+            try:
+                records.extend(self._options_reader.records(content, layout))
+            except IndexError:
+                batch.intake.problems.add(
+                    datagram, start, "options_record", "records within set and bound", f"{len(records)} of them"
+                )
+            counts[row] = len(records)
+            if records:
+                self._tell(batch.streams[int(batch.index[message])], records, int(batch.intake.origins.received_ns[datagram]))
+        batch.intake.counts["decode_options_records"] += int(counts.sum())
+        return counts
+
+    def _tell(self, stream: Stream, records: list[Mapping[str, Value]], received_ns: int) -> None:
+        for record in records:
+            boot_ms = record.get(BOOT_ELEMENT)
+            if isinstance(boot_ms, int):
+                stream.boot_ms = min(boot_ms, 1 << 43)  # year 2248: ns of it still fit into 63 bits
+        self.options.append(OptionsData(stream.exporter_addr, stream.domain, tuple(records), received_ns))
+
+    def _keep(self, sets: Sets) -> None:
+        """Keeps sets for a template that may come."""
+        batch = self._batch
+        batch.intake.counts["decode_unknown_template_sets"] += len(sets)
+        dropped = max(0, len(sets) - MAX_KEPT_SETS)
+        for row, message in enumerate(sets.message[:MAX_KEPT_SETS].tolist()):
+            waiting = PendingSet(
+                template_id=int(sets.set_id[row]),
+                content=bytes(batch.intake.view.memory[int(sets.start[row]) : int(sets.end[row])]),
+                received_ns=int(batch.intake.origins.received_ns[batch.messages.datagram[message]]),
+                export_s=int(batch.messages.export_s[message]),
+            )
+            if waiting.content:
+                dropped += batch.streams[int(batch.index[message])].pending.keep(waiting)
+        batch.intake.counts["decode_pending_dropped_sets"] += dropped

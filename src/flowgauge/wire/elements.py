@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Information elements by (enterprise, number): name and data type. IANA's own, and ours from the two registries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flowgauge.runtime import ledger
+from flowgauge.schema import iana
+from flowgauge.schema.column import Column, Kind
+from flowgauge.schema.columns import COLUMNS
+
+IANA = 0
+VARIABLE = 0xFFFF
+"""Field length that says: each record gives its own (RFC 7011 §7)."""
+
+_KIND_TYPES: dict[Kind, str] = {
+    Kind.U8: "unsigned8",
+    Kind.U16: "unsigned16",
+    Kind.U32: "unsigned32",
+    Kind.U64: "unsigned64",
+    Kind.I16: "signed16",
+    Kind.I64: "signed64",
+    Kind.ADDR: "ipv6Address",
+    Kind.MAC: "macAddress",
+    Kind.ENUM: "unsigned8",
+    Kind.U32X4: "octetArray",
+    Kind.NAMES: "string",
+    Kind.LIST: "string",
+}
+"""Data type (RFC 7012 §3.1) in which a column of ours travels."""
+
+DATA_TYPES: tuple[str, ...] = (
+    "octetArray", "unsigned8", "unsigned16", "unsigned32", "unsigned64", "signed8", "signed16", "signed32", "signed64",
+    "float32", "float64", "boolean", "macAddress", "string", "dateTimeSeconds", "dateTimeMilliseconds",
+    "dateTimeMicroseconds", "dateTimeNanoseconds", "ipv4Address", "ipv6Address", "basicList", "subTemplateList",
+    "subTemplateMultiList",
+)  # fmt: skip
+"""By their number in IANA's registry of data types (RFC 5610 §3.1): informationElementDataType."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One information element: ``enterprise`` 0 is IANA; ``unit`` is that of the registries, empty for a plain value."""
+
+    enterprise: int
+    number: int
+    name: str
+    data_type: str
+    unit: str = ""
+    help: str = ""
+
+
+def element_of_column(column: Column, pen: int) -> Element:
+    """Our element that carries ``column`` (its ``enterprise`` is not 0)."""
+    return Element(pen, column.enterprise, column.name, _KIND_TYPES[column.kind], column.unit, column.help)
+
+
+def element_of_counter(counter: ledger.Counter, pen: int) -> Element:
+    """Our element that carries a counter of the ledger, cumulative since the agent started."""
+    return Element(pen, counter.enterprise, counter.name, "unsigned64", counter.unit, counter.help)
+
+
+def our_elements(pen: int) -> tuple[Element, ...]:
+    """Every element of ours, by number."""
+    columns = [element_of_column(column, pen) for column in COLUMNS if column.enterprise]
+    counters = [element_of_counter(counter, pen) for counter in ledger.COUNTERS if counter.enterprise]
+    return tuple(sorted([*columns, *counters], key=lambda element: element.number))
+
+
+class Elements:
+    """Looks elements up; ``pen`` is the enterprise number under which ours travel."""
+
+    def __init__(self, pen: int) -> None:
+        self.pen = pen
+        self._ours = {element.number: element for element in our_elements(pen)}
+
+    def get(self, enterprise: int, number: int) -> Element:
+        """The element; one that nobody told us of is bytes, named after its numbers."""
+        if enterprise == IANA and number in iana.ELEMENTS:
+            return Element(IANA, number, *iana.ELEMENTS[number])
+        if enterprise == self.pen and number in self._ours:
+            return self._ours[number]
+        name = f"pen{enterprise}_{number}" if enterprise else f"ie{number}"
+        return Element(enterprise, number, name, "octetArray")

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sequence numbers of a whole batch: streams whose messages all follow each other are found at once, others one by one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flowgauge.wire.intake import Batch
+from flowgauge.wire.sequence import REMEMBERED, Seen
+from flowgauge.wire.views import Offsets
+
+
+def judge(batch: Batch, records: Offsets) -> None:
+    """Judges every message; ``records``: data records in each, -1 where a template was missing."""
+    messages, index = batch.messages, batch.index
+    order = np.argsort(index, kind="stable")
+    owner, sequence, held = index[order], messages.sequence[order].astype(np.int64), records[order]
+    export_s, received_ns = messages.export_s[order], batch.intake.origins.received_ns[messages.datagram[order]]
+    follows = np.ones(len(order), np.bool_)
+    follows[1:] = (sequence[:-1] + held[:-1] & 0xFFFFFFFF == sequence[1:]) | (owner[1:] != owner[:-1])
+    follows &= held >= 0
+    firsts = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
+    smooth = np.logical_and.reduceat(follows, firsts).tolist()
+    for first, last, easy in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], smooth, strict=True):
+        state = batch.streams[int(owner[first])].sequence
+        if easy and state.follows(int(sequence[first])):
+            recent = slice(max(first, last - REMEMBERED), last)
+            marks = zip(sequence[recent].tolist(), held[recent].tolist(), export_s[recent].tolist(), strict=True)
+            state.skip(list(marks), last - first)
+        else:
+            rows = slice(first, last)
+            for seen in zip(sequence[rows].tolist(), held[rows].tolist(), export_s[rows].tolist(),
+                            received_ns[rows].tolist(), strict=True):  # fmt: skip
+                state.observe(Seen(*seen), batch.intake.counts)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The layout that a template describes, compiled once and shared by every exporter that announces the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from flowgauge.wire.elements import VARIABLE
+from flowgauge.wire.mapping import Reader, compile_reader
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a template; ``length`` in bytes, ``VARIABLE`` when each record says."""
+
+    enterprise: int
+    number: int
+    length: int
+
+
+class Layout:
+    """How the records of a template lie in the bytes. Immutable; equal layouts are one object (see ``Layouts``).
+
+    Attributes:
+        fields: in the order of the wire; the first ``scope_count`` of an options template are scope.
+        scope_count: 0 for a data template.
+        min_bytes: the shortest record; its length when ``variable`` is false.
+    """
+
+    def __init__(self, fields: tuple[Field, ...], scope_count: int, pen: int) -> None:
+        self.fields, self.scope_count, self._pen = fields, scope_count, pen
+        self.min_bytes = sum(1 if field.length == VARIABLE else field.length for field in fields)
+        self.variable = any(field.length == VARIABLE for field in fields)
+
+    @property
+    def is_options(self) -> bool:
+        """Whether the records are options data."""
+        return self.scope_count > 0
+
+    @cached_property
+    def fixed(self) -> np.dtype[Any]:
+        """Dtype of the fields of fixed length, packed in order; field i is named ``f<i>``."""
+        return packed_dtype({f"f{i}": field.length for i, field in enumerate(self.fields) if field.length != VARIABLE})
+
+    @cached_property
+    def reader(self) -> Reader:
+        """What makes columns of the records; compiled when the first data come."""
+        return compile_reader([(field.enterprise, field.number, field.length) for field in self.fields], self._pen)
+
+
+class Layouts:
+    """Layouts in use, each once: thousands of exporters announce a handful of layouts."""
+
+    def __init__(self, pen: int) -> None:
+        self._pen = pen
+        self._known: WeakValueDictionary[tuple[int, tuple[Field, ...]], Layout] = WeakValueDictionary()
+
+    def get(self, fields: tuple[Field, ...], scope_count: int) -> Layout:
+        """The layout of ``fields``."""
+        layout = self._known.get((scope_count, fields))
+        if layout is None:
+            layout = self._known[scope_count, fields] = Layout(fields, scope_count, self._pen)
+        return layout
+
+
+_FORMATS: dict[int, Any] = {1: "u1", 2: ">u2", 4: ">u4", 8: ">u8"}
+
+
+def packed_dtype(lengths: Mapping[str, int]) -> np.dtype[Any]:
+    """A dtype of big-endian integers where the length is that of one, else of bytes, without gaps."""
+    return np.dtype([(name, _FORMATS.get(length) or ("u1", (length,))) for name, length in lengths.items()])

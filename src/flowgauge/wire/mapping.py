@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which elements fill which column: derived from the column registry, with the few cases that it cannot say.
+
+``compile_reader`` turns the fields of a template into steps once; after that no decision is made per record or per datagram.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from flowgauge.schema.column import Column, Kind
+from flowgauge.schema.columns import COLUMNS
+from flowgauge.wire.elements import IANA
+from flowgauge.wire.icmp import IcmpElements, IcmpFromPort
+from flowgauge.wire.readers import AddressV4, Bytes, Code, FirstSet, Number, Source, Step, Sum, Words
+from flowgauge.wire.texts import MplsLabels, Strings, TextStep
+from flowgauge.wire.times import flow_times
+
+FieldNumbers = tuple[int, int, int]
+"""A field of a template: enterprise, element, length."""
+Sources = Mapping[tuple[int, int], list[Source]]
+"""The fields of a template by (enterprise, element); a list, since devices send some of them twice."""
+
+_BY_RULE = frozenset({
+    "time_start_ns", "time_end_ns", "icmp_type", "icmp_code", "sampling_rate", "sampling_algorithm", "mpls_labels",
+    "exporter_addr", "obs_domain_id", "template_id", "in_if_name", "node_reporter",
+})  # fmt: skip
+"""Columns with a rule of their own below, or that come from the message or from options rather than from records."""
+
+_ALSO: Mapping[str, tuple[int, ...]] = {
+    "bytes": (85, 352, 353, 23, 231),
+    "packets": (86, 24, 298),
+    "in_if": (252,),
+    "out_if": (253,),
+    "vlan_id": (243,),
+}
+"""IANA elements that stand in where the column's own is missing, the preferred first: delta, total, then post-… ."""
+
+FLOW_DIRECTION_CODES = (1, 2, 3)
+"""flowDirection 0 ingress, 1 egress and, from our agent only, 2 inner → codes of ``enums.FLOW_DIRECTION``."""
+_SELECTOR_CODES = (0, *[1] * 9)
+"""selectorAlgorithm 1–9 (304) and samplingAlgorithm 1–2 (35) → ``packet`` of ``enums.SAMPLING_ALGORITHM``."""
+_FIXED_BYTES: Mapping[Kind, int] = {Kind.ADDR: 16, Kind.MAC: 6, Kind.U32X4: 16}
+_COUNTERS = frozenset({"bytes", "packets"})
+_MPLS_STACK = range(70, 80)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What a data template compiles to.
+
+    Attributes:
+        steps: fill ``columns``.
+        columns: the array columns that the records have.
+        texts: (column, step) of the columns of strings.
+        ours: an element under our own enterprise number is among the fields: an agent of ours sent it.
+        counts: the records count bytes or packets; others are events.
+    """
+
+    steps: tuple[Step, ...]
+    columns: tuple[str, ...]
+    texts: tuple[tuple[str, TextStep], ...]
+    ours: bool
+    counts: bool
+
+
+def compile_reader(fields: Sequence[FieldNumbers], pen: int) -> Reader:
+    """Compiles the fields of a data template; what has no column is skipped over."""
+    sources: dict[tuple[int, int], list[Source]] = {}
+    for index, (enterprise, number, length) in enumerate(fields):
+        sources.setdefault((enterprise, number), []).append(Source(index, length))
+    iana = {number: found[0] for (enterprise, number), found in sources.items() if enterprise == IANA}
+    ours = any(enterprise == pen for enterprise, _, _ in fields)
+    steps: dict[str, Step] = {}
+    texts: list[tuple[str, TextStep]] = []
+    for column in _candidates(sources):
+        found = _sources_of(column, sources, pen)
+        if found and column.kind in (Kind.NAMES, Kind.LIST):
+            texts.append((column.name, Strings(found[0])))
+        elif step := _step(column, found):
+            steps[column.name] = step
+    steps |= _sampling(iana) | _icmp(iana, ours=ours)
+    if stack := [iana[number] for number in _MPLS_STACK if number in iana]:
+        texts.append(("mpls_labels", MplsLabels(tuple(stack))))
+    return Reader(
+        steps=(*dict.fromkeys(steps.values()), flow_times(iana)),
+        columns=(*steps, "time_start_ns", "time_end_ns"),
+        texts=tuple(texts),
+        ours=ours,
+        counts=bool(_COUNTERS & steps.keys()),
+    )
+
+
+def _by_element() -> dict[int, list[Column]]:
+    table: dict[int, list[Column]] = {}
+    for column in COLUMNS:
+        if column.name not in _BY_RULE:
+            for number in {column.element, column.element_v6, column.enterprise, *_ALSO.get(column.name, ())} - {0}:
+                table.setdefault(number, []).append(column)
+    return table
+
+
+_BY_ELEMENT = _by_element()
+"""Columns that an element number, whosever it is, may fill: a template concerns a few of all columns."""
+
+
+def _candidates(sources: Sources) -> list[Column]:
+    return list(dict.fromkeys(column for _, number in sources for column in _BY_ELEMENT.get(number, ())))
+
+
+def _sources_of(column: Column, sources: Sources, pen: int) -> tuple[Source, ...]:
+    """The fields that fill ``column``: of the preferred element, and of the other address family beside it."""
+    own = [source for number in (column.element_v6, column.element) if number for source in sources.get((IANA, number), ())]
+    if own:
+        return tuple(own)
+    others = [(IANA, number) for number in _ALSO.get(column.name, ())]
+    if column.enterprise:
+        others.append((pen, column.enterprise))
+    return next((tuple(sources[key]) for key in others if key in sources), ())
+
+
+def _step(column: Column, found: tuple[Source, ...]) -> Step | None:
+    steps = [step for step in (_single(column, source) for source in found) if step is not None]
+    if len(steps) > 1:
+        return FirstSet(column.name, tuple(steps))
+    return steps[0] if steps else None
+
+
+def _single(column: Column, source: Source) -> Step | None:
+    """The step for one field; None when its length cannot be that of the column."""
+    step: Step | None = None
+    if column.kind is Kind.ADDR and source.length == 4:
+        step = AddressV4(column.name, source, zero_is_absent=column.name not in ("src_addr", "dst_addr"))
+    elif source.length == _FIXED_BYTES.get(column.kind):
+        step = Words(column.name, source) if column.kind is Kind.U32X4 else Bytes(column.name, source)
+    elif column.name == "flow_direction":
+        step = Code(column.name, source, FLOW_DIRECTION_CODES)
+    elif column.kind is Kind.ENUM:
+        step = Code(column.name, source, tuple(range(len(column.labels))))
+    elif column.kind not in _FIXED_BYTES and source.length:
+        step = Number(column.name, source)
+    return step
+
+
+def _sampling(iana: Mapping[int, Source]) -> dict[str, Step]:
+    """The rate, when records carry it: as an interval (34, 50), or as packets taken and left out (305, 306)."""
+    steps: dict[str, Step] = {}
+    for number in (34, 50):
+        if number in iana:
+            steps.setdefault("sampling_rate", Number("sampling_rate", iana[number]))
+    if 305 in iana and 306 in iana:
+        steps.setdefault("sampling_rate", Sum("sampling_rate", iana[305], iana[306]))
+    for number in (304, 35):
+        if number in iana:
+            steps.setdefault("sampling_algorithm", Code("sampling_algorithm", iana[number], _SELECTOR_CODES))
+    return steps
+
+
+def _icmp(iana: Mapping[int, Source], *, ours: bool) -> dict[str, Step]:
+    """Type and code from whichever elements there are; else, as devices do, from the destination port."""
+
+    def present(*numbers: int) -> tuple[Source, ...]:
+        return tuple(iana[number] for number in numbers if number in iana)
+
+    types, codes, pairs, proto = present(176, 178), present(177, 179), present(32, 139), iana.get(4)
+    step: Step
+    if types or pairs:
+        step = IcmpElements(types, codes, pairs, proto)
+    elif proto and 11 in iana and not ours:
+        step = IcmpFromPort(proto, iana[11])
+    else:
+        return {}
+    return {"icmp_type": step, "icmp_code": step}

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that read one column out of records: the compiled form of a template. Each fills arrays of exactly n rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from flowgauge.flow.batch import Array
+from flowgauge.wire.elements import VARIABLE
+from flowgauge.wire.records import Records, Spans
+
+Columns = Mapping[str, Array]
+
+V4_PREFIX = np.uint64(0xFFFF << 32)
+"""Second half of a v4-mapped address (RFC 4291 §2.5.5.2) without the IPv4 address."""
+_INTEGER_BYTES = frozenset({1, 2, 4, 8})
+
+
+class Step(Protocol):
+    """Fills one or two columns of ``out`` from ``records``."""
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A field of the template: its index and length in bytes (``VARIABLE`` possible)."""
+
+    index: int
+    length: int
+
+    @property
+    def name(self) -> str:
+        """Its name in ``Layout.fixed``."""
+        return f"f{self.index}"
+
+
+def integers(records: Records, source: Source) -> Array:
+    """Unsigned integers of any width (RFC 7011 §6.2: an exporter may leave out leading zero bytes), shape (n,).
+
+    The array may be a big-endian view of the records. Of more than eight bytes the last eight count.
+    """
+    if source.length == VARIABLE:
+        return _variable_integers(records.spans[source.index])
+    raw = records.fixed[source.name]
+    if source.length in _INTEGER_BYTES:
+        return raw
+    width = min(source.length, 8)
+    wide = np.zeros((len(raw), 8), np.uint8)
+    wide[:, 8 - width :] = raw[:, source.length - width :]
+    return wide.view(">u8").reshape(-1)
+
+
+def _variable_integers(spans: Spans) -> Array:
+    value = np.zeros(len(spans.start), np.uint64)
+    end = spans.start + spans.length
+    for place in range(8):
+        at = end - 1 - place
+        inside = at >= spans.start
+        value[inside] |= spans.view.octets[at[inside]].astype(np.uint64) << np.uint64(8 * place)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An integer column; a value too large for it becomes its largest (an index of 2³² must not look like a small one)."""
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        target, values = out[self.column], integers(records, self.source)
+        if values.dtype.itemsize > target.dtype.itemsize:
+            values = np.minimum(values, np.iinfo(target.dtype).max)
+        target[...] = values
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """An enumerated column: ``codes[value]``; values beyond it are code 0 (absent or unknown)."""
+
+    column: str
+    source: Source
+    codes: tuple[int, ...]
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        table = np.array([*self.codes, 0], np.uint8)
+        values = np.minimum(integers(records, self.source), len(self.codes))
+        out[self.column][...] = table[values.astype(np.intp)]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressV4:
+    """An IPv4 address as v4-mapped; with ``zero_is_absent`` 0.0.0.0 becomes the absent (all-zero) address."""
+
+    column: str
+    source: Source
+    zero_is_absent: bool
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        halves = out[self.column].view(">u8")
+        halves[:, 0] = 0
+        address = records.fixed[self.source.name].astype(np.uint64)
+        if self.zero_is_absent:
+            halves[:, 1] = address + V4_PREFIX * (address != 0)
+        else:
+            halves[:, 1] = address | V4_PREFIX
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Fixed bytes as they are: IPv6 addresses (16), MAC addresses (6)."""
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        whole = np.dtype((np.void, self.source.length))
+        offset = records.fixed.dtype.fields[self.source.name][1]  # type: ignore[index]
+        packed = np.dtype({"names": ["x"], "formats": [whole], "offsets": [offset], "itemsize": records.fixed.itemsize})
+        out[self.column].view(whole).reshape(-1)[...] = records.fixed.view(packed)["x"]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Fixed bytes as big-endian 32-bit words, shape (n, k)."""
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        out[self.column].view(np.uint8)[...] = records.fixed[self.source.name]
+        if np.little_endian:
+            out[self.column].byteswap(inplace=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """(a + b) / a, as samplingPacketInterval and -Space give the rate: packets in all for each one taken."""
+
+    column: str
+    taken: Source
+    left_out: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        taken = integers(records, self.taken).astype(np.uint64)
+        whole = taken + integers(records, self.left_out)
+        out[self.column][...] = np.minimum(whole // np.maximum(taken, 1), np.iinfo(np.uint32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSet:
+    """The first of several sources that is not zero: both address families, or a field that a device sends twice."""
+
+    column: str
+    steps: tuple[Step, ...]
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        target = out[self.column]
+        self.steps[0].fill(records, out)
+        for step in self.steps[1:]:
+            other = np.zeros_like(target)
+            step.fill(records, {self.column: other})
+            empty = target == 0 if target.ndim == 1 else ~target.any(axis=1)
+            target[empty] = other[empty]

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the sequence numbers of one observation domain say: loss, late arrival, duplicate, and restart told apart.
+
+A number counts the data records sent before its message (RFC 7011 §3.1), modulo 2³². A gap is held back for a while before it
+is called a loss, since datagrams may overtake each other: a counter of losses that has counted is never wrong.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SETTLE_NS = 1_000_000_000
+"""A gap not filled after this time is a loss; networks reorder within milliseconds."""
+SETTLE_MESSAGES = 64
+"""… or after so many further messages of the domain, for captures without times and for bursts."""
+MAX_GAP_RECORDS = 1 << 22
+"""A larger step forward is an exporter that started again elsewhere, not four million lost records."""
+REMEMBERED = 64
+"""Messages remembered to know a duplicate."""
+MAX_GAPS = 256
+"""Gaps held at once; beyond it the oldest is a loss."""
+MAX_RESTART_GAP_RECORDS = 1 << 16
+"""How far the second message after a restart may be from the first to confirm it."""
+
+_MODULUS = 1 << 32
+
+
+@dataclass(slots=True)
+class _Gap:
+    first: int
+    records: int
+    since_ns: int
+    at_message: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One message: its sequence number, how many data records it holds (-1: not known), export and receive time."""
+
+    sequence: int
+    records: int
+    export_s: int
+    received_ns: int
+
+
+class SequenceState:
+    """The state of one domain. ``observe`` takes messages in order of arrival and adds to ``counts``.
+
+    A message from before the expected one fills a gap (it came late), or is known (a duplicate), or else it is kept in mind:
+    when the next one follows it, the exporter has restarted; when the next one follows what was expected, it just came late.
+    """
+
+    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted")
+
+    def __init__(self) -> None:
+        self._expected: int | None = None
+        self._restarted: int | None = None
+        self._gaps: list[_Gap] = []
+        self._messages = 0
+        self._recent: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
+
+    def follows(self, sequence: int) -> bool:
+        """Whether a message with this number comes next, and nothing is open."""
+        return self._expected == sequence and not self._gaps and self._restarted is None
+
+    def skip(self, last: Sequence[tuple[int, int, int]], messages: int) -> None:
+        """Takes over ``messages`` that follow each other without a gap.
+
+        ``last``: the last few of them as (sequence number, records, export time).
+        """
+        self._messages += messages
+        self._recent.extend(last)
+        self._expected = (last[-1][0] + last[-1][1]) % _MODULUS
+
+    def observe(self, seen: Seen, counts: Counter[str]) -> None:
+        """Judges one message."""
+        self._messages += 1
+        mark = (seen.sequence, seen.records, seen.export_s)
+        if self._expected is None:
+            self._advance(seen)
+        else:
+            ahead = (seen.sequence - self._expected) % _MODULUS
+            if ahead <= MAX_GAP_RECORDS:
+                self._forward(seen, ahead, counts)
+            elif mark in self._recent:
+                counts["sequence_duplicate_datagrams"] += 1
+            elif self._fill(seen):
+                counts["sequence_late_datagrams"] += 1
+            elif seen.records:  # templates alone prove nothing: they may be late, and shift no number
+                self._backward(seen, counts)
+        self._recent.append(mark)
+        self.settle(seen.received_ns, counts)
+
+    def _forward(self, seen: Seen, ahead: int, counts: Counter[str]) -> None:
+        """The message expected, or one behind a gap."""
+        if self._restarted is not None:
+            self._restarted = None
+            counts["sequence_late_datagrams"] += 1
+        if ahead:
+            self._open_gap(ahead, seen, counts)
+        self._advance(seen)
+
+    def _backward(self, seen: Seen, counts: Counter[str]) -> None:
+        """A first, or a second, message from before what was expected."""
+        if self._restarted is not None:
+            ahead = (seen.sequence - self._restarted) % _MODULUS
+            if ahead <= MAX_RESTART_GAP_RECORDS:
+                counts["sequence_resets"] += 1
+                counts["sequence_gap_records"] += self.finish()
+                self._expected, self._restarted = self._restarted, None
+                self._forward(seen, ahead, counts)
+                return
+            counts["sequence_late_datagrams"] += 1
+        self._restarted = (seen.sequence + max(seen.records, 0)) % _MODULUS
+
+    def _open_gap(self, records: int, seen: Seen, counts: Counter[str]) -> None:
+        self._gaps.append(_Gap(self._expected or 0, records, seen.received_ns, self._messages))
+        if len(self._gaps) > MAX_GAPS:
+            counts["sequence_gap_records"] += self._gaps.pop(0).records
+
+    def settle(self, now_ns: int, counts: Counter[str]) -> None:
+        """Calls gaps that have been open for too long a loss."""
+        while self._gaps:
+            gap = self._gaps[0]
+            if now_ns - gap.since_ns < SETTLE_NS and self._messages - gap.at_message < SETTLE_MESSAGES:
+                return
+            counts["sequence_gap_records"] += self._gaps.pop(0).records
+
+    def finish(self) -> int:
+        """The records of all gaps that are still open; they are lost."""
+        lost = sum(gap.records for gap in self._gaps)
+        self._gaps.clear()
+        return lost
+
+    def _advance(self, seen: Seen) -> None:
+        """After a message with an unknown number of records the next number cannot be known."""
+        self._expected = (seen.sequence + seen.records) % _MODULUS if seen.records >= 0 else None
+
+    def _fill(self, seen: Seen) -> bool:
+        """Takes a late message out of the gap that it left."""
+        for place, gap in enumerate(self._gaps):
+            offset = (seen.sequence - gap.first) % _MODULUS
+            records = max(seen.records, 0)
+            if offset + records > gap.records or offset >= gap.records:
+                continue
+            after = gap.records - offset - records
+            rest = [_Gap(gap.first, offset, gap.since_ns, gap.at_message)] if offset else []
+            if after:
+                rest.append(_Gap((seen.sequence + records) % _MODULUS, after, gap.since_ns, gap.at_message))
+            self._gaps[place : place + 1] = rest
+            return True
+        return False

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start and end of flows from whichever time elements a template has (RFC 7011 §6.1.7–10), in ns since 1970.
+
+The finest absolute one is taken. Without any, start and end are the export time of the message: plausible, and later stages
+know it from the receive time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.flow.batch import Array
+from flowgauge.wire.readers import Columns, Source, integers
+from flowgauge.wire.records import Records
+
+Times = npt.NDArray[np.int64]
+
+NTP_TO_UNIX_S = 2_208_988_800
+"""Seconds from 1900 to 1970."""
+_NTP_ERA_S = 1 << 32
+_NTP_ERA_SPLIT_S = 1 << 31
+"""NTP seconds below it lie in the era that begins in February 2036 (RFC 4330 §3)."""
+_MAX_MS = (1 << 63) // 1_000_000 - 1
+
+
+def from_seconds(records: Records, source: Source) -> Times:
+    """DateTimeSeconds; of a wider field than 4 bytes the lower 32 bits."""
+    return (integers(records, source).astype(np.int64) & 0xFFFFFFFF) * 1_000_000_000
+
+
+def from_milliseconds(records: Records, source: Source) -> Times:
+    """DateTimeMilliseconds; values that no int64 of ns holds become its largest."""
+    return np.minimum(integers(records, source), _MAX_MS).astype(np.int64) * 1_000_000
+
+
+def from_ntp(records: Records, source: Source) -> Times:
+    """DateTimeMicroseconds and -Nanoseconds: NTP's 64-bit format, seconds since 1900 and a binary fraction."""
+    value = integers(records, source).astype(np.uint64)
+    seconds = (value >> np.uint64(32)).astype(np.int64)
+    seconds += np.where(seconds < _NTP_ERA_SPLIT_S, _NTP_ERA_S, 0) - NTP_TO_UNIX_S
+    nanoseconds = ((value & np.uint64(0xFFFFFFFF)) * np.uint64(1_000_000_000)) >> np.uint64(32)
+    return seconds * 1_000_000_000 + nanoseconds.astype(np.int64)
+
+
+def before_export(records: Records, source: Source) -> Times:
+    """Microseconds before the export time of the message."""
+    return _export_ns(records) - (integers(records, source).astype(np.int64) & 0xFFFFFFFF) * 1_000
+
+
+def since_boot(records: Records, source: Source) -> Times:
+    """Milliseconds since the exporter started; the export time where its start is not known."""
+    boot_ms = records.sets.boot_ms[records.set_row]
+    uptime_ms = integers(records, source).astype(np.int64) & 0xFFFFFFFF
+    return np.where(boot_ms > 0, (boot_ms + uptime_ms) * 1_000_000, _export_ns(records))
+
+
+def _export_ns(records: Records) -> Times:
+    return records.sets.export_s[records.set_row] * 1_000_000_000
+
+
+Conversion = Callable[[Records, Source], Times]
+
+START: Mapping[int, Conversion] = {
+    156: from_ntp, 154: from_ntp, 152: from_milliseconds, 150: from_seconds, 158: before_export, 22: since_boot,
+}  # fmt: skip
+"""IANA element → conversion, the preferred first."""
+END: Mapping[int, Conversion] = {
+    157: from_ntp, 155: from_ntp, 153: from_milliseconds, 151: from_seconds, 159: before_export, 21: since_boot,
+}  # fmt: skip
+OBSERVED: Mapping[int, Conversion] = {325: from_ntp, 324: from_ntp, 323: from_milliseconds, 322: from_seconds}
+"""One time for start and end: observationTime…, as event records have."""
+DURATION_NS: Mapping[int, int] = {162: 1_000, 161: 1_000_000}
+"""Duration element → ns in its unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTimes:
+    """Fills ``time_start_ns`` and ``time_end_ns``; what a template lacks follows from what it has."""
+
+    start: tuple[Conversion, Source] | None
+    end: tuple[Conversion, Source] | None
+    duration: tuple[int, Source] | None
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        begin, finish = out["time_start_ns"], out["time_end_ns"]
+        if self.start:
+            begin[...] = self.start[0](records, self.start[1])
+        if self.end:
+            finish[...] = self.end[0](records, self.end[1])
+        if not self.start and not self.end:
+            finish[...] = _export_ns(records)
+        if not self.end and self.start:
+            finish[...] = begin + self._lasted(records)
+        if not self.start:
+            begin[...] = finish - self._lasted(records)
+
+    def _lasted(self, records: Records) -> Array | int:
+        if self.duration is None:
+            return 0
+        scale, source = self.duration
+        return (integers(records, source).astype(np.int64) & 0xFFFFFFFF) * scale
+
+
+def flow_times(sources: Mapping[int, Source]) -> FlowTimes:
+    """The step for a template with these IANA elements."""
+    start, end = _first(START, sources), _first(END, sources)
+    if start is None and end is None:
+        start = _first(OBSERVED, sources)
+    duration = next(((scale, sources[number]) for number, scale in DURATION_NS.items() if number in sources), None)
+    return FlowTimes(start, end, duration)
+
+
+def _first(conversions: Mapping[int, Conversion], sources: Mapping[int, Source]) -> tuple[Conversion, Source] | None:
+    return next(((convert, sources[number]) for number, convert in conversions.items() if number in sources), None)
