@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.blocks import Block
@@ -79,11 +79,11 @@ class DecodeLoop:
                 self._ledger.add("decode_error_datagrams", block.count)
             finally:
                 self._give_back(block)
+        self._count(self._decoder.finish())
 
     def _take_in(self, datagrams: Datagrams) -> None:
         decoded = self._decoder.decode(datagrams)
-        for name, count in decoded.counts.items():
-            self._ledger.add(name, count)
+        self._count(decoded.counts)
         self._tell(decoded)
         self._agents.learn(self._directory.learn(decoded.options))
         if len(decoded.flows):
@@ -102,6 +102,10 @@ class DecodeLoop:
         if not self._rows.put(batch, QUEUE_WAIT_S):
             self._ledger.add("pipeline_queue_full", len(batch))
             self._warn("pipeline_queue_full", flows=len(batch), detail="the store is too slow, or away")
+
+    def _count(self, counts: Mapping[str, int]) -> None:
+        for name, count in counts.items():
+            self._ledger.add(name, count)
 
     def _tell(self, decoded: Decoded) -> None:
         for problem in decoded.problems:
