@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command's root: help, version, completion, and every error as one sentence with the right exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flowgauge import __version__
+from flowgauge.cli import main as root
+from flowgauge.cli.main import VERBS, guarded, main, real_command
+from flowgauge.errors import EnvironmentProblem, FilterError, InternalError, UsageError
+
+COMMAND = [sys.executable, "-P", "-m", "flowgauge.cli.main"]
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **env}, check=False
+    )
+
+
+def test_version() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"flowgauge {__version__}\n", "")
+
+
+def test_without_a_verb_the_overview_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    overview = capsys.readouterr().out
+    assert all(verb.name in overview for verb in VERBS)
+    assert "flowgauge flows 'namespace = flow-demo'" in overview
+
+
+def test_the_overview_imports_no_verb_and_nothing_heavy() -> None:
+    program = (
+        "import sys; from flowgauge.cli.main import main; main(['--help']); "
+        "heavy = {'numpy', 'pyarrow', 'pydantic', 'fastapi', 'structlog', 'rich', 'flowgauge.cli.flows'} & set(sys.modules); "
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.name)
+def test_every_verb_loads_and_its_help_has_examples_on_lines_of_their_own(verb: root.Verb) -> None:
+    command = real_command(verb)
+    subcommands = getattr(command, "commands", {})
+    texts = [one.help or "" for one in (subcommands.values() if subcommands else [command])]
+    assert any(f"\n  flowgauge {verb.name}" in text.replace("\n    ", "\n  ") for text in texts)
+    assert all("\b\nExample" in text for text in texts if "Example" in text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["agnt"], "flowgauge: No such command 'agnt'. Did you mean 'agent'? (help: flowgauge --help)\n"),
+        (["logs", "--lins", "3"], "flowgauge: No such option: --lins (Possible options: --lines"),
+        (["config", "check"], "flowgauge: Missing argument 'file' (help: flowgauge config check --help)\n"),
+        (["config", "check", "/no/such/file"], "flowgauge: cannot read /no/such/file: No such file or directory\n"),
+        (["logs", "--grep", "("], "flowgauge: --grep (: not a regular expression"),
+    ],
+)
+def test_a_user_error_is_one_sentence_and_status_2(arguments: list[str], sentence: str) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(sentence)
+    assert done.stderr.count("\n") == 1
+
+
+def raising(error: BaseException) -> int:
+    def call() -> None:
+        raise error
+
+    return guarded(call)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (UsageError("no"), 2),
+        (EnvironmentProblem("no clang"), 3),
+        (InternalError("odd"), 1),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 141),
+        (ValueError("surprise"), 1),
+    ],
+)
+def test_exit_statuses(error: BaseException, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(root, "_drop_output", lambda: None)
+    assert raising(error) == status
+
+
+def test_an_error_we_did_not_foresee_is_a_sentence_with_its_place(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FLOWGAUGE_TRACEBACK", raising=False)
+    raising(ValueError("surprise"))
+    said = capsys.readouterr().err
+    assert said.startswith("flowgauge: this is our mistake: ValueError: surprise at test_cli_main.py:")
+    assert said.count("\n") == 1
+    monkeypatch.setenv("FLOWGAUGE_TRACEBACK", "1")
+    raising(ValueError("surprise"))
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_filter_error_points_at_the_character(capsys: pytest.CaptureFixture[str]) -> None:
+    raising(FilterError("there is no field", text="nmespace = x", at=0, length=8, suggestion="namespace"))
+    assert capsys.readouterr().err == (
+        "flowgauge: there is no field at character 1 (did you mean 'namespace'?)\nnmespace = x\n^^^^^^^^\n"
+    )
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"{' '.join(COMMAND)} config show | head -n 1"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_ctrl_c_ends_with_130_and_no_words(tmp_path: Path) -> None:
+    (tmp_path / "store.log").write_text("line\n")
+    process = subprocess.Popen([*COMMAND, "logs", "--follow", "--log-dir", str(tmp_path)], stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "line\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130
+
+
+def test_logs_follow_prints_what_is_added_even_after_the_log_was_emptied(tmp_path: Path) -> None:
+    log = tmp_path / "agent-node-a.log"
+    log.write_text("first wanted\nother\n")
+    process = subprocess.Popen([*COMMAND, "logs", "agent", "--follow", "--grep", "wanted", "--log-dir", str(tmp_path)],
+                               stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "first wanted\n"
+        with log.open("a") as stream:
+            stream.write("second wan")
+            stream.flush()
+            time.sleep(0.5)
+            stream.write("ted\nnot this\n")
+        assert process.stdout.readline() == "second wanted\n"
+        log.write_text("third wanted\n")
+        assert process.stdout.readline() == "third wanted\n"
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_verbs_and_options_complete_in_the_shell() -> None:
+    def complete(words: str) -> str:
+        return run(_FLOWGAUGE_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(len(words.split(" ")) - 1)).stdout
+
+    assert "console" in complete("flowgauge con").split()
+    assert "config" in complete("flowgauge con").split()
+    assert "--data-dir" in complete("flowgauge run --da").split()
+    assert "check" in complete("flowgauge config ch").split()
