@@ -84,9 +84,10 @@ class CollectorProcess:
         self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents)
         self._status = Status(
             Parts(
-                self.ledger, self._agents, self._directory, self._pipeline, self._receiver, self._rows, self._writer, self._tap
+                ledger=self.ledger, agents=self._agents, directory=self._directory, pipeline=self._pipeline, tap=self._tap,
+                receiver=self._receiver, rows=self._rows, writer=self._writer, naming=self._naming,
             )
-        )
+        )  # fmt: skip
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._started = False
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.live import LiveTap
+from flowgauge.collector.naming import Naming
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.row_queue import RowQueue
 from flowgauge.collector.writer import Writer
@@ -34,6 +35,7 @@ class Parts:
     rows: RowQueue
     writer: Writer
     tap: LiveTap
+    naming: Naming
 
 
 class Status:
@@ -82,6 +84,7 @@ class Status:
         yield Sample("collector_store_available", "1 while the store takes what is written to it.", not parts.writer.problem)
         yield Sample("collector_exporters", "Exporters and observation domains heard.", len(parts.directory.snapshot()))
         yield Sample("collector_live_viewers", "Clients of the live tap.", parts.tap.viewers)
+        yield from parts.naming.samples()
         for step in parts.pipeline.steps:
             yield Sample("collector_stage_cpu_seconds", "CPU time that a stage of the pipeline has used.", step.cpu_s,
                          {"stage": step.name}, cumulative=True)  # fmt: skip
