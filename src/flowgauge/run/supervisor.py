@@ -161,6 +161,8 @@ class Supervisor:
         deadline = time.monotonic() + timeout_s
         while not self._settled.wait(_TICK_S):
             problem = self.problem() or ("" if time.monotonic() < deadline else self._not_ready(timeout_s))
+            if self._stopping.is_set():
+                return problem or "stopped before all parts were ready"
             if problem:
                 return problem
         return ""
