@@ -189,7 +189,7 @@ class Demo:
         self._first = FirstFlow(self._system.composition.console_url, self._started)
         self._first.start()
         self._undo.callback(self._first.stop)
-        self._system.start(meanwhile=self._story.database.prepare)
+        self._system.start(self._story.database.prepare, self._stop)
         self._continue()
         self._view.note("starting Django, DNS, and the neighbour nobody expected")
         self._undo.callback(self._story.probes.stop)

@@ -6,9 +6,10 @@ Two supervisors, because at the end agents stop first: what they send last must 
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from flowgauge.config.effective import effective
@@ -89,15 +90,22 @@ class System:
         self._others = Supervisor(others, plan.log_dir, listener)
         self.store: FlowStore = open_store(self.composition.store_url, self.composition.secret)
 
-    def start(self, meanwhile: Callable[[], None]) -> None:
-        """Starts everything at once, with ``meanwhile`` beside it.
+    def start(self, meanwhile: Callable[[], None], stop: threading.Event) -> None:
+        """Starts everything at once, with ``meanwhile`` beside it; gives up when ``stop`` is set.
 
         Raises:
             EnvironmentProblem: a part failed, or ``meanwhile`` did.
         """
         with ThreadPoolExecutor(3) as pool:
-            for done in [pool.submit(self._others.start), pool.submit(self._agents.start), pool.submit(meanwhile)]:
-                done.result()
+            waiting = {pool.submit(call) for call in (self._others.start, self._agents.start, meanwhile)}
+            try:
+                while waiting and not stop.is_set():
+                    done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
+                    for one in done:
+                        one.result()
+            finally:
+                if waiting:
+                    self.stop()
 
     def stop_agents(self) -> None:
         """Ends the agents, which send what they counted until then; safe to call twice."""
