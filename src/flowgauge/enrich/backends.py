@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which Service stands at an address and port, over time: at its own addresses, and at those of its backends.
+
+Backends are what the Service's EndpointSlices list. Where there are none (``kubectl get all`` does not print them), they are
+the pods that its selector chooses. Not thread-safe: ``kubernetes`` holds the lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from flowgauge.enrich.history import History
+from flowgauge.enrich.timeline import Stretch, Tenure
+from flowgauge.flow.addresses import packed
+from flowgauge.k8s.objects import EndpointSlice, Pod, Port, Service
+
+Name = tuple[str, str]
+"""Namespace and name."""
+Place = tuple[bytes, int]
+"""Address and ``port_key``."""
+
+
+def port_key(proto: int, port: int) -> int:
+    """One number for protocol and port."""
+    return proto << 16 | port
+
+
+class Backend(NamedTuple):
+    """A Service at an address and port; ``pod_uid`` is whose port that is, empty where it is no pod's."""
+
+    service: str
+    pod_uid: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    """What is known of one Service: itself, its slices by name, and where it stands now."""
+
+    service: Service | None = None
+    slices: dict[str, EndpointSlice] = field(default_factory=dict)
+    standing: dict[Place, tuple[Backend, Tenure[Backend]]] = field(default_factory=dict)
+
+
+class Backends:
+    """All Services."""
+
+    def __init__(self) -> None:
+        self.history: History[Place, Backend] = History(self._forget)
+        self._entries: dict[Name, _Entry] = {}
+        self._ports: dict[bytes, set[int]] = {}
+        self._pods: dict[str, dict[str, Pod]] = {}
+        self._by_selector: dict[str, set[str]] = {}
+        self._slices = 0
+
+    def __len__(self) -> int:
+        return len(self._entries) + self._slices
+
+    def at(self, address: bytes) -> Iterator[tuple[int, tuple[Stretch[Backend], ...]]]:
+        """Each port key at which a Service stood at the address, with its stretches of time."""
+        for port in self._ports.get(address, ()):
+            timeline = self.history.get((address, port))
+            if timeline is not None:
+                yield port, timeline.stretches()
+
+    def pods_of(self, name: Name) -> Iterator[str]:
+        """Uids of the pods behind a Service now."""
+        entry = self._entries.get(name)
+        for backend, _ in entry.standing.values() if entry else ():
+            if backend.pod_uid:
+                yield backend.pod_uid
+
+    def put_service(self, service: Service, time_ms: int) -> None:
+        """A Service is in this state."""
+        name = (service.meta.namespace, service.meta.name)
+        entry = self._entries.setdefault(name, _Entry())
+        possible_ms = since_ms(service.meta.created_ms, time_ms) if entry.service is None else time_ms
+        entry.service = service
+        if service.selector:
+            self._by_selector.setdefault(service.meta.namespace, set()).add(service.meta.name)
+        self._update(name, time_ms, possible_ms)
+
+    def remove_service(self, service: Service, time_ms: int) -> None:
+        """A Service is gone; its slices are deleted on their own."""
+        name = (service.meta.namespace, service.meta.name)
+        self._by_selector.get(name[0], set()).discard(name[1])
+        if name in self._entries:
+            self._entries[name].service = None
+            self._update(name, time_ms, time_ms)
+
+    def put_slice(self, one: EndpointSlice, time_ms: int) -> bool:
+        """An EndpointSlice is in this state; whether that is news."""
+        name = (one.meta.namespace, one.service)
+        entry = self._entries.setdefault(name, _Entry())
+        before = entry.slices.get(one.meta.name)
+        if before == one:
+            return False
+        self._slices += before is None
+        entry.slices[one.meta.name] = one
+        self._update(name, time_ms, since_ms(one.meta.created_ms, time_ms) if before is None else time_ms)
+        return True
+
+    def remove_slice(self, one: EndpointSlice, time_ms: int) -> bool:
+        """An EndpointSlice is gone; whether it was there."""
+        name = (one.meta.namespace, one.service)
+        if name not in self._entries or self._entries[name].slices.pop(one.meta.name, None) is None:
+            return False
+        self._slices -= 1
+        self._update(name, time_ms, time_ms)
+        return True
+
+    def put_pod(self, pod: Pod, time_ms: int) -> None:
+        """A pod is in this state; one that has finished is no backend."""
+        pods = self._pods.setdefault(pod.meta.namespace, {})
+        before = pods.pop(pod.meta.uid, None)
+        if not pod.finished:
+            pods[pod.meta.uid] = pod
+        self._choose_again(pod.meta.namespace, [one for one in (before, pod) if one], time_ms)
+
+    def remove_pod(self, pod: Pod, time_ms: int) -> None:
+        """A pod is gone."""
+        pods = self._pods.get(pod.meta.namespace, {})
+        if pods.pop(pod.meta.uid, None):
+            self._choose_again(pod.meta.namespace, [pod], time_ms)
+        if not pods:
+            self._pods.pop(pod.meta.namespace, None)
+
+    def _choose_again(self, namespace: str, pods: list[Pod], time_ms: int) -> None:
+        for service_name in self._by_selector.get(namespace, ()):
+            entry = self._entries[namespace, service_name]
+            service = entry.service
+            if service and not entry.slices and any(_selects(service, pod) for pod in pods):
+                self._update((namespace, service_name), time_ms, time_ms)
+
+    def _update(self, name: Name, time_ms: int, possible_ms: int) -> None:
+        """Ends and begins tenures, so that the Service stands where its objects say."""
+        entry = self._entries[name]
+        wanted = dict(self._wanted(name, entry))
+        for place, (backend, tenure) in list(entry.standing.items()):
+            if wanted.get(place) != backend:
+                self.history.end(place, tenure, time_ms + 1)
+                del entry.standing[place]
+        # At one address and port, a Service that has an address of its own is what clients mean.
+        rank = 1 if entry.service and entry.service.addresses else 0
+        for place, backend in wanted.items():
+            if place not in entry.standing:
+                self._ports.setdefault(place[0], set()).add(place[1])
+                entry.standing[place] = backend, self.history.begin(place, Tenure(backend, possible_ms, time_ms, rank=rank))
+        if entry.service is None and not entry.slices:
+            del self._entries[name]
+
+    def _wanted(self, name: Name, entry: _Entry) -> Iterator[tuple[Place, Backend]]:
+        if entry.service is not None:
+            for address in (*entry.service.addresses, *entry.service.outer_addresses):
+                for port in entry.service.ports:
+                    yield (packed(address), port_key(port.proto, port.number)), Backend(name[1], "")
+        for one in entry.slices.values():
+            for endpoint in one.endpoints:
+                backend = Backend(name[1], endpoint.pod_uid)
+                for address in endpoint.addresses:
+                    for port in one.ports:
+                        yield (packed(address), port_key(port.proto, port.number)), backend
+        if entry.service is not None and entry.service.selector and not entry.slices:
+            yield from self._chosen(entry.service)
+
+    def _chosen(self, service: Service) -> Iterator[tuple[Place, Backend]]:
+        for uid, pod in self._pods.get(service.meta.namespace, {}).items():
+            if _selects(service, pod):
+                for port in service.ports:
+                    number = _target(port, pod)
+                    for address in pod.addresses if number else ():
+                        yield (packed(address), port_key(port.proto, number)), Backend(service.meta.name, uid)
+
+    def _forget(self, place: Place) -> None:
+        ports = self._ports.get(place[0], set())
+        ports.discard(place[1])
+        if not ports:
+            self._ports.pop(place[0], None)
+
+
+def _selects(service: Service, pod: Pod) -> bool:
+    return bool(service.selector) and service.selector.items() <= pod.meta.labels.items()
+
+
+def _target(port: Port, pod: Pod) -> int:
+    """The pod's port behind a Service's; 0 when its name means none."""
+    if isinstance(port.target, int):
+        return port.target
+    return next((one.number for one in pod.ports if one.name == port.target and one.proto == port.proto), 0)
+
+
+def since_ms(created_ms: int, time_ms: int) -> int:
+    """Since when an object that is new to us may have been as it is: creation times are whole seconds, rounded down."""
+    return created_ms if created_ms and time_ms - created_ms >= 1000 else time_ms

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The names of one end of a flow, and how they follow from what holds its address."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+
+from flowgauge.config.model import Enrichment
+from flowgauge.enrich.cluster_state import ClusterState
+from flowgauge.enrich.holders import Holder
+from flowgauge.enrich.owners import Workload, application, revision
+from flowgauge.k8s.objects import Meta, Node, Pod, Service
+from flowgauge.schema.enums import LAYER, code
+
+REGION_LABEL = "topology.kubernetes.io/region"
+
+_APP, _INFRA = code(LAYER, "app"), code(LAYER, "infra")
+
+MAX_CACHED = 200_000
+"""Identities that are kept between batches, about 500 B each; beyond it all are made anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The names of one end; attributes are the columns without ``src_`` and ``dst_``, ``layer`` is a code."""
+
+    namespace: str = ""
+    name: str = ""
+    kind: str = ""
+    owner: str = ""
+    owner_kind: str = ""
+    revision: str = ""
+    node: str = ""
+    zone: str = ""
+    region: str = ""
+    application: str = ""
+    layer: int = 0
+
+
+NOBODY = Identity()
+
+
+class Identities:
+    """Makes identities by the document's rules and keeps them while the cluster stays the same. Used under the index's lock."""
+
+    def __init__(self, enrichment: Enrichment) -> None:
+        self._zone_key = enrichment.zone_key
+        self._is_infra = re.compile("|".join(map(fnmatch.translate, enrichment.infra_namespaces)) or r"(?!)").match
+        self._made: dict[Holder, Identity] = {}
+        self._of_version = -1
+
+    def of(self, holder: Holder, state: ClusterState) -> Identity:
+        """The identity of a holder."""
+        if state.version != self._of_version or len(self._made) > MAX_CACHED:
+            self._made, self._of_version = {}, state.version
+        found = self._made.get(holder)
+        if found is None:
+            found = self._made[holder] = self._make(holder.thing, state)
+        return found
+
+    def on_node(self, node: Meta) -> Identity:
+        """What is known of an address that is in a node's pod block and of which nothing else is."""
+        return Identity(node=node.name, zone=node.labels.get(self._zone_key, ""), region=node.labels.get(REGION_LABEL, ""))
+
+    def _make(self, thing: Pod | Node | Service, state: ClusterState) -> Identity:
+        if isinstance(thing, Pod):
+            return self._pod(thing, state)
+        return self._node(thing.meta) if isinstance(thing, Node) else self._service(thing, state)
+
+    def _pod(self, pod: Pod, state: ClusterState) -> Identity:
+        meta, workload, node = pod.meta, state.workload(pod), state.node(pod.node)
+        labels = node.labels if node is not None else {}
+        return Identity(
+            namespace=meta.namespace,
+            name=meta.name,
+            kind="Pod",
+            owner=workload.name,
+            owner_kind=workload.kind,
+            revision=revision(meta.labels),
+            node=pod.node,
+            zone=labels.get(self._zone_key, ""),
+            region=labels.get(REGION_LABEL, ""),
+            application=application(meta.labels, workload.name),
+            layer=self._layer(meta.namespace),
+        )
+
+    def _node(self, meta: Meta) -> Identity:
+        return Identity(
+            name=meta.name,
+            kind="Node",
+            owner=meta.name,
+            owner_kind="Node",
+            node=meta.name,
+            zone=meta.labels.get(self._zone_key, ""),
+            region=meta.labels.get(REGION_LABEL, ""),
+            layer=_INFRA,
+        )
+
+    def _service(self, service: Service, state: ClusterState) -> Identity:
+        """A Service itself: a flow to it of which nobody told the backend. All backends of one workload make it the owner."""
+        meta = service.meta
+        behind = state.workload_behind(service) or Workload(meta.name, "Service")
+        return Identity(
+            namespace=meta.namespace,
+            name=meta.name,
+            kind="Service",
+            owner=behind.name,
+            owner_kind=behind.kind,
+            application=application(meta.labels, behind.name),
+            layer=self._layer(meta.namespace),
+        )
+
+    def _layer(self, namespace: str) -> int:
+        return _INFRA if self._is_infra(namespace) else _APP
+
+
+def fixed(name: str, kind: str) -> Identity:
+    """The identity of a fixed name."""
+    return Identity(name=name, kind=kind, owner=name, owner_kind=kind)

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeps the index in step with ``--kubernetes-objects PATH``: reads it all before it is ready, then follows it.
+
+Before: ``k8s.object_files``; after: ``kubernetes``. One thread of its own after ``start``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from flowgauge.enrich.kubernetes import KubernetesIndex
+from flowgauge.k8s.changes import Change
+from flowgauge.k8s.object_files import ObjectFiles, ObjectProblem
+from flowgauge.runtime import logs
+from flowgauge.runtime.metrics import Sample
+
+_POLL_S = 0.2
+"""How late a change may be known: far below an export interval, so that a flow meets its names."""
+_MAX_PROBLEMS = 100
+_STOP_WITHIN_S = 5.0
+
+_log = logs.get("objects")
+
+
+class ObjectsSource:
+    """The Kubernetes objects in a file or folder.
+
+    Args:
+        path: a file as ``kubectl get -o json`` prints it, an event log, or a folder of such files.
+        index: gets every change.
+
+    Attributes:
+        problems: the last objects that could not be read.
+        malformed: how many there were in all.
+        applied: changes that the index got.
+    """
+
+    def __init__(self, path: Path, index: KubernetesIndex) -> None:
+        self.problems: deque[ObjectProblem] = deque(maxlen=_MAX_PROBLEMS)
+        self.malformed = self.applied = 0
+        self._path, self._index = path, index
+        self._files = ObjectFiles(path)
+        self._stopping = threading.Event()
+        self._complete = False
+        self._limit = logs.RateLimit()
+        self._thread = threading.Thread(target=self._follow, name="objects", daemon=True)
+
+    def start(self) -> None:
+        """Returns when everything that is there was read.
+
+        Raises:
+            UsageError: there is nothing at the path.
+        """
+        self._files.check()
+        self._take(self._files.poll())
+        self._complete = True
+        _log.info("objects_read", path=str(self._path), changes=self.applied, malformed=self.malformed)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; safe to call twice."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(_STOP_WITHIN_S)
+
+    def ready(self) -> bool:
+        """True while changes are followed."""
+        return self._complete and self._thread.is_alive()
+
+    def samples(self) -> Iterable[Sample]:
+        """What ``/metrics`` tells of this source."""
+        return [
+            Sample("objects_changes", "Changes of Kubernetes objects read.", self.applied, cumulative=True),
+            Sample("objects_malformed", "Kubernetes objects left out as malformed.", self.malformed, cumulative=True),
+        ]
+
+    def _follow(self) -> None:
+        try:
+            while not self._stopping.wait(_POLL_S):
+                try:
+                    self._take(self._files.poll())
+                except OSError as error:  # the file system, for a moment: what is known stays known
+                    self._tell("objects_unreadable", error=str(error))
+        finally:
+            self._files.close()
+
+    def _take(self, found: Iterator[Change | ObjectProblem]) -> None:
+        for one in found:
+            if isinstance(one, Change):
+                self._index.apply(one)
+                self.applied += 1
+            else:
+                self.malformed += 1
+                self.problems.append(one)
+                self._tell(
+                    "object_malformed", file=one.file, line=one.line, path=one.path, expected=one.expected, found=one.found
+                )
+
+    def _tell(self, event: str, **about: object) -> None:
+        allowed, held_back = self._limit.allow(event)
+        if allowed:
+            _log.warning(event, **about, held_back=held_back)

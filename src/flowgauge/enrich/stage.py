@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pipeline's enrich stage: puts names on both ends of every flow, as of the flow's own time.
+
+Each distinct address of a batch is looked up once; all else is taking by index. An identity comes, in this order, from what
+holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document, the node in whose pod block the address
+is. Beside it stands the label of the address's subnet.
+
+Before: ``pipeline.normalise`` (times in ms); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.config.model import Enrichment
+from flowgauge.enrich import ends
+from flowgauge.enrich.as_of import Bytes, Ints
+from flowgauge.enrich.blocks import Blocks
+from flowgauge.enrich.ends import End, Seen
+from flowgauge.enrich.fallback import Fallback, Said, in_place_of_nobody
+from flowgauge.enrich.gather import Gathered
+from flowgauge.enrich.identities import Identities
+from flowgauge.enrich.kubernetes import KubernetesIndex
+from flowgauge.enrich.name_columns import identity_columns, names_of
+from flowgauge.flow import addresses
+from flowgauge.flow.addresses import AddressColumn
+from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.runtime.metrics import Sample
+from flowgauge.schema.enums import IDENTITY_CONFIDENCE, IDENTITY_SOURCE, code
+
+_ENDS = ("src", "dst")
+_SUBNET, _NONE = code(IDENTITY_SOURCE, "subnet"), code(IDENTITY_SOURCE, "none")
+_LIKELY = code(IDENTITY_CONFIDENCE, "likely")
+
+
+class Enricher:
+    """The stage; a changed document makes a new one on the same index.
+
+    Args:
+        index: who has which address.
+        enrichment: section ``spec.collector.enrichment`` of the document.
+    """
+
+    def __init__(self, index: KubernetesIndex, enrichment: Enrichment) -> None:
+        self._index = index
+        self._blocks, self._identities = Blocks(enrichment), Identities(enrichment)
+        self._fallback = Fallback(self._blocks, self._identities)
+        self._ends_by_source = np.zeros(len(IDENTITY_SOURCE), np.int64)
+
+    def __call__(self, batch: FlowBatch) -> FlowBatch:
+        """``batch`` with names, Service, subnet, layer and how the identity is known, for both ends."""
+        end_ms = batch.array("time_end_ms")
+        start_ms = end_ms - batch.array("duration_ms").astype(np.int64)
+        distinct, own, translated = _numbered(batch)
+        gathered = self._gather(distinct)
+        src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
+        dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
+        keys = {end: own[end].key for end in _ENDS}
+        return batch.with_columns(self._columns(gathered, distinct, keys, {"src": src, "dst": dst}))
+
+    def samples(self) -> Iterable[Sample]:
+        """How the ends of all flows so far were known."""
+        help_ = "Ends of flows by how their names are known: watch, nat, subnet or none."
+        return [
+            Sample("enrich_ends", help_, int(count), {"identity_source": label}, cumulative=True)
+            for label, count in zip(IDENTITY_SOURCE, self._ends_by_source.tolist(), strict=True)
+            if count
+        ]
+
+    def _gather(self, distinct: AddressColumn) -> Gathered:
+        packed: list[Any] = distinct.view(np.dtype((np.void, 16))).reshape(-1).tolist()
+        with self._index.reading() as state:
+            self._fallback.refresh(state)
+            return Gathered(packed, state, self._identities, self._fallback.identities)
+
+    def _columns(
+        self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End]
+    ) -> dict[str, ColumnData]:
+        said = self._fallback.say(distinct)
+        label = self._blocks.label(distinct, gathered.has_holder | (said.identity > 0))
+        columns: dict[str, ColumnData] = {}
+        identities: list[Ints] = []
+        for end in _ENDS:
+            identity, source, confidence = _explained(found[end], said, keys[end], label[keys[end]] > 0)
+            identities.append(identity)
+            columns[f"{end}_identity_source"], columns[f"{end}_identity_confidence"] = source, confidence
+            self._ends_by_source += np.bincount(source, minlength=len(IDENTITY_SOURCE))
+        services = names_of(gathered.services, *(found[end].service for end in _ENDS))
+        subnets = names_of(self._blocks.labels, *(label[keys[end]] for end in _ENDS))
+        for end, service, subnet in zip(_ENDS, services, subnets, strict=True):
+            columns[f"{end}_service"], columns[f"{end}_subnet"] = service, subnet
+        return columns | identity_columns(gathered.identities, *identities)
+
+
+def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_]) -> tuple[Ints, Bytes, Bytes]:
+    """(identity, source, confidence) of each row, where nobody was found with what else is said of the address."""
+    identity, confidence = in_place_of_nobody(end.identity, end.confidence, keys, said)
+    otherwise = np.where((identity > 0) | has_label, _SUBNET, _NONE)
+    source = np.where(end.identity > 0, end.source, otherwise).astype(np.uint8)
+    confidence = np.where((identity == 0) & has_label, _LIKELY, confidence).astype(np.uint8)
+    return identity, source, confidence
+
+
+def _numbered(batch: FlowBatch) -> tuple[AddressColumn, dict[str, Seen], dict[str, Seen]]:
+    """The distinct addresses, and both ends of each row by their position there: as they are, and translated."""
+    translated = {end: batch.array(f"post_nat_{end}_addr") for end in _ENDS}
+    rows = {end: np.flatnonzero(addresses.words(column).any(axis=1)) for end, column in translated.items()}
+    columns = [batch.array(f"{end}_addr") for end in _ENDS] + [translated[end][rows[end]] for end in _ENDS]
+    distinct, inverse = addresses.unique(np.concatenate(columns))
+    parts = np.split(inverse.astype(np.int32), np.cumsum([len(column) for column in columns[:-1]]))
+    own = {end: Seen(part, _port_keys(batch, f"{end}_port")) for end, part in zip(_ENDS, parts[:2], strict=True)}
+    after: dict[str, Seen] = {}
+    for end, part in zip(_ENDS, parts[2:], strict=True):
+        keys = np.full(len(batch), -1, np.int32)
+        keys[rows[end]] = part
+        after[end] = Seen(keys, _port_keys(batch, f"post_nat_{end}_port"))
+    return distinct, own, after
+
+
+def _port_keys(batch: FlowBatch, column: str) -> Ints:
+    return batch.array("proto").astype(np.int32) << 16 | batch.array(column).astype(np.int32)
