@@ -50,9 +50,9 @@ class Supervised:
 
     @property
     def settled(self) -> bool:
-        """Whether those that wait for this part may go on: it is ready, or optional and given up."""
+        """Whether those that wait for this part may go on: it is ready, or optional and has died."""
         state = self.status.state
-        return state is State.READY or (state is State.FAILED and self.part.optional)
+        return state is State.READY or (self.part.optional and state in (State.FAILED, State.RESTARTING))
 
     def start(self) -> None:
         """Starts the process; standard output and error are appended to the part's log."""

@@ -54,7 +54,7 @@ class Supervisor:
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
     def start(self, timeout_s: float = 60.0) -> None:
-        """Starts every part and returns when all are ready (or optional and given up).
+        """Starts every part and returns when all are ready (an optional one may have died).
 
         Raises:
             EnvironmentProblem: a part failed or was not ready in time; the message holds its last words.
@@ -96,7 +96,7 @@ class Supervisor:
         _end(self._supervised, grace_s)
 
     def ready(self) -> bool:
-        """True while every part is ready (or optional and given up)."""
+        """True while every part is ready (an optional one may have died)."""
         return all(supervised.settled for supervised in self._supervised)
 
     def problem(self) -> str:
