@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Crafted packets through the real program in the real kernel (PROG_TEST_RUN), against what each folder expects.
 
-A case is a folder below ``bpf/``: ``in.pcap`` and ``expected.json`` (what it is about, the super-packet's segments if it is one,
-flows and counters). GOLDEN_UPDATE=1 rewrites the expectation; tshark, which reads the same capture, is the independent witness.
+A case is a folder below ``bpf/``: ``in.pcap`` and ``expected.json`` (what it is about, a super-packet's segments, the flows
+and the counters). GOLDEN_UPDATE=1 rewrites what is expected; tshark reads the same capture as an independent witness.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ebpf_kit import context, flows, frames, loaded, show, touched
 
+from ebpf_kit import context, flows, frames, loaded, show, touched
 from flowgauge.ebpf.flow_program import FlowProgram
 
 FOLDER = Path(__file__).parent / "bpf"

@@ -43,10 +43,10 @@ class FlowSource:
         """What this kernel lets the program see, in words, by the document's feature name."""
         return self.program.features()
 
-    def drain(self) -> tuple[FlowBatch, int]:
-        """The flows that the kernel's table held, which is empty then, and how many records were lost on the way."""
+    def drain(self) -> FlowBatch:
+        """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay."""
         evicted = self.program.evict()
-        batch = account(
+        return account(
             evicted.keys,
             evicted.values,
             self.program.translations(evicted.keys),
@@ -54,7 +54,6 @@ class FlowSource:
             monotonic_to_wall_ns=boot_offset_ns(),
             sampling_rate=self._sampling,
         )
-        return batch, evicted.lost
 
     def counters(self) -> dict[str, int]:
         """The kernel's ledger counters, those of replaced programs included."""

@@ -127,18 +127,13 @@ class Agent:
         successor.load()
         self._watch.run(lambda: self._interfaces.move_to(successor.program))
         retired, self._source = self._source, successor
-        batch, lost = retired.drain()
-        self._left_over.append(batch)
-        self.ledger.add("eviction_lost", lost)
+        self._left_over.append(_drained(retired))
         successor.carry_over(retired)
         retired.close()
 
     def _drain(self) -> FlowBatch:
-        batch, lost = self._source.drain()
-        self._left_over.append(batch)
-        batch = FlowBatch.concat(self._left_over)
+        batch = FlowBatch.concat([*self._left_over, _drained(self._source)])
         self._left_over = []
-        self.ledger.add("eviction_lost", lost)
         self.ledger.add("eviction_flows", len(batch))
         for name, value in self._source.counters().items():
             self.ledger.set(name, value)
@@ -197,6 +192,15 @@ def _run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[
             agent.apply(changes.get())
             due = min(due, time.monotonic() + agent.settings.export_interval_s)
         stop.wait(min(max(due - time.monotonic(), 0.0), _TICK_S))
+
+
+def _drained(source: FlowSource) -> FlowBatch:
+    """What the kernel's table held; nothing when it cannot be read, which the next cycle tries again."""
+    try:
+        return source.drain()
+    except OSError as error:
+        _log.error("eviction_failed", error=str(error))
+        return FlowBatch({})
 
 
 def _choice(exporter: Exporter) -> InterfaceChoice:

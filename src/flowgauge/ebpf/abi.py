@@ -29,7 +29,7 @@ FLOW_KEY: np.dtype[Any] = np.dtype(
         ("proto", np.uint8),
         ("icmp_type", np.uint8),
         ("icmp_code", np.uint8),
-        ("reserved", np.uint8),
+        ("epoch", np.uint8),
     ]
 )
 FLOW_VALUE: np.dtype[Any] = np.dtype(

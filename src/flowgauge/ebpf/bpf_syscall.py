@@ -12,11 +12,16 @@ import errno
 import os
 import platform
 import struct
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361, "s390x": 351}
 """Of the system call, by machine (the kernel's arch/*/entry/syscalls tables)."""
+_MEMBARRIER_NUMBERS = {"x86_64": 324, "aarch64": 283, "riscv64": 283, "ppc64le": 365, "s390x": 356}
+_MEMBARRIER_GLOBAL = 1
+_WITHOUT_MEMBARRIER_S = 0.05
+"""Where membarrier(2) is refused (nohz_full): a program takes microseconds, so after this none that ran before still runs."""
 _ATTR_SIZE = 128
 _SCHED_CLS = 3
 _LICENSE = b"GPL\0"
@@ -28,10 +33,12 @@ class Command(IntEnum):
     """enum bpf_cmd of linux/bpf.h."""
 
     MAP_LOOKUP_ELEM = 1
+    MAP_UPDATE_ELEM = 2
     PROG_LOAD = 5
     PROG_TEST_RUN = 10
     MAP_LOOKUP_BATCH = 24
-    MAP_LOOKUP_AND_DELETE_BATCH = 25
+    MAP_UPDATE_BATCH = 26
+    MAP_DELETE_BATCH = 27
     LINK_CREATE = 28
 
 
@@ -87,32 +94,43 @@ def lookup(map_fd: int, key_at: int, value_at: int) -> bool:
     return True
 
 
+def update(map_fd: int, key_at: int, value_at: int) -> None:
+    """Writes one map value from the address ``value_at``."""
+    bpf(Command.MAP_UPDATE_ELEM, struct.pack("=IIQQQ", map_fd, 0, key_at, value_at, 0))
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Where a batch call starts, puts what it read, and how it went; addresses of caller-owned memory."""
+    """Where a batch call starts, and puts or finds keys and values: addresses of caller-owned memory; 0 where not needed."""
 
-    start_at: int
-    next_at: int
     keys_at: int
-    values_at: int
-    room: int
+    values_at: int = 0
+    start_at: int = 0
+    next_at: int = 0
 
 
-def read_batch(command: Command, map_fd: int, batch: Batch) -> tuple[int, int]:
-    """(errno or 0, entries read).
+def batch(command: Command, map_fd: int, memory: Batch, count: int) -> tuple[int, int]:
+    """(errno or 0, entries done) of a batch call on up to ``count`` entries.
 
-    ENOENT means that the map's end is reached, with entries; ENOSPC that the room is too small.
+    When reading, ENOENT means that the map's end is reached, with entries; ENOSPC that ``count`` is too small.
     """
     attributes = ctypes.create_string_buffer(
-        struct.pack("=QQQQIIQQ", batch.start_at, batch.next_at, batch.keys_at, batch.values_at, batch.room, map_fd, 0, 0).ljust(
+        struct.pack("=QQQQIIQQ", memory.start_at, memory.next_at, memory.keys_at, memory.values_at, count, map_fd, 0, 0).ljust(
             _ATTR_SIZE, b"\0"
         ),
         _ATTR_SIZE,
     )
     number = ctypes.c_long(_NUMBERS[platform.machine()])
     result: int = _libc.syscall(number, ctypes.c_int(command), attributes, ctypes.c_uint(_ATTR_SIZE))
-    count = struct.unpack_from("=I", attributes.raw, 32)[0]
-    return (0 if result >= 0 else ctypes.get_errno()), count
+    done = struct.unpack_from("=I", attributes.raw, 32)[0]
+    return (0 if result >= 0 else ctypes.get_errno()), done
+
+
+def wait_for_programs() -> None:
+    """Returns when every eBPF program that runs at the moment of the call has ended: after an RCU grace period."""
+    number = _MEMBARRIER_NUMBERS.get(platform.machine())
+    if number is None or _libc.syscall(ctypes.c_long(number), ctypes.c_int(_MEMBARRIER_GLOBAL), 0, 0) != 0:
+        time.sleep(_WITHOUT_MEMBARRIER_S)
 
 
 @dataclass(frozen=True, slots=True)

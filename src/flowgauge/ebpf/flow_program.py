@@ -84,6 +84,7 @@ class FlowProgram:
         self._object: Object | None = None
         self._lock = threading.Lock()
         self._swept = False
+        self._epoch = 0
 
     def load(self) -> None:
         """Loads the program; EnvironmentProblem when the object is not built or the kernel refuses it."""
@@ -101,6 +102,7 @@ class FlowProgram:
         except LoadError as error:
             raise _refused(error) from error
         self._object = loaded
+        self._epoch_fd = loaded.map_fd(".data.epoch")
         self._flows = MapReader(loaded.map_fd("flows"), abi.FLOW_KEY, abi.FLOW_VALUE)
         self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
         self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
@@ -118,17 +120,39 @@ class FlowProgram:
 
     def fd(self, name: str) -> int:
         """File descriptor of a program, which this object owns; OSError (EBADF) when it is not loaded (any more)."""
-        with self._lock:
-            if self._object is None:
-                raise OSError(errno.EBADF, "the eBPF program is not loaded")
-            return self._object.program_fd(name)
+        return self._loaded().program_fd(name)
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map, which this object owns; OSError (EBADF) when it is not loaded (any more)."""
+        return self._loaded().map_fd(name)
 
     def evict(self) -> Entries:
-        """Takes all flows out of the table: keys are ``abi.FLOW_KEY``, values ``abi.FLOW_VALUE``."""
+        """Takes all flows out of the table: keys are ``abi.FLOW_KEY``, values ``abi.FLOW_VALUE``.
+
+        Nothing is lost to programs that are just adding: a new epoch begins, and the flows of the one before are taken once no
+        program that may know it still runs. OSError when the kernel refuses; then the flows stay for the next time.
+        """
         with self._lock:
             if self._object is None:
                 return Entries(np.empty(0, abi.FLOW_KEY), np.empty(0, abi.FLOW_VALUE))
-            return self._flows.drain()
+            self._begin_epoch()
+            entries = self._flows.read()
+            entries = entries.take(entries.keys["epoch"] != self._epoch)
+            self._flows.remove(entries.keys)
+        entries.keys["epoch"] = 0
+        return entries
+
+    def _loaded(self) -> Object:
+        loaded = self._object
+        if loaded is None:
+            raise OSError(errno.EBADF, "the eBPF program is not loaded")
+        return loaded
+
+    def _begin_epoch(self) -> None:
+        self._epoch = (self._epoch + 1) % 256
+        first, epoch = np.zeros(1, np.uint32), np.full(1, self._epoch, np.uint8)
+        bpf_syscall.update(self._epoch_fd, first.ctypes.data, epoch.ctypes.data)
+        bpf_syscall.wait_for_programs()
 
     def translations(self, keys: abi.Structured) -> Translations:
         """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``)."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Joins flows with what this node's address translation made of them.
 
-The kernel keeps ``translations`` by the flow's key; here they become columns beside the flows, zero where an end was not
-translated. Pure functions of arrays.
+The kernel keeps ``translations`` by the flow's key, of epoch 0; here they become columns beside the flows, zero where an end
+was not translated. Pure functions of arrays.
 """
 
 from __future__ import annotations

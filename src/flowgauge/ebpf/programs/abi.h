@@ -25,7 +25,7 @@ struct flow_key {
 	__u8 proto; /* after IPv6 extension headers */
 	__u8 icmp_type; /* 0 unless proto is ICMP or ICMPv6 */
 	__u8 icmp_code;
-	__u8 reserved; /* 0 */
+	__u8 epoch; /* which filling of the table; 0 in a key of translations */
 };
 
 struct flow_value {

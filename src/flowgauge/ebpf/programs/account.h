@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
-/* The flow table: adds a packet to its flow, makes new flows, and remembers where and how a flow was translated. */
+/*
+ * The flow table: adds a packet to its flow, makes new flows, and remembers where and how a flow was translated.
+ *
+ * Taking a flow out of the table while another CPU adds to it would lose what that CPU adds. So user space first begins a new
+ * epoch, waits until no program that may know the old one runs any more, and takes the old epoch's flows, which nobody touches.
+ */
 #ifndef FLOWGAUGE_ACCOUNT_H
 #define FLOWGAUGE_ACCOUNT_H
 
@@ -9,6 +14,9 @@
 #define TRACED_PACKETS 8
 
 const volatile struct settings settings SEC(".rodata.settings");
+
+/* Set by user space; part of the key of each flow that is counted from then on. */
+volatile __u8 epoch SEC(".data.epoch");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -50,13 +58,15 @@ static __always_inline void observe(struct flow_value *flow, __u32 point)
 
 static __always_inline void record_translation(const struct flow_key *before, const struct flow_key *after)
 {
+	struct flow_key key = *before;
 	struct translation to;
 
+	key.epoch = 0;
 	set_address_v6(to.src_addr, after->src_addr);
 	set_address_v6(to.dst_addr, after->dst_addr);
 	to.src_port = after->src_port;
 	to.dst_port = after->dst_port;
-	bpf_map_update_elem(&translations, before, &to, BPF_ANY);
+	bpf_map_update_elem(&translations, &key, &to, BPF_ANY);
 }
 
 enum account { ADDED, ADDED_TRACE, TABLE_FULL };

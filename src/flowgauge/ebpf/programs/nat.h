@@ -10,7 +10,7 @@ enum translated { UNTRANSLATED, TRANSLATED_ORIGINAL, TRANSLATED_REPLY };
 
 static __always_inline bool nat_is_readable(void)
 {
-	return bpf_cast_to_kern_ctx && bpf_core_type_exists(struct nf_conn);
+	return bpf_cast_to_kern_ctx && bpf_core_type_exists(struct nf_conn) && bpf_core_field_exists(struct sk_buff, _nfct);
 }
 
 struct tuple {
