@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a flow of ours lies on the wire: which elements, of which length, made of which columns.
+
+Columns that a flow may lack are in groups; a flow's template has exactly the groups that the flow has a value for. So a
+missing value is a missing field, never a zero that might be real, and a UDP flow does not carry an ICMP type.
+
+Interoperability decides two choices. Times are in milliseconds (152, 153), which is what the store keeps: of the finer
+elements 154–157 nfdump 1.7 reads none. ICMP type and code travel in one element (32, 139) for the same reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowgauge.flow.batch import Array, FlowBatch, definition, dtype_of
+from flowgauge.schema.column import Column, Kind
+from flowgauge.wire.layout import Field
+
+Values = Callable[[FlowBatch], Array]
+"""The values of one field, one a row, in (or safely castable to) the field's dtype."""
+
+_V4 = np.dtype(np.uint32)
+"""IPv4 addresses are copied as they lie: the four bytes are in network order already."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowField:
+    """One field: its element, its dtype on the wire, and where its values come from."""
+
+    enterprise: int
+    number: int
+    dtype: np.dtype[Any]
+    values: Values
+
+    @property
+    def specifier(self) -> Field:
+        """What a template says of it."""
+        return Field(self.enterprise, self.number, self.dtype.itemsize)
+
+
+COMMON: tuple[str, ...] = (
+    "src_addr", "dst_addr", "proto", "tcp_flags", "flow_direction", "vlan_id", "bytes", "packets", "time_start_ns",
+    "time_end_ns", "in_if", "out_if", "sampling_rate", "local_ends", "observed_ifs",
+)  # fmt: skip
+"""Columns of every flow, in the order of the wire."""
+
+GROUPS: tuple[tuple[str, ...], ...] = (
+    ("src_port", "dst_port"),
+    ("icmp_type", "icmp_code"),
+    ("ip_tos",),
+    ("post_nat_src_addr", "post_nat_dst_addr", "post_nat_src_port", "post_nat_dst_port"),
+    ("rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns"),
+    ("retransmits", "drop_packets", "drop_bytes"),
+    ("dns_id", "dns_type", "dns_latency_ns"),
+    ("src_mac", "dst_mac", "ether_type"),
+)
+"""Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
+
+COLUMNS: tuple[str, ...] = COMMON + tuple(name for group in GROUPS for name in group)
+"""Every column that our flows carry; type and code of ICMP are both given or neither."""
+
+_ICMP_ELEMENTS = {False: 32, True: 139}
+_TIME_ELEMENTS = {"time_start_ns": 152, "time_end_ns": 153}
+
+
+def flow_fields(names: Sequence[str], pen: int, *, v6: bool) -> tuple[FlowField, ...]:
+    """The fields that carry the columns ``names`` of IPv4 or IPv6 flows."""
+    return tuple(_field(definition(name), pen, v6=v6) for name in names if name != "icmp_code")
+
+
+def _field(column: Column, pen: int, *, v6: bool) -> FlowField:
+    name = column.name
+    if name in _TIME_ELEMENTS:
+        return FlowField(0, _TIME_ELEMENTS[name], np.dtype(">u8"), _milliseconds(name))
+    if name == "icmp_type":
+        return FlowField(0, _ICMP_ELEMENTS[v6], np.dtype(">u2"), _icmp)
+    number = (column.element_v6 if v6 else 0) or column.element
+    enterprise = 0 if number else pen
+    return FlowField(enterprise, number or column.enterprise, *_plain(column, v6=v6))
+
+
+def _plain(column: Column, *, v6: bool) -> tuple[np.dtype[Any], Values]:
+    name = column.name
+    if column.kind is Kind.ADDR:
+        return (np.dtype("V16"), _whole(name, 16)) if v6 else (_V4, _last_word(name))
+    if column.kind is Kind.MAC:
+        return np.dtype("V6"), _whole(name, 6)
+    if column.kind is Kind.U32X4:
+        return np.dtype("V16"), lambda batch: batch.array(name).astype(">u4", order="C").view("V16").reshape(-1)
+    if name == "flow_direction":  # codes 1 ingress, 2 egress, 3 inner travel as 0, 1, 2; unknown as 255
+        return np.dtype(np.uint8), lambda batch: batch.array(name) - np.uint8(1)
+    if column.kind is Kind.I16:  # present values only: octets
+        return np.dtype(np.uint8), lambda batch: batch.array(name).astype(np.uint8)
+    return dtype_of(column).newbyteorder(">"), lambda batch: batch.array(name)
+
+
+def _whole(name: str, length: int) -> Values:
+    return lambda batch: np.ascontiguousarray(batch.array(name)).view(np.dtype((np.void, length))).reshape(-1)
+
+
+def _last_word(name: str) -> Values:
+    return lambda batch: np.ascontiguousarray(batch.array(name)).view(_V4)[:, 3]
+
+
+def _milliseconds(name: str) -> Values:
+    return lambda batch: np.maximum(batch.array(name), 0) // 1_000_000
+
+
+def _icmp(batch: FlowBatch) -> Array:
+    return batch.array("icmp_type").astype(np.uint16) << 8 | batch.array("icmp_code").astype(np.uint16) & 0xFF

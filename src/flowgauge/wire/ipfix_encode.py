@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encodes flows as IPFIX, in columns: rows with the same fields are written as one structured array.
+
+Before it: the agent's accounter; after it: ``agent.export``, which stamps sequence numbers. Which fields a row has decides its
+template; ids are fixed by that, so that a template of one id never changes its layout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.flow.batch import FlowBatch, definition
+from flowgauge.runtime.ledger import BY_ENTERPRISE
+from flowgauge.wire.elements import Element, our_elements
+from flowgauge.wire.flow_fields import COLUMNS, COMMON, GROUPS, FlowField, flow_fields
+from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
+from flowgauge.wire.ipfix_write import MessageWriter, Piece, data_set, template_record
+
+Signatures = npt.NDArray[np.uint16]
+"""For each row: bit 0 IPv6, bit 1 + i the row has group i of ``GROUPS``."""
+
+_V6 = 1
+FLOW_TEMPLATES = range(FIRST_DATA_SET, FIRST_DATA_SET + (2 << len(GROUPS)))
+"""Ids of flow templates; options templates come behind them."""
+_MAPPED = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]
+"""Third word of a v4-mapped address."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTemplate:
+    """The template of one signature."""
+
+    template_id: int
+    fields: tuple[FlowField, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def record(self) -> bytes:
+        """Its template record."""
+        return template_record(self.template_id, [field.specifier for field in self.fields])
+
+
+class FlowEncoder:
+    """Encodes the columns ``flow_fields.COLUMNS`` of batches.
+
+    Args:
+        writer: makes the messages.
+        pen: private enterprise number of our own elements.
+    """
+
+    def __init__(self, writer: MessageWriter, pen: int) -> None:
+        self._writer, self._pen = writer, pen
+        self._templates: dict[int, FlowTemplate] = {}
+
+    def template(self, signature: int) -> FlowTemplate:
+        """The template of rows with this signature."""
+        found = self._templates.get(signature)
+        if found is None:
+            names = [*COMMON, *(name for bit, group in enumerate(GROUPS) if signature >> bit + 1 & 1 for name in group)]
+            fields = flow_fields(names, self._pen, v6=bool(signature & _V6))
+            dtype = np.dtype([(f"f{number}", field.dtype) for number, field in enumerate(fields)])
+            found = self._templates[signature] = FlowTemplate(FIRST_DATA_SET + signature, fields, dtype)
+        return found
+
+    def encode(self, batch: FlowBatch) -> tuple[list[Piece], set[int]]:
+        """The sets that hold the flows, none longer than a message has room for, and the signatures that occur."""
+        if not len(batch):
+            return [], set()
+        signature = signatures(batch)
+        found = np.flatnonzero(np.bincount(signature)).tolist()
+        pieces: list[Piece] = []
+        for one in found:
+            rows = batch if len(found) == 1 else batch.take(signature == one)
+            pieces += self._pieces(rows, self.template(one))
+        return pieces, set(found)
+
+    def _pieces(self, batch: FlowBatch, template: FlowTemplate) -> list[Piece]:
+        """Rows of one template, as many to a set as a message takes."""
+        records = np.empty(len(batch), template.dtype)
+        for number, field in enumerate(template.fields):
+            records[f"f{number}"] = field.values(batch)
+        size = template.dtype.itemsize
+        content = records.view(np.uint8).data
+        step = max(1, (self._writer.room - SET_HEADER_BYTES) // size)
+        return [
+            Piece(data_set(template.template_id, content[at * size : (at + step) * size]), min(step, len(batch) - at))
+            for at in range(0, len(batch), step)
+        ]
+
+
+def usual_signatures() -> set[int]:
+    """Those of nearly every node, to be announced before the first flow; the others are announced when they occur.
+
+    With or without address translation, with ports or ICMP type, IPv4 and IPv6.
+    """
+    ports, icmp, tos, nat = (2 << GROUPS.index(group) for group in GROUPS[:4])
+    return {family | kind | tos | extra for family in (0, _V6) for kind in (ports, icmp) for extra in (0, nat)}
+
+
+def sent_elements(pen: int) -> list[Element]:
+    """The elements of ours that agents send: columns without an IANA element, and counters."""
+    of_columns = {definition(name).enterprise for name in COLUMNS if not definition(name).element}
+    return [element for element in our_elements(pen) if element.number in of_columns or element.number in BY_ENTERPRISE]
+
+
+def signatures(batch: FlowBatch) -> Signatures:
+    """Which template each row needs."""
+    found = _needs_v6(batch).astype(np.uint16)
+    for bit, group in enumerate(GROUPS):
+        present = [_present(batch, name) for name in group if name in batch]
+        if present:
+            found |= np.logical_or.reduce(present).astype(np.uint16) << np.uint16(bit + 1)
+    return found
+
+
+def _present(batch: FlowBatch, name: str) -> npt.NDArray[np.bool_]:
+    column, data = definition(name), batch.array(name)
+    absent = column.absent if isinstance(column.absent, int) else 0
+    present: npt.NDArray[np.bool_] = data != absent
+    return present.any(axis=1) if present.ndim > 1 else present
+
+
+def _needs_v6(batch: FlowBatch) -> npt.NDArray[np.bool_]:
+    """Rows with an address that the four bytes of an IPv4 element cannot say."""
+    needs = np.zeros(len(batch), np.bool_)
+    for name in ("src_addr", "dst_addr"):
+        needs |= ~_is_mapped(batch, name)
+    for name in ("post_nat_src_addr", "post_nat_dst_addr"):
+        if name in batch:
+            words = np.ascontiguousarray(batch.array(name)).view(np.uint32)
+            # There 0.0.0.0 means absent, so the mapped form of it needs its 16 bytes.
+            needs |= words.any(axis=1) & ~(_is_mapped(batch, name) & (words[:, 3] != 0))
+    return needs
+
+
+def _is_mapped(batch: FlowBatch, name: str) -> npt.NDArray[np.bool_]:
+    words = np.ascontiguousarray(batch.array(name)).view(np.uint32)
+    mapped: npt.NDArray[np.bool_] = (words[:, 0] == 0) & (words[:, 1] == 0) & (words[:, 2] == _MAPPED)
+    return mapped

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Encodes what an agent says beside flows: itself and its counters, names of interfaces, types of our elements (RFC 5610)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from flowgauge.runtime.ledger import COUNTERS
+from flowgauge.schema.iana import NUMBERS
+from flowgauge.wire.elements import DATA_TYPES, VARIABLE, Element
+from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES
+from flowgauge.wire.ipfix_write import template_record, variable
+from flowgauge.wire.layout import Field
+
+SYSTEM_TEMPLATE, INTERFACE_TEMPLATE, TYPE_TEMPLATE = (FLOW_TEMPLATES.stop + number for number in range(3))
+
+_DEFAULT, _TOTAL_COUNTER = 0, 2
+"""Semantics of an element (RFC 5610 §3.3)."""
+_UNITS: Mapping[str, int] = {"bytes": 2, "packets": 3, "ns": 8}
+"""Unit → number in IANA's registry of units (RFC 5610 §3.4); what it does not have is sent as 0, none."""
+_SENT_COUNTERS = tuple(counter for counter in COUNTERS if counter.enterprise)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What an agent says of itself.
+
+    Attributes:
+        domain: observation domain.
+        name: of the node.
+        sampling: one of this many packets is observed.
+        started_ms: when the agent started, ms since 1970.
+        counters: cumulative, by the ledger's names; those without an element are not sent.
+    """
+
+    domain: int
+    name: str
+    sampling: int
+    started_ms: int
+    counters: Mapping[str, int]
+
+
+def templates(pen: int) -> list[bytes]:
+    """The options template records."""
+    return [
+        template_record(SYSTEM_TEMPLATE, _system_fields(pen), scope_count=1),
+        template_record(INTERFACE_TEMPLATE, _fields(ingressInterface=4, interfaceName=VARIABLE), scope_count=1),
+        template_record(TYPE_TEMPLATE, _fields(
+            privateEnterpriseNumber=4, informationElementId=2, informationElementDataType=1, informationElementSemantics=1,
+            informationElementUnits=2, informationElementName=VARIABLE,
+        ), scope_count=2),
+    ]  # fmt: skip
+
+
+def _fields(**lengths: int) -> list[Field]:
+    return [Field(0, NUMBERS[name], length) for name, length in lengths.items()]
+
+
+def _system_fields(pen: int) -> list[Field]:
+    own = _fields(observationDomainId=4, observationDomainName=VARIABLE, samplingInterval=4, systemInitTimeMilliseconds=8)
+    return own + [Field(pen, counter.enterprise, 8) for counter in _SENT_COUNTERS]
+
+
+def system_record(system: System) -> bytes:
+    """The record of the system template."""
+    head = struct.pack("!I", system.domain) + variable(system.name.encode())
+    counters = [system.counters.get(counter.name, 0) & 0xFFFFFFFFFFFFFFFF for counter in _SENT_COUNTERS]
+    return head + struct.pack(f"!IQ{len(counters)}Q", system.sampling, system.started_ms, *counters)
+
+
+def interface_records(names: Mapping[int, str]) -> Iterable[bytes]:
+    """One record an interface: ``names`` by ifIndex."""
+    return (struct.pack("!I", index) + variable(name.encode()) for index, name in sorted(names.items()))
+
+
+def type_records(elements: Iterable[Element]) -> Iterable[bytes]:
+    """One record an element: what somebody who does not know our enterprise number needs to decode it."""
+    for element in elements:
+        semantics = _TOTAL_COUNTER if element.number >= _FIRST_COUNTER else _DEFAULT
+        data_type = DATA_TYPES.index(element.data_type)
+        numbers = element.enterprise, element.number, data_type, semantics, _UNITS.get(element.unit, 0)
+        yield struct.pack("!IHBBH", *numbers) + variable(element.name.encode())
+
+
+_FIRST_COUNTER = min(counter.enterprise for counter in _SENT_COUNTERS)
