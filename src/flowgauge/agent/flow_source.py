@@ -43,6 +43,10 @@ class FlowSource:
         """What this kernel lets the program see, in words, by the document's feature name."""
         return self.program.features()
 
+    def outdated(self) -> bool:
+        """Whether the program, loaded again, would see more."""
+        return self.program.outdated()
+
     def drain(self) -> FlowBatch:
         """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay."""
         evicted = self.program.evict()

@@ -80,6 +80,9 @@ class Agent:
 
     def cycle(self, budget_s: float) -> None:
         """Drains the kernel's flow table and sends what was in it, over at most ``budget_s`` seconds."""
+        if self._source.outdated():
+            self._replace_program(self.settings)
+            _log.info("program_loaded_again", node=self.settings.node, **self._source.features())
         batch = self._drain()
         self._export.send(self._messages.flows(batch), budget_s)
         self._export.send(self._options(), budget_s)

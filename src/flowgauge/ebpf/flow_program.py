@@ -26,6 +26,8 @@ from flowgauge.runtime import logs
 
 OBJECT = Path(__file__).with_name("flows.bpf.o")
 _KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
+CONNTRACK_BTF = Path("/sys/kernel/btf/nf_conntrack")
+"""There once connection tracking was loaded as a module; not where it is built into the kernel."""
 
 _ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
 _BARE = {Direction.INGRESS: "flow_ingress_l3", Direction.EGRESS: "flow_egress_l3"}
@@ -48,6 +50,7 @@ class ProgramOptions:
         nat: whether to look for this node's address translation.
         salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
         tcx: False hooks by clsact filters only, as on kernels before 6.6.
+        btf: a file with the kernel's types to go by; None: the kernel's own.
     """
 
     max_flows: int = 262_144
@@ -56,6 +59,7 @@ class ProgramOptions:
     nat: bool = True
     salt: int = 1
     tcx: bool = True
+    btf: Path | None = None
 
     def constants(self) -> bytes:
         """``abi.SETTINGS`` for these options."""
@@ -85,15 +89,16 @@ class FlowProgram:
         self._lock = threading.Lock()
         self._swept = False
         self._epoch = 0
+        self._blind = False
 
     def load(self) -> None:
         """Loads the program; EnvironmentProblem when the object is not built or the kernel refuses it."""
         if not OBJECT.exists():
             raise EnvironmentProblem(f"{OBJECT.name} is not built: run `make bpf` (needs clang)")
-        if not _KERNEL_BTF.exists():
+        if not (self._options.btf or _KERNEL_BTF).exists():
             raise EnvironmentProblem("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which eBPF programs need")
         try:
-            loaded = Object(OBJECT, "flowgauge")
+            loaded = Object(OBJECT, "flowgauge", self._options.btf)
             loaded.load(
                 programs={*_ETHERNET.values(), *_BARE.values(), _PROBE},
                 map_sizes={"flows": self._options.max_flows},
@@ -102,6 +107,7 @@ class FlowProgram:
         except LoadError as error:
             raise _refused(error) from error
         self._object = loaded
+        self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
         self._epoch_fd = loaded.map_fd(".data.epoch")
         self._flows = MapReader(loaded.map_fd("flows"), abi.FLOW_KEY, abi.FLOW_VALUE)
         self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
@@ -189,8 +195,15 @@ class FlowProgram:
         """What this kernel lets the program see, in words, by the document's feature name."""
         if not self._options.nat:
             return {"nat": "off"}
+        return {"nat": "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"}
+
+    def outdated(self) -> bool:
+        """Whether connection tracking was loaded since this program was: loaded again, it would see translation."""
+        return self._options.nat and self._blind and CONNTRACK_BTF.exists()
+
+    def _sees_nat(self) -> bool:
         found = bpf_syscall.test_run(self.fd(_PROBE), _PROBE_FRAME, bytes(_SK_BUFF_BYTES), 1).result
-        return {"nat": "on" if found & abi.FEATURE_NAT else "not visible: connection tracking is not loaded, or Linux < 6.2"}
+        return bool(found & abi.FEATURE_NAT)
 
     def close(self) -> None:
         """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""

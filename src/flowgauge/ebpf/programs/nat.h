@@ -8,9 +8,14 @@
 
 enum translated { UNTRANSLATED, TRANSLATED_ORIGINAL, TRANSLATED_REPLY };
 
+/*
+ * Connection tracking may be a module that is not loaded, or not be built at all. Asking for the type would not do: kernels
+ * also have a struct nf_conn___init, which counts as another flavour of it.
+ */
 static __always_inline bool nat_is_readable(void)
 {
-	return bpf_cast_to_kern_ctx && bpf_core_type_exists(struct nf_conn) && bpf_core_field_exists(struct sk_buff, _nfct);
+	return bpf_cast_to_kern_ctx && bpf_core_field_exists(struct nf_conn, status) &&
+	       bpf_core_field_exists(struct nf_conn, tuplehash) && bpf_core_field_exists(struct sk_buff, _nfct);
 }
 
 struct tuple {
