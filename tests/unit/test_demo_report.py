@@ -16,7 +16,7 @@ from flowgauge.demo.report.document import document, lines
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import balance
 from flowgauge.demo.report.transfer import TransferAccount
-from flowgauge.demo.scene.counters import Traffic
+from flowgauge.demo.scene.counters import Segments, Traffic
 from flowgauge.demo.truth import Tenure, TruthLog
 from flowgauge.demo.witness import Place, Reading
 from flowgauge.flow.addresses import from_texts
@@ -175,7 +175,9 @@ def _transfer(packets: int, size: int) -> TransferAccount:
     ends = [
         SimpleNamespace(address=address, place=SimpleNamespace(node=SimpleNamespace(name="n1"))) for address in (POD, OTHER)
     ]
-    transfer = SimpleNamespace(sender=ends[0], receiver=ends[1], received_bytes=100_000, segments_sent=1000)
+    transfer = SimpleNamespace(
+        sender=ends[0], receiver=ends[1], received_bytes=100_000, sent_bytes=100_000, segments=Segments(998, 2)
+    )
     account = TransferAccount(transfer)  # type: ignore[arg-type]
     account.add(_batch(_row(packets=packets, size=size), _row(packets=5, reporter="n2"), _row(src=OTHER, dst=POD)))
     return account

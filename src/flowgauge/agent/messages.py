@@ -21,6 +21,7 @@ from flowgauge.wire.ipfix_write import MessageWriter, Piece, in_sets, template_s
 
 _TEMPLATES_PER_SET = 4
 """Flow templates in one set, so that a set stays well below the smallest MTU."""
+_SENT = "export_records_sent"
 
 
 class Messages:
@@ -66,17 +67,20 @@ class Messages:
             names: of interfaces, by ifIndex.
             exporter: the settings in force, for the sampling rate.
         """
+        changed = bool(names) and names != self._names_sent
+        records = list(options_encode.interface_records(names)) if changed else []
+        # These messages count themselves: whoever has received them compares what was sent with what has come.
+        sent = counters.get(_SENT, 0) + 1 + len(records)
         system = options_encode.System(
             domain=self._settings.domain,
             name=self._settings.node,
             sampling=exporter.sampling,
             started_ms=self._started_ms,
-            counters=counters,
+            counters={**counters, _SENT: sent},
         )
         pieces = in_sets(options_encode.SYSTEM_TEMPLATE, [options_encode.system_record(system)], self._writer.room)
-        if names and names != self._names_sent:
+        if records:
             self._names_sent = dict(names)
-            records = options_encode.interface_records(names)
             pieces += in_sets(options_encode.INTERFACE_TEMPLATE, records, self._writer.room)
         return self._messages(pieces)
 

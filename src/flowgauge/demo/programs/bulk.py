@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A bulk transfer over TCP: ``bulk.py receive ADDRESS PORT`` takes a connection, ``bulk.py send ADDRESS PORT BYTES`` fills it.
 
-Standard library only, run by path. The receiver prints how many bytes came, and ends.
+Standard library only, run by path. The receiver prints how many bytes came, the sender how many TCP sent, repeated ones
+included; both end.
 """
 
 from __future__ import annotations
 
 import socket
+import struct
 import sys
 import time
 
 CHUNK = bytes(1 << 18)
+BYTES_SENT_AT = 200
+"""Offset of ``tcpi_bytes_sent``, a 64-bit number, in struct tcp_info (linux/tcp.h)."""
 
 
 def receive(address: str, port: int) -> None:
@@ -42,6 +46,8 @@ def send(address: str, port: int, total: int) -> None:
             left -= connection.send(CHUNK[:left])
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_SENT_AT + 8)
+    print(struct.unpack_from("=Q", info, BYTES_SENT_AT)[0], flush=True)  # noqa: T201 - the result
 
 
 if __name__ == "__main__":

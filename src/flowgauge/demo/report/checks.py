@@ -138,16 +138,17 @@ def _transferred(found: Findings) -> Iterator[Check]:
     if account is None:
         return
     limit = MAX_ERROR if found.exact else SIGMAS * math.sqrt(found.sampling / max(account.packets, 1)) + MAX_ERROR
-    what = f"of {account.transfer.received_bytes:,} bytes with offloads on, at most {limit:.2%} is allowed"
+    transfer = account.transfer
+    repeated = f" and {transfer.segments.repeated:,} repeated" if transfer.segments.repeated else ""
     yield Check(
         "bulk transfer: packets equal TcpOutSegs",
         account.packets_error <= limit,
-        f"{account.packets:,} in flows, {account.transfer.segments_sent:,} segments by the kernel, {what}",
+        f"{account.packets:,} in flows, {transfer.segments.new:,}{repeated} by the kernel, at most {limit:.2%} is allowed",
     )
     yield Check(
         "bulk transfer: bytes equal the bytes sent",
         account.bytes_error <= limit,
-        f"{account.payload_bytes:,} in flows without headers, {what}",
+        f"{account.payload_bytes:,} in flows without headers, {transfer.sent_bytes:,} sent, at most {limit:.2%} is allowed",
     )
 
 

@@ -42,18 +42,20 @@ class TransferAccount:
     @property
     def packets_error(self) -> float:
         """Relative difference from the segments that the sender's kernel counted."""
-        return _relative(self.packets, self.transfer.segments_sent)
+        return _relative(self.packets, self.transfer.segments.new + self.transfer.segments.repeated)
 
     @property
     def bytes_error(self) -> float:
-        """Relative difference from the bytes that the application received."""
-        return _relative(self.payload_bytes, self.transfer.received_bytes)
+        """Relative difference from the bytes that the sender's TCP sent."""
+        return _relative(self.payload_bytes, self.transfer.sent_bytes)
 
     def summary(self) -> dict[str, object]:
         """As the report has it."""
         return {
-            "sent_bytes": self.transfer.received_bytes,
-            "tcp_out_segs": self.transfer.segments_sent,
+            "received_bytes": self.transfer.received_bytes,
+            "sent_bytes": self.transfer.sent_bytes,
+            "tcp_out_segs": self.transfer.segments.new,
+            "tcp_retrans_segs": self.transfer.segments.repeated,
             "flow_packets": self.packets,
             "flow_bytes": self.bytes,
             "flow_payload_bytes": self.payload_bytes,

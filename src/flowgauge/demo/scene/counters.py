@@ -71,12 +71,28 @@ def devices(netns: str) -> dict[str, Traffic]:
     return found
 
 
-def tcp_segments_sent(netns: str) -> int:
-    """``TcpOutSegs`` of a namespace: segments sent, each of a super-packet counted (RFC 4022, tcpOutSegs)."""
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """TCP segments that a namespace sent, each of a super-packet counted: new and repeated ones.
+
+    RFC 4022, tcpOutSegs and tcpRetransSegs; Linux counts a segment that only repeats data in the second alone.
+    """
+
+    new: int
+    repeated: int
+
+    def since(self, start: Segments) -> Segments:
+        """What was sent after ``start``."""
+        return Segments(self.new - start.new, self.repeated - start.repeated)
+
+
+def tcp_segments_sent(netns: str) -> Segments:
+    """What the kernel counted in a namespace until now."""
     with linux.in_netns(netns):
         lines = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii").splitlines()
     names, values = (line.split()[1:] for line in lines if line.startswith("Tcp:"))
-    return int(dict(zip(names, values, strict=True))["OutSegs"])
+    counted = dict(zip(names, map(int, values), strict=True))
+    return Segments(counted["OutSegs"], counted["RetransSegs"])
 
 
 def count_not_ip(netns: str, device: str) -> None:
