@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes docs/reference/metrics.md: every name on /metrics, from the ledger and the samples in the code.
 
-``--check`` fails when the file differs. Samples are found by reading the sources (each is written ``Sample("name", "help", …)``),
+``--check`` fails when the file differs. Samples are found by reading the sources (each is written ``Sample("name", "help")``),
 so that a new one cannot be forgotten here.
 """
 
