@@ -59,10 +59,12 @@ class Backends:
 
     def at(self, address: bytes) -> Iterator[tuple[int, tuple[Stretch[Backend], ...]]]:
         """Each port key at which a Service stood at the address, with its stretches of time."""
-        for port in self._ports.get(address, ()):
-            timeline = self.history.get((address, port))
-            if timeline is not None:
-                yield port, timeline.stretches()
+        return ((port, self.history.stretches((address, port))) for port in self._ports.get(address, ()))
+
+    def holds_slice(self, one: EndpointSlice) -> bool:
+        """Whether an earlier state of the slice is held."""
+        entry = self._entries.get((one.meta.namespace, one.service))
+        return entry is not None and one.meta.name in entry.slices
 
     def pods_of(self, name: Name) -> Iterator[str]:
         """Uids of the pods behind a Service now."""

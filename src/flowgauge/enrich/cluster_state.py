@@ -65,10 +65,15 @@ class ClusterState:
         """Tenures of the past that were dropped to stay within bounds."""
         return self._addresses.dropped + self.backends.history.dropped
 
+    def holds(self, thing: KubernetesObject) -> bool:
+        """Whether an earlier state of ``thing`` is held."""
+        if isinstance(thing, EndpointSlice):
+            return self.backends.holds_slice(thing)
+        return _key(thing.meta) in (self._owners if isinstance(thing, Plain) else self._holders)
+
     def stretches(self, address: bytes) -> tuple[Stretch[Holder], ...]:
         """Who had the address when."""
-        timeline = self._addresses.get(address)
-        return timeline.stretches() if timeline is not None else ()
+        return self._addresses.stretches(address)
 
     def pod(self, uid: str) -> Pod | None:
         """A pod that exists."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from flowgauge.enrich.timeline import FOREVER, MAX_TENURES, Tenure, Timeline
+from flowgauge.enrich.timeline import FOREVER, MAX_TENURES, Stretch, Tenure, Timeline
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -38,9 +38,10 @@ class History(Generic[K, T]):
     def __len__(self) -> int:
         return len(self._timelines)
 
-    def get(self, key: K) -> Timeline[T] | None:
-        """What is known of ``key``."""
-        return self._timelines.get(key)
+    def stretches(self, key: K) -> tuple[Stretch[T], ...]:
+        """Who held ``key`` when; empty for a key of which nothing is known."""
+        timeline = self._timelines.get(key)
+        return timeline.stretches() if timeline is not None else ()
 
     def begin(self, key: K, tenure: Tenure[T]) -> Tenure[T]:
         """Adds a tenure, which may have ended already; returns it."""

@@ -23,7 +23,7 @@ class KubernetesIndex:
     """Knows nothing at first.
 
     Attributes:
-        refused: changes that were left out because ``max_objects`` are held.
+        refused: states of new objects that were left out because ``max_objects`` are held.
     """
 
     def __init__(self, *, max_objects: int = MAX_OBJECTS) -> None:
@@ -37,7 +37,7 @@ class KubernetesIndex:
         with self._lock:
             if change.kind is ChangeKind.DELETED:
                 self._state.remove(change.object, change.time_ms)
-            elif self._state.objects < self._max_objects:
+            elif self._state.objects < self._max_objects or self._state.holds(change.object):
                 self._state.put(change.object, change.time_ms)
             else:
                 self.refused += 1
@@ -57,7 +57,5 @@ class KubernetesIndex:
                 Sample(
                     "enrich_tenures_forgotten", "Past holders forgotten to stay in bounds.", state.forgotten, cumulative=True
                 ),
-                Sample(
-                    "enrich_objects_refused", "Changes beyond the largest number of objects.", self.refused, cumulative=True
-                ),
+                Sample("enrich_objects_refused", "States of objects beyond the largest number.", self.refused, cumulative=True),
             ]
