@@ -92,7 +92,10 @@ class Traffic:
             if error.errno != errno.EINVAL:
                 raise
             self._ask(_RTM_NEWTFILTER, _CREATE_EXCLUSIVE, _filter(ifindex, direction, 0) + kind)
-        return next(found for found in self.filters(ifindex) if found.direction is direction and found.name == name)
+        for found in self._filters(ifindex):
+            if found.direction is direction and found.name == name:
+                return found
+        raise OSError(errno.ENOENT, "the filter is gone at once")
 
     def remove_filter(self, old: Filter) -> None:
         """Detaches a program; OSError when it is gone already."""

@@ -40,7 +40,7 @@ class Attachment(Protocol):
         """``tcx`` or ``clsact``."""
 
     def detach(self) -> None:
-        """Takes the hooks away; OSError when they are gone already. Safe to call twice."""
+        """Takes the hooks away, as far as they are still there; OSError when the device is gone. Safe to call twice."""
 
 
 class TcxHooks:
@@ -86,10 +86,12 @@ class ClsactHooks:
         """Removes the filters, and the qdisc when this process made it and nobody uses it now."""
         with clsact.Traffic() as traffic:
             while self._filters:
-                traffic.remove_filter(self._filters.pop())
+                with suppress(OSError):  # gone already; what could not be removed is swept at the next start
+                    traffic.remove_filter(self._filters.pop())
             if self._ifindex in _made_qdiscs and traffic.empty(self._ifindex):
                 _made_qdiscs.discard(self._ifindex)
-                traffic.remove_qdisc(self._ifindex)
+                with suppress(OSError):
+                    traffic.remove_qdisc(self._ifindex)
 
 
 def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True) -> Attachment:
