@@ -19,13 +19,13 @@ from flowgauge.wire.options import OptionsReader
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.records import DataSets
 from flowgauge.wire.streams import Stream
+from flowgauge.wire.times import BOOT_ELEMENT, MAX_BOOT_MS
 from flowgauge.wire.views import Offsets
 
 MAX_ROWS = 1 << 21
 """Flow records of one batch: 30 times what a thousand full datagrams hold; a template of one byte must not fill memory."""
 MAX_KEPT_SETS = 8192
 """Sets of one batch kept for a template to come; more are given up at once, since each costs time."""
-BOOT_ELEMENT = "systemInitTimeMilliseconds"
 
 
 class DataDecoder:
@@ -119,7 +119,7 @@ class DataDecoder:
         for record in records:
             boot_ms = record.get(BOOT_ELEMENT)
             if isinstance(boot_ms, int):
-                stream.boot_ms = min(boot_ms, 1 << 43)  # year 2248: ns of it still fit into 63 bits
+                stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
         self.options.append(OptionsData(stream.exporter_addr, stream.domain, tuple(records), received_ns))
 
     def _keep(self, sets: Sets) -> None:

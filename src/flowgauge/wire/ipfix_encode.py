@@ -120,8 +120,8 @@ def signatures(batch: FlowBatch) -> Signatures:
 def _present(batch: FlowBatch, name: str) -> npt.NDArray[np.bool_]:
     column, data = definition(name), batch.array(name)
     absent = column.absent if isinstance(column.absent, int) else 0
-    present: npt.NDArray[np.bool_] = data != absent
-    return present.any(axis=1) if present.ndim > 1 else present
+    present: npt.NDArray[np.bool_] = (data != absent).reshape(len(batch), -1).any(axis=1)
+    return present
 
 
 def _needs_v6(batch: FlowBatch) -> npt.NDArray[np.bool_]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from flowgauge.schema import enums
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import COLUMNS
 from flowgauge.wire.elements import IANA
 from flowgauge.wire.icmp import IcmpElements, IcmpFromPort
-from flowgauge.wire.readers import AddressV4, Bytes, Code, FirstSet, Number, Source, Step, Sum, Words
+from flowgauge.wire.readers import AddressV4, Bytes, Code, CodeIfSet, FirstSet, Number, Source, Step, Sum, Words
 from flowgauge.wire.texts import MplsLabels, Strings, TextStep
 from flowgauge.wire.times import flow_times
 
@@ -37,10 +38,9 @@ _ALSO: Mapping[str, tuple[int, ...]] = {
 }
 """IANA elements that stand in where the column's own is missing, the preferred first: delta, total, then post-… ."""
 
-FLOW_DIRECTION_CODES = (1, 2, 3)
-"""flowDirection 0 ingress, 1 egress and, from our agent only, 2 inner → codes of ``enums.FLOW_DIRECTION``."""
-_SELECTOR_CODES = (0, *[1] * 9)
-"""selectorAlgorithm 1–9 (304) and samplingAlgorithm 1–2 (35) → ``packet`` of ``enums.SAMPLING_ALGORITHM``."""
+_SHIFTS: Mapping[str, int] = {"flow_direction": 1}
+"""Code of an enumerated column less its value on the wire: flowDirection is 0 ingress, 1 egress, from our agent 2 inner."""
+_PACKET = enums.code(enums.SAMPLING_ALGORITHM, "packet")
 _FIXED_BYTES: Mapping[Kind, int] = {Kind.ADDR: 16, Kind.MAC: 6, Kind.U32X4: 16}
 _COUNTERS = frozenset({"bytes", "packets"})
 _MPLS_STACK = range(70, 80)
@@ -134,10 +134,8 @@ def _single(column: Column, source: Source) -> Step | None:
         step = AddressV4(column.name, source, zero_is_absent=column.name not in ("src_addr", "dst_addr"))
     elif source.length == _FIXED_BYTES.get(column.kind):
         step = Words(column.name, source) if column.kind is Kind.U32X4 else Bytes(column.name, source)
-    elif column.name == "flow_direction":
-        step = Code(column.name, source, FLOW_DIRECTION_CODES)
     elif column.kind is Kind.ENUM:
-        step = Code(column.name, source, tuple(range(len(column.labels))))
+        step = Code(column.name, source, _SHIFTS.get(column.name, 0), len(column.labels) - 1)
     elif column.kind not in _FIXED_BYTES and source.length:
         step = Number(column.name, source)
     return step
@@ -153,7 +151,7 @@ def _sampling(iana: Mapping[int, Source]) -> dict[str, Step]:
         steps.setdefault("sampling_rate", Sum("sampling_rate", iana[305], iana[306]))
     for number in (304, 35):
         if number in iana:
-            steps.setdefault("sampling_algorithm", Code("sampling_algorithm", iana[number], _SELECTOR_CODES))
+            steps.setdefault("sampling_algorithm", CodeIfSet("sampling_algorithm", iana[number], _PACKET))
     return steps
 
 

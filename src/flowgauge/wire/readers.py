@@ -83,17 +83,32 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """An enumerated column: ``codes[value]``; values beyond it are code 0 (absent or unknown)."""
+    """An enumerated column: the value plus ``shift``; what is beyond ``last`` is code 0 (absent or unknown)."""
 
     column: str
     source: Source
-    codes: tuple[int, ...]
+    shift: int
+    last: int
 
     def fill(self, records: Records, out: Columns) -> None:
         """Fills every row."""
-        table = np.array([*self.codes, 0], np.uint8)
-        values = np.minimum(integers(records, self.source), len(self.codes))
-        out[self.column][...] = table[values.astype(np.intp)]
+        target = out[self.column]
+        target[...] = np.minimum(integers(records, self.source), 255)
+        target += np.uint8(self.shift)  # 255 becomes 0
+        target *= target <= self.last
+
+
+@dataclass(frozen=True, slots=True)
+class CodeIfSet:
+    """An enumerated column that is ``code`` where the value is not zero."""
+
+    column: str
+    source: Source
+    code: int
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        out[self.column][...] = (integers(records, self.source) != 0) * np.uint8(self.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,8 @@ class TemplateDecoder:
 
     def decode(self, intake: Intake, messages: Messages, sets: Sets) -> tuple[list[Block], list[OptionsData]]:
         """The records of a batch, and what the exporters say of themselves."""
+        if not len(messages):
+            return [], []
         senders = intake.origins.source_addr[messages.datagram]
         batch = Batch(intake, messages, *self._streams.of(self._version, senders, messages.domain))
         self._count_evicted(intake.counts)

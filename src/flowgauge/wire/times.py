@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgauge.flow.batch import Array
+from flowgauge.schema.iana import NUMBERS
 from flowgauge.wire.readers import Columns, Source, integers
 from flowgauge.wire.records import Records
 
@@ -25,6 +27,9 @@ _NTP_ERA_S = 1 << 32
 _NTP_ERA_SPLIT_S = 1 << 31
 """NTP seconds below it lie in the era that begins in February 2036 (RFC 4330 §3)."""
 _MAX_MS = (1 << 63) // 1_000_000 - 1
+MAX_BOOT_MS = 1 << 43
+"""Latest believable start of an exporter, year 2248: with an uptime added, its ns still fit into an int64."""
+BOOT_ELEMENT = "systemInitTimeMilliseconds"
 
 
 def from_seconds(records: Records, source: Source) -> Times:
@@ -51,9 +56,15 @@ def before_export(records: Records, source: Source) -> Times:
     return _export_ns(records) - (integers(records, source).astype(np.int64) & 0xFFFFFFFF) * 1_000
 
 
-def since_boot(records: Records, source: Source) -> Times:
-    """Milliseconds since the exporter started; the export time where its start is not known."""
-    boot_ms = records.sets.boot_ms[records.set_row]
+def since_boot(records: Records, source: Source, boot: Source | None = None) -> Times:
+    """Milliseconds since the exporter started; the export time where its start is not known.
+
+    The start comes with the record (``boot``, systemInitTimeMilliseconds) or was told in options data.
+    """
+    if boot is not None:
+        boot_ms = np.minimum(integers(records, boot), MAX_BOOT_MS).astype(np.int64)
+    else:
+        boot_ms = records.sets.boot_ms[records.set_row]
     uptime_ms = integers(records, source).astype(np.int64) & 0xFFFFFFFF
     return np.where(boot_ms > 0, (boot_ms + uptime_ms) * 1_000_000, _export_ns(records))
 
@@ -63,6 +74,7 @@ def _export_ns(records: Records) -> Times:
 
 
 Conversion = Callable[[Records, Source], Times]
+_Found = tuple[Conversion, Source] | None
 
 START: Mapping[int, Conversion] = {
     156: from_ntp, 154: from_ntp, 152: from_milliseconds, 150: from_seconds, 158: before_export, 22: since_boot,
@@ -108,12 +120,20 @@ class FlowTimes:
 
 def flow_times(sources: Mapping[int, Source]) -> FlowTimes:
     """The step for a template with these IANA elements."""
-    start, end = _first(START, sources), _first(END, sources)
+    start, end = _with_boot(_first(START, sources), sources), _with_boot(_first(END, sources), sources)
     if start is None and end is None:
         start = _first(OBSERVED, sources)
     duration = next(((scale, sources[number]) for number, scale in DURATION_NS.items() if number in sources), None)
     return FlowTimes(start, end, duration)
 
 
-def _first(conversions: Mapping[int, Conversion], sources: Mapping[int, Source]) -> tuple[Conversion, Source] | None:
+def _with_boot(found: _Found, sources: Mapping[int, Source]) -> _Found:
+    """Lets a conversion from uptime take the start from the record, if it is there."""
+    boot = sources.get(NUMBERS[BOOT_ELEMENT])
+    if found is None or boot is None or found[0] is not since_boot:
+        return found
+    return partial(since_boot, boot=boot), found[1]
+
+
+def _first(conversions: Mapping[int, Conversion], sources: Mapping[int, Source]) -> _Found:
     return next(((convert, sources[number]) for number, convert in conversions.items() if number in sources), None)

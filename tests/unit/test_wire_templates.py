@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Templates: announced, refreshed, redefined in the middle of things, withdrawn, broken, and too many."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from flowgauge.wire import templates as templates_module
+from flowgauge.wire.decoder import Decoder
+from flowgauge.wire.templates import MAX_FIELDS
+from wire_kit import BASIC, a_set, basic, basic_template, column, decode, message, template
+
+SWAPPED = (*BASIC[:5], (2, 4), (1, 4))
+"""As BASIC with bytes and packets in the other order."""
+
+
+def test_a_template_serves_later_batches() -> None:
+    decoder = Decoder()
+    decode(message(basic_template()), decoder=decoder)
+    decoded = decode(message(a_set(256, basic(5))), decoder=decoder)
+    assert column(decoded, "bytes") == [5]
+
+
+def test_a_refresh_changes_nothing() -> None:
+    decoder = Decoder()
+    counts = [decode(message(basic_template()), decoder=decoder).counts for _ in range(3)]
+    assert counts == [{"decode_template_changes": 1}, {}, {}]
+
+
+def test_a_template_belongs_to_exporter_and_domain() -> None:
+    decoder = Decoder()
+    decode(message(basic_template(), domain=1), decoder=decoder, source="192.0.2.1")
+    for source, domain, known in (("192.0.2.1", 1, True), ("192.0.2.1", 2, False), ("192.0.2.2", 1, False)):
+        decoded = decode(message(a_set(256, basic(1)), domain=domain), decoder=decoder, source=source)
+        assert ("decode_records" in decoded.counts) is known
+
+
+def test_the_same_id_means_different_layouts_in_different_domains() -> None:
+    decoded = decode(
+        message(basic_template(), a_set(256, basic(10, 3)), domain=1),
+        message(a_set(2, template(256, SWAPPED)), a_set(256, basic(10, 3)), domain=2),
+    )
+    found = dict(zip(column(decoded, "obs_domain_id"), column(decoded, "bytes"), strict=True))
+    assert found == {1: 10, 2: 3}
+
+
+def test_records_before_a_redefinition_are_read_by_the_old_layout() -> None:
+    """In one batch, and even in one message."""
+    decoded = decode(
+        message(basic_template(), a_set(256, basic(10, 3))),
+        message(a_set(256, basic(20, 4)), a_set(2, template(256, SWAPPED)), a_set(256, basic(30, 5)), sequence=1),
+        message(a_set(256, basic(40, 6)), sequence=3),
+    )
+    assert sorted(column(decoded, "bytes")) == [5, 6, 10, 20]
+
+
+def test_data_before_their_template_in_one_batch_are_read_by_it() -> None:
+    decoded = decode(message(a_set(256, basic(1))), message(basic_template(), sequence=1))
+    assert column(decoded, "bytes") == [1]
+
+
+def test_an_id_may_change_from_data_to_options() -> None:
+    decoder = Decoder()
+    decode(message(basic_template()), decoder=decoder)
+    options = a_set(3, template(256, ((149, 4), (34, 4)), scope=1))
+    decoded = decode(message(options, a_set(256, struct.pack("!II", 1, 50))), decoder=decoder)
+    assert decoded.options[0].records == ({"observationDomainId": 1, "samplingInterval": 50},)
+    assert "decode_records" not in decoded.counts
+
+
+@pytest.mark.parametrize("withdrawal", [a_set(2, struct.pack("!HH", 256, 0)), a_set(2, struct.pack("!HH", 2, 0))])
+def test_a_withdrawn_template_is_gone(withdrawal: bytes) -> None:
+    decoder = Decoder()
+    decode(message(basic_template()), decoder=decoder)
+    decoded = decode(message(a_set(256, basic(1)), withdrawal, a_set(256, basic(2))), decoder=decoder)
+    assert column(decoded, "bytes") == [1]
+    assert decoded.counts["decode_unknown_template_sets"] == 1
+
+
+def test_withdrawing_all_options_templates_keeps_data_templates() -> None:
+    decoder = Decoder()
+    decode(message(basic_template(), a_set(3, template(300, ((149, 4), (34, 4)), scope=1))), decoder=decoder)
+    decoded = decode(message(a_set(3, struct.pack("!HH", 3, 0)), a_set(256, basic(1))), decoder=decoder)
+    assert decoded.counts == {"decode_records": 1, "decode_template_changes": 1}
+
+
+@pytest.mark.parametrize(
+    ("broken", "cause"),
+    [
+        (struct.pack("!HH", 256, 3) + struct.pack("!HH", 8, 4), "template_length"),
+        (struct.pack("!HHHH", 256, 1, 8 | 0x8000, 4), "template_length"),
+        (struct.pack("!HHHH", 256, 1, 8, 0), "template_size"),
+        (struct.pack("!HH", 256, MAX_FIELDS + 1), "template_fields"),
+    ],
+)
+def test_a_broken_redefinition_leaves_no_stale_layout(broken: bytes, cause: str) -> None:
+    decoder = Decoder()
+    decode(message(basic_template()), decoder=decoder)
+    decoded = decode(message(a_set(2, broken), a_set(256, basic(1))), decoder=decoder)
+    assert [problem.cause for problem in decoded.problems] == [cause]
+    assert decoded.counts["decode_unknown_template_sets"] == 1
+    assert "decode_records" not in decoded.counts
+
+
+def test_templates_before_a_broken_one_in_the_same_set_are_kept() -> None:
+    decoded = decode(message(a_set(2, template(256, BASIC), struct.pack("!HH", 9, 1)), a_set(256, basic(1))))
+    assert column(decoded, "bytes") == [1]
+    assert [(p.cause, p.found) for p in decoded.problems] == [("template_header", "9")]
+
+
+@pytest.mark.parametrize("scope", [0, 3])
+def test_an_options_template_needs_a_scope(scope: int) -> None:
+    record = struct.pack("!HHHHHHH", 300, 2, scope, 149, 4, 34, 4)
+    decoded = decode(message(a_set(3, record)))
+    assert [problem.cause for problem in decoded.problems] == ["template_scope"]
+
+
+def test_fields_of_no_length_are_legal_beside_others() -> None:
+    decoded = decode(message(a_set(2, template(256, ((8, 0), (1, 4)))), a_set(256, struct.pack("!I", 7))))
+    assert column(decoded, "bytes") == [7]
+
+
+def test_the_templates_of_one_domain_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one announced longest ago goes; announcing again keeps one."""
+    monkeypatch.setattr(templates_module, "MAX_TEMPLATES", 3)
+    decoder = Decoder()
+    for template_id in (256, 257, 258, 256, 259):
+        decode(message(basic_template(template_id)), decoder=decoder)
+    known = [i for i in range(256, 260) if "decode_records" in decode(message(a_set(i, basic(1))), decoder=decoder).counts]
+    assert known == [256, 258, 259]
