@@ -83,3 +83,26 @@ def test_what_strangers_make_us_remember_is_bounded(monkeypatch: pytest.MonkeyPa
         assert sum(len(exporter.interfaces) for exporter in known.snapshot()) <= 30
     assert {exporter.domain for exporter in known.snapshot()} >= set(range(90, 100))
     assert any(exporter.interfaces for exporter in known.snapshot())
+
+
+def test_what_our_own_agent_sends_is_understood() -> None:
+    """The agent's messages through the decoder: who it is, its counters under its own instance, names of its devices."""
+    from flowgauge.agent.messages import Messages
+    from flowgauge.agent.settings import AgentSettings
+    from flowgauge.config.model import Exporter
+    from flowgauge.wire.datagrams import Datagrams
+    from flowgauge.wire.decoder import Decoder
+
+    messages = Messages(AgentSettings(node="node-a"), clock=lambda: NOW)
+    sent = [
+        *messages.templates(),
+        *messages.options({"kernel_packets_seen": 7, "eviction_flows": 3}, {2: "eth0", 9: "veth9"}, Exporter(sampling=100)),
+    ]
+    decoded_ = Decoder().decode(Datagrams.from_payloads([message.payload for message in sent], "192.0.2.1", received_ns=NOW))
+    known = ExporterDirectory()
+    (told,) = known.learn(decoded_.options)
+    assert told.instance == f"node-a@{NOW // 1_000_000}"
+    assert {"kernel_packets_seen": 7, "eviction_flows": 3}.items() <= told.counters.items()
+    (exporter,) = known.snapshot()
+    assert (exporter.name, exporter.sampling, exporter.interfaces) == ("node-a", 100, {2: "eth0", 9: "veth9"})
+    assert known.agents().names == {"node-a"}
