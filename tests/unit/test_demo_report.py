@@ -209,7 +209,7 @@ def _findings(**changes: Any) -> Findings:
     identity.add(_batch(_row(), _row(at_s=200, src_names=_IMPORT)))
     good = Findings(
         sampling=1, sees_pods=True, interval_s=2, setup_s=9, first_named_flow_s=10, visible_s=3, nodes=3, pods=11,
-        replaced=True, edges=_story(Sampling(unsampled=2)), accuracy=accuracy, identity=identity,
+        replaced=True, outside_label="EXT:clients", edges=_story(Sampling(unsampled=2)), accuracy=accuracy, identity=identity,
         balance=balance(_components()), transfer=_transfer(1000, 152_000),
     )  # fmt: skip
     return replace(good, **changes)

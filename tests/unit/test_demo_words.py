@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from flowgauge.config.effective import effective
 from flowgauge.config.load import load
 from flowgauge.config.model import StorageType
 from flowgauge.demo import get_objects, requirements
 from flowgauge.demo.invitation import Invitation
 from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
-from flowgauge.demo.system import OWN_DOCUMENT, spec_for
+from flowgauge.demo.settings import OWN_DOCUMENT, Settings, label_of
 from flowgauge.demo.view import PlainView, Snapshot, TerminalView, end_words, size
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.query.topology import TopologyEdge
@@ -98,8 +99,9 @@ def test_get_as_json_is_a_list_of_the_present_objects(log: Path) -> None:
 
 
 def test_the_demos_own_document_observes_everything_and_is_replaced_nowhere() -> None:
-    spec, notes = spec_for(OWN_DOCUMENT)
-    assert notes == []
+    settings = Settings.of(None)
+    spec = settings.spec
+    assert (settings.notes, settings.env) == ((), {})
     assert (spec.exporter.sampling, spec.exporter.interfaces, spec.storage.type) == (1, [], StorageType.EMBEDDED)
 
 
@@ -125,10 +127,22 @@ def test_every_difference_of_the_demos_document_from_the_users_has_a_comment(tmp
 def test_a_document_with_servers_of_its_own_is_told_what_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "user.yaml"
     path.write_text(USERS_DOCUMENT)
-    spec, notes = spec_for(path)
+    settings = Settings.of(path)
+    spec, notes = settings.spec, settings.notes
     assert (spec.storage.type, spec.storage.retention, spec.exporter.sampling) == (StorageType.EMBEDDED, "7d", 100)
     assert any("Loki at http://loki.monitoring.svc:3100 is replaced" in note for note in notes)
     assert any("flow-collector.flow-namespace.svc.cluster.local:2055 is replaced" in note for note in notes)
+
+
+def test_a_document_without_labels_gets_those_of_the_demo_in_every_part(tmp_path: Path) -> None:
+    path = tmp_path / "user.yaml"
+    path.write_text(USERS_DOCUMENT)
+    settings = Settings.of(path)
+    in_a_part = effective(path, environ=settings.env).spec.collector.enrichment
+    assert in_a_part == settings.spec.collector.enrichment
+    assert [label_of(address, in_a_part) for address in ("203.0.113.10", "198.51.100.23", "192.0.2.1")] == [
+        "EXT:clients", "EXT:you", "",
+    ]  # fmt: skip
 
 
 def test_without_root_one_sentence_says_so_and_that_nothing_was_started(monkeypatch: pytest.MonkeyPatch) -> None:

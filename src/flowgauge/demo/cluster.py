@@ -190,7 +190,9 @@ class Cluster:
         self._put_route(name)
 
     def outside(self, address: str, label: str) -> None:
-        """An outside client whose subnet has this label."""
+        """An outside client whose subnet has this label; without a label nothing is known of it."""
+        if not label:
+            return
         self.truth.begin(Tenure(address, "Subnet", "", label, "", "", self._clock()))
 
     def endpoints(self, service: str, pods: list[Pod]) -> None:

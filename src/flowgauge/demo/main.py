@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flowgauge.config.model import Spec, seconds
+from flowgauge.config.model import seconds
 from flowgauge.demo import requirements
 from flowgauge.demo.cluster import Cluster
 from flowgauge.demo.entrance import LOOPBACK, Entrance
@@ -32,7 +32,8 @@ from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.reading import read
 from flowgauge.demo.scene import addresses, journal
 from flowgauge.demo.scene.network import Network
-from flowgauge.demo.system import OWN_DOCUMENT, System, spec_for
+from flowgauge.demo.settings import Settings, label_of
+from flowgauge.demo.system import System
 from flowgauge.demo.truth import TruthLog
 from flowgauge.demo.view import Snapshot, View, view_for
 from flowgauge.demo.watch import Click, FirstFlow
@@ -90,16 +91,16 @@ def run_demo(options: DemoOptions) -> int:
     requirements.require()
     _refuse_a_second()
     _refuse_unwritable(options.report)
-    spec, notes = spec_for(options.document or OWN_DOCUMENT)
+    settings = Settings.of(options.document)
     view = view_for(sys.stdout.isatty())
     if swept := journal.sweep():
         view.note(f"removed what {swept} killed run{'s' if swept > 1 else ''} had left")
-    for note in notes:
+    for note in settings.notes:
         view.note(f"note: {note}")
     stop = threading.Event()
     signals.on({signal.SIGINT: stop.set, signal.SIGTERM: stop.set})
     try:
-        found, judged = Demo(options, spec, view, stop).run()
+        found, judged = Demo(options, settings, view, stop).run()
     except Stopped:
         return 130
     finally:
@@ -147,8 +148,9 @@ class _Troubles:
 class Demo:
     """One run."""
 
-    def __init__(self, options: DemoOptions, spec: Spec, view: View, stop: threading.Event) -> None:
-        self._options, self._spec, self._view, self._stop = options, spec, view, stop
+    def __init__(self, options: DemoOptions, settings: Settings, view: View, stop: threading.Event) -> None:
+        self._options, self._settings, self._view, self._stop = options, settings, view, stop
+        self._spec = settings.spec
         self._started, self._start_ns = time.monotonic(), now_ns()
         self._undo = contextlib.ExitStack()
 
@@ -171,13 +173,13 @@ class Demo:
         self._troubles = _Troubles(self._network)
         events, truth = EventLog(folder / "objects.jsonl"), TruthLog()
         self._system = System(
-            self._spec, self._options.document or OWN_DOCUMENT, folder, list(self._network.nodes.values()), events.path,
+            self._settings, folder, list(self._network.nodes.values()), events.path,
             console_port=self._console_port(), listener=self._troubles.hear,
         )  # fmt: skip
         self._system.log_dir.mkdir()
         cluster = Cluster(self._network, events, truth, self._system.log_dir)
-        cluster.outside(addresses.CLIENT, "EXT:clients")
-        cluster.outside(addresses.YOU, "EXT:you")
+        for address in (addresses.CLIENT, addresses.YOU):
+            cluster.outside(address, label_of(address, self._spec.collector.enrichment))
         self._witness = InterfaceWitness(self._spec.exporter, self._system.composition.agent_urls)
         self._story = FlowDemo(cluster, self._witness)
         self._continue()
@@ -212,7 +214,7 @@ class Demo:
         begun = time.monotonic()
         duration_s = self._options.duration_s
         half_s = duration_s / 2 if duration_s else REPLACED_AFTER_S
-        self._click = Click(self._system.composition.console_url, self._entrance.port)
+        self._click = Click(self._system.composition.console_url, self._entrance.port, exact=self._spec.exporter.sampling == 1)
         self._undo.callback(self._click.stop)
         self._replaced = clicked = told = False
         next_update = 0.0
@@ -284,6 +286,7 @@ class Demo:
             nodes=len(self._network.nodes),
             pods=sum(tenure.kind == "Pod" for tenure in truth.tenures()),
             replaced=self._replaced,
+            outside_label=label_of(addresses.CLIENT, self._spec.collector.enrichment),
             edges=reading.edges,
             accuracy=reading.accuracy,
             identity=reading.identity,

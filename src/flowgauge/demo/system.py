@@ -12,53 +12,27 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from flowgauge.config.effective import effective
-from flowgauge.config.load import load
-from flowgauge.config.model import Spec, StorageType
 from flowgauge.demo import http_json
 from flowgauge.demo.report.ledger import Balance, balance
 from flowgauge.demo.scene.nodes import Node
+from flowgauge.demo.settings import Settings
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.run.compose import LOOPBACK, AgentPlace, Composition, Plan, compose
 from flowgauge.run.part import PartStatus
 from flowgauge.run.supervisor import Supervisor
 from flowgauge.store.store import FlowStore, open_store
 
-OWN_DOCUMENT = Path(__file__).with_name("flowcollector.yaml")
 _SETTLED_WITHIN_S = 10.0
 _POLL_S = 0.2
 
 Listener = Callable[[PartStatus], None]
 
 
-def spec_for(document: Path) -> tuple[Spec, list[str]]:
-    """The document as the demo runs it, and a sentence for each thing that the demo replaces.
-
-    Raises:
-        UsageError, ConfigError: it cannot be read or has problems; it observes nothing.
-    """
-    spec, notes = effective(document).spec, list(load(document).notes)
-    if spec.storage.type is not StorageType.EMBEDDED:
-        notes.append(
-            f"storage {spec.storage.type} at {spec.storage.address} is replaced by a store of the demo's own, gone afterwards"
-        )
-        spec = spec.model_copy(
-            update={"storage": spec.storage.model_copy(update={"type": StorageType.EMBEDDED, "address": ""})}
-        )
-    if spec.collector.address not in (LOOPBACK, "localhost"):
-        notes.append(f"collector {spec.collector.address}:{spec.collector.port} is replaced by the demo's own on {LOOPBACK}")
-    if not spec.console_plugin.enable:
-        notes.append("consolePlugin.enable: false is not followed, because the demo's report asks the console's API")
-    console = spec.console_plugin.model_copy(update={"enable": True, "address": LOOPBACK})
-    return spec.model_copy(update={"console_plugin": console}), notes
-
-
 class System:
     """The parts, from ``start`` to ``stop``.
 
     Args:
-        spec: from ``spec_for``.
-        document: file that the parts read.
+        settings: the document as the demo runs it.
         folder: for the store's data and the logs.
         nodes: of the scene; an agent for each.
         objects: event log of the Kubernetes objects.
@@ -68,8 +42,7 @@ class System:
 
     def __init__(
         self,
-        spec: Spec,
-        document: Path,
+        settings: Settings,
         folder: Path,
         nodes: Sequence[Node],
         objects: Path,
@@ -79,10 +52,10 @@ class System:
     ) -> None:
         agents = tuple(AgentPlace(node.name, node.netns) for node in nodes)
         plan = Plan(
-            document=document, data_dir=folder, runtime_dir=folder, agents=agents, objects=objects, collector_host=LOOPBACK,
-            console_port=console_port,
+            document=settings.document, data_dir=folder, runtime_dir=folder, agents=agents, objects=objects,
+            collector_host=LOOPBACK, console_port=console_port, env=settings.env,
         )  # fmt: skip
-        self.composition: Composition = compose(spec, plan)
+        self.composition: Composition = compose(settings.spec, plan)
         self.log_dir = plan.log_dir
         of_agents = [part for part in self.composition.parts if part.name.startswith("agent-")]
         others = [part for part in self.composition.parts if not part.name.startswith("agent-")]

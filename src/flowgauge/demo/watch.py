@@ -57,10 +57,16 @@ class FirstFlow:
 
 
 class Click:
-    """Clicks once as the user would, through the port on loopback, and waits for the flow: ``after_s`` is None until then."""
+    """Clicks once as the user would, through the port on loopback, and waits for a flow: ``after_s`` is None until then.
 
-    def __init__(self, console_url: str, entrance_port: int) -> None:
-        self._url, self._port = console_url, entrance_port
+    Args:
+        console_url, entrance_port: where to ask and where to click.
+        exact: True waits for this very click, and ``after_s`` is since the click. With sampling a click may leave no flow:
+            False waits for any flow of the application, and ``after_s`` is since that flow's last packet.
+    """
+
+    def __init__(self, console_url: str, entrance_port: int, *, exact: bool) -> None:
+        self._url, self._port, self._exact = console_url, entrance_port, exact
         self.after_s: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="click", daemon=True)
@@ -76,14 +82,19 @@ class Click:
             self._thread.join()
 
     def _run(self) -> None:
-        clicked_ns, clicked = now_ns(), time.monotonic()
+        clicked_ns = now_ns()
+        self._click()
+        deadline = time.monotonic() + _GIVE_UP_AFTER_S
+        while self.after_s is None and time.monotonic() < deadline and not self._stop.wait(_POLL_S):
+            for row in _newest(self._url, CLICKED if self._exact else NAMED, 1):
+                if row["time_end_ns"] >= clicked_ns:
+                    self.after_s = (now_ns() - (clicked_ns if self._exact else row["time_end_ns"])) / 1e9
+
+    def _click(self) -> None:
         connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=10)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", "/", headers={"Host": ROUTE_HOST, "Connection": "close"})
             connection.getresponse().read()
-        while self.after_s is None and time.monotonic() - clicked < _GIVE_UP_AFTER_S and not self._stop.wait(_POLL_S):
-            if any(row["time_end_ns"] >= clicked_ns for row in _newest(self._url, CLICKED, 1)):
-                self.after_s = time.monotonic() - clicked
 
 
 def _newest(url: str, filter_text: str, limit: int) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Accuracy
-from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known
+from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known, outside_edge
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.transfer import MAX_ERROR, TransferAccount
@@ -41,9 +41,10 @@ class Findings:
         sees_pods: whether the document lets agents observe the pods' links.
         interval_s: export interval.
         setup_s, first_named_flow_s: since the start of the command; None: never.
-        visible_s: from a click to its named flow in the API; None: it never came.
+        visible_s: from a click (or, with sampling, a flow's last packet) to the named flow in the API; None: it never came.
         nodes, pods: how many there were.
         replaced: whether a pod was replaced and its address reused.
+        outside_label: of the outside client; empty: the document gives it none.
         transfer: None where its pods' links are not observed.
     """
 
@@ -56,6 +57,7 @@ class Findings:
     nodes: int
     pods: int
     replaced: bool
+    outside_label: str
     edges: Sequence[Edge]
     accuracy: Accuracy
     identity: Identity
@@ -85,7 +87,8 @@ def _timely(found: Findings) -> Iterator[Check]:
     first, limit = found.first_named_flow_s, found.interval_s + VISIBLE_WITHIN_S
     yield Check("first named flow", first is not None and first <= FIRST_FLOW_WITHIN_S, _seconds(first, FIRST_FLOW_WITHIN_S))
     seen = found.visible_s
-    yield Check("a click becomes a named flow", seen is not None and seen <= limit, _seconds(seen, limit))
+    name = "a click becomes a named flow" if found.exact else "a flow is visible soon after its last packet"
+    yield Check(name, seen is not None and seen <= limit, _seconds(seen, limit))
 
 
 def _seconds(taken: float | None, limit: float) -> str:
@@ -184,7 +187,8 @@ def _expected(found: Findings) -> Sequence[Known]:
     """Short conversations may be missed by sampling; those within one node where only uplinks are observed."""
     if not found.exact:
         return [DATABASE_EDGE]
-    return [known for known in STORY if found.sees_pods or known.crosses_nodes]
+    outside = [outside_edge(found.outside_label)] if found.outside_label else []
+    return [*outside, *(known for known in STORY if found.sees_pods or known.crosses_nodes)]
 
 
 def _ledger(found: Findings) -> Iterator[Check]:

@@ -43,13 +43,17 @@ class Known:
 _WEB, _DATABASE = (flow_demo.SPACE, flow_demo.WEB), (flow_demo.SPACE, flow_demo.DATABASE)
 
 STORY: tuple[Known, ...] = (
-    Known("the outside world → Django over HTTP", ("", "EXT:clients"), _WEB, WEB_PORT, flow_demo.WEB),
     Known("Django → postgresql:5432", _WEB, _DATABASE, DATABASE_PORT, flow_demo.DATABASE),
     Known("Django → DNS", _WEB, ("openshift-dns", flow_demo.DNS), DNS_PORT, flow_demo.DNS),
     Known("the unexpected neighbour → postgresql:5432", ("other-team", "stock-report"), _DATABASE, DATABASE_PORT,
           flow_demo.DATABASE, crosses_nodes=False),
 )  # fmt: skip
-DATABASE_EDGE = STORY[1]
+DATABASE_EDGE = STORY[0]
+
+
+def outside_edge(label: str) -> Known:
+    """The outside client, which has only a subnet label, through the Route."""
+    return Known("the outside world → Django over HTTP", ("", label), _WEB, WEB_PORT, flow_demo.WEB)
 
 
 def edges(store: FlowStore, window: Window) -> tuple[Edge, ...]:

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the demo as its user does, in a state folder of its own, and knows what it made, so that tests can see it all go."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from flowgauge.demo.scene.journal import start_time
+
+FLOWGAUGE = Path(__file__).parents[1] / "flowgauge"
+READY_WITHIN_S = 90.0
+
+
+@dataclass
+class Made:
+    """What a scene's journal says it made, and the eBPF programs its agents loaded."""
+
+    namespaces: list[str]
+    cgroups: list[str]
+    folders: list[str]
+    processes: list[tuple[int, int]]
+    programs: list[int] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, journals: str) -> Made:
+        entries = [json.loads(line) for line in journals.splitlines()]
+        values = {kind: [value for key, value in entries if key == kind] for kind, _ in entries}
+        processes = [tuple(pair) for kind in ("process", "part") for pair in values.get(kind, [])]
+        return cls(values.get("netns", []), values.get("cgroup", []), values.get("folder", []), processes)
+
+    def left(self) -> list[str]:
+        """What of it is still there."""
+        present = [f"namespace {name}" for name in self.namespaces if Path("/run/netns", name).exists()]
+        present += [path for path in [*self.cgroups, *self.folders] if Path(path).exists()]
+        present += [f"process {pid}: {_command(pid)}" for pid, started in self.processes if _runs(pid, started)]
+        loaded = _loaded_programs()
+        return present + [f"eBPF program {number}" for number in self.programs if number in loaded]
+
+
+class Demo:
+    """``flowgauge demo`` as a process."""
+
+    def __init__(self, state: Path, *options: str) -> None:
+        self.state = state
+        self.env = {**os.environ, "FLOWGAUGE_RUNTIME_DIR": str(state)}
+        self.output = state / "output"
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [str(FLOWGAUGE), "demo", *options], env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+    def await_running(self) -> dict[str, Any]:
+        """The state file, once the demo has published it."""
+        path = self.state / "instance.json"
+        self.wait_for(path.exists, "running", READY_WITHIN_S)
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    def wait_for(self, done: Callable[[], bool], what: str, within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while not done():
+            assert self.process.poll() is None, f"the demo ended:\n{self.said()}"
+            assert time.monotonic() < deadline, f"not {what} after {within_s:.0f} s:\n{self.said()}"
+            time.sleep(0.1)
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def made(self) -> Made:
+        """What the scene has made until now."""
+        made = Made.of("".join(path.read_text() for path in self.state.glob("scene-*.journal")))
+        made.programs = [number for number, pids in _programs().items() if pids & {pid for pid, _ in made.processes}]
+        return made
+
+    def part(self, verb: str, *words: str) -> int:
+        """The process id of a part, by its command line; 0 while it does not run."""
+        for pid, started in reversed(self.made().processes):
+            command = _command(pid)
+            if _runs(pid, started) and f"flowgauge.cli.main {verb} " in command and all(word in command for word in words):
+                return pid
+        return 0
+
+    def api(self, path: str, **params: str) -> Any:
+        """The JSON that the console's API answers."""
+        instance = json.loads((self.state / "instance.json").read_text())
+        url = f"{instance['console_url']}/api/v1/{path}?{urlencode(params)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own console
+            return json.load(answer)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another ``flowgauge`` command beside the demo."""
+        return subprocess.run(
+            [str(FLOWGAUGE), *arguments], env=self.env, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    def stop(self, how: signal.Signals = signal.SIGTERM, within_s: float = 90.0) -> int:
+        """Its exit status after a signal."""
+        self.process.send_signal(how)
+        return self.process.wait(within_s)
+
+    def close(self) -> None:
+        """For fixtures: ends it whatever state it is in."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(90)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace").replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def _runs(pid: int, started: int) -> bool:
+    """Whether that very process runs; one that has ended and was not waited for does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return bool(started) and start_time(pid) == started and state != "Z"
+
+
+def _programs() -> dict[int, set[int]]:
+    """Processes by the id of the eBPF program they hold."""
+    done = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True)
+    return {entry["id"]: {holder["pid"] for holder in entry.get("pids", [])} for entry in json.loads(done.stdout)}
+
+
+def _loaded_programs() -> set[int]:
+    return set(_programs())

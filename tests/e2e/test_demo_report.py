@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`flowgauge demo --for 30s --report`: every check holds, the report says what later checks read, nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo_kit import Demo, Made
+
+pytestmark = [
+    pytest.mark.root, pytest.mark.bpf, pytest.mark.slow, pytest.mark.tool("ip", "nft", "dnsmasq", "initdb", "bpftool"),
+]  # fmt: skip
+
+USERS_DOCUMENT = """\
+apiVersion: flowgauge.io/v1alpha1
+kind: FlowCollector
+metadata: {name: cluster}
+spec:
+  exporter: {enable: true, sampling: 100, interfaces: [eth0]}
+  collector: {type: IPFIX, address: flow-collector.flow-namespace.svc.cluster.local, port: 2055}
+  storage: {type: Loki, address: "http://loki.monitoring.svc:3100", retention: 7d}
+  consolePlugin: {enable: true}
+  logLevel: info
+"""
+
+
+class Run:
+    """A demo that ended by itself: what it said and reported, and what it had made."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        report = folder / "report.json"
+        demo = Demo(folder, "--for", "30s", "--report", str(report), *options)
+        try:
+            self.instance = demo.await_running()
+            self.objects = demo.run("demo", "get", "all", "-n", "flow-demo").stdout
+            demo.wait_for(lambda: "now belongs to" in demo.said(), "a pod replaced", 60)
+            self.made: Made = demo.made()
+            self.status = demo.process.wait(120)
+        finally:
+            demo.close()
+        self.said = demo.said()
+        self.state_left = sorted(path.name for path in folder.iterdir() if path.name not in ("output", "report.json"))
+        self.report: dict[str, Any] = json.loads(report.read_text())
+
+    def failed(self) -> list[str]:
+        return [f"{check['name']}: {check['detail']}" for check in self.report["checks"] if not check["held"]]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("demo"))
+
+
+def test_every_check_held_and_the_exit_status_says_so(run: Run) -> None:
+    assert run.failed() == []
+    assert run.status == 0, run.said
+
+
+def test_pods_packets_and_bytes_are_exactly_those_of_their_interfaces(run: Run) -> None:
+    accounts = run.report["accuracy"]
+    assert len(accounts) == run.report["pods"] - 2, "all but the two pods whose links carry super-packets"
+    for account in accounts:
+        assert account["flow_packets"] == account["interface_packets"], account
+        assert account["flow_bytes"] == pytest.approx(account["interface_bytes"], rel=0.001), account
+    assert sum(account["flow_packets"] for account in accounts) > 1000
+
+
+def test_every_name_is_right_also_at_the_address_that_had_two_holders(run: Run) -> None:
+    identity = run.report["identity"]
+    assert identity["checked"] > 100
+    assert (identity["wrong"], identity["unknown"]) == (0, 0), identity["examples"]
+    assert len(identity["reused"]) == 2
+
+
+def test_the_edges_of_the_story_are_there_and_the_outside_is_labelled(run: Run) -> None:
+    ends = {
+        (
+            edge["src_namespace"],
+            edge["src_owner"],
+            edge["dst_namespace"],
+            edge["dst_owner"],
+            edge["dst_service"],
+            edge["dst_port"],
+        )
+        for edge in run.report["edges"]
+    }
+    web, database = ("flow-demo", "django-psql-example"), ("flow-demo", "postgresql")
+    assert ("", "EXT:clients", *web, "django-psql-example", 8080) in ends
+    assert ("", "EXT:you", *web, "django-psql-example", 8080) in ends
+    assert (*web, *database, "postgresql", 5432) in ends
+    assert (*web, "openshift-dns", "dns-default", "dns-default", 53) in ends
+    assert ("other-team", "stock-report", *database, "postgresql", 5432) in ends
+
+
+def test_the_ledger_leaves_nothing_over(run: Run) -> None:
+    ledger = run.report["ledger"]
+    assert ledger["offered"] == ledger["stored"] + ledger["options"] + ledger["chosen"] + sum(ledger["losses"].values())
+    assert (ledger["residual"], ledger["kernel"]["residual"], ledger["losses"]) == (0, 0, {})
+    agents = [entry["instance"] for entry in ledger["components"] if entry["component"] == "agent"]
+    assert {name.partition("@")[0] for name in agents} == {"node-a", "node-b", "node-c"}
+
+
+def test_the_bulk_transfer_with_offloads_on_is_counted_exactly(run: Run) -> None:
+    transfer = run.report["transfer"]
+    assert transfer["received_bytes"] == 100_000_000
+    assert transfer["flow_packets"] == pytest.approx(transfer["tcp_out_segs"] + transfer["tcp_retrans_segs"], rel=0.001)
+    assert transfer["flow_payload_bytes"] == pytest.approx(transfer["sent_bytes"], rel=0.001)
+
+
+def test_the_first_named_flow_came_within_25_seconds(run: Run) -> None:
+    assert 0 < run.report["setup_s"] < run.report["first_named_flow_s"] + 25
+    assert run.report["first_named_flow_s"] < 25
+
+
+def test_it_printed_the_lines_to_paste(run: Run) -> None:
+    for words in (
+        f"{run.instance['console_url']}/", "curl http://django-psql-example-flow-demo.apps.localhost:", "curl http://127.0.0.1:",
+        "./flowgauge flows 'namespace = flow-demo'", "Ctrl-C", "first named flow after",
+    ):  # fmt: skip
+        assert words in run.said
+
+
+def test_get_all_showed_the_applications_objects(run: Run) -> None:
+    for words in (
+        "pod/django-psql-example-", "pod/postgresql-", "service/postgresql ", "deployment.apps/django-psql-example   2/2",
+        "route.route.openshift.io/django-psql-example ",
+    ):  # fmt: skip
+        assert words in run.objects
+
+
+def test_nothing_is_left_behind(run: Run) -> None:
+    """Namespaces, cgroup, folders, processes, eBPF programs, state file and journal."""
+    assert len(run.made.namespaces) > 12
+    assert len(run.made.programs) >= 6
+    assert run.made.left() == []
+    assert run.state_left == []
+
+
+def test_the_users_own_document_shows_the_database_connection_scaled_with_its_error(tmp_path: Path) -> None:
+    """Sampling 1:100 on the uplinks only: figures are estimates within their error, names are right, servers are replaced."""
+    document = tmp_path / "flowcollector.yaml"
+    document.write_text(USERS_DOCUMENT)
+    state = tmp_path / "state"
+    state.mkdir()
+    run = Run(state, "-f", str(document))
+    assert run.failed() == []
+    assert run.status == 0, run.said
+    assert "Loki at http://loki.monitoring.svc:3100 is replaced" in run.said
+    assert run.report["sampling"] == 100
+    assert {account["pod"] for account in run.report["accuracy"]} == {"node-a eth0", "node-b eth0", "node-c eth0"}
+    edge = next(edge for edge in run.report["edges"] if edge["dst_port"] == 5432)
+    assert (edge["src_owner"], edge["dst_owner"]) == ("django-psql-example", "postgresql")
+    assert edge["packets"] % 100 == 0
+    assert run.made.left() == []
