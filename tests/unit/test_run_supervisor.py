@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from flowgauge.errors import EnvironmentProblem
+from flowgauge.run import process
 from flowgauge.run.part import Part, State, free_port
 from flowgauge.run.supervisor import Supervisor
 
@@ -118,3 +120,95 @@ def _alive(pid: int) -> bool:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def test_each_part_drains_into_those_before_it_that_still_run(tmp_path: Path) -> None:
+    """The later part writes its last words into a file that only the earlier, while it runs, copies to its own log."""
+    program = """
+import os, signal, sys, time
+box, name, slow = sys.argv[1], sys.argv[2], float(sys.argv[3])
+def end(*_):
+    time.sleep(slow)
+    if name == "second": open(box, "w").write("drained")
+    else: print(open(box).read() if os.path.exists(box) else "missing", flush=True)
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+print("up", flush=True)
+while True: time.sleep(0.1)
+"""
+    box = str(tmp_path / "box")
+    parts = [Part(name, (sys.executable, "-c", program, box, name, slow)) for name, slow in (("first", "0"), ("second", "0.5"))]
+    supervisor = Supervisor(parts, tmp_path)
+    supervisor.start()
+    assert eventually(lambda: all("up" in (tmp_path / f"{part.name}.log").read_text() for part in parts))
+    supervisor.stop()
+    assert (tmp_path / "first.log").read_text() == "up\ndrained\n"
+
+
+def test_an_optional_part_that_cannot_run_keeps_nobody_waiting(tmp_path: Path) -> None:
+    lame = Part("lame", (sys.executable, "-c", "import sys; sys.exit('no such device')"), optional=True)
+    refused = Part("refused", (sys.executable, "-c", "import sys; sys.exit(3)"), ready_url="http://127.0.0.1:1/", optional=True)
+    supervisor = Supervisor([lame, refused, server("last")], tmp_path)
+    supervisor.start()
+    try:
+        assert supervisor.problem() == ""
+        assert eventually(lambda: supervisor.status()[1].state is State.FAILED)
+        assert supervisor.status()[2].state is State.READY
+    finally:
+        supervisor.stop()
+
+
+def test_a_change_restarts_what_differs_and_leaves_the_rest_alone(tmp_path: Path) -> None:
+    same, before = server("same"), server("other")
+    supervisor = Supervisor([same, before], tmp_path)
+    supervisor.start()
+    try:
+        kept, replaced = supervisor.pid("same"), supervisor.pid("other")
+        after = server("other")
+        assert supervisor.change([same, after, server("new")]) == ""
+        assert supervisor.ready()
+        assert supervisor.pid("same") == kept
+        assert supervisor.pid("other") not in (0, replaced)
+        assert supervisor.change([same, after], restart=["other"]) == ""
+        assert [status.name for status in supervisor.status()] == ["same", "other"]
+        assert "bad ended with status 2" in supervisor.change(
+            [same, Part("bad", (sys.executable, "-c", "raise SystemExit(2)"), "http://127.0.0.1:1/")]
+        )
+    finally:
+        supervisor.stop()
+
+
+def test_a_part_reads_its_document_again_once_it_can_take_the_signal(tmp_path: Path) -> None:
+    port = free_port()
+    program = f"""
+import signal, time
+time.sleep(0.5)
+signal.signal(signal.SIGHUP, lambda *_: print("read again", flush=True))
+{SERVER.replace("sys.argv[1]", str(port)).replace("sys.argv[2]", "0")}
+"""
+    part = Part("reader", (sys.executable, "-c", program), ready_url=f"http://127.0.0.1:{port}/")
+    supervisor = Supervisor([part], tmp_path)
+    starter = threading.Thread(target=supervisor.start)
+    starter.start()
+    try:
+        assert eventually(lambda: supervisor.pid("reader") != 0)
+        assert supervisor.change([part], reread=["reader"]) == ""
+        assert eventually(lambda: (tmp_path / "reader.log").read_text() == "read again\n")
+        assert supervisor.status()[0].restarts == 0
+    finally:
+        starter.join()
+        supervisor.stop()
+
+
+def test_a_long_log_is_cut_and_the_part_goes_on_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MAX_LOG_BYTES", 1000)
+    monkeypatch.setattr(process, "_LOG_LOOK_S", 0.1)
+    program = "import time\nfor n in range(10**6): print(f'line {n:05}', flush=True); time.sleep(0.005)"
+    supervisor = Supervisor([Part("talker", (sys.executable, "-c", program))], tmp_path)
+    supervisor.start()
+    log = tmp_path / "talker.log"
+    try:
+        assert eventually(lambda: (tmp_path / "talker.log.1").exists() and 0 < log.stat().st_size < 900)
+        assert b"\0" not in log.read_bytes()
+    finally:
+        supervisor.stop()

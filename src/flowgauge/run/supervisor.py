@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The supervisor: starts the parts of one machine in order, watches them and restarts what dies.
 
-One thread starts and watches all processes (a child's parent-death signal follows the thread that started it); all public
-methods may be called from any thread.
+One thread starts, watches and ends all processes (a child's parent-death signal follows the thread that started it); all
+public methods may be called from any thread.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Supervisor:
         self._supervised = [Supervised(part, log_dir) for part in parts]
         self._listener = listener
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._grace_s = _GRACE_S
         self._stopping = threading.Event()
         self._settled = threading.Event()
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -90,10 +91,10 @@ class Supervisor:
 
     def stop(self, grace_s: float = _GRACE_S) -> None:
         """Ends all parts, last started first, each within ``grace_s`` seconds; safe to call twice."""
+        self._grace_s = grace_s
         self._stopping.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
-            self._thread.join(timeout=2 * _GRACE_S)
-        _end(self._supervised, grace_s)
+            self._thread.join()
 
     def ready(self) -> bool:
         """True while every part is ready (an optional one may have died)."""
@@ -128,6 +129,8 @@ class Supervisor:
             if self.ready():
                 self._settled.set()
             self._stopping.wait(_TICK_S)
+        # Here, not in ``stop``: when this thread ends, the kernel ends all of its children at once.
+        _end(self._supervised, self._grace_s)
 
     def _start_next(self) -> None:
         """Starts the first part that was never started, once all before it are settled."""
