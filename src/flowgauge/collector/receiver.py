@@ -73,9 +73,12 @@ class Receiver:
 
     def stop(self) -> None:
         """Refuses more, hands over what the socket holds, and gives the port back; safe to call twice."""
+        first = not self._stopping.is_set()
         self._stopping.set()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:
             self._thread.join()
+        elif first:
+            self._filled.put(None)  # the decoder waits for an end although nothing ever came
         self._socket.close()
 
     def ready(self) -> bool:
