@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from flowgauge.schema.column import ABSENT_BY_PROTOCOL, Column, Kind, Role, Stored
+from flowgauge.schema.column import Column, Kind, Role, Stored
 from flowgauge.schema.filters.fields import FIELDS, Field, find
 from flowgauge.schema.filters.lexer import Token, TokenKind
 from flowgauge.schema.filters.place import Expected, Place, place_of
 from flowgauge.schema.filters.syntax import field_name, quoted
+from flowgauge.schema.filters.values import is_port
 from flowgauge.schema.well_known import PORTS, PROTOCOLS
 
 MAX_OFFERS = 40
@@ -195,11 +196,11 @@ def _fixed(column: Column) -> Iterable[str]:
         return (label for label in column.labels if label)
     if column.name == "proto":
         return (name.lower() for name in PROTOCOLS.values())
-    return map(str, PORTS) if column.absent == ABSENT_BY_PROTOCOL else ()
+    return map(str, PORTS) if is_port(column) else ()
 
 
 def _meaning(column: Column, value: str) -> str:
     """What a number stands for."""
-    if column.absent == ABSENT_BY_PROTOCOL and value.isdecimal():
+    if is_port(column) and value.isdecimal():
         return PORTS.get(int(value), "")
     return ""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from flowgauge.schema.column import ABSENT_BY_PROTOCOL, Column, Kind, Role
+from flowgauge.schema.column import Column, Kind, Role
 from flowgauge.schema.well_known import PORT_NUMBERS, PROTOCOL_NUMBERS
 
 V4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
@@ -45,11 +45,16 @@ _HEX = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE)
 _MAC = re.compile(r"[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 
 
+def is_port(column: Column) -> bool:
+    """Whether the values of ``column`` are ports, which have names."""
+    return column.name.endswith("_port")
+
+
 def number(column: Column, text: str) -> Fraction:
     """The value of a numeric column in its physical unit, exact."""
     if column.kind is Kind.I64 and column.role is Role.TIME:
         return Fraction(_time_ns(column, text), column.scale)
-    names = PROTOCOL_NUMBERS if column.name == "proto" else PORT_NUMBERS if column.absent == ABSENT_BY_PROTOCOL else {}
+    names = PROTOCOL_NUMBERS if column.name == "proto" else PORT_NUMBERS if is_port(column) else {}
     if text.lower() in names:
         return Fraction(names[text.lower()])
     if _HEX.fullmatch(text) and not column.unit:
@@ -104,7 +109,7 @@ def mac(text: str) -> bytes:
 def block(text: str) -> tuple[bytes, bytes, bool]:
     """The first and last address (16 bytes each) of an address or CIDR block, and whether it is IPv6's."""
     try:
-        network = ipaddress.ip_network(text, strict=False)
+        network = ipaddress.ip_network("" if "%" in text else text, strict=False)  # a zone means something on one machine only
     except ValueError:
         raise ValueProblem(f"{text!r} is no address or CIDR block; write 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32") from None
     first, last = network.network_address.packed, network.broadcast_address.packed
