@@ -72,6 +72,7 @@ class Agent:
         self._watch.start()
         self._started = True
         self._http.start()
+        self._take_counters()
         self._export.send([*self._messages.templates(), *self._options()])
         attached = {interface.name: interface.attached for interface in self._interfaces.attached}
         _log.info("agent_ready", node=self.settings.node, attached=attached, domain=self.settings.domain,
@@ -138,9 +139,12 @@ class Agent:
         batch = FlowBatch.concat([*self._left_over, _drained(self._source)])
         self._left_over = []
         self.ledger.add("eviction_flows", len(batch))
+        self._take_counters()
+        return batch
+
+    def _take_counters(self) -> None:
         for name, value in self._source.counters().items():
             self.ledger.set(name, value)
-        return batch
 
     def _options(self) -> list[Message]:
         """What the collector must know beside flows: who we are, our counters, the names of our devices."""
