@@ -34,6 +34,7 @@ def run_system(options: RunOptions) -> None:
     try:
         _say(f"flowgauge {__version__} starts with {system.settings.loaded.source}")
         system.start()
+        signals.started = True
         for line in _greeting(system):
             _say(line)
         voice.started = True
@@ -51,9 +52,10 @@ def run_system(options: RunOptions) -> None:
 
 
 class _Signals:
-    """SIGINT and SIGTERM set ``stop``, and a second SIGINT interrupts; SIGHUP sets ``reread``."""
+    """SIGINT and SIGTERM set ``stop``; during the start, or a second time, they interrupt. SIGHUP sets ``reread``."""
 
     def __init__(self) -> None:
+        self.started = False
         self.stop = threading.Event()
         self.reread = threading.Event()
         signal.signal(signal.SIGINT, self._end)
@@ -61,8 +63,9 @@ class _Signals:
         signal.signal(signal.SIGHUP, lambda *_: self.reread.set())
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
+        if self.stop.is_set() or not self.started:
+            raise KeyboardInterrupt
         self.stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Voice:
