@@ -180,7 +180,7 @@ def test_the_past_of_all_addresses_is_bounded_oldest_first() -> None:
     kept.begin("d", timeline.Tenure("d", 0, 0))
     assert forgotten == ["a", "b"]
     assert kept.dropped == 2
-    assert [[one.holder for one in kept.stretches(key)] for key in "abcd"] == [["a3"], [], ["c2"], ["d"]]
+    assert [{one.holder for one in kept.stretches(key)} for key in "abcd"] == [{"a3"}, set(), {"c2"}, {"d"}]
 
 
 def test_objects_beyond_the_bound_are_refused_and_counted() -> None:
