@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -60,10 +61,16 @@ class Demo:
             )
 
     def await_running(self) -> dict[str, Any]:
-        """The state file, once the demo has published it."""
-        path = self.state / "instance.json"
-        self.wait_for(path.exists, "running", READY_WITHIN_S)
-        found: dict[str, Any] = json.loads(path.read_text())
+        """The state file, once this demo has published it."""
+        self.wait_for(lambda: self.instance().get("pid") == self.process.pid, "running", READY_WITHIN_S)
+        return self.instance()
+
+    def instance(self) -> dict[str, Any]:
+        """The state file now; empty when there is none. The wrapper becomes the demo, so that its process is ours."""
+        try:
+            found: dict[str, Any] = json.loads((self.state / "instance.json").read_text())
+        except FileNotFoundError:
+            return {}
         return found
 
     def wait_for(self, done: Callable[[], bool], what: str, within_s: float) -> None:
@@ -79,7 +86,7 @@ class Demo:
     def made(self) -> Made:
         """What the scene has made until now."""
         made = Made.of("".join(path.read_text() for path in self.state.glob("scene-*.journal")))
-        made.programs = [number for number, pids in _programs().items() if pids & {pid for pid, _ in made.processes}]
+        made.programs = sorted({number for pid, _ in made.processes for number in _held_programs(pid)})
         return made
 
     def part(self, verb: str, *words: str) -> int:
@@ -92,8 +99,7 @@ class Demo:
 
     def api(self, path: str, **params: str) -> Any:
         """The JSON that the console's API answers."""
-        instance = json.loads((self.state / "instance.json").read_text())
-        url = f"{instance['console_url']}/api/v1/{path}?{urlencode(params)}"
+        url = f"{self.instance()['console_url']}/api/v1/{path}?{urlencode(params)}"
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own console
             return json.load(answer)
 
@@ -135,11 +141,15 @@ def _runs(pid: int, started: int) -> bool:
     return bool(started) and start_time(pid) == started and state != "Z"
 
 
-def _programs() -> dict[int, set[int]]:
-    """Processes by the id of the eBPF program they hold."""
-    done = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True)
-    return {entry["id"]: {holder["pid"] for holder in entry.get("pids", [])} for entry in json.loads(done.stdout)}
+def _held_programs(pid: int) -> set[int]:
+    """Ids of the eBPF programs that a process holds by a descriptor (proc_pid_fdinfo(5): ``prog_id``)."""
+    texts = []
+    for info in Path(f"/proc/{pid}/fdinfo").glob("*"):
+        with contextlib.suppress(OSError):
+            texts.append(info.read_text())
+    return {int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("prog_id:")}
 
 
 def _loaded_programs() -> set[int]:
-    return set(_programs())
+    done = subprocess.run(["bpftool", "-j", "prog", "show"], capture_output=True, text=True, check=True)
+    return {entry["id"] for entry in json.loads(done.stdout)}

@@ -64,9 +64,8 @@ def _fresh(demo: Demo, since_ms: int, filter_text: str = "") -> bool:
 
 def test_the_users_curl_is_a_named_flow_soon(demo: Demo) -> None:
     """Plain curl at the port on loopback; `flowgauge flows` then shows an outside client at Django, through the Service."""
-    instance = json.loads((demo.state / "instance.json").read_text())
     clicked_ns = time.time_ns()
-    done = subprocess.run(["curl", "-sS", instance["extra"]["click_url"]], capture_output=True, text=True, check=True)
+    done = subprocess.run(["curl", "-sS", demo.instance()["extra"]["click_url"]], capture_output=True, text=True, check=True)
     assert "flow-demo" in done.stdout
     asked = "src_subnet = 'EXT:you' and dst_owner = django-psql-example and dst_port = 8080"
     demo.wait_for(lambda: _fresh(demo, clicked_ns // 1_000_000, asked), "the click's flow", VISIBLE_WITHIN_S)
@@ -80,12 +79,8 @@ def test_the_users_curl_is_a_named_flow_soon(demo: Demo) -> None:
 def test_a_second_demo_says_that_one_is_running(demo: Demo) -> None:
     second = demo.run("demo", "--for", "10s")
     assert second.returncode == 2
-    assert f"already running (process {demo.made().processes and _pid(demo)}" in second.stderr
+    assert f"already running (process {demo.process.pid}" in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
-
-
-def _pid(demo: Demo) -> int:
-    return int(json.loads((demo.state / "instance.json").read_text())["pid"])
 
 
 @pytest.mark.parametrize(
@@ -125,9 +120,7 @@ def test_the_next_run_cleans_up_after_a_killed_demo(tmp_path: Path) -> None:
     try:
         killed.await_running()
         made = killed.made()
-        killed.process.send_signal(signal.SIGSTOP)
-        subprocess.run(["kill", "-9", str(_pid(killed))], check=True)
-        killed.process.wait(10)
+        killed.stop(signal.SIGKILL)
         assert made.left() != [], "otherwise there is nothing to clean up"
         following = Demo(tmp_path, "--for", "10s")
         try:
