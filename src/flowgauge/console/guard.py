@@ -61,8 +61,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":  # there are no web sockets here, and none passes unseen
+            await send({"type": "websocket.close", "code": 1008})
             return
         answer = await self._refusal(Request(scope, receive))
         await (answer or self._app)(scope, receive, _with_headers(send))

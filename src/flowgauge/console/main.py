@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 
 import uvicorn
+from fastapi import FastAPI
 
 from flowgauge.console.app import create_app
+from flowgauge.console.services import Services
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import logs
@@ -31,12 +34,26 @@ def run_console(settings: ConsoleSettings) -> None:
     listener = listen(settings.address, settings.port)
     host, port = listener.getsockname()[:2]
     _log.info("console_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", token=bool(settings.token))
-    # No access log: addresses may carry a one-time token.
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S, lifespan="on",
-        proxy_headers=False, h11_max_incomplete_event_size=64 << 10,
-    )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listener])
+    # uvicorn sends itself the signal again once it has stopped; SIGTERM must not end the process before this returns.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    ConsoleServer(app).run(sockets=[listener])
+
+
+class ConsoleServer(uvicorn.Server):
+    """uvicorn for ``app``, which tells open streams to end before it waits for them."""
+
+    def __init__(self, app: FastAPI) -> None:
+        # No access log: addresses may carry a one-time token.
+        super().__init__(uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S, lifespan="on",
+            proxy_headers=False, h11_max_incomplete_event_size=64 << 10,
+        ))  # fmt: skip
+        self._services: Services = app.state.services
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As the base class."""
+        self._services.stopping.set()
+        await super().shutdown(sockets)
 
 
 def listen(address: str, port: int) -> socket.socket:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -51,7 +52,9 @@ async def groups(
     """The largest groups, the rest as one, and the sum of all."""
     wanted = measure_names(measures)
     query = _query(asked, by=by, measures=wanted, order=order, limit=top)
-    answer: Answer = await services.ask(services.store.query, query)
+    answer, complete = await asyncio.gather(
+        services.ask(services.store.query, query), services.ask(completeness, services.store, asked.window)
+    )
     return {
         "rows": [group_json(group, wanted) for group in answer.groups],
         "others": group_json(answer.others, wanted),
@@ -59,7 +62,7 @@ async def groups(
         "group_count": answer.group_count,
         "sampling": answer.total.sampling.words(),
         "window": asked.window_json,
-        "completeness": await services.ask(completeness, services.store, asked.window),
+        "completeness": complete,
     }
 
 

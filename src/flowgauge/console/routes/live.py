@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated
+from typing import Annotated, Any
 
 import aiohttp
 from fastapi import APIRouter, Query
@@ -51,13 +52,23 @@ async def _open(services: Services, params: dict[str, str]) -> aiohttp.ClientRes
 
 async def _pass_on(services: Services, upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """A first comment tells the browser that the stream is open; the end of either side ends both."""
+    stopping = asyncio.ensure_future(services.stopping.wait())
     try:
         yield b": open\n\n"
-        async for piece in upstream.content.iter_any():
-            if services.stopping.is_set():
-                break
+        while piece := await _next(upstream, stopping):
             yield piece
     except (aiohttp.ClientError, TimeoutError, OSError):
         yield b"event: end\ndata: {}\n\n"
     finally:
+        stopping.cancel()
         upstream.close()
+
+
+async def _next(upstream: aiohttp.ClientResponse, stopping: asyncio.Future[Any]) -> bytes:
+    """The next bytes; none when the collector ended the stream or this server stops."""
+    reading = asyncio.ensure_future(upstream.content.readany())
+    try:
+        await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        return reading.result() if reading.done() else b""
+    finally:
+        reading.cancel()

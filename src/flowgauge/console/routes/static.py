@@ -23,7 +23,7 @@ _TYPES = {
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Flowgauge</title>
 <h1>The console is not built</h1><p>Build it with <code>make ui</code> and reload this page.
-The API answers all the same: <a href="/api/v1/status">status</a>, <a href="/api/docs">reference</a>.</p></html>"""
+The API answers all the same: <a href="/api/v1/status">status</a>, <a href="/api/openapi.json">reference</a>.</p></html>"""
 
 
 def router(folder: Path) -> APIRouter:

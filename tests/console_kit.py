@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For tests: the console on a real port, asked over real HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPMessage
+from typing import Any
+from urllib.parse import urlencode
+
+from flowgauge.console.app import create_app
+from flowgauge.console.main import ConsoleServer, listen
+from flowgauge.console.settings import ConsoleSettings
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What was answered."""
+
+    status: int
+    headers: HTTPMessage
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        """Of an error."""
+        found: dict[str, Any] = self.json["error"]
+        return found
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: Any) -> None:
+        """Redirects are answers to look at."""
+
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect)
+
+
+@dataclass(frozen=True)
+class Console:
+    """A console that runs at ``url``."""
+
+    url: str
+
+    def ask(self, path: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None, **params: object) -> Reply:
+        """The reply to GET (POST with a ``body``) of ``path`` with ``params``; ``from_`` is the parameter ``from``."""
+        query = urlencode({name.rstrip("_"): value for name, value in params.items()})
+        request = urllib.request.Request(f"{self.url}{path}{'?' if query else ''}{query}", body, dict(headers or {}))  # noqa: S310
+        try:
+            with _OPENER.open(request, timeout=30) as answer:
+                return Reply(answer.status, answer.headers, answer.read().decode())
+        except urllib.error.HTTPError as error:
+            return Reply(error.code, error.headers, error.read().decode())
+
+    def api(self, path: str, **params: object) -> Reply:
+        """The reply of ``/api/v1/path``."""
+        return self.ask(f"/api/v1/{path}", **params)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def running_console(settings: ConsoleSettings) -> Iterator[Console]:
+    """The console in this process, on a free port; stopped at the end."""
+    listener = listen("127.0.0.1", 0)
+    server = ConsoleServer(create_app(settings))
+    thread = threading.Thread(target=lambda: server.run(sockets=[listener]), daemon=True)
+    thread.start()
+    try:
+        yield Console(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "the console did not stop"

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Live flows through the console: the collector's real tap and HTTP server, passed on as they come."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from console_kit import Console, running_console
+from flowgauge.collector.live import LiveTap
+from flowgauge.console.settings import ConsoleSettings
+from flowgauge.runtime.http import HttpServer
+from flowgauge.runtime.ledger import Ledger
+from store_kit import flows
+
+
+class Collector:
+    """The part of a collector that viewers meet."""
+
+    def __init__(self) -> None:
+        self.tap = LiveTap(Ledger("collector", "c@1"))
+        self.http = HttpServer("127.0.0.1", 0, self.tap.routes())
+        self.http.start()
+
+    def publish_when_watched(self, *namespaces: str, viewers: int = 1) -> None:
+        """Hands flows over once somebody watches."""
+        for _ in range(200):
+            if self.tap.viewers >= viewers:
+                break
+            threading.Event().wait(0.05)
+        for namespace in namespaces:
+            self.tap.publish(flows(namespace, 2))
+
+    def stop(self) -> None:
+        self.tap.stop()
+        self.http.stop()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    running = Collector()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def console(collector: Collector) -> Iterator[Console]:
+    settings = ConsoleSettings("http://127.0.0.1:1", "", collector_url=collector.http.url)
+    with running_console(settings) as running:
+        yield running
+
+
+def test_events_pass_the_console_filtered_and_with_the_wanted_columns(collector: Collector, console: Console) -> None:
+    url = f"{console.url}/api/v1/live?filter={quote('namespace = wanted')}&columns=src_namespace,bytes"
+    with urllib.request.urlopen(url, timeout=20) as stream:  # noqa: S310
+        assert stream.headers["Content-Type"].startswith("text/event-stream")
+        assert stream.headers["Cache-Control"] == "no-store"
+        assert "default-src 'none'" in stream.headers["Content-Security-Policy"]
+        threading.Thread(target=collector.publish_when_watched, args=("other", "wanted")).start()
+        rows = []
+        while not rows:
+            line = stream.readline()
+            if line.startswith(b"data: "):
+                rows = json.loads(line[6:])["rows"]
+    assert rows == [{"src_namespace": "wanted", "bytes": 100}] * 2
+
+
+def test_the_stream_ends_when_the_collector_does(collector: Collector, console: Console) -> None:
+    with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=20) as stream:  # noqa: S310
+        assert stream.readline() == b": open\n"
+        collector.publish_when_watched("last")
+        collector.stop()
+        assert b"last" in stream.read()
+
+
+def test_a_viewer_that_leaves_is_let_go(collector: Collector, console: Console) -> None:
+    with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=20) as stream:  # noqa: S310
+        stream.readline()
+        collector.publish_when_watched("seen")
+    for _ in range(300):
+        collector.tap.publish(flows("gone", 2))
+        if collector.tap.viewers == 0:
+            return
+        threading.Event().wait(0.05)
+    raise AssertionError("the collector still serves a viewer that left")
+
+
+def test_a_collector_that_is_gone_is_a_503_with_a_sentence(collector: Collector, console: Console) -> None:
+    collector.stop()
+    reply = console.api("live")
+    assert reply.status == 503
+    assert "collector does not answer" in reply.problem["message"]
+    assert "does not answer" in console.api("status").json["collector"]["problem"]
+
+
+def test_a_console_with_open_streams_stops_at_once(collector: Collector) -> None:
+    settings = ConsoleSettings("http://127.0.0.1:1", "", collector_url=collector.http.url)
+    with running_console(settings) as console:
+        stream = urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=20)  # noqa: S310
+        stream.readline()
+    stream.read()
+    stream.close()
