@@ -23,6 +23,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
+from flowgauge.errors import FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
@@ -82,8 +83,10 @@ class Agent:
     def cycle(self, budget_s: float) -> None:
         """Drains the kernel's flow table and sends what was in it, over at most ``budget_s`` seconds."""
         if self._source.outdated():
-            self._replace_program(self.settings)
-            _log.info("program_loaded_again", node=self.settings.node, **self._source.features())
+            self._load_again()
+        self._flush(budget_s)
+
+    def _flush(self, budget_s: float) -> None:
         batch = self._drain()
         self._export.send(self._messages.flows(batch), budget_s)
         self._export.send(self._options(), budget_s)
@@ -98,9 +101,12 @@ class Agent:
         if not self._started:
             return
         self._started = False
-        self._watch.run(self._interfaces.detach_all)
+        if self._watch.ready():
+            self._watch.run(self._interfaces.detach_all)
+        else:
+            self._interfaces.detach_all()
         self._watch.stop()
-        self.cycle(_FINAL_BUDGET_S)
+        self._flush(_FINAL_BUDGET_S)
         self._export.stop()
         self._write_report()
         self._http.stop()
@@ -112,18 +118,33 @@ class Agent:
         return self._started and self._watch.ready() and self._export.sent_anything
 
     def apply(self, settings: AgentSettings) -> None:
-        """Takes over changed settings without losing flows; says which need a restart."""
+        """Takes over changed settings without losing flows; says which need a restart.
+
+        When the kernel refuses the program that they need, nothing changes but the log level, and the log says so.
+        """
         before = self.settings
+        logs.configure(settings.log_level)
+        try:
+            choice = _choice(settings.exporter)
+            if _program_settings(before.exporter) != _program_settings(settings.exporter):
+                self._replace_program(settings)
+        except FlowgaugeError as error:
+            _log.error("settings_not_applied", error=str(error))
+            return
         for name in before.needs_restart(settings):
             _log.warning("setting_needs_restart", setting=name, value=str(getattr(settings, name)))
-        logs.configure(settings.log_level)
         self._export.redirect(settings.collector.address, settings.collector.port)
-        if _program_settings(before.exporter) != _program_settings(settings.exporter):
-            self._replace_program(settings)
-        choice = _choice(settings.exporter)
         self._watch.run(lambda: self._interfaces.choose(choice))
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
+
+    def _load_again(self) -> None:
+        try:
+            self._replace_program(self.settings)
+        except FlowgaugeError as error:
+            _log.error("program_not_loaded_again", error=str(error))
+            return
+        _log.info("program_loaded_again", node=self.settings.node, **self._source.features())
 
     def _replace_program(self, settings: AgentSettings) -> None:
         """Loads a second program, attaches it everywhere, then takes the first one away with what it had counted."""

@@ -76,7 +76,13 @@ class NetworkWatch:
         return self._started.done() and self._thread.is_alive()
 
     def run(self, work: Callable[[], T]) -> T:
-        """Runs ``work`` in the namespace and returns (or raises) what it does."""
+        """Runs ``work`` in the namespace and returns (or raises) what it does.
+
+        Raises:
+            EnvironmentProblem: the thread has ended, and ``work`` was not done.
+        """
+        if not self.ready():
+            raise EnvironmentProblem("flowgauge agent does not follow the network's devices any more; restart it")
         done: Future[T] = Future()
 
         def job() -> None:
@@ -98,6 +104,8 @@ class NetworkWatch:
             return
         try:
             self._follow(netlink)
+        except OSError as error:
+            _log.error("network_watch_failed", error=str(error))
         finally:
             netlink.close()
 

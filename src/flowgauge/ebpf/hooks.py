@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flowgauge.ebpf import clsact
-from flowgauge.ebpf.bpf_syscall import Direction, tcx_link
+from flowgauge.ebpf.bpf_syscall import Direction, tcx_link, wait_for_programs
 
 OWN_NAME = f"{clsact.NAME_PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
 """Name of this process's clsact filters."""
@@ -40,7 +40,7 @@ class Attachment(Protocol):
         """``tcx`` or ``clsact``."""
 
     def detach(self) -> None:
-        """Takes the hooks away, as far as they are still there; OSError when the device is gone. Safe to call twice."""
+        """Takes the hooks away, as far as they are there, and returns when none runs any more; safe to call twice."""
 
 
 class TcxHooks:
@@ -92,6 +92,7 @@ class ClsactHooks:
                 _made_qdiscs.discard(self._ifindex)
                 with suppress(OSError):
                     traffic.remove_qdisc(self._ifindex)
+        wait_for_programs()
 
 
 def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True) -> Attachment:
