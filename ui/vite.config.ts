@@ -11,6 +11,7 @@ export default defineConfig({
     outDir: "../src/flowgauge/console/static/app",
     emptyOutDir: true,
     target: "es2022",
+    license: { fileName: "THIRD-PARTY.md" },
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 800,
   },
