@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
 import pwd
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -332,3 +336,24 @@ def test_a_port_in_use_is_told_and_nothing_stays_attached(node: TwoPods, to: Col
         assert running.process.wait(20) == 3
     assert str(port) in running.log()[-1]["event"]
     assert running.events("interface_detached")
+
+
+def test_it_ends_with_its_terminal(node: TwoPods, to: Collector) -> None:
+    master, terminal = pty.openpty()
+    command = [sys.executable, "-m", "flowgauge.cli.main", "agent", *options(node, to)]
+    with subprocess.Popen(
+        command,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    ) as process:
+        os.close(terminal)
+        said = b""
+        while b"agent_ready" not in said:
+            said += os.read(master, 4096)
+        transfer(node, ("a", "b"), (B, 9000), 1000)
+        os.close(master)
+        assert process.wait(20) == 0
+    assert of(to.rows(), A, B)

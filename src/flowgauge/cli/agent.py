@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -146,7 +147,12 @@ def _signals(settings: Callable[[], AgentSettings]) -> tuple[threading.Event, qu
     stop = threading.Event()
     changes: queue.SimpleQueue[AgentSettings] = queue.SimpleQueue()
 
+    on_a_terminal = sys.stdin.isatty()
+
     def reread() -> None:
+        if on_a_terminal and not sys.stdin.isatty():  # it was closed: nobody asks for a document to be read again
+            stop.set()
+            return
         try:
             changes.put(settings())
         except UsageError as error:

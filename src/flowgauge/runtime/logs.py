@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import structlog
@@ -19,6 +22,25 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+
+
+class _StandardError:
+    """Standard error, whose reader may go away (a closed terminal, a dead supervisor): then lines vanish and work goes on."""
+
+    def write(self, text: str) -> None:
+        with self._or_to_nowhere():
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with self._or_to_nowhere():
+            sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def _or_to_nowhere(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def configure(level: str = "info", *, json: bool | None = None) -> None:
@@ -39,7 +61,7 @@ def configure(level: str = "info", *, json: bool | None = None) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
         cache_logger_on_first_use=False,
     )
 
