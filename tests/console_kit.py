@@ -14,9 +14,13 @@ from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import urlencode
 
+from flowgauge.collector.live import LiveTap
 from flowgauge.console.app import create_app
 from flowgauge.console.main import ConsoleServer, listen
 from flowgauge.console.settings import ConsoleSettings
+from flowgauge.runtime.http import HttpServer
+from flowgauge.runtime.ledger import Ledger
+from store_kit import flows
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,34 @@ def running_console(settings: ConsoleSettings) -> Iterator[Console]:
         server.should_exit = True
         thread.join(10)
         assert not thread.is_alive(), "the console did not stop"
+
+
+class Collector:
+    """The part of a collector that viewers meet."""
+
+    def __init__(self) -> None:
+        self._start(0)
+
+    def _start(self, port: int) -> None:
+        self.tap = LiveTap(Ledger("collector", "c@1"))
+        self.http = HttpServer("127.0.0.1", port, self.tap.routes())
+        self.http.start()
+
+    def restart(self) -> None:
+        """Ends all streams and comes back on the same port."""
+        port = self.http.port
+        self.stop()
+        self._start(port)
+
+    def publish_when_watched(self, *namespaces: str, viewers: int = 1) -> None:
+        """Hands flows over once somebody watches."""
+        for _ in range(200):
+            if self.tap.viewers >= viewers:
+                break
+            threading.Event().wait(0.05)
+        for namespace in namespaces:
+            self.tap.publish(flows(namespace, 2))
+
+    def stop(self) -> None:
+        self.tap.stop()
+        self.http.stop()

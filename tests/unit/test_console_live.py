@@ -11,34 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from console_kit import Console, running_console
-from flowgauge.collector.live import LiveTap
+from console_kit import Collector, Console, running_console
 from flowgauge.console.settings import ConsoleSettings
-from flowgauge.runtime.http import HttpServer
-from flowgauge.runtime.ledger import Ledger
 from store_kit import flows
-
-
-class Collector:
-    """The part of a collector that viewers meet."""
-
-    def __init__(self) -> None:
-        self.tap = LiveTap(Ledger("collector", "c@1"))
-        self.http = HttpServer("127.0.0.1", 0, self.tap.routes())
-        self.http.start()
-
-    def publish_when_watched(self, *namespaces: str, viewers: int = 1) -> None:
-        """Hands flows over once somebody watches."""
-        for _ in range(200):
-            if self.tap.viewers >= viewers:
-                break
-            threading.Event().wait(0.05)
-        for namespace in namespaces:
-            self.tap.publish(flows(namespace, 2))
-
-    def stop(self) -> None:
-        self.tap.stop()
-        self.http.stop()
 
 
 @pytest.fixture

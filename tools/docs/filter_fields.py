@@ -50,7 +50,8 @@ src_name ~ "^django-.*-[a-z0-9]{5}$"
 - **Times**: `time_end_ns > "2026-01-31T23:59:00Z"`, or nanoseconds since 1970.
 - **Addresses**: `10.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`; an IPv6 block holds no IPv4 address.
 - **Patterns** are the regular expressions that all engines read alike: characters, `.`, `[a-z]`, `\\d \\w \\s \\b`, groups,
-  `|`, `* + ? {n,m}`, `^ $`. References and look-around are refused. A pattern takes time in proportion to the text, whatever it is.
+  `|`, `* + ? {n,m}`, `^ $`. References and look-around are refused. Matching takes time in proportion to
+  the text, whatever the pattern.
 """
 
 _COLUMNS_HEAD = """## Columns
