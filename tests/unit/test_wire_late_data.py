@@ -8,8 +8,9 @@ import struct
 import pytest
 
 from flowgauge.wire import pending as pending_module
+from flowgauge.wire.budget import Budget
 from flowgauge.wire.decoder import Decoder
-from flowgauge.wire.pending import Budget, Pending, PendingSet
+from flowgauge.wire.pending import Pending, PendingSet
 from wire_kit import a_set, basic, basic_template, column, decode, message, template
 
 

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from flowgauge.wire import streams as streams_module
 from flowgauge.wire import templates as templates_module
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.templates import MAX_FIELDS
@@ -130,3 +131,29 @@ def test_the_templates_of_one_domain_are_bounded(monkeypatch: pytest.MonkeyPatch
         decode(message(basic_template(template_id)), decoder=decoder)
     known = [i for i in range(256, 260) if "decode_records" in decode(message(a_set(i, basic(1))), decoder=decoder).counts]
     assert known == [256, 258, 259]
+
+
+def test_all_exporters_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The exporters not heard of for longest go, with their waiting data counted; whoever keeps sending stays."""
+    monkeypatch.setattr(streams_module, "MAX_STREAMS", 3)
+    decoder, dropped = Decoder(), 0
+    decode(message(basic_template(), a_set(300, b"x"), domain=99), decoder=decoder)
+    for domain in (1, 2, 3, 4):
+        decoded = decode(message(basic_template(), domain=domain), message(basic_template(), domain=1), decoder=decoder)
+        dropped += decoded.counts.get("decode_pending_dropped_sets", 0)
+    known = [
+        domain
+        for domain in (1, 3, 4, 2, 99)
+        if "decode_records" in decode(message(a_set(256, basic(1)), domain=domain), decoder=decoder).counts
+    ]
+    assert known == [1, 3, 4]
+    assert dropped == 1
+
+
+def test_the_fields_of_all_templates_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "MAX_FIELDS_IN_ALL", 3 * len(BASIC))
+    decoder = Decoder()
+    for domain in range(5):
+        decode(message(basic_template(), domain=domain), decoder=decoder)
+    counts = [decode(message(a_set(256, basic(1)), domain=domain), decoder=decoder).counts for domain in (4, 3, 2, 1, 0)]
+    assert ["decode_records" in count for count in counts] == [True, True, True, False, False]

@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from flowgauge.wire.budget import Budget
+
 MAX_BYTES = 16 << 20
-"""Bytes kept in all: a minute of 10,000 flows/s of 26 bytes … ; the domain's share below keeps one from using it up."""
+"""Bytes kept in all, about 300,000 records; the share of one domain below keeps it from using all."""
 MAX_STREAM_BYTES = 1 << 20
-"""Bytes kept of one domain, about 20,000 records; then its oldest set goes."""
+"""Bytes kept of one domain, about 20,000 records; beyond it its oldest set goes."""
 MAX_STREAM_SETS = 4096
+"""Sets kept of one domain: tiny ones cost more than their bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +28,6 @@ class PendingSet:
     content: bytes
     received_ns: int
     export_s: int
-
-
-class Budget:
-    """Bytes that all domains together still may keep."""
-
-    __slots__ = ("left",)
-
-    def __init__(self, total: int = MAX_BYTES) -> None:
-        self.left = total
 
 
 class Pending:

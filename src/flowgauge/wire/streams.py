@@ -13,14 +13,18 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.wire.budget import Budget
 from flowgauge.wire.grouping import Index, group
 from flowgauge.wire.layout import Layouts
-from flowgauge.wire.pending import Budget, Pending
+from flowgauge.wire.pending import MAX_BYTES, Pending
 from flowgauge.wire.sequence import SequenceState
 from flowgauge.wire.templates import Templates
 
 MAX_STREAMS = 65_536
 """Streams remembered; beyond it the one not heard of for longest goes. About 3 KiB each with a handful of templates."""
+
+MAX_FIELDS_IN_ALL = 4 << 20
+"""Template fields remembered of all streams: 100,000 templates of 40; at worst, none alike, about 100 bytes each."""
 
 StreamKey = tuple[bytes, int, int]
 
@@ -36,11 +40,11 @@ class Stream:
 
     __slots__ = ("boot_ms", "domain", "exporter_addr", "pending", "sequence", "templates")
 
-    def __init__(self, exporter_addr: bytes, domain: int, layouts: Layouts, budget: Budget) -> None:
+    def __init__(self, exporter_addr: bytes, domain: int, layouts: Layouts, waiting: Budget, fields: Budget) -> None:
         self.exporter_addr, self.domain = exporter_addr, domain
-        self.templates = Templates(layouts)
+        self.templates = Templates(layouts, fields)
         self.sequence = SequenceState()
-        self.pending = Pending(budget)
+        self.pending = Pending(waiting)
         self.boot_ms = 0
 
 
@@ -48,9 +52,9 @@ class Streams:
     """All streams, least recently heard first."""
 
     def __init__(self, layouts: Layouts) -> None:
-        self._layouts, self._budget = layouts, Budget()
+        self._layouts = layouts
+        self._waiting, self._fields = Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL)
         self._streams: OrderedDict[StreamKey, Stream] = OrderedDict()
-        self.evicted: list[Stream] = []
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -73,12 +77,19 @@ class Streams:
         streams = [self._get((senders[row].tobytes(), version, int(domains[row]))) for row in first.tolist()]
         return streams, index
 
+    def trim(self) -> list[Stream]:
+        """Forgets the streams not heard of for longest, down to the bounds; returns them, so that their losses are counted."""
+        evicted = []
+        while len(self._streams) > MAX_STREAMS or (self._fields.left < 0 and len(self._streams) > 1):
+            _, stream = self._streams.popitem(last=False)
+            stream.templates.clear()
+            evicted.append(stream)
+        return evicted
+
     def _get(self, key: StreamKey) -> Stream:
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = Stream(key[0], key[2], self._layouts, self._budget)
-            if len(self._streams) > MAX_STREAMS:
-                self.evicted.append(self._streams.popitem(last=False)[1])
+            stream = self._streams[key] = Stream(key[0], key[2], self._layouts, self._waiting, self._fields)
         else:
             self._streams.move_to_end(key)
         return stream

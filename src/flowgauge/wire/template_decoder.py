@@ -45,12 +45,13 @@ class TemplateDecoder:
             return [], []
         senders = intake.origins.source_addr[messages.datagram]
         batch = Batch(intake, messages, *self._streams.of(self._version, senders, messages.domain))
-        self._count_evicted(intake.counts)
         history = History()
         history.learn(batch, sets)
         data = DataDecoder(batch, self._elements, self._flow_format)
         data.decode(data_sets(batch, sets), history)
         judge(batch, data.records)
+        for stream in self._streams.trim():
+            _close(stream, intake.counts)
         late = self._recovered(batch, history)
         return late.blocks + data.blocks, late.options + data.options
 
@@ -60,11 +61,6 @@ class TemplateDecoder:
         for stream in self._streams:
             _close(stream, counts)
         return {name: count for name, count in counts.items() if count}
-
-    def _count_evicted(self, counts: Counter[str]) -> None:
-        for stream in self._streams.evicted:
-            _close(stream, counts)
-        self._streams.evicted.clear()
 
     def _recovered(self, batch: Batch, history: History) -> DataDecoder:
         """Decodes the waiting sets of templates that have just come, as a batch of their own."""

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from flowgauge.wire.budget import Budget
 from flowgauge.wire.elements import VARIABLE
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET
 from flowgauge.wire.layout import Field, Layout, Layouts
@@ -64,10 +65,10 @@ class Change:
 
 
 class Templates:
-    """The templates of one observation domain of one exporter."""
+    """The templates of one observation domain of one exporter; their fields are taken from the budget ``fields``."""
 
-    def __init__(self, layouts: Layouts) -> None:
-        self._layouts = layouts
+    def __init__(self, layouts: Layouts, fields: Budget) -> None:
+        self._layouts, self._fields = layouts, fields
         self._templates: OrderedDict[int, Template] = OrderedDict()
         self._known_sets: set[bytes] = set()
         self._generation = 0
@@ -101,6 +102,10 @@ class Templates:
             self._known_sets.add(mark)
         return changes, None
 
+    def clear(self) -> None:
+        """Forgets all of them."""
+        self._remove(list(self._templates))
+
     def _apply(self, definition: Definition) -> list[Change]:
         if not definition.fields:
             return self._withdraw(definition)
@@ -112,6 +117,7 @@ class Templates:
         self._generation += 1
         after = Template(definition.template_id, layout, self._generation)
         self._templates[definition.template_id] = after
+        self._fields.left -= len(layout.fields) - (len(before.layout.fields) if before else 0)
         self._templates.move_to_end(definition.template_id)
         changes = [Change(definition.template_id, before, after)]
         if len(self._templates) > MAX_TEMPLATES:
@@ -127,6 +133,7 @@ class Templates:
     def _remove(self, numbers: list[int]) -> list[Change]:
         known = [number for number in numbers if number in self._templates]
         changes = [Change(number, self._templates.pop(number), None) for number in known]
+        self._fields.left += sum(len(change.before.layout.fields) for change in changes if change.before)
         if changes:
             self._known_sets.clear()
         return changes

@@ -39,7 +39,7 @@ def from_seconds(records: Records, source: Source) -> Times:
 
 def from_milliseconds(records: Records, source: Source) -> Times:
     """DateTimeMilliseconds; values that no int64 of ns holds become its largest."""
-    return np.minimum(integers(records, source), _MAX_MS).astype(np.int64) * 1_000_000
+    return np.minimum(integers(records, source).astype(np.uint64), _MAX_MS).astype(np.int64) * 1_000_000
 
 
 def from_ntp(records: Records, source: Source) -> Times:
@@ -62,7 +62,7 @@ def since_boot(records: Records, source: Source, boot: Source | None = None) -> 
     The start comes with the record (``boot``, systemInitTimeMilliseconds) or was told in options data.
     """
     if boot is not None:
-        boot_ms = np.minimum(integers(records, boot), MAX_BOOT_MS).astype(np.int64)
+        boot_ms = np.minimum(integers(records, boot).astype(np.uint64), MAX_BOOT_MS).astype(np.int64)
     else:
         boot_ms = records.sets.boot_ms[records.set_row]
     uptime_ms = integers(records, source).astype(np.int64) & 0xFFFFFFFF

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Broken IPFIX for tests and fuzzing: real messages, changed as damage, odd devices and attackers change them."""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+
+from flowgauge.agent.messages import Messages
+from flowgauge.agent.settings import AgentSettings
+from flowgauge.config.model import Exporter
+from flowgauge.schema.columns import COLUMNS
+from wire_kit import BASIC, PEN, VARIABLE, Spec, a_set, basic, basic_template, message, random_flows, template
+
+NUMBERS = (0, 1, 2, 3, 4, 5, 15, 16, 255, 256, 257, 0x7FFF, 0x8000, 0x8001, 0xFFFE, 0xFFFF)
+"""Lengths, ids and counts at which parsers break."""
+MAX_BYTES = 4000
+_INVENTED_SHARE, _OWN_SHARE = 0.2, 0.2
+_LENGTHS = (0, 1, 2, 3, 4, 4, 5, 6, 8, 8, 9, 16, 17, 300, VARIABLE)
+_ELEMENTS = (
+    *(number for entry in COLUMNS for number in (entry.element, entry.element_v6) if number),
+    *range(20, 40), *range(140, 180), 85, 86, 231, 252, 253, 298, 304, 305, 306, 322, 323, 324, 325,
+)  # fmt: skip
+"""Those that a column or a rule reads, and some that nothing does."""
+
+
+def corpus() -> list[bytes]:
+    """Whole messages: an agent's, every length of field, strings, options, structures that may be misread."""
+    agent = Messages(AgentSettings(node="node-a", obs_domain_id=1))
+    ours = [*agent.templates(), *agent.flows(random_flows(60, seed=1)), *agent.options({}, {1: "lo", 2: "eth0"}, Exporter())]
+    every: list[Spec] = [(number, 1 + number % 9) for number in range(1, 110)]
+    text: list[Spec] = [(8, 4), (82, VARIABLE), (1, 8), (96, VARIABLE), (95, VARIABLE), (1, 1, PEN)]
+    record = bytes((10, 0, 0, 1)) + b"\x04eth0" + bytes(8) + b"\xff\0\x03dns" + b"\x02\0\x35" + b"\1"
+    options: list[Spec] = [(149, 4), (300, VARIABLE), (160, 8), (34, 4)]
+    told = struct.pack("!I", 1) + b"\x06node-a" + struct.pack("!QI", 1_766_000_000_000, 100)
+    return [
+        *(one.payload for one in ours),
+        message(basic_template(), a_set(256, basic(1), basic(2), b"\0\0"), a_set(257, basic(3))),
+        message(a_set(2, template(300, every)), a_set(300, bytes(range(256)) * 4)),
+        message(a_set(2, template(301, text)), a_set(301, record, record, record)),
+        message(a_set(3, template(302, options, scope=1)), a_set(302, told, told)),
+        message(a_set(2, template(256, BASIC), struct.pack("!HH", 256, 0), template(257, BASIC)), a_set(256, basic(1))),
+        message(a_set(2, template(303, [(0, 0)] * 40 + [(1, 1)])), a_set(303, bytes(300))),
+        message(*[a_set(2)] * 200),
+        message(a_set(256, basic(1))) + message(a_set(256, basic(2)), sequence=1),
+    ]
+
+
+class Mutator:
+    """Changes messages at random, the same for the same ``seed``."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - must be the same again for a seed
+        self._corpus = corpus()
+        self._changes: tuple[Callable[[bytearray], None], ...] = (
+            self._bit, self._octet, self._number, self._number, self._cut, self._repeat, self._splice, self._fix_length,
+        )  # fmt: skip
+
+    def datagram(self) -> bytes:
+        """One message with up to six changes; now and then none, so that templates are learnt and then contradicted."""
+        if self._random.random() < _INVENTED_SHARE:
+            return self._invented()
+        data = bytearray(self._random.choice(self._corpus))
+        for _ in range(self._random.choice((0, 0, 1, 1, 1, 2, 3, 6))):
+            self._random.choice(self._changes)(data)
+        return bytes(data[:MAX_BYTES])
+
+    def batch(self, most: int) -> list[bytes]:
+        """Some datagrams."""
+        return [self.datagram() for _ in range(self._random.randint(1, most))]
+
+    def _invented(self) -> bytes:
+        """A template of any elements in any lengths, and random data for it."""
+        fields: list[Spec] = []
+        for _ in range(self._random.randint(1, 30)):
+            number, length = self._random.choice(_ELEMENTS), self._random.choice(_LENGTHS)
+            ours = self._random.random() < _OWN_SHARE
+            fields.append((self._random.randrange(1, 256), length, PEN) if ours else (number, length))
+        template_id = self._random.randrange(256, 264)
+        scope = self._random.choice((0, 0, 0, 1))
+        data = a_set(template_id, self._random.randbytes(self._random.randrange(1200)))
+        return message(a_set(3 if scope else 2, template(template_id, fields, scope)), data, domain=self._random.randrange(3))
+
+    def _at(self, data: bytearray) -> int:
+        return self._random.randrange(len(data)) if data else 0
+
+    def _bit(self, data: bytearray) -> None:
+        if data:
+            data[self._at(data)] ^= 1 << self._random.randrange(8)
+
+    def _octet(self, data: bytearray) -> None:
+        if data:
+            data[self._at(data)] = self._random.choice((0, 1, 2, 3, 127, 128, 254, 255))
+
+    def _number(self, data: bytearray) -> None:
+        at = self._at(data) & ~1
+        if at + 2 <= len(data):
+            struct.pack_into("!H", data, at, self._random.choice(NUMBERS))
+
+    def _cut(self, data: bytearray) -> None:
+        del data[self._at(data) :]
+
+    def _repeat(self, data: bytearray) -> None:
+        first = self._at(data)
+        piece = data[first : first + self._random.randrange(1, 64)]
+        data[first:first] = piece * self._random.randrange(1, 8)
+
+    def _splice(self, data: bytearray) -> None:
+        other = self._random.choice(self._corpus)
+        at = self._at(data)
+        data[at:] = other[min(at, len(other)) :]
+
+    def _fix_length(self, data: bytearray) -> None:
+        """Makes the header fit what the other changes made, so that what is behind it gets read."""
+        if len(data) >= 16:
+            struct.pack_into("!HH", data, 0, 10, min(len(data), 0xFFFF))
