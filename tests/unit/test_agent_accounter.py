@@ -12,6 +12,7 @@ from flowgauge.agent.accounter import account, directions, interfaces
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.rtnetlink import LOCAL, Link, Route
 from flowgauge.ebpf.abi import FLOW_KEY, FLOW_VALUE, OBSERVED_EGRESS, TRANSLATION, Structured
+from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import join
 from flowgauge.flow import addresses
 from flowgauge.flow.batch import FlowBatch
@@ -19,7 +20,8 @@ from flowgauge.schema.enums import FLOW_DIRECTION, LOCAL_ENDS
 
 OUT = OBSERVED_EGRESS
 WALL = 1_800_000_000_000_000_000
-AT_BOOT = 1_000_000_000
+TICK = 4_000_000
+TICKS = Ticks(TICK, WALL - 1000 * TICK)
 
 
 def key(src: str, dst: str, **fields: int) -> Structured:
@@ -32,7 +34,7 @@ def key(src: str, dst: str, **fields: int) -> Structured:
 
 def value(**fields: Any) -> Structured:
     row = np.zeros(1, FLOW_VALUE)
-    defaults = {"packets": 3, "bytes": 300, "first_ns": AT_BOOT, "last_ns": AT_BOOT + 5, "observed": (11, OUT | 2, 0, 0)}
+    defaults = {"packets": 3, "bytes": 300, "first_tick": 1000, "last_tick": 1005, "observed": (11, OUT | 2, 0, 0)}
     for name, number in {**defaults, **fields}.items():
         row[name] = number
     return row
@@ -47,13 +49,13 @@ def node(*pods: str) -> LocalAddresses:
 
 def accounted(keys: Structured, values: Structured, local: LocalAddresses | None = None, sampling: int = 1) -> FlowBatch:
     nothing = join(keys, np.zeros(0, FLOW_KEY), np.zeros(0, TRANSLATION))
-    return account(keys, values, nothing, local or node(), monotonic_to_wall_ns=WALL - AT_BOOT, sampling_rate=sampling)
+    return account(keys, values, nothing, local or node(), ticks=TICKS, sampling_rate=sampling)
 
 
 def test_counts_times_and_key_are_taken_over() -> None:
     row = accounted(key("10.244.1.2", "10.244.2.3"), value(tcp_flags=0x1FF, ip_tos=184, vlan_id=42, bytes=2**40, packets=2**33))
     expected = {
-        "time_start_ns": WALL, "time_end_ns": WALL + 5, "src_port": 40000, "dst_port": 5432, "proto": 6, "ip_tos": 184,
+        "time_start_ns": WALL, "time_end_ns": WALL + 5 * TICK, "src_port": 40000, "dst_port": 5432, "proto": 6, "ip_tos": 184,
         "tcp_flags": 0x1FF, "vlan_id": 42, "bytes": 2**40, "packets": 2**33, "sampling_rate": 1,
         "icmp_type": -1, "icmp_code": -1,
     }  # fmt: skip
@@ -110,9 +112,7 @@ def test_a_translated_flow_has_its_backend_and_its_end_is_judged_by_it() -> None
     after = np.zeros(1, TRANSLATION)
     after["src_addr"], after["dst_addr"] = keys["src_addr"], addresses.from_texts(["10.244.1.9"])
     after["src_port"], after["dst_port"] = 40000, 8080
-    row = account(
-        keys, values, join(keys, keys, after), node("10.244.1.2", "10.244.1.9"), monotonic_to_wall_ns=WALL, sampling_rate=1
-    )
+    row = account(keys, values, join(keys, keys, after), node("10.244.1.2", "10.244.1.9"), ticks=TICKS, sampling_rate=1)
     assert addresses.to_text(row.array("post_nat_dst_addr")[0].tobytes()) == "10.244.1.9"
     assert row.array("post_nat_dst_port").tolist() == [8080]
     assert addresses.to_text(row.array("post_nat_src_addr")[0].tobytes()) == ""

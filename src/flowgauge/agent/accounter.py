@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.ebpf.abi import OBSERVED_EGRESS, Structured
+from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import Translations
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.columns import ICMP_PROTOCOLS
@@ -30,7 +31,7 @@ def account(
     translated: Translations,
     local: LocalAddresses,
     *,
-    monotonic_to_wall_ns: int,
+    ticks: Ticks,
     sampling_rate: int,
 ) -> FlowBatch:
     """One row an entry of the flow table.
@@ -40,18 +41,18 @@ def account(
         values: ``abi.FLOW_VALUE``, shape (n,).
         translated: what the node's address translation made of each flow.
         local: which addresses live here.
-        monotonic_to_wall_ns: added to kernel times to get wall time.
+        ticks: tells the wall time of the kernel's times.
         sampling_rate: one of this many packets was observed.
     """
     count = len(keys)
-    start_ns = values["first_ns"].astype(np.int64) + monotonic_to_wall_ns
+    start_ns = ticks.wall_ns(values["first_tick"])
     src, dst = np.ascontiguousarray(keys["src_addr"]), np.ascontiguousarray(keys["dst_addr"])
     points = np.ascontiguousarray(values["observed"])
     local_ends = local.local_ends(src, dst, translated.dst_addr, start_ns)
     in_if, out_if = interfaces(points)
     columns: dict[str, npt.NDArray[Any]] = {
         "time_start_ns": start_ns,
-        "time_end_ns": values["last_ns"].astype(np.int64) + monotonic_to_wall_ns,
+        "time_end_ns": ticks.wall_ns(values["last_tick"]),
         "src_addr": src,
         "dst_addr": dst,
         "src_port": keys["src_port"].astype(np.uint16),

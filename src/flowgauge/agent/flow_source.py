@@ -13,7 +13,6 @@ from flowgauge.agent.status import FramesSeen
 from flowgauge.config.model import Feature
 from flowgauge.ebpf.flow_program import FlowProgram, ProgramOptions
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.runtime.clock import boot_offset_ns
 
 
 class FlowSource:
@@ -55,7 +54,7 @@ class FlowSource:
             evicted.values,
             self.program.translations(evicted.keys),
             self._local,
-            monotonic_to_wall_ns=boot_offset_ns(),
+            ticks=self.program.ticks(),
             sampling_rate=self._sampling,
         )
 

@@ -2,7 +2,7 @@
 """What the kernel programs and user space share, as numpy types: the same as ``programs/abi.h``, to the byte.
 
 A unit test compares both through the object's BTF. Ports are in host byte order, addresses in network order; times are
-CLOCK_MONOTONIC in ns, as coarse as the kernel's tick (1 to 10 ms). Before: the eBPF maps; after: the agent's flow source.
+kernel ticks of 1 to 10 ms (:mod:`flowgauge.ebpf.ticks`). Before: the eBPF maps; after: the agent's flow source.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ FLOW_VALUE: np.dtype[Any] = np.dtype(
     [
         ("packets", np.uint64),
         ("bytes", np.uint64),
-        ("first_ns", np.uint64),
-        ("last_ns", np.uint64),
+        ("first_tick", np.uint64),
+        ("last_tick", np.uint64),
         ("tcp_flags", np.uint32),
         ("observed", np.uint32, 4),
         ("vlan_id", np.uint16),
@@ -53,6 +53,7 @@ TRANSLATION: np.dtype[Any] = np.dtype(
         ("dst_port", np.uint16),
     ]
 )
+CLOCK_READING: np.dtype[Any] = np.dtype([("tick", np.uint64), ("monotonic_ns", np.uint64)])
 KERNEL_COUNTERS: np.dtype[Any] = np.dtype(
     [
         (name, np.uint64)
@@ -82,6 +83,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
     "flow_value": FLOW_VALUE,
     "translation": TRANSLATION,
+    "clock_reading": CLOCK_READING,
     "kernel_counters": KERNEL_COUNTERS,
     "not_ip_value": NOT_IP_VALUE,
     "settings": SETTINGS,

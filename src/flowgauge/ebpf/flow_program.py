@@ -20,9 +20,11 @@ from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.hooks import Attachment
 from flowgauge.ebpf.libbpf import LoadError, Object, possible_cpus
 from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import Translations, join
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
+from flowgauge.runtime.clock import boot_offset_ns
 
 OBJECT = Path(__file__).with_name("flows.bpf.o")
 _KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
@@ -31,8 +33,8 @@ CONNTRACK_BTF = Path("/sys/kernel/btf/nf_conntrack")
 
 _ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
 _BARE = {Direction.INGRESS: "flow_ingress_l3", Direction.EGRESS: "flow_egress_l3"}
-_PROBE = "probe_features"
-_PROBE_FRAME = bytes(64)
+_PROBE, _CLOCK = "probe_features", "read_clock"
+_ANY_FRAME = bytes(64)
 _SK_BUFF_BYTES = 192
 """Size of ``struct __sk_buff`` in linux/bpf.h; the kernel takes a shorter or longer one when the rest is zero."""
 
@@ -100,7 +102,7 @@ class FlowProgram:
         try:
             loaded = Object(OBJECT, "flowgauge", self._options.btf)
             loaded.load(
-                programs={*_ETHERNET.values(), *_BARE.values(), _PROBE},
+                programs={*_ETHERNET.values(), *_BARE.values(), _PROBE, _CLOCK},
                 map_sizes={"flows": self._options.max_flows},
                 constants={".rodata.settings": self._options.constants()},
             )
@@ -160,6 +162,15 @@ class FlowProgram:
         bpf_syscall.update(self._epoch_fd, first.ctypes.data, epoch.ctypes.data)
         bpf_syscall.wait_for_programs()
 
+    def ticks(self) -> Ticks:
+        """How to read the times of flows that were just evicted."""
+        first, reading = np.zeros(1, np.uint32), np.zeros(1, abi.CLOCK_READING)
+        with self._lock:
+            loaded = self._loaded()
+            _run(loaded.program_fd(_CLOCK))
+            bpf_syscall.lookup(loaded.map_fd(".data.clock"), first.ctypes.data, reading.ctypes.data)
+        return Ticks.at(int(reading["tick"][0]), int(reading["monotonic_ns"][0]) + boot_offset_ns())
+
     def translations(self, keys: abi.Structured) -> Translations:
         """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``)."""
         with self._lock:
@@ -202,8 +213,7 @@ class FlowProgram:
         return self._options.nat and self._blind and CONNTRACK_BTF.exists()
 
     def _sees_nat(self) -> bool:
-        found = bpf_syscall.test_run(self.fd(_PROBE), _PROBE_FRAME, bytes(_SK_BUFF_BYTES), 1).result
-        return bool(found & abi.FEATURE_NAT)
+        return bool(_run(self.fd(_PROBE)) & abi.FEATURE_NAT)
 
     def close(self) -> None:
         """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""
@@ -211,6 +221,10 @@ class FlowProgram:
             loaded, self._object = self._object, None
         if loaded is not None:
             loaded.close()
+
+
+def _run(program_fd: int) -> int:
+    return bpf_syscall.test_run(program_fd, _ANY_FRAME, bytes(_SK_BUFF_BYTES), 1).result
 
 
 def _sweep() -> None:

@@ -31,8 +31,8 @@ struct flow_key {
 struct flow_value {
 	__u64 packets; /* on the wire: a GSO super-packet is gso_segs packets */
 	__u64 bytes; /* of layer 3 on the wire, with the headers of each segment */
-	__u64 first_ns; /* CLOCK_MONOTONIC, as coarse as the kernel's tick */
-	__u64 last_ns;
+	__u64 first_tick; /* jiffies: a load, where reading a clock costs as much as all the parsing */
+	__u64 last_tick;
 	__u32 tcp_flags; /* all nine bits (RFC 9293 3.1 and NS), OR-ed */
 	__u32 observed[OBSERVED_MAX]; /* the first is the hook that counted first */
 	__u16 vlan_id; /* outermost, 0 without */
@@ -46,6 +46,12 @@ struct translation {
 	__u8 dst_addr[16];
 	__u16 src_port;
 	__u16 dst_port;
+};
+
+/* The same moment by two clocks, so that user space can tell the time of a tick. */
+struct clock_reading {
+	__u64 tick;
+	__u64 monotonic_ns; /* CLOCK_MONOTONIC_COARSE, which moves with the ticks */
 };
 
 /* Packets after GSO segmentation, at a hook: seen is the sum of all others. One set per CPU. */

@@ -39,7 +39,7 @@ static __always_inline bool add_packet(struct flow_value *flow, const struct pac
 
 	__sync_fetch_and_add(&flow->packets, p->segments);
 	__sync_fetch_and_add(&flow->bytes, p->bytes);
-	flow->last_ns = bpf_ktime_get_coarse_ns();
+	flow->last_tick = bpf_jiffies64();
 	if (p->tcp_flags & ~flow->tcp_flags)
 		__sync_fetch_and_or(&flow->tcp_flags, p->tcp_flags);
 	return trace;
@@ -79,7 +79,7 @@ static __always_inline int add_or_insert(const struct packet *p, const struct fl
 		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
 	fresh.packets = p->segments;
 	fresh.bytes = p->bytes;
-	fresh.first_ns = fresh.last_ns = bpf_ktime_get_coarse_ns();
+	fresh.first_tick = fresh.last_tick = bpf_jiffies64();
 	fresh.tcp_flags = p->tcp_flags;
 	fresh.observed[0] = point;
 	fresh.vlan_id = p->vlan_id;

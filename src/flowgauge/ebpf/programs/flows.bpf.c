@@ -239,6 +239,17 @@ int probe_features(struct __sk_buff *skb)
 	return nat_is_readable() ? FEATURE_NAT : 0;
 }
 
+struct clock_reading clock SEC(".data.clock");
+
+/* Run by user space at each eviction, never attached. */
+SEC("tc")
+int read_clock(struct __sk_buff *skb)
+{
+	clock.tick = bpf_jiffies64();
+	clock.monotonic_ns = bpf_ktime_get_coarse_ns();
+	return 0;
+}
+
 /* Run by the benchmark, never attached: a packet that no hook has seen yet, and what a program costs that does nothing. */
 SEC("tc")
 int bench_unseen(struct __sk_buff *skb)
