@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flowgauge.demo.report.accuracy import Accuracy
-from flowgauge.demo.report.checks import Findings, checks
+from flowgauge.demo.report.checks import Counting, Findings, checks
 from flowgauge.demo.report.document import document, lines
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import balance
@@ -208,7 +208,8 @@ def _findings(**changes: Any) -> Findings:
     accuracy.add(_batch(_row()))
     identity.add(_batch(_row(), _row(at_s=200, src_names=_IMPORT)))
     good = Findings(
-        sampling=1, sees_pods=True, interval_s=2, setup_s=9, first_named_flow_s=10, visible_s=3, nodes=3, pods=11,
+        counting=Counting.EXACT, sampling=1, keeps_duplicates=True, sees_pods=True, interval_s=2,
+        setup_s=9, first_named_flow_s=10, visible_s=3, nodes=3, pods=11,
         replaced=True, outside_label="EXT:clients", edges=_story(Sampling(unsampled=2)), accuracy=accuracy, identity=identity,
         balance=balance(_components()), transfer=_transfer(1000, 152_000),
     )  # fmt: skip
@@ -267,8 +268,23 @@ def test_with_sampling_figures_must_lie_within_their_error_and_say_so() -> None:
     sampled = Sampling(packets_variance=9900.0, bytes_variance=9900.0 * 10_000, sampled=2)
     accuracy = Accuracy.of([_place(packets=10_000, size=1_000_000)])
     accuracy.add(_batch(_row(packets=100, size=10_000, rate=100)))
-    found = _findings(sampling=100, sees_pods=False, edges=_story(sampled), accuracy=accuracy, transfer=None)
+    found = _findings(
+        counting=Counting.PACKETS, sampling=100, sees_pods=False, edges=_story(sampled), accuracy=accuracy, transfer=None
+    )
     assert [check for check in checks(found) if not check.held] == []
     unstated = replace(found, edges=_story(Sampling(unsampled=2)))
     failed = [check.name for check in checks(unstated) if not check.held]
     assert failed == ["the database connection is shown, scaled, with its error"]
+
+
+def test_where_whole_flows_are_left_out_only_names_and_the_ledger_can_be_asked() -> None:
+    found = _findings(counting=Counting.FLOWS, sampling=10, visible_s=None, first_named_flow_s=None, edges=[])
+    assert [check for check in checks(found) if not check.held] == []
+    assert {check.name.partition(":")[0] for check in checks(found)} == {
+        "frames that are not IP", "no name is wrong", "no name is missing", "ledger",
+    }  # fmt: skip
+
+
+def test_where_duplicates_are_dropped_pods_have_no_account_of_their_own() -> None:
+    found = _findings(keeps_duplicates=False, accuracy=_accuracy(_place(packets=11)))
+    assert [check for check in checks(found) if not check.held] == []

@@ -20,6 +20,7 @@ from flowgauge.demo import get_objects, requirements
 from flowgauge.demo.invitation import Invitation
 from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
+from flowgauge.demo.session import Stopped, StopSignal
 from flowgauge.demo.settings import OWN_DOCUMENT, Settings, label_of
 from flowgauge.demo.view import PlainView, Snapshot, TerminalView, end_words, size
 from flowgauge.errors import EnvironmentProblem, UsageError
@@ -143,6 +144,26 @@ def test_a_document_without_labels_gets_those_of_the_demo_in_every_part(tmp_path
     assert [label_of(address, in_a_part) for address in ("203.0.113.10", "198.51.100.23", "192.0.2.1")] == [
         "EXT:clients", "EXT:you", "",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("exporter", ["{enable: false}", "{type: None}"])
+def test_a_document_that_lets_nobody_observe_is_refused(tmp_path: Path, exporter: str) -> None:
+    path = tmp_path / "blind.yaml"
+    path.write_text(f"spec:\n  exporter: {exporter}\n")
+    with pytest.raises(UsageError, match="nothing to show"):
+        Settings.of(path)
+
+
+def test_stop_asked_once_ends_in_order_and_asked_twice_at_once() -> None:
+    stop = StopSignal()
+    stop.refuse_to_go_on(once=True)
+    stop.ask()
+    stop.refuse_to_go_on(once=False)
+    with pytest.raises(Stopped):
+        stop.refuse_to_go_on(once=True)
+    stop.ask()
+    with pytest.raises(Stopped):
+        stop.refuse_to_go_on(once=False)
 
 
 def test_without_root_one_sentence_says_so_and_that_nothing_was_started(monkeypatch: pytest.MonkeyPatch) -> None:

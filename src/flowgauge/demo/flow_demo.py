@@ -252,7 +252,7 @@ class FlowDemo:
 
 def _patient(pod: Pod) -> None:
     """Nothing is lost between two pods of a node, but on a busy machine TCP would guess so and repeat data: make it wait."""
-    kernel.sysctl(pod.place.netns, {"ipv4/tcp_early_retrans": "0", "ipv4/tcp_recovery": "0"})
+    kernel.sysctl(pod.place.netns, {"ipv4/tcp_early_retrans": "0", "ipv4/tcp_recovery": "0", "ipv4/tcp_reordering": "300"})
     kernel.ip_batch(pod.place.netns, [f"route replace default via {addresses.POD_GATEWAY} dev eth0 rto_min 5s"])
 
 

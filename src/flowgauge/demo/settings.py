@@ -11,7 +11,8 @@ from pathlib import Path
 from flowgauge.config.effective import effective
 from flowgauge.config.environment import as_environment
 from flowgauge.config.load import load
-from flowgauge.config.model import Enrichment, Spec, StorageType
+from flowgauge.config.model import Enrichment, ExporterType, Spec, StorageType
+from flowgauge.errors import UsageError
 from flowgauge.run.compose import LOOPBACK
 
 OWN_DOCUMENT = Path(__file__).with_name("flowcollector.yaml")
@@ -39,9 +40,10 @@ class Settings:
         """Those of the user's ``document``, or the demo's own.
 
         Raises:
-            UsageError, ConfigError: it cannot be read, or has problems.
+            UsageError, ConfigError: it cannot be read, has problems, or lets nobody observe anything.
         """
         path = document or OWN_DOCUMENT
+        _refuse_blind(effective(path).spec)
         spec, notes = effective(path).spec, [*load(path).notes, *_replaced(effective(path).spec)]
         env: dict[str, str] = {}
         labels = spec.collector.enrichment.subnet_labels
@@ -64,6 +66,14 @@ def label_of(address: str, enrichment: Enrichment) -> str:
     blocks = [(ipaddress.ip_network(cidr), label.name) for label in enrichment.subnet_labels for cidr in label.cidrs]
     holding = [(block.prefixlen, name) for block, name in blocks if wanted in block]
     return max(holding)[1] if holding else ""
+
+
+def _refuse_blind(spec: Spec) -> None:
+    if not spec.exporter.enable or spec.exporter.type is not ExporterType.EBPF:
+        raise UsageError(
+            f"the demo has nothing to show with exporter.enable: {str(spec.exporter.enable).lower()} and "
+            f"exporter.type: {spec.exporter.type}; it needs true and eBPF"
+        )
 
 
 def _replaced(spec: Spec) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -15,6 +15,9 @@ from rich.text import Text
 
 from flowgauge.query.topology import TopologyEdge
 
+_OTHER_LINES = 11
+"""Lines of the live picture that are no conversations; in a low window fewer conversations are shown, not less to paste."""
+_FEWEST = 3
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -103,6 +106,7 @@ class TerminalView:
             self._live = None
 
     def _drawn(self, now: Snapshot) -> Group:
+        now = replace(now, conversations=now.conversations[: max(self._console.height - _OTHER_LINES, _FEWEST)])
         lost = Text(now.completeness, style="green" if now.completeness == "complete" else "yellow")
         state = Text.assemble(f"{now.elapsed_s:.0f} s, what was lost: ", lost, f"   {now.coming}" if now.coming else "")
         troubles = [Text(trouble, style="red") for trouble in now.troubles]

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from flowgauge.demo import http_json
-from flowgauge.demo.entrance import LOOPBACK
+from flowgauge.demo.entrance import LOOPBACK, Entrance
 from flowgauge.demo.flow_demo import ROUTE_HOST, SPACE, WEB
 from flowgauge.demo.scene import addresses
 from flowgauge.errors import EnvironmentProblem
@@ -60,13 +60,13 @@ class Click:
     """Clicks once as the user would, through the port on loopback, and waits for a flow: ``after_s`` is None until then.
 
     Args:
-        console_url, entrance_port: where to ask and where to click.
+        console_url, entrance: where to ask and where to click.
         exact: True waits for this very click, and ``after_s`` is since the click. With sampling a click may leave no flow:
             False waits for any flow of the application, and ``after_s`` is since that flow's last packet.
     """
 
-    def __init__(self, console_url: str, entrance_port: int, *, exact: bool) -> None:
-        self._url, self._port, self._exact = console_url, entrance_port, exact
+    def __init__(self, console_url: str, entrance: Entrance, *, exact: bool) -> None:
+        self._url, self._entrance, self._exact = console_url, entrance, exact
         self.after_s: float | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="click", daemon=True)
@@ -91,7 +91,7 @@ class Click:
                     self.after_s = (now_ns() - (clicked_ns if self._exact else row["time_end_ns"])) / 1e9
 
     def _click(self) -> None:
-        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=10)
+        connection = http.client.HTTPConnection(LOOPBACK, self._entrance.port, timeout=10)
         with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
             connection.request("GET", "/", headers={"Host": ROUTE_HOST, "Connection": "close"})
             connection.getresponse().read()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Accuracy
 from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known, outside_edge
@@ -32,12 +33,22 @@ class Check:
     detail: str
 
 
+class Counting(StrEnum):
+    """How the document lets packets be counted: each one, one of N, or only those of some flows, of which no sum is known."""
+
+    EXACT = "exact"
+    PACKETS = "packets"
+    FLOWS = "flows"
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a run showed.
 
     Attributes:
-        sampling: N of 1:N; 1 is exact.
+        counting: what can be asked of counts.
+        sampling: N of the agents' 1:N.
+        keeps_duplicates: whether other nodes' observations of the same packets are stored too.
         sees_pods: whether the document lets agents observe the pods' links.
         interval_s: export interval.
         setup_s, first_named_flow_s: since the start of the command; None: never.
@@ -48,7 +59,9 @@ class Findings:
         transfer: None where its pods' links are not observed.
     """
 
+    counting: Counting
     sampling: int
+    keeps_duplicates: bool
     sees_pods: bool
     interval_s: float
     setup_s: float
@@ -67,14 +80,14 @@ class Findings:
     @property
     def exact(self) -> bool:
         """Whether every packet was counted."""
-        return self.sampling == 1
+        return self.counting is Counting.EXACT
 
 
 def checks(found: Findings) -> list[Check]:
     """All checks that apply to the run."""
     return [
         *_timely(found),
-        *(_exact_counts(found) if found.exact else _counts_within_error(found)),
+        *_counts(found),
         *_transferred(found),
         *_not_ip(found),
         *_names(found),
@@ -84,6 +97,9 @@ def checks(found: Findings) -> list[Check]:
 
 
 def _timely(found: Findings) -> Iterator[Check]:
+    """With whole flows left out nobody knows which will be seen, and when."""
+    if found.counting is Counting.FLOWS:
+        return
     first, limit = found.first_named_flow_s, found.interval_s + VISIBLE_WITHIN_S
     yield Check("first named flow", first is not None and first <= FIRST_FLOW_WITHIN_S, _seconds(first, FIRST_FLOW_WITHIN_S))
     seen = found.visible_s
@@ -95,10 +111,15 @@ def _seconds(taken: float | None, limit: float) -> str:
     return f"{'it never came' if taken is None else f'{taken:.1f} s'}, at most {limit:.0f} s are allowed"
 
 
+def _counts(found: Findings) -> Iterator[Check]:
+    if found.counting is Counting.EXACT and found.accuracy.accounts and found.keeps_duplicates:
+        yield from _exact_counts(found)
+    elif found.counting is Counting.PACKETS:
+        yield from _counts_within_error(found)
+
+
 def _exact_counts(found: Findings) -> Iterator[Check]:
     accounts = found.accuracy.accounts
-    if not accounts:
-        return
     off = [f"{account.place.name}: {account.packets_off:+}" for account in accounts if account.packets_off]
     total = sum(account.place.packets for account in accounts)
     yield Check(
@@ -116,7 +137,7 @@ def _exact_counts(found: Findings) -> Iterator[Check]:
 
 def _counts_within_error(found: Findings) -> Iterator[Check]:
     accounts = found.accuracy.accounts
-    if accounts:
+    if accounts and found.keeps_duplicates:
         outside = [
             f"{account.place.name}: {account.packets:,} for {account.place.packets:,} packets"
             for account in accounts
@@ -138,7 +159,7 @@ def _counts_within_error(found: Findings) -> Iterator[Check]:
 
 def _transferred(found: Findings) -> Iterator[Check]:
     account = found.transfer
-    if account is None:
+    if account is None or found.counting is Counting.FLOWS:
         return
     limit = MAX_ERROR if found.exact else SIGMAS * math.sqrt(found.sampling / max(account.packets, 1)) + MAX_ERROR
     transfer = account.transfer
@@ -186,7 +207,7 @@ def _edges(found: Findings) -> Iterator[Check]:
 def _expected(found: Findings) -> Sequence[Known]:
     """Short conversations may be missed by sampling; those within one node where only uplinks are observed."""
     if not found.exact:
-        return [DATABASE_EDGE]
+        return [DATABASE_EDGE] if found.counting is Counting.PACKETS else []
     outside = [outside_edge(found.outside_label)] if found.outside_label else []
     return [*outside, *(known for known in STORY if found.sees_pods or known.crosses_nodes)]
 
