@@ -18,8 +18,9 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.ledger import Ledger
 
-FLUSH_S = 0.1
-"""Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most 0.2 s."""
+FLUSH_S = 0.15
+"""Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most 0.2 s. Long, since
+each batch has a price of its own: names are looked up once a batch for each address."""
 PATIENCE_S = 0.1
 """How long a full block waits for a free one; the socket's default buffer of 32 MiB holds this of 140 000 datagrams/s."""
 MAX_PAUSE_S = 0.02

@@ -12,7 +12,7 @@ from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import logs
 from flowgauge.runtime.http import is_loopback
 
-WAIT_S = 0.1
+WAIT_S = 0.05
 """How long a blocking receive waits: by so much a stop, or the flush of a block that is not full, may be late."""
 
 _SO_RCVBUFFORCE = 33

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.flow.batch import Array, ColumnData, FlowBatch
+from flowgauge.flow.batch import ColumnData, FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.pipeline.exporters import Exporter, ExporterRows
 
 EGRESS = 1 << 31
 """Bit of ``observed_ifs`` that says that packets left through the interface."""
 
-Tell = Callable[[Exporter, npt.NDArray[np.uint32]], str]
+Numbers = npt.NDArray[np.uint32]
+Tell = Callable[[Exporter, Numbers], str]
 
 
 def interface_columns(batch: FlowBatch, rows: ExporterRows) -> dict[str, ColumnData]:
@@ -24,43 +25,51 @@ def interface_columns(batch: FlowBatch, rows: ExporterRows) -> dict[str, ColumnD
 
     A number that the exporter has not named stays without a name; in lists, which must not lose places, it is written.
     """
-    observed = batch.array("observed_ifs")
+    observed_names, observed_dirs = _told(rows, batch.array("observed_ifs"), _names, _directions)
+    (in_name,) = _told(rows, batch.array("in_if")[:, None], _one_name)
+    (out_name,) = _told(rows, batch.array("out_if")[:, None], _one_name)
     return {
-        "in_if_name": _told(rows, batch.array("in_if")[:, None], _one_name),
-        "out_if_name": _told(rows, batch.array("out_if")[:, None], _one_name),
-        "observed_if_names": _told(rows, observed, _names),
-        "observed_if_dirs": _told(rows, observed, _directions),
+        "in_if_name": in_name,
+        "out_if_name": out_name,
+        "observed_if_names": observed_names,
+        "observed_if_dirs": observed_dirs,
         "node_reporter": _encoded((exporter.name for exporter in rows.exporters), rows.codes),
     }
 
 
-def distinct_rows(table: npt.NDArray[Any]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """(index of one row of each kind, for each row the number of its kind) of an integer table, shape (n, k).
+def distinct_rows(table: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """(index of one row of each kind, for each row the number of its kind) of uint32 numbers, shape (n, k), k even.
 
-    Rows are told apart by a 64-bit hash, since sorting wide rows costs ten times as much; in the unlikely case that two kinds
-    share a hash, which is looked at, rows are sorted after all.
+    Two numbers make one exact 64-bit key. Longer rows are told apart by a hash of their keys, since sorting wide rows costs
+    ten times as much; in the unlikely case that two kinds share a hash, which is looked at, rows are sorted after all.
     """
-    mixed = np.zeros(len(table), np.uint64)
-    for column in range(table.shape[1]):
-        mixed = (mixed ^ table[:, column].astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        mixed ^= mixed >> np.uint64(29)
+    keys = np.ascontiguousarray(table).view(np.uint64)
+    mixed = keys[:, 0]
+    for column in range(1, keys.shape[1]):
+        mixed = (mixed * _MIX) ^ (mixed >> np.uint64(31)) ^ keys[:, column]
     _, index, inverse = np.unique(mixed, return_index=True, return_inverse=True)
-    if not np.array_equal(table[index][inverse], table):
-        _, index, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    if keys.shape[1] > 1 and not np.array_equal(keys[index][inverse], keys):
+        _, index, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     return index, inverse.reshape(-1)
 
 
-def _told(rows: ExporterRows, numbers: Array, tell: Tell) -> Names:
-    """The text of each row by its exporter and its ``numbers``, shape (n, k); empty where all of them are 0."""
-    some = np.flatnonzero(numbers.any(axis=1))
-    codes = np.zeros(len(numbers), np.int32)
-    if not len(some):
-        return Names(codes, ("",))
-    table = np.column_stack((rows.codes[some].astype(np.uint32), numbers[some]))
+def _told(rows: ExporterRows, numbers: Numbers, *tell: Tell) -> list[Names]:
+    """Columns of what each of ``tell`` makes of a row's exporter and its ``numbers``, (n, k); empty where all are 0."""
+    some = np.flatnonzero(numbers.any(axis=1) if numbers.shape[1] > 1 else numbers[:, 0])
+    table = np.zeros((len(some), (numbers.shape[1] + 2) // 2 * 2), np.uint32)
+    table[:, 0], table[:, 1 : numbers.shape[1] + 1] = rows.codes[some], numbers[some]
     index, inverse = distinct_rows(table)
-    named = _encoded((tell(rows.exporters[row[0]], row[1:]) for row in table[index]), inverse)
-    codes[some] = named.codes
-    return Names(codes, named.values)
+    kinds = [(rows.exporters[row[0]], row[1:]) for row in table[index]]
+    return [_spread(_encoded((one(*kind) for kind in kinds), inverse), some, len(numbers)) for one in tell]
+
+
+def _spread(some: Names, at: npt.NDArray[np.intp], length: int) -> Names:
+    """A column of ``length`` rows with ``some`` in the rows ``at``, and nothing elsewhere."""
+    if len(at) == length:
+        return some
+    codes = np.zeros(length, np.int32)
+    codes[at] = some.codes
+    return Names(codes, some.values)
 
 
 def _encoded(texts: Iterable[str], inverse: npt.NDArray[Any]) -> Names:
@@ -69,14 +78,18 @@ def _encoded(texts: Iterable[str], inverse: npt.NDArray[Any]) -> Names:
     return Names(kinds.codes[inverse], kinds.values)
 
 
-def _one_name(exporter: Exporter, numbers: npt.NDArray[np.uint32]) -> str:
+def _one_name(exporter: Exporter, numbers: Numbers) -> str:
     return exporter.interfaces.get(int(numbers[0]), "")
 
 
-def _names(exporter: Exporter, numbers: npt.NDArray[np.uint32]) -> str:
+def _names(exporter: Exporter, numbers: Numbers) -> str:
     points = (int(number) & ~EGRESS for number in numbers if number)
     return ",".join(exporter.interfaces.get(point, str(point)).replace(",", "_") for point in points)
 
 
-def _directions(_: Exporter, numbers: npt.NDArray[np.uint32]) -> str:
+def _directions(_: Exporter, numbers: Numbers) -> str:
     return ",".join("1" if int(number) & EGRESS else "0" for number in numbers if number)
+
+
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+"""An odd constant: multiplication by it is a permutation."""
