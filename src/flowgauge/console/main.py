@@ -34,9 +34,10 @@ def run_console(settings: ConsoleSettings) -> None:
     listener = listen(settings.address, settings.port)
     host, port = listener.getsockname()[:2]
     _log.info("console_listening", url=f"http://{f'[{host}]' if ':' in host else host}:{port}", token=bool(settings.token))
-    # uvicorn sends itself the signal again once it has stopped; SIGTERM must not end the process before this returns.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    ConsoleServer(app).run(sockets=[listener])
+    server = ConsoleServer(app)
+    # uvicorn takes the signal itself, and sends it again once it has stopped: by then it must not end the process.
+    signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
+    server.run(sockets=[listener])
 
 
 class ConsoleServer(uvicorn.Server):
