@@ -83,14 +83,15 @@ class Claim:
     possible: int
     since: int
     until: int
+    told: int
 
 
 def claims(events: list[Event], address: str) -> list[Claim]:
-    """Every hold on ``address``, in the order in which they were told."""
+    """Every hold on ``address``."""
     found: list[Claim] = []
     for _, own in itertools.groupby(sorted(events, key=lambda one: (one.pod, one.life)), key=lambda one: (one.pod, one.life)):
         found += _claims_of(list(own), events, address)
-    return sorted(found, key=lambda claim: claim.since)
+    return found
 
 
 def _claims_of(own: list[Event], events: list[Event], address: str) -> Iterator[Claim]:
@@ -101,7 +102,7 @@ def _claims_of(own: list[Event], events: list[Event], address: str) -> Iterator[
             last_heard if last_heard is not None else event.started if event.at - event.started >= 1000 else event.at
         )
         if address in event.addresses and not open_claim and (not event.gone or last_heard is None):
-            open_claim = Claim(event.pod, first_possible, event.at, 1 << 60)
+            open_claim = Claim(event.pod, first_possible, event.at, 1 << 60, events.index(event))
         if open_claim and (event.gone or address not in event.addresses):
             open_claim.until = event.at + 1
             yield open_claim
@@ -116,9 +117,9 @@ def _claims_of(own: list[Event], events: list[Event], address: str) -> Iterator[
 def holder_at(found: list[Claim], instant: int) -> Answer | None:
     certain = [one for one in found if one.since <= instant < one.until]
     if certain:
-        return max(certain, key=lambda one: (one.since, one.possible)).name, "exact"
+        return max(certain, key=lambda one: (one.since, one.possible, one.told)).name, "exact"
     possible = [one for one in found if one.possible <= instant < min(one.since, one.until)]
-    return (max(possible, key=lambda one: one.possible).name, "likely") if possible else None
+    return (max(possible, key=lambda one: (one.possible, one.told)).name, "likely") if possible else None
 
 
 def oracle(events: list[Event], flow: Flow) -> set[Answer]:

@@ -150,6 +150,16 @@ def test_an_address_of_a_service_follows_time_too() -> None:
     assert texts(found, "dst_name") == texts(found, "dst_service") == ["old", "new"]
 
 
+def test_an_end_before_its_beginning_leaves_nothing_behind() -> None:
+    cluster = Cluster()
+    one = cluster.pod(cluster.replica_set("shop", "web"), "web-1", A, 90_000)
+    slice_ = cluster.service("shop", "web", "10.96.0.9", one, at=90_000)
+    cluster.delete(slice_, 1000)
+    cluster.delete(one, 1000)
+    found = cluster.enriched(Flow(PEER, A, 33_000, 8080, 5000, 100_000))
+    assert (texts(found, "dst_name"), texts(found, "dst_service")) == ([""], [""])
+
+
 def test_deleted_owners_and_nodes_still_name_late_flows() -> None:
     cluster = Cluster()
     node = cluster.node("node-a", "zone-1", "192.168.50.11", "10.244.1.0/24")

@@ -8,12 +8,14 @@ to the nearest stretch within ``LINGER_MS`` after it or ``EARLY_MS`` before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.enrich.timeline import Stretch
 from flowgauge.schema.enums import IDENTITY_CONFIDENCE, code
 
 LINGER_MS = 60_000
@@ -25,61 +27,77 @@ EARLY_MS = 2_000
 Ints = npt.NDArray[np.int32]
 Times = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+T = TypeVar("T")
 
 _EXACT, _LIKELY, _GUESS = (code(IDENTITY_CONFIDENCE, label) for label in ("exact", "likely", "guess"))
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """For each row the stretch, -1 without one, and the code of ``enums.IDENTITY_CONFIDENCE``."""
+    """For each row the value, 0 without one, and the code of ``enums.IDENTITY_CONFIDENCE``."""
 
-    stretch: Ints
+    value: Ints
     confidence: Bytes
 
 
 class AsOf:
-    """The stretches of many keys.
+    """The stretches of the keys 0 … ``keys`` - 1, for flows of the time from ``from_ms`` to ``to_ms``.
 
-    Args:
-        per_key: for each key (start, end, certain) of its stretches, disjoint and in order; their numbers run through.
+    A key with a stretch that spans all of that time is *settled*, which costs its rows one lookup: the common case.
     """
 
-    def __init__(self, per_key: Sequence[Sequence[tuple[int, int, bool]]]) -> None:
-        self._count = np.fromiter(map(len, per_key), np.int32, len(per_key))
-        self._first = (np.cumsum(self._count) - self._count).astype(np.int32)
-        flat = [stretch for stretches in per_key for stretch in stretches]
-        self._start, self._end = (np.array([one[side] for one in flat], np.int64) for side in (0, 1))
-        self._confidence = np.array([_EXACT if one[2] else _LIKELY for one in flat], np.uint8)
+    def __init__(self, keys: int, from_ms: int, to_ms: int) -> None:
+        self._from_ms, self._to_ms = from_ms, to_ms
+        self._settled, self._certainty = [0] * keys, [0] * keys
+        self._open_keys: list[int] = []
+        self._counts: list[int] = []
+        self._times: list[tuple[int, int, bool, int]] = []
+
+    def add(self, key: int, stretches: Sequence[Stretch[T]], value_of: Callable[[T], int]) -> None:
+        """The stretches of a key, disjoint and in order; ``value_of`` numbers their holders, from 1."""
+        if not stretches:
+            return
+        start_ms, end_ms, holder, certain = stretches[-1]
+        if start_ms <= self._from_ms and end_ms > self._to_ms:
+            self._settled[key], self._certainty[key] = value_of(holder), _EXACT if certain else _LIKELY
+            return
+        self._open_keys.append(key)
+        self._counts.append(len(stretches))
+        self._times += [(start_ms, end_ms, certain, value_of(holder)) for start_ms, end_ms, holder, certain in stretches]
+
+    def freeze(self) -> FrozenAsOf:
+        """What was added, as arrays."""
+        slot = np.full(len(self._settled), -1, np.int32)
+        slot[self._open_keys] = np.arange(len(self._open_keys))
+        settled, certainty = np.array(self._settled, np.int32), np.array(self._certainty, np.uint8)
+        counts = np.array(self._counts, np.int32)
+        times = np.array(self._times, np.int64).reshape(-1, 4)
+        return FrozenAsOf(settled, certainty, slot, counts, times)
+
+
+class FrozenAsOf:
+    """Made by :class:`AsOf`; ``slot`` of a key is where its ``counts`` and ``times`` are, -1 for one that is settled."""
+
+    def __init__(self, settled: Ints, certainty: Bytes, slot: Ints, counts: Ints, times: Times) -> None:
+        self._settled, self._certainty, self._slot, self._counts = settled, certainty, slot, counts
+        self._firsts = (np.cumsum(counts) - counts).astype(np.int32)
+        self._start, self._end = np.ascontiguousarray(times[:, 0]), np.ascontiguousarray(times[:, 1])
+        self._confidence = np.where(times[:, 2], _EXACT, _LIKELY).astype(np.uint8)
+        self._value = times[:, 3].astype(np.int32)
 
     def at(self, keys: Ints, start_ms: Times, end_ms: Times) -> Found:
-        """The stretch of each row's key (-1: none) for a flow from ``start_ms`` to ``end_ms``, all of shape (n,)."""
-        stretch = np.full(len(keys), -1, np.int32)
-        confidence = np.zeros(len(keys), np.uint8)
-        if not len(keys) or not len(self._start):
-            return Found(stretch, confidence)
-        settled, settled_confidence = self._settled(int(start_ms.min()), int(end_ms.max()))
-        known = (keys >= 0) & (self._count[keys] > 0)
-        stretch[known] = settled[keys[known]]
-        confidence[known] = settled_confidence[keys[known]]
-        rows = np.flatnonzero(known & (stretch < 0))
-        if len(rows):
-            stretch[rows], confidence[rows] = self._search(keys[rows], start_ms[rows], end_ms[rows])
-        return Found(stretch, confidence)
+        """The value of each row's key for a flow from ``start_ms`` to ``end_ms``, all of shape (n,)."""
+        value, confidence = self._settled[keys], self._certainty[keys]
+        if len(self._counts):
+            rows = np.flatnonzero(self._slot[keys] >= 0)
+            value[rows], confidence[rows] = self._search(self._slot[keys[rows]], start_ms[rows], end_ms[rows])
+        return Found(value, confidence)
 
-    def _settled(self, from_ms: int, to_ms: int) -> tuple[Ints, Bytes]:
-        """For each key its stretch that spans all of the batch's time, else -1: the common case, one lookup an address."""
-        spans = np.flatnonzero((self._start <= from_ms) & (self._end > to_ms))
-        keys = np.searchsorted(self._first + self._count, spans, side="right")
-        found = np.full(len(self._count), -1, np.int32)
-        confidence = np.zeros(len(self._count), np.uint8)
-        found[keys], confidence[keys] = spans, self._confidence[spans]
-        return found, confidence
-
-    def _search(self, keys: Ints, start_ms: Times, end_ms: Times) -> tuple[Ints, Bytes]:
-        first, count = self._first[keys], self._count[keys]
-        best, best_score = np.full(len(keys), -1, np.int32), np.zeros(len(keys), np.int64)
-        near, near_score = best.copy(), np.full(len(keys), np.iinfo(np.int64).max)
-        for number in range(int(count.max())):
+    def _search(self, slots: Ints, start_ms: Times, end_ms: Times) -> tuple[Ints, Bytes]:
+        first, count = self._firsts[slots], self._counts[slots]
+        best, best_score = np.full(len(slots), -1, np.int32), np.zeros(len(slots), np.int64)
+        near, near_score = best.copy(), np.full(len(slots), np.iinfo(np.int64).max)
+        for number in range(int(count.max(initial=0))):
             there = number < count
             at = first + np.minimum(number, count - 1)
             shared = np.minimum(self._end[at], end_ms + 1) - np.maximum(self._start[at], start_ms)
@@ -89,7 +107,8 @@ class AsOf:
             distance = np.maximum(late, early)
             closer = there & (distance < near_score) & (late <= LINGER_MS) & (early <= EARLY_MS)
             near, near_score = np.where(closer, at, near), np.where(closer, distance, near_score)
-        guessed = (best < 0) & (near >= 0)
-        found = np.where(guessed, near, best).astype(np.int32)
-        confidence = np.where(guessed, _GUESS, np.where(found >= 0, self._confidence[found], 0))
-        return found, confidence.astype(np.uint8)
+        guessed = best < 0
+        found = np.where(guessed, near, best)
+        confidence = np.where(guessed, _GUESS, self._confidence[found])
+        value = np.where(found >= 0, self._value[found], 0)
+        return value.astype(np.int32), np.where(value > 0, confidence, 0).astype(np.uint8)

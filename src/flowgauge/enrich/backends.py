@@ -7,14 +7,14 @@ the pods that its selector chooses. Not thread-safe: ``kubernetes`` holds the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from flowgauge.enrich.history import History
-from flowgauge.enrich.timeline import Stretch, Tenure
+from flowgauge.enrich.timeline import Tenure, Timeline
 from flowgauge.flow.addresses import packed
-from flowgauge.k8s.objects import EndpointSlice, Pod, Port, Service
+from flowgauge.k8s.objects import Endpoint, EndpointSlice, Pod, Port, Service
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -27,29 +27,45 @@ def port_key(proto: int, port: int) -> int:
     return proto << 16 | port
 
 
+def pod_key(uid: str) -> int:
+    """A number that stands for a pod's uid (64 bits: two pods that share one are a thing of 1 in 2**64)."""
+    return hash(uid)
+
+
+ANY_POD = 0
+"""Instead of a ``pod_key``: the port is no pod's, as far as anybody told."""
+
+
 class Backend(NamedTuple):
-    """A Service at an address and port; ``pod_uid`` is whose port that is, empty where it is no pod's."""
+    """A Service at an address and port; ``pod`` is the key of the pod whose port that is, or ``ANY_POD``."""
 
     service: str
-    pod_uid: str
+    pod: int
 
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one Service: itself, its slices by name, and where it stands now."""
+    """What is known of one Service: itself, its slices by name, where it stands now, and the uids of the pods behind it."""
 
     service: Service | None = None
     slices: dict[str, EndpointSlice] = field(default_factory=dict)
     standing: dict[Place, tuple[Backend, Tenure[Backend]]] = field(default_factory=dict)
+    pods: set[str] = field(default_factory=set)
 
 
 class Backends:
-    """All Services."""
+    """All Services.
+
+    Attributes:
+        history: what stood where.
+        version: changes when a Service begins or ceases to stand somewhere.
+    """
 
     def __init__(self) -> None:
+        self.version = 0
         self.history: History[Place, Backend] = History(self._forget)
         self._entries: dict[Name, _Entry] = {}
-        self._ports: dict[bytes, set[int]] = {}
+        self._ports: dict[bytes, dict[int, Timeline[Backend]]] = {}
         self._pods: dict[str, dict[str, Pod]] = {}
         self._by_selector: dict[str, set[str]] = {}
         self._slices = 0
@@ -57,9 +73,9 @@ class Backends:
     def __len__(self) -> int:
         return len(self._entries) + self._slices
 
-    def at(self, address: bytes) -> Iterator[tuple[int, tuple[Stretch[Backend], ...]]]:
-        """Each port key at which a Service stood at the address, with its stretches of time."""
-        return ((port, self.history.stretches((address, port))) for port in self._ports.get(address, ()))
+    def at(self, address: bytes) -> Mapping[int, Timeline[Backend]] | None:
+        """The timelines of the port keys at which a Service stood at the address; None where none ever did."""
+        return self._ports.get(address)
 
     def holds_slice(self, one: EndpointSlice) -> bool:
         """Whether an earlier state of the slice is held."""
@@ -69,9 +85,7 @@ class Backends:
     def pods_of(self, name: Name) -> Iterator[str]:
         """Uids of the pods behind a Service now."""
         entry = self._entries.get(name)
-        for backend, _ in entry.standing.values() if entry else ():
-            if backend.pod_uid:
-                yield backend.pod_uid
+        return iter(entry.pods if entry else ())
 
     def put_service(self, service: Service, time_ms: int) -> None:
         """A Service is in this state."""
@@ -138,7 +152,9 @@ class Backends:
     def _update(self, name: Name, time_ms: int, possible_ms: int) -> None:
         """Ends and begins tenures, so that the Service stands where its objects say."""
         entry = self._entries[name]
+        entry.pods = set()
         wanted = dict(self._wanted(name, entry))
+        self.version += 1
         for place, (backend, tenure) in list(entry.standing.items()):
             if wanted.get(place) != backend:
                 self.history.end(place, tenure, time_ms + 1)
@@ -147,8 +163,9 @@ class Backends:
         rank = 1 if entry.service and entry.service.addresses else 0
         for place, backend in wanted.items():
             if place not in entry.standing:
-                self._ports.setdefault(place[0], set()).add(place[1])
-                entry.standing[place] = backend, self.history.begin(place, Tenure(backend, possible_ms, time_ms, rank=rank))
+                tenure = self.history.begin(place, Tenure(backend, possible_ms, time_ms, rank=rank))
+                self._ports.setdefault(place[0], {})[place[1]] = self.history.timeline(place)
+                entry.standing[place] = backend, tenure
         if entry.service is None and not entry.slices:
             del self._entries[name]
 
@@ -156,29 +173,37 @@ class Backends:
         if entry.service is not None:
             for address in (*entry.service.addresses, *entry.service.outer_addresses):
                 for port in entry.service.ports:
-                    yield (packed(address), port_key(port.proto, port.number)), Backend(name[1], "")
+                    yield (packed(address), port_key(port.proto, port.number)), Backend(name[1], ANY_POD)
         for one in entry.slices.values():
             for endpoint in one.endpoints:
-                backend = Backend(name[1], endpoint.pod_uid)
+                backend = Backend(name[1], _pod_of(endpoint, entry))
                 for address in endpoint.addresses:
                     for port in one.ports:
                         yield (packed(address), port_key(port.proto, port.number)), backend
         if entry.service is not None and entry.service.selector and not entry.slices:
-            yield from self._chosen(entry.service)
+            yield from self._chosen(entry.service, entry)
 
-    def _chosen(self, service: Service) -> Iterator[tuple[Place, Backend]]:
+    def _chosen(self, service: Service, entry: _Entry) -> Iterator[tuple[Place, Backend]]:
         for uid, pod in self._pods.get(service.meta.namespace, {}).items():
             if _selects(service, pod):
+                entry.pods.add(uid)
                 for port in service.ports:
                     number = _target(port, pod)
                     for address in pod.addresses if number else ():
-                        yield (packed(address), port_key(port.proto, number)), Backend(service.meta.name, uid)
+                        yield (packed(address), port_key(port.proto, number)), Backend(service.meta.name, pod_key(uid))
 
     def _forget(self, place: Place) -> None:
-        ports = self._ports.get(place[0], set())
-        ports.discard(place[1])
+        ports = self._ports.get(place[0], {})
+        ports.pop(place[1], None)
         if not ports:
             self._ports.pop(place[0], None)
+
+
+def _pod_of(endpoint: Endpoint, entry: _Entry) -> int:
+    if not endpoint.pod_uid:
+        return ANY_POD
+    entry.pods.add(endpoint.pod_uid)
+    return pod_key(endpoint.pod_uid)
 
 
 def _selects(service: Service, pod: Pod) -> bool:

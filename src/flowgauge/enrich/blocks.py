@@ -31,30 +31,25 @@ class Blocks:
     """The blocks of one document.
 
     Attributes:
-        labels: texts of subnet labels; 0 is none, 1 the label of the internet.
+        labels: texts of subnet labels, by number: 0 is none, 1 the internet's; an empty text is as good as none.
         names: (name, kind) of fixed names.
     """
 
     def __init__(self, enrichment: Enrichment) -> None:
         self.labels = ["", enrichment.external_label, *(one.name for one in enrichment.subnet_labels)]
         self.names = [(one.name, one.kind) for one in enrichment.names]
-        self._is_text = np.array([bool(label) for label in self.labels])
         own = ((cidr, number) for number, one in enumerate(enrichment.subnet_labels, start=2) for cidr in one.cidrs)
         fixed = ((text, number) for number, one in enumerate(enrichment.names) for text in one.addresses)
         self._own, self._fixed = PrefixTable(own), PrefixTable(fixed)
         self._by_nature = PrefixTable(_BY_NATURE)
 
     def label(self, distinct: AddressColumn, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-        """The label of each address: the longest configured one; the internet's for one that is global and not ``known``.
-
-        An empty label (which hides a longer block's from a shorter one's, or the internet's) is 0, as if there were none.
-        """
+        """The label of each address: the longest configured one; the internet's for one that is global and not ``known``."""
         own = self._own.lookup(distinct)
         outside = (own < 0) & ~known
         by_nature = np.zeros(len(distinct), np.int32)
         by_nature[outside] = np.maximum(self._by_nature.lookup(distinct[outside]), 0)
-        found = np.where(own < 0, by_nature, own)
-        return np.where(self._is_text[found], found, 0)
+        return np.where(own < 0, by_nature, own)
 
     def name(self, distinct: AddressColumn) -> npt.NDArray[np.int32]:
         """The fixed name of each address, -1 without one."""

@@ -35,8 +35,8 @@ class ClusterState:
 
     Attributes:
         backends: Services by address and port.
-        version: changes with anything that names depend on.
-        nodes_version: changes when nodes do.
+        version: changes with owners and nodes, on which the names of many objects depend.
+        nodes_version: changes with nodes.
     """
 
     def __init__(self) -> None:
@@ -112,25 +112,23 @@ class ClusterState:
     def put(self, thing: KubernetesObject, time_ms: int) -> None:
         """``thing`` is in this state since ``time_ms``. One object's times must not go back; different objects' may."""
         if isinstance(thing, EndpointSlice):
-            self.version += self.backends.put_slice(thing, time_ms)
+            self.backends.put_slice(thing, time_ms)
         elif isinstance(thing, Plain):
             self.version += self._owners.get(_key(thing.meta)) != thing.meta
             self._owners[_key(thing.meta)] = thing.meta
         else:
-            self.version += self._put(thing, time_ms)
+            self._put(thing, time_ms)
 
     def remove(self, thing: KubernetesObject, time_ms: int) -> None:
         """``thing`` was deleted at ``time_ms``."""
         if isinstance(thing, EndpointSlice):
-            self.version += self.backends.remove_slice(thing, time_ms)
+            self.backends.remove_slice(thing, time_ms)
         elif isinstance(thing, Plain):
             self._keep_gone(thing.meta)
         else:
             self._remove(thing, time_ms)
-            self.version += 1
 
-    def _put(self, thing: Pod | Node | Service, time_ms: int) -> bool:
-        """Whether that is news."""
+    def _put(self, thing: Pod | Node | Service, time_ms: int) -> None:
         key = _key(thing.meta)
         holder = self._holders.get(key)
         if holder is not None and holder.thing.meta.uid != thing.meta.uid and not isinstance(thing, Node):
@@ -138,14 +136,13 @@ class ClusterState:
             holder = None
         if holder is not None and holder.thing == thing:
             holder.seen_ms = max(holder.seen_ms, time_ms)
-            return False
+            return
         possible_ms = min(holder.seen_ms, time_ms) if holder is not None else _existed_ms(thing, time_ms)
         if holder is None:
             holder = self._holders[key] = Holder(thing, time_ms)
-        holder.thing, holder.seen_ms = thing, time_ms
+        holder.thing, holder.seen_ms, holder.generation = thing, time_ms, holder.generation + 1
         self._put_addresses(holder, possible_ms, time_ms)
         self._put_kind(holder, thing, time_ms)
-        return True
 
     def _put_kind(self, holder: Holder, thing: Pod | Node | Service, time_ms: int) -> None:
         if isinstance(thing, Pod):
@@ -155,7 +152,7 @@ class ClusterState:
         elif isinstance(thing, Service):
             self.backends.put_service(thing, time_ms)
         else:
-            self.nodes_version += 1
+            self._nodes_changed()
 
     def _put_node_of(self, pod: Pod, time_ms: int) -> None:
         """Where nobody told of the node itself, its pods tell its name and addresses."""
@@ -178,7 +175,7 @@ class ClusterState:
         elif isinstance(thing, Service):
             self.backends.remove_service(thing, time_ms)
         else:
-            self.nodes_version += 1
+            self._nodes_changed()
             self._owners[key] = thing.meta
             self._keep_gone(thing.meta)
 
@@ -206,6 +203,10 @@ class ClusterState:
     def _end_addresses(self, holder: Holder, kept: set[bytes], end_ms: int) -> None:
         for address in set(holder.tenures) - kept:
             self._addresses.end(address, holder.tenures.pop(address), end_ms)
+
+    def _nodes_changed(self) -> None:
+        self.nodes_version += 1
+        self.version += 1
 
     def _keep_gone(self, meta: Meta) -> None:
         self._gone.append(meta)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from flowgauge.enrich.as_of import Bytes, Ints, Times
-from flowgauge.enrich.gather import Gathered, Who
+from flowgauge.enrich.as_of import Bytes, Found, Ints, Times
+from flowgauge.enrich.gather import Gathered
 from flowgauge.schema.enums import IDENTITY_SOURCE, code
 
 _WATCH, _NAT = code(IDENTITY_SOURCE, "watch"), code(IDENTITY_SOURCE, "nat")
@@ -47,12 +47,12 @@ def destination(gathered: Gathered, own: Seen, translated: Seen, start_ms: Times
     """The destination's end."""
     here = gathered.who(own.key, start_ms, end_ms)
     behind = gathered.who(translated.key, start_ms, end_ms)
-    service = gathered.service(own.key, own.port, here.identity, start_ms, end_ms)
-    listed = gathered.service(translated.key, translated.port, behind.identity, start_ms, end_ms)
-    through = behind.identity > 0
+    service = gathered.service(own.key, own.port, here.value, start_ms, end_ms)
+    listed = gathered.service(translated.key, translated.port, behind.value, start_ms, end_ms)
+    through = behind.value > 0
     return End(
-        identity=np.where(through, behind.identity, here.identity),
-        service=_first_of(service, gathered.own_service(here.identity), listed),
+        identity=np.where(through, behind.value, here.value),
+        service=_first_of(service, gathered.own_service(here.value), listed),
         source=np.where(through, _NAT, _watched(here)).astype(np.uint8),
         confidence=np.where(through, behind.confidence, here.confidence),
     )
@@ -62,19 +62,19 @@ def source(gathered: Gathered, own: Seen, translated: Seen, start_ms: Times, end
     """The source's end."""
     here = gathered.who(own.key, start_ms, end_ms)
     shown = gathered.who(translated.key, start_ms, end_ms)
-    service = gathered.service(translated.key, translated.port, shown.identity, start_ms, end_ms)
-    listed = gathered.service(own.key, own.port, here.identity, start_ms, end_ms)
-    virtual = gathered.own_service(shown.identity)
+    service = gathered.service(translated.key, translated.port, shown.value, start_ms, end_ms)
+    listed = gathered.service(own.key, own.port, here.value, start_ms, end_ms)
+    virtual = gathered.own_service(shown.value)
     return End(
-        identity=here.identity,
-        service=_first_of(service, virtual, listed, gathered.own_service(here.identity)),
+        identity=here.value,
+        service=_first_of(service, virtual, listed, gathered.own_service(here.value)),
         source=_watched(here),
         confidence=here.confidence,
     )
 
 
-def _watched(who: Who) -> Bytes:
-    return np.where(who.identity > 0, _WATCH, 0).astype(np.uint8)
+def _watched(who: Found) -> Bytes:
+    return np.where(who.value > 0, _WATCH, 0).astype(np.uint8)
 
 
 def _first_of(*choices: Ints) -> Ints:

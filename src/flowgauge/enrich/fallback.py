@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from flowgauge.enrich.as_of import Bytes, Ints
 from flowgauge.enrich.blocks import Blocks
 from flowgauge.enrich.cluster_state import ClusterState
-from flowgauge.enrich.identities import NOBODY, Identities, Identity, fixed
+from flowgauge.enrich.identities import Identities, fixed
+from flowgauge.enrich.identity_table import IdentityTable
 from flowgauge.enrich.prefixes import PrefixTable
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.schema.enums import IDENTITY_CONFIDENCE, code
@@ -24,7 +24,7 @@ _EXACT, _LIKELY = code(IDENTITY_CONFIDENCE, "exact"), code(IDENTITY_CONFIDENCE, 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """For each distinct address the number of the identity in :attr:`Fallback.identities`, 0 for none, and the confidence."""
+    """For each distinct address the number of an identity, 0 for none, and the code of ``enums.IDENTITY_CONFIDENCE``."""
 
     identity: Ints
     confidence: Bytes
@@ -33,38 +33,29 @@ class Said:
 class Fallback:
     """The fixed names of a document and the pod blocks of the present nodes."""
 
-    def __init__(self, blocks: Blocks, identities: Identities) -> None:
-        self.identities: list[Identity] = []
-        self._blocks, self._identities = blocks, identities
-        self._fixed = [NOBODY, *(fixed(name, kind) for name, kind in blocks.names)]
-        self._of_version = -1
+    def __init__(self, blocks: Blocks, identities: Identities, table: IdentityTable) -> None:
+        self._blocks, self._identities, self._table = blocks, identities, table
+        self._valid = (-1, -1)
+        self._names = self._nodes = np.zeros(1, np.int32)
         self._node_of = PrefixTable(())
 
     def refresh(self, state: ClusterState) -> None:
         """Takes over the nodes there are."""
-        if state.nodes_version == self._of_version:
+        valid = (state.nodes_version, self._table.epoch)
+        if valid == self._valid:
             return
-        self._of_version, self.identities = state.nodes_version, list(self._fixed)
-        numbered: list[tuple[str, int]] = []
-        for node in state.nodes():
-            numbered += [(block, len(self.identities)) for block in node.pod_cidrs]
-            self.identities.append(self._identities.on_node(node.meta))
-        self._node_of = PrefixTable(numbered)
+        names = [self._table.put(fixed(name, kind)) for name, kind in self._blocks.names]
+        nodes = list(state.nodes())
+        on_nodes = [self._table.put(self._identities.on_node(node.meta)) for node in nodes]
+        # The last entry is that of NOTHING, -1.
+        self._names, self._nodes = np.array([*names, 0], np.int32), np.array([*on_nodes, 0], np.int32)
+        self._node_of = PrefixTable((block, number) for number, node in enumerate(nodes) for block in node.pod_cidrs)
+        self._valid = valid
 
     def say(self, distinct: AddressColumn) -> Said:
         """What is said of each address."""
-        names, nodes = self._blocks.name(distinct), self._node_of.lookup(distinct)
-        identity: Ints = np.where(names >= 0, names + 1, np.maximum(nodes, 0)).astype(np.int32)
-        confidence = np.where(names >= 0, _EXACT, np.where(nodes >= 0, _LIKELY, 0))
+        name = self._names[self._blocks.name(distinct)]
+        node = self._nodes[self._node_of.lookup(distinct)]
+        identity = np.where(name > 0, name, node).astype(np.int32)
+        confidence = np.where(name > 0, _EXACT, np.where(node > 0, _LIKELY, 0))
         return Said(identity, confidence.astype(np.uint8))
-
-
-def in_place_of_nobody(
-    found: npt.NDArray[np.int32], confidence: Bytes, keys: Ints, said: Said
-) -> tuple[npt.NDArray[np.int32], Bytes]:
-    """Identities and confidences of rows, with what is said of the addresses ``keys`` where nobody was found."""
-    nobody = found == 0
-    return (
-        np.where(nobody, said.identity[keys], found).astype(np.int32),
-        np.where(nobody, said.confidence[keys], confidence).astype(np.uint8),
-    )

@@ -43,6 +43,10 @@ class History(Generic[K, T]):
         timeline = self._timelines.get(key)
         return timeline.stretches() if timeline is not None else ()
 
+    def timeline(self, key: K) -> Timeline[T]:
+        """The timeline of a key of which something is known; it stays the same object as long as anything is."""
+        return self._timelines[key]
+
     def begin(self, key: K, tenure: Tenure[T]) -> Tenure[T]:
         """Adds a tenure, which may have ended already; returns it."""
         timeline = self._timelines.setdefault(key, Timeline())

@@ -15,6 +15,7 @@ class Holder:
 
     Attributes:
         thing: its latest state; that of a deleted object stays as it was.
+        generation: changes with ``thing``.
         seen_ms: time of the last event about it.
         tenures: the addresses that it holds now.
         gave_back: a pod that has finished, although its status may go on telling its addresses.
@@ -24,3 +25,4 @@ class Holder:
     seen_ms: int
     tenures: dict[bytes, Tenure[Holder]] = field(default_factory=dict)
     gave_back: bool = False
+    generation: int = 0

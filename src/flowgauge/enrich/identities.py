@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from flowgauge.config.model import Enrichment
 from flowgauge.enrich.cluster_state import ClusterState
-from flowgauge.enrich.holders import Holder
 from flowgauge.enrich.owners import Workload, application, revision
 from flowgauge.k8s.objects import Meta, Node, Pod, Service
 from flowgauge.schema.enums import LAYER, code
@@ -17,9 +16,6 @@ from flowgauge.schema.enums import LAYER, code
 REGION_LABEL = "topology.kubernetes.io/region"
 
 _APP, _INFRA = code(LAYER, "app"), code(LAYER, "infra")
-
-MAX_CACHED = 200_000
-"""Identities that are kept between batches, about 500 B each; beyond it all are made anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,31 +39,21 @@ NOBODY = Identity()
 
 
 class Identities:
-    """Makes identities by the document's rules and keeps them while the cluster stays the same. Used under the index's lock."""
+    """Makes identities by the document's rules. Used under the index's lock."""
 
     def __init__(self, enrichment: Enrichment) -> None:
         self._zone_key = enrichment.zone_key
         self._is_infra = re.compile("|".join(map(fnmatch.translate, enrichment.infra_namespaces)) or r"(?!)").match
-        self._made: dict[Holder, Identity] = {}
-        self._of_version = -1
 
-    def of(self, holder: Holder, state: ClusterState) -> Identity:
-        """The identity of a holder."""
-        if state.version != self._of_version or len(self._made) > MAX_CACHED:
-            self._made, self._of_version = {}, state.version
-        found = self._made.get(holder)
-        if found is None:
-            found = self._made[holder] = self._make(holder.thing, state)
-        return found
+    def of(self, thing: Pod | Node | Service, state: ClusterState) -> Identity:
+        """The identity of whatever holds an address."""
+        if isinstance(thing, Pod):
+            return self._pod(thing, state)
+        return self._node(thing.meta) if isinstance(thing, Node) else self._service(thing, state)
 
     def on_node(self, node: Meta) -> Identity:
         """What is known of an address that is in a node's pod block and of which nothing else is."""
         return Identity(node=node.name, zone=node.labels.get(self._zone_key, ""), region=node.labels.get(REGION_LABEL, ""))
-
-    def _make(self, thing: Pod | Node | Service, state: ClusterState) -> Identity:
-        if isinstance(thing, Pod):
-            return self._pod(thing, state)
-        return self._node(thing.meta) if isinstance(thing, Node) else self._service(thing, state)
 
     def _pod(self, pod: Pod, state: ClusterState) -> Identity:
         meta, workload, node = pod.meta, state.workload(pod), state.node(pod.node)

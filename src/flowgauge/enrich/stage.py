@@ -21,11 +21,11 @@ from flowgauge.enrich import ends
 from flowgauge.enrich.as_of import Bytes, Ints
 from flowgauge.enrich.blocks import Blocks
 from flowgauge.enrich.ends import End, Seen
-from flowgauge.enrich.fallback import Fallback, Said, in_place_of_nobody
+from flowgauge.enrich.fallback import Fallback, Said
 from flowgauge.enrich.gather import Gathered
 from flowgauge.enrich.identities import Identities
+from flowgauge.enrich.identity_table import IdentityTable, Texts
 from flowgauge.enrich.kubernetes import KubernetesIndex
-from flowgauge.enrich.name_columns import identity_columns, names_of
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.flow.batch import ColumnData, FlowBatch
@@ -34,6 +34,8 @@ from flowgauge.schema.enums import IDENTITY_CONFIDENCE, IDENTITY_SOURCE, code
 
 _ENDS = ("src", "dst")
 _SUBNET, _NONE = code(IDENTITY_SOURCE, "subnet"), code(IDENTITY_SOURCE, "none")
+_NEVER = np.iinfo(np.int64).max
+"""Instead of a time where there is no flow."""
 _LIKELY = code(IDENTITY_CONFIDENCE, "likely")
 
 
@@ -47,8 +49,11 @@ class Enricher:
 
     def __init__(self, index: KubernetesIndex, enrichment: Enrichment) -> None:
         self._index = index
-        self._blocks, self._identities = Blocks(enrichment), Identities(enrichment)
-        self._fallback = Fallback(self._blocks, self._identities)
+        identities = Identities(enrichment)
+        self._blocks, self._table = Blocks(enrichment), IdentityTable(identities)
+        self._fallback = Fallback(self._blocks, identities, self._table)
+        self._labels = Texts()
+        self._label_codes = np.array([self._labels.code(label) for label in self._blocks.labels], np.int32)
         self._ends_by_source = np.zeros(len(IDENTITY_SOURCE), np.int64)
 
     def __call__(self, batch: FlowBatch) -> FlowBatch:
@@ -56,7 +61,7 @@ class Enricher:
         end_ms = batch.array("time_end_ms")
         start_ms = end_ms - batch.array("duration_ms").astype(np.int64)
         distinct, own, translated = _numbered(batch)
-        gathered = self._gather(distinct)
+        gathered = self._gather(distinct, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
         src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
         dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
         keys = {end: own[end].key for end in _ENDS}
@@ -71,17 +76,18 @@ class Enricher:
             if count
         ]
 
-    def _gather(self, distinct: AddressColumn) -> Gathered:
+    def _gather(self, distinct: AddressColumn, span: tuple[int, int]) -> Gathered:
         packed: list[Any] = distinct.view(np.dtype((np.void, 16))).reshape(-1).tolist()
         with self._index.reading() as state:
+            self._table.begin(state)
             self._fallback.refresh(state)
-            return Gathered(packed, state, self._identities, self._fallback.identities)
+            return Gathered(packed, span, state, self._table)
 
     def _columns(
         self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End]
     ) -> dict[str, ColumnData]:
         said = self._fallback.say(distinct)
-        label = self._blocks.label(distinct, gathered.has_holder | (said.identity > 0))
+        label = self._label_codes[self._blocks.label(distinct, gathered.has_holder | (said.identity > 0))]
         columns: dict[str, ColumnData] = {}
         identities: list[Ints] = []
         for end in _ENDS:
@@ -89,20 +95,22 @@ class Enricher:
             identities.append(identity)
             columns[f"{end}_identity_source"], columns[f"{end}_identity_confidence"] = source, confidence
             self._ends_by_source += np.bincount(source, minlength=len(IDENTITY_SOURCE))
-        services = names_of(gathered.services, *(found[end].service for end in _ENDS))
-        subnets = names_of(self._blocks.labels, *(label[keys[end]] for end in _ENDS))
-        for end, service, subnet in zip(_ENDS, services, subnets, strict=True):
-            columns[f"{end}_service"], columns[f"{end}_subnet"] = service, subnet
-        return columns | identity_columns(gathered.identities, *identities)
+        columns["src_subnet"], columns["dst_subnet"] = self._labels.columns(label, keys["src"], keys["dst"])
+        columns |= self._table.service_columns(found["src"].service, found["dst"].service)
+        return columns | self._table.identity_columns(*identities)
 
 
 def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_]) -> tuple[Ints, Bytes, Bytes]:
     """(identity, source, confidence) of each row, where nobody was found with what else is said of the address."""
-    identity, confidence = in_place_of_nobody(end.identity, end.confidence, keys, said)
+    nobody = end.identity == 0
+    identity = np.where(nobody, said.identity[keys], end.identity)
     otherwise = np.where((identity > 0) | has_label, _SUBNET, _NONE)
-    source = np.where(end.identity > 0, end.source, otherwise).astype(np.uint8)
-    confidence = np.where((identity == 0) & has_label, _LIKELY, confidence).astype(np.uint8)
-    return identity, source, confidence
+    of_label = np.where((identity == 0) & has_label, _LIKELY, said.confidence[keys])
+    return (
+        identity.astype(np.int32),
+        np.where(nobody, otherwise, end.source).astype(np.uint8),
+        np.where(nobody, of_label, end.confidence).astype(np.uint8),
+    )
 
 
 def _numbered(batch: FlowBatch) -> tuple[AddressColumn, dict[str, Seen], dict[str, Seen]]:

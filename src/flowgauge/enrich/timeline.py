@@ -4,7 +4,7 @@
 A watch event is late by nature: a pod has its address some time before the API says so. A tenure therefore is *certain* from
 the event that told it, and *possible* from the earliest time at which it can have begun. For each instant:
 
-1. of the tenures that are certain then, the one of the highest rank that began last holds;
+1. of the tenures that are certain then, the one of the highest rank that began last holds, of equals the one told last;
 2. else of those that are possible then, likewise.
 
 So a new holder ends the tenure of one whose end nobody told, and the possible time of a holder never cuts into the known
@@ -81,8 +81,9 @@ def _swept(tenures: list[Tenure[T]]) -> tuple[Stretch[T], ...]:
 
 
 def _holder(tenures: list[Tenure[T]], at_ms: int) -> tuple[Tenure[T], bool] | None:
-    certain = [one for one in tenures if one.from_ms <= at_ms < one.to_ms]
+    told_last = tenures[::-1]
+    certain = [one for one in told_last if one.from_ms <= at_ms < one.to_ms]
     if certain:
         return max(certain, key=lambda one: (one.rank, one.from_ms, one.possible_ms)), True
-    possible = [one for one in tenures if one.possible_ms <= at_ms < min(one.from_ms, one.to_ms)]
+    possible = [one for one in told_last if one.possible_ms <= at_ms < min(one.from_ms, one.to_ms)]
     return (max(possible, key=lambda one: (one.rank, one.possible_ms)), False) if possible else None

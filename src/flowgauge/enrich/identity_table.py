@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identities and Services by number, kept between batches as codes, so that the columns of a batch are made of arrays alone.
+
+Before: ``identities``, which makes them; after: ``gather``, which takes numbers, and ``stage``, which takes columns.
+Used by one thread.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.enrich.as_of import Ints
+from flowgauge.enrich.backends import ANY_POD, pod_key
+from flowgauge.enrich.cluster_state import ClusterState
+from flowgauge.enrich.holders import Holder
+from flowgauge.enrich.identities import NOBODY, Identities, Identity
+from flowgauge.flow.batch import ColumnData
+from flowgauge.flow.names import Names
+from flowgauge.k8s.objects import Pod, Service
+
+NAMED = (
+    "namespace", "name", "kind", "owner", "owner_kind", "revision", "node", "zone", "region", "application",
+)  # fmt: skip
+"""Attributes of an identity that become columns of names."""
+
+MAX_ROWS = 200_000
+"""Identities that are kept, about 500 B each; beyond it all are made anew."""
+
+
+class Texts:
+    """Distinct texts by code; code 0 is the empty one."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {"": 0}
+        self._texts = [""]
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def code(self, text: str) -> int:
+        """The code of a text, which it gets now if it is new."""
+        found = self._codes.get(text)
+        if found is None:
+            found = self._codes[text] = len(self._texts)
+            self._texts.append(text)
+        return found
+
+    def columns(self, codes: Ints, *rows: Ints) -> list[Names]:
+        """Columns whose row i is the text of ``codes[rows[i]]``; they share a dictionary of only the texts in ``codes``."""
+        numbers, (renumbered,) = used(len(self._texts), codes)
+        values = tuple(map(self._texts.__getitem__, numbers.tolist()))
+        return [Names(renumbered[column], values) for column in rows]
+
+
+class IdentityTable:
+    """Numbers from 1; 0 is nobody, or no Service. A number holds as long as ``epoch`` does not change.
+
+    Attributes:
+        epoch: changes when all numbers are given anew.
+    """
+
+    def __init__(self, identities: Identities) -> None:
+        self.epoch = 0
+        self._identities = identities
+        self._clear()
+
+    def _clear(self) -> None:
+        self.epoch += 1
+        self._numbers: dict[Holder, int] = {}
+        self._of_version = -1
+        self._generations: list[int] = []
+        self._texts = [Texts() for _ in NAMED]
+        self._services = Texts()
+        self._codes = np.zeros((1024, len(NAMED)), np.int32)
+        self._layers = np.zeros(1024, np.uint8)
+        self._pods = np.zeros(1024, np.int64)
+        self._own_services = np.zeros(1024, np.int32)
+        self.put(NOBODY)
+
+    def begin(self, state: ClusterState) -> None:
+        """A batch begins: what no longer holds is forgotten."""
+        if max(len(self._generations), len(self._services)) > MAX_ROWS:
+            self._clear()
+        if state.version != self._of_version:
+            self._numbers, self._of_version = {}, state.version
+
+    def number(self, holder: Holder, state: ClusterState) -> int:
+        """The number of a holder's identity, as things are now."""
+        found = self._numbers.get(holder)
+        thing = holder.thing
+        # A Service is named after the workload behind it.
+        generation = state.backends.version if isinstance(thing, Service) else holder.generation
+        if found is None or self._generations[found] != generation:
+            pod = pod_key(thing.meta.uid) if isinstance(thing, Pod) else ANY_POD
+            service = thing.meta.name if isinstance(thing, Service) else ""
+            identity = self._identities.of(thing, state)
+            found = self._numbers[holder] = self.put(identity, pod=pod, service=service, generation=generation)
+        return found
+
+    def service_number(self, name: str) -> int:
+        """The number of a Service."""
+        return self._services.code(name)
+
+    def put(self, identity: Identity, *, pod: int = ANY_POD, service: str = "", generation: int = 0) -> int:
+        """Adds an identity: of the pod with this key, of the Service of this name, or of anything else; gives its number."""
+        number = len(self._generations)
+        if number == len(self._codes):
+            self._grow()
+        self._generations.append(generation)
+        self._codes[number] = [texts.code(getattr(identity, name)) for name, texts in zip(NAMED, self._texts, strict=True)]
+        self._layers[number], self._pods[number] = identity.layer, pod
+        self._own_services[number] = self.service_number(service)
+        return number
+
+    def _grow(self) -> None:
+        self._codes = np.concatenate([self._codes, np.zeros_like(self._codes)])
+        self._layers, self._pods, self._own_services = (
+            np.concatenate([column, np.zeros_like(column)]) for column in (self._layers, self._pods, self._own_services)
+        )
+
+    def pods(self, numbers: Ints) -> npt.NDArray[np.int64]:
+        """The key of the pod that each identity is, ``ANY_POD`` for one that is none."""
+        return self._pods[numbers]
+
+    def own_services(self, numbers: Ints) -> Ints:
+        """The Service that each identity is, 0 for one that is none."""
+        return self._own_services[numbers]
+
+    def identity_columns(self, src: Ints, dst: Ints) -> dict[str, ColumnData]:
+        """The columns of ``NAMED`` and the layer, for both ends, from the numbers of their identities."""
+        numbers, rows = used(len(self._generations), src, dst)
+        columns: dict[str, ColumnData] = {}
+        for position, (attribute, texts) in enumerate(zip(NAMED, self._texts, strict=True)):
+            columns[f"src_{attribute}"], columns[f"dst_{attribute}"] = texts.columns(self._codes[numbers, position], *rows)
+        columns["src_layer"], columns["dst_layer"] = self._layers[src], self._layers[dst]
+        return columns
+
+    def service_columns(self, src: Ints, dst: Ints) -> dict[str, ColumnData]:
+        """The columns of Services for both ends, from their numbers."""
+        numbers, rows = used(len(self._services), src, dst)
+        columns = self._services.columns(numbers, *rows)
+        return {"src_service": columns[0], "dst_service": columns[1]}
+
+
+def used(count: int, *columns: Ints) -> tuple[Ints, list[Ints]]:
+    """(which of the numbers below ``count`` occur, 0 always among them; the columns as positions among these)."""
+    occurs = np.zeros(count, np.bool_)
+    occurs[0] = True
+    for column in columns:
+        occurs[column] = True
+    positions = np.cumsum(occurs, dtype=np.int32) - 1
+    return np.flatnonzero(occurs).astype(np.int32), [positions[column] for column in columns]
