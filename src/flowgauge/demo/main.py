@@ -62,14 +62,14 @@ def run_demo(options: DemoOptions) -> int:
     _refuse_a_second()
     _refuse_unwritable(options.report)
     settings = Settings.of(options.document)
+    stop = StopSignal()
+    signals.on({signal.SIGINT: stop.ask, signal.SIGTERM: stop.ask})
     os.umask(_READABLE)
     view = view_for(sys.stdout.isatty())
     if swept := journal.sweep():
         view.note(f"removed what {swept} killed run{'s' if swept > 1 else ''} had left")
     for note in settings.notes:
         view.note(f"note: {note}")
-    stop = StopSignal()
-    signals.on({signal.SIGINT: stop.ask, signal.SIGTERM: stop.ask})
     try:
         found = _perform(options, settings, view, stop)
     except Stopped:
