@@ -78,8 +78,8 @@ def test_the_last_values_are_written_at_the_stop(process: StoreProcess) -> None:
     writer = LedgerWriter(process.open(), ledger, AgentLedgers())
     writer.start()
     ledger.add("receive_bytes", 3)
-    writer.stop()
-    writer.stop()
+    writer.stop(10)
+    writer.stop(10)
     assert in_store(process, f"stopped@{start}") == {"receive_bytes": 3}
 
 

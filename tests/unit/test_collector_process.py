@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import signal
 import socket
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 
 from flowgauge.collector import decode as decode_module
 from flowgauge.collector import main as module
@@ -48,13 +47,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
 
 
 @pytest.fixture
-def log() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
     """What was logged until it is called."""
-    stream = io.StringIO()
-    with contextlib.redirect_stderr(stream):
-        logs.configure("info", json=True)
-        yield lambda: [json.loads(line) for line in stream.getvalue().splitlines() if line.startswith("{")]
-    structlog.reset_defaults()
+    logs.configure("info", json=True)
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
 
 
 @contextlib.contextmanager
@@ -277,6 +273,16 @@ def test_what_it_tells_over_http(shared: StoreProcess) -> None:
         (told,) = (one for one in agents if one["instance"] == f"node-a@{agent.exporter.started_ms}")
         assert (told["component"], told["counters"]["export_records_sent"]) == ("agent", 101)
         assert 'flowgauge_decode_records_total{component="collector"' in get(collector, "/metrics")
+
+
+def test_beyond_loopback_flows_are_not_shown_to_whoever_asks(shared: StoreProcess) -> None:
+    with collecting(shared, http_address="0.0.0.0") as collector:
+        port = collector.url.rpartition(":")[2]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
+            assert answer.read() == b"ready\n"
+        for path in ("live", "exporters", "ledger"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/{path}", timeout=10)
 
 
 def test_live_flows_have_names_and_units_of_the_edges(shared: StoreProcess) -> None:

@@ -50,14 +50,11 @@ class LedgerWriter:
         """Begins to write."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Writes the last values; safe to call twice."""
-        first = not self._stopping.is_set()
+    def stop(self, timeout_s: float) -> None:
+        """Writes the last values, unless the store needs longer than ``timeout_s``; safe to call twice."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(INTERVAL_S * 2)
-        if first:
-            self.write()
+            self._thread.join(timeout_s)
 
     def ready(self) -> bool:
         """True while it runs."""
@@ -81,7 +78,9 @@ class LedgerWriter:
         return True
 
     def _run(self) -> None:
-        while not self._stopping.wait(INTERVAL_S):
+        last = False
+        while not last:
+            last = self._stopping.wait(INTERVAL_S)
             try:
                 self.write()
             except Exception:  # noqa: BLE001 - the next write must be tried all the same

@@ -35,7 +35,7 @@ from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
-from flowgauge.runtime.http import HttpServer
+from flowgauge.runtime.http import Handler, HttpServer, is_loopback
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.store import FlowStore, open_store
@@ -47,9 +47,10 @@ WRITE_QUEUE_ROWS = 1_000_000
 """Flows that may wait for the store, about 250 B each: 20 s at 50 000 flows/s, longer than a store takes to come back."""
 STORE_RETRY_S = 1.0
 """How long one write tries by itself; the writer goes on after it, and looks whether it should end."""
-DECODE_STOP_S = 4.0
-WRITE_STOP_S = 6.0
-"""How long a stop may decode and write; with the receiver's and the ledger's it ends before a supervisor loses patience."""
+DECODE_STOP_S = 3.0
+WRITE_STOP_S = 5.0
+LEDGER_STOP_S = 2.0
+"""How long a stop may take at each step; with the receiver's 2 s it ends before a supervisor loses patience (15 s)."""
 
 _TICK_S = 0.5
 
@@ -88,7 +89,7 @@ class CollectorProcess:
                 receiver=self._receiver, rows=self._rows, writer=self._writer, naming=self._naming,
             )
         )  # fmt: skip
-        self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
+        self._http = HttpServer(settings.http_address, settings.http_port, self._routes())
         self._started = False
 
     def start(self) -> None:
@@ -120,7 +121,7 @@ class CollectorProcess:
         self._writer.stop(WRITE_STOP_S)
         self._tap.stop()
         self._naming.stop()
-        self._ledger_writer.stop()
+        self._ledger_writer.stop(LEDGER_STOP_S)
         self._write_report()
         self._http.stop()
         self._store.close()
@@ -153,6 +154,13 @@ class CollectorProcess:
             self._pipeline.replace_enrich(self._naming.changed(settings.collector.enrichment))
         self.settings = settings
         _log.info("settings_applied", deduplicate=settings.collector.deduplicate, log_level=settings.log_level)
+
+    def _routes(self) -> dict[str, Handler]:
+        """Beyond loopback only health and metrics: flows are for those who may ask the console."""
+        routes = self._status.routes(self.ready)
+        if is_loopback(self.settings.http_address):
+            return routes
+        return {path: handler for path, handler in routes.items() if not path.startswith("/api/")}
 
     def _greet_store(self) -> None:
         try:
