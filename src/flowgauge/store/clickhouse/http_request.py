@@ -30,6 +30,8 @@ STATUS = {AUTHENTICATION_FAILED: 403, REQUIRED_PASSWORD: 401, READONLY: 403, SYN
 """HTTP status of an error code; 500 for the rest, as ClickHouse does."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
+_BOUNDARY = re.compile(r"boundary=\"?(?P<text>[\w'()+,./:=? -]{1,70})\"?")
+_FIELD_NAME = re.compile(rb'name="(?P<name>\w+)"')
 _CODE = re.compile(r"Code: (\d+)\.")
 _TRANSPORT = frozenset({
     "query", "database", "default_format", "user", "password", "session_id", "session_timeout", "session_check", "query_id",
@@ -131,11 +133,27 @@ def _check_length(length: int) -> None:
         raise Failure(BAD_ARGUMENTS, f"the request's body is longer than {MAX_BODY_BYTES} bytes")
 
 
+def _form(content_type: str, body: bytes) -> dict[str, str]:
+    """The fields of a multipart form (RFC 7578): so clients send a query whose parameters are too long for an address."""
+    boundary = _BOUNDARY.search(content_type)
+    if boundary is None:
+        raise Failure(BAD_ARGUMENTS, "a form without a boundary")
+    fields = {}
+    for part in body.split(b"--" + boundary["text"].encode())[1:-1]:
+        head, _, content = part.partition(b"\r\n\r\n")
+        name = _FIELD_NAME.search(head)
+        if name is None or b"filename=" in head:
+            raise Failure(NOT_IMPLEMENTED, "a form may hold a query and its parameters, no files")
+        fields[name["name"].decode()] = content.removesuffix(b"\r\n").decode()
+    return fields
+
+
 def parse(path: str, headers: Mapping[str, str], body: bytes, *, writer: bool) -> StoreRequest:
     """The request; Failure when it is none we serve. ``readonly`` takes a writer's rights for this request."""
-    if headers.get("Content-Type", "").startswith("multipart/"):
-        raise Failure(NOT_IMPLEMENTED, "form encoding is not supported here; send the query as the body")
     fields = dict(parse_qsl(urlsplit(path).query, keep_blank_values=True))
+    if headers.get("Content-Type", "").startswith("multipart/"):
+        fields |= _form(headers["Content-Type"], body)
+        body = b""
     query = fields.get("query", "").encode()
     text = query + b"\n" + body if query and body else query or body
     if not text.strip():
