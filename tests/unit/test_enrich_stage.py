@@ -7,7 +7,7 @@ import pytest
 
 from enrich_kit import Cluster, Flow, batch, pod, service, texts
 from flowgauge.config.model import Enrichment
-from flowgauge.demo.objects import workloads
+from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.meta import made
 from flowgauge.enrich.kubernetes import KubernetesIndex
 from flowgauge.enrich.stage import Enricher
@@ -235,6 +235,17 @@ def test_of_two_services_at_one_port_the_one_with_an_address_is_meant(cluster: C
     cluster.service("shop", "db", "10.96.9.9", database, port=(5432, 5432))
     cluster.service("shop", "z-headless", "None", database, port=(5432, 5432))
     assert texts(cluster.enriched(Flow(WEB, "10.244.2.8", 40_000, 5432)), "dst_service") == ["db"]
+
+
+def test_a_service_that_is_told_after_its_slices_is_preferred_all_the_same() -> None:
+    cluster = Cluster()
+    database = pod(cluster.replica_set("shop", "db"), "db-0", DB)
+    cluster.put(database)
+    for name, address in (("db", "10.96.9.9"), ("z-headless", "None")):
+        cluster.put(networking.endpoint_slice(service("shop", name, address, (5432, 5432)), "x", [database], 0))
+    for name, address in (("db", "10.96.9.9"), ("z-headless", "None")):
+        cluster.put(service("shop", name, address, (5432, 5432)))
+    assert texts(cluster.enriched(Flow(WEB, DB, 40_000, 5432)), "dst_service") == ["db"]
 
 
 def test_a_load_balancer_on_a_nodes_address_leaves_the_node_its_name(cluster: Cluster) -> None:

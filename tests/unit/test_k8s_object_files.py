@@ -254,6 +254,12 @@ def test_a_pipe_is_refused_without_waiting_for_its_writer(path: Path, files: Obj
     assert told(files) == []
 
 
-def test_nothing_at_the_path_is_the_users_error(path: Path, files: ObjectFiles) -> None:
+def test_nothing_to_read_at_the_path_is_the_users_error(path: Path, files: ObjectFiles) -> None:
     with pytest.raises(UsageError, match="there is no such file or folder of Kubernetes objects"):
         files.check()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="not in a pipe or device"):
+        files.check()
+    path.unlink()
+    path.write_text(listed("a"))
+    files.check()

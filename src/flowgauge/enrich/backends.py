@@ -51,24 +51,19 @@ class _Entry:
     slices: dict[str, EndpointSlice] = field(default_factory=dict)
     standing: dict[Place, tuple[Backend, Tenure[Backend]]] = field(default_factory=dict)
     pods: set[str] = field(default_factory=set)
+    generation: int = 0
 
 
 class Backends:
-    """All Services.
-
-    Attributes:
-        history: what stood where.
-        version: changes when a Service begins or ceases to stand somewhere.
-    """
+    """All Services; ``history`` is what stood where."""
 
     def __init__(self) -> None:
-        self.version = 0
         self.history: History[Place, Backend] = History(self._forget)
         self._entries: dict[Name, _Entry] = {}
         self._ports: dict[bytes, dict[int, Timeline[Backend]]] = {}
         self._pods: dict[str, dict[str, Pod]] = {}
         self._by_selector: dict[str, set[str]] = {}
-        self._slices = 0
+        self._slices = self._updates = 0
 
     def __len__(self) -> int:
         return len(self._entries) + self._slices
@@ -86,6 +81,11 @@ class Backends:
         """Uids of the pods behind a Service now."""
         entry = self._entries.get(name)
         return iter(entry.pods if entry else ())
+
+    def generation(self, name: Name) -> int:
+        """Changes with a Service and with what stands behind it."""
+        entry = self._entries.get(name)
+        return entry.generation if entry else 0
 
     def put_service(self, service: Service, time_ms: int) -> None:
         """A Service is in this state."""
@@ -105,26 +105,24 @@ class Backends:
             self._entries[name].service = None
             self._update(name, time_ms, time_ms)
 
-    def put_slice(self, one: EndpointSlice, time_ms: int) -> bool:
-        """An EndpointSlice is in this state; whether that is news."""
+    def put_slice(self, one: EndpointSlice, time_ms: int) -> None:
+        """An EndpointSlice is in this state."""
         name = (one.meta.namespace, one.service)
         entry = self._entries.setdefault(name, _Entry())
         before = entry.slices.get(one.meta.name)
         if before == one:
-            return False
+            return
         self._slices += before is None
         entry.slices[one.meta.name] = one
         self._update(name, time_ms, since_ms(one.meta.created_ms, time_ms) if before is None else time_ms)
-        return True
 
-    def remove_slice(self, one: EndpointSlice, time_ms: int) -> bool:
-        """An EndpointSlice is gone; whether it was there."""
+    def remove_slice(self, one: EndpointSlice, time_ms: int) -> None:
+        """An EndpointSlice is gone."""
         name = (one.meta.namespace, one.service)
-        if name not in self._entries or self._entries[name].slices.pop(one.meta.name, None) is None:
-            return False
-        self._slices -= 1
-        self._update(name, time_ms, time_ms)
-        return True
+        if self.holds_slice(one):
+            del self._entries[name].slices[one.meta.name]
+            self._slices -= 1
+            self._update(name, time_ms, time_ms)
 
     def put_pod(self, pod: Pod, time_ms: int) -> None:
         """A pod is in this state; one that has finished is no backend."""
@@ -152,15 +150,17 @@ class Backends:
     def _update(self, name: Name, time_ms: int, possible_ms: int) -> None:
         """Ends and begins tenures, so that the Service stands where its objects say."""
         entry = self._entries[name]
-        entry.pods = set()
+        self._updates += 1
+        entry.generation, entry.pods = self._updates, set()
         wanted = dict(self._wanted(name, entry))
-        self.version += 1
+        # At one address and port, a Service that has an address of its own is what clients mean.
+        rank = 1 if entry.service and entry.service.addresses else 0
         for place, (backend, tenure) in list(entry.standing.items()):
             if wanted.get(place) != backend:
                 self.history.end(place, tenure, time_ms + 1)
                 del entry.standing[place]
-        # At one address and port, a Service that has an address of its own is what clients mean.
-        rank = 1 if entry.service and entry.service.addresses else 0
+            elif tenure.rank != rank:
+                self.history.rerank(place, tenure, rank)
         for place, backend in wanted.items():
             if place not in entry.standing:
                 tenure = self.history.begin(place, Tenure(backend, possible_ms, time_ms, rank=rank))

@@ -61,10 +61,18 @@ class History(Generic[K, T]):
     def end(self, key: K, tenure: Tenure[T], to_ms: int) -> None:
         """Ends a tenure that was begun with ``key``."""
         tenure.to_ms = to_ms
+        self._changed(key)
+        self._remember_ended(key, tenure)
+
+    def rerank(self, key: K, tenure: Tenure[T], rank: int) -> None:
+        """Gives a tenure that was begun with ``key`` another rank."""
+        tenure.rank = rank
+        self._changed(key)
+
+    def _changed(self, key: K) -> None:
         timeline = self._timelines.get(key)
         if timeline is not None:
             timeline.changed()
-            self._remember_ended(key, tenure)
 
     def _remember_ended(self, key: K, tenure: Tenure[T]) -> None:
         self._ended.append((key, tenure))

@@ -89,11 +89,11 @@ class IdentityTable:
         """The number of a holder's identity, as things are now."""
         found = self._numbers.get(holder)
         thing = holder.thing
-        # A Service is named after the workload behind it.
-        generation = state.backends.version if isinstance(thing, Service) else holder.generation
+        is_service = isinstance(thing, Service)  # its names depend on the workload behind it
+        generation = state.backends.generation((thing.meta.namespace, thing.meta.name)) if is_service else holder.generation
         if found is None or self._generations[found] != generation:
             pod = pod_key(thing.meta.uid) if isinstance(thing, Pod) else ANY_POD
-            service = thing.meta.name if isinstance(thing, Service) else ""
+            service = thing.meta.name if is_service else ""
             identity = self._identities.of(thing, state)
             found = self._numbers[holder] = self.put(identity, pod=pod, service=service, generation=generation)
         return found

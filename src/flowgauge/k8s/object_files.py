@@ -9,6 +9,7 @@ Before: files on disk, through ``growing_file`` and ``documents``; after: ``enri
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,9 +55,13 @@ class ObjectFiles:
         self._too_many = False
 
     def check(self) -> None:
-        """UsageError when there is nothing at the path."""
+        """UsageError when there is nothing at the path that can be read."""
         if not self._path.exists():
             raise UsageError(f"{self._path}: there is no such file or folder of Kubernetes objects")
+        if not (self._path.is_file() or self._path.is_dir()):
+            raise UsageError(f"{self._path}: Kubernetes objects must be in a file or a folder, not in a pipe or device")
+        if not os.access(self._path, os.R_OK):
+            raise UsageError(f"{self._path}: these Kubernetes objects may not be read by this user")
 
     def poll(self) -> Iterator[Change | ObjectProblem]:
         """What is new in all files, each file's in its order."""
