@@ -11,13 +11,13 @@ import ast
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+
+from _page import REFERENCE, ROOT, finish
 
 from flowgauge.runtime.ledger import COUNTERS, Counter
 
-ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "src/flowgauge"
-TARGET = ROOT / "docs/reference/metrics.md"
+TARGET = REFERENCE / "metrics.md"
 
 _HEAD = """<!-- Written by tools/docs/metrics.py from the code: do not edit. -->
 # Metrics
@@ -106,18 +106,5 @@ def _sample_line(sample: Found) -> str:
     return f"| `{sample.metric}` | {'counter' if sample.cumulative else 'gauge'} | {labels} | {sample.help} |"
 
 
-def main() -> int:
-    """Writes, or compares."""
-    wanted = text()
-    if "--check" in sys.argv:
-        if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == wanted:
-            return 0
-        print(f"{TARGET.name} differs from the code; run: .venv/bin/python tools/docs/metrics.py", file=sys.stderr)
-        return 1
-    TARGET.parent.mkdir(parents=True, exist_ok=True)
-    TARGET.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(TARGET, text()))
