@@ -7,6 +7,7 @@ Before: ``documents``, which gives the JSON; after: ``parse``. Pure.
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,14 +41,13 @@ class MalformedObject(DataError):
 def at(value: object, path: str) -> Any:
     """What is at the dotted ``path``; None when a part of it is absent, MalformedObject when a part is no mapping."""
     here: Any = value
-    done: list[str] = []
-    for key in path.split("."):
-        if here is None:
-            return None
-        if not isinstance(here, Mapping):
-            raise MalformedObject(".".join(done), "a mapping", here)
+    keys = path.split(".")
+    for depth, key in enumerate(keys):
+        if not isinstance(here, dict):
+            if here is None:
+                return None
+            raise MalformedObject(".".join(keys[:depth]), "a mapping", here)
         here = here.get(key)
-        done.append(key)
     return here
 
 
@@ -76,7 +76,7 @@ def texts(value: object, path: str) -> dict[str, str]:
     found = at(value, path)
     if found is None:
         return {}
-    if not isinstance(found, Mapping) or not all(isinstance(key, str) and isinstance(one, str) for key, one in found.items()):
+    if not isinstance(found, dict) or not all(isinstance(key, str) and isinstance(one, str) for key, one in found.items()):
         raise MalformedObject(path, "a mapping of texts", found)
     return {_whole(key): _whole(one) for key, one in found.items()}
 
@@ -92,9 +92,15 @@ def port(value: object, path: str) -> int:
 def address(found: object, path: str) -> str:
     """An IP address in its usual spelling."""
     try:
-        return str(ipaddress.ip_address(found if isinstance(found, str) else ""))
+        return _usual(found if isinstance(found, str) else "")
     except ValueError:
         raise MalformedObject(path, "an IP address", found) from None
+
+
+@functools.lru_cache(maxsize=65_536)
+def _usual(text: str) -> str:
+    """Remembered: the same addresses come again in pods, endpoints and their next states."""
+    return str(ipaddress.ip_address(text))
 
 
 def time_ms(found: object, path: str) -> int:
