@@ -88,34 +88,26 @@ class Pods:
         return [*self.dns, *self.web, self.database, self.neighbour, self.bulk_sender, self.bulk_receiver]
 
 
-@dataclass(slots=True)
-class _Roles:
-    """The workloads that get a pod later."""
-
-    web: Workload
-    pods: Pods
-
-
 class FlowDemo:
     """The story on a cluster.
 
     Args:
         cluster: empty, its network up.
         witness: sees each pod before it speaks and after it fell silent.
+
+    Attributes:
+        pods: as they are now.
+        database: its ``prepare`` comes before ``start``.
+        probes: the nodes' health probes.
     """
 
     def __init__(self, cluster: Cluster, witness: Witness) -> None:
         self.cluster, self._witness = cluster, witness
         self.probes = NodeProbes()
         self._key = containers.new_key()
-        self._roles = self._place()
+        self._web, self.pods = self._place()
         self.database = Database(cluster.network.folder / "postgresql", self.pods.database.address)
         self._load: Process | None = None
-
-    @property
-    def pods(self) -> Pods:
-        """The pods of the story as they are now."""
-        return self._roles.pods
 
     def start(self) -> None:
         """Starts every server and waits until the web pods answer; ``database.prepare`` must be done.
@@ -149,7 +141,7 @@ class FlowDemo:
     def replace_web_pod(self) -> Pod:
         """Replaces one web pod as a Deployment does, and gives its address to a pod of another namespace; returns that."""
         old = self.pods.web[-1]
-        new = self.cluster.pod(self._roles.web, old.place.node.name)
+        new = self.cluster.pod(self._web, old.place.node.name)
         self._witness.begin([new])
         self._run_web(new)
         _await_healthy(new)
@@ -216,7 +208,8 @@ class FlowDemo:
         )
         self.cluster.run(pod, program)
 
-    def _place(self) -> _Roles:
+    def _place(self) -> tuple[Workload, Pods]:
+        """Makes objects and pods; the workload is the one that gets another pod later."""
         cluster = self.cluster
         cluster.resolv_conf = _resolv_conf(cluster.network.folder)
         for space in (SPACE, "openshift-dns", "other-team", "transfer"):
@@ -240,7 +233,7 @@ class FlowDemo:
         port = ("web", containers.WEB_PORT, containers.WEB_PORT, "TCP")
         service = cluster.service(web, pods.web, address=_WEB_IP, port=port)
         cluster.route(service, ROUTE_HOST, addresses.ROUTE, 80)
-        return _Roles(web, pods)
+        return web, pods
 
     def _dns(self) -> list[Pod]:
         port = ("dns", containers.DNS_PORT, containers.DNS_PORT, "UDP")

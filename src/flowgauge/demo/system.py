@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flowgauge's own parts in the demo: those that keep and show flows, and an agent for each node of the scene.
 
-Two supervisors, because at the end agents stop first: what they send last must still be stored and read.
+Several supervisors, so that what does not need each other starts at the same time, and agents stop first at the end: what
+they send last must still be stored and read.
 """
 
 from __future__ import annotations
@@ -58,9 +59,10 @@ class System:
         self.composition: Composition = compose(settings.spec, plan)
         self.log_dir = plan.log_dir
         of_agents = [part for part in self.composition.parts if part.name.startswith("agent-")]
-        others = [part for part in self.composition.parts if not part.name.startswith("agent-")]
-        self._agents = Supervisor(of_agents, plan.log_dir, listener)
-        self._others = Supervisor(others, plan.log_dir, listener)
+        keeping = [part for part in self.composition.parts if part.name in ("store", "collector")]
+        showing = [part for part in self.composition.parts if part.name == "console"]
+        self._agents = [Supervisor([part], plan.log_dir, listener) for part in of_agents]
+        self._others = [Supervisor(parts, plan.log_dir, listener) for parts in (showing, keeping)]
         self.store: FlowStore = open_store(self.composition.store_url, self.composition.secret)
 
     def start(self, meanwhile: Callable[[], None], stop: threading.Event) -> None:
@@ -69,8 +71,9 @@ class System:
         Raises:
             EnvironmentProblem: a part failed, or ``meanwhile`` did.
         """
-        with ThreadPoolExecutor(3) as pool:
-            waiting = {pool.submit(call) for call in (self._others.start, self._agents.start, meanwhile)}
+        calls = [meanwhile, *(one.start for one in (*self._others, *self._agents))]
+        with ThreadPoolExecutor(len(calls)) as pool:
+            waiting = {pool.submit(call) for call in calls}
             try:
                 while waiting and not stop.is_set():
                     done, waiting = wait(waiting, _POLL_S, FIRST_COMPLETED)
@@ -82,17 +85,15 @@ class System:
 
     def stop_agents(self) -> None:
         """Ends the agents, which send what they counted until then; safe to call twice."""
-        self._agents.stop()
+        for agent in self._agents:
+            agent.stop()
 
     def stop(self) -> None:
         """Ends everything; safe to call twice."""
-        self._agents.stop()
-        self._others.stop()
+        self.stop_agents()
+        for one in self._others:
+            one.stop()
         self.store.close()
-
-    def status(self) -> list[PartStatus]:
-        """How each part stands."""
-        return [*self._others.status(), *self._agents.status()]
 
     def balance(self) -> Balance:
         """The ledger's sums as the collector knows them now; EnvironmentProblem when it does not answer."""
