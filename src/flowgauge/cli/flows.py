@@ -54,7 +54,6 @@ def flows(
     api = connect(url, token_file)
     if live:
         from flowgauge.cli.live_flows import follow
-        from flowgauge.cli.table import Screen
 
-        return follow(api, request.live_options(), Screen.of_output())
+        return follow(api, request.live_options())
     return answer(api, request)

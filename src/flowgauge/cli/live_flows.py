@@ -22,9 +22,11 @@ from flowgauge.store.answer import Sampling
 RECONNECT_S = 30.0
 """How long a lost stream is looked for: a collector that restarts is back within seconds."""
 
-REDRAW_S = 1.0
-PRINT_S = 5.0
-"""Between two tables of sums on a terminal, and where output is no terminal and each is printed below the other."""
+REDRAW_S, PRINT_S = 1.0, 5.0
+"""Between two tables of sums: on a terminal, where one is drawn over the other, and elsewhere, where each is printed."""
+
+_LINES_AROUND = 3
+"""Heading, footer and the line of the cursor: a table that is drawn again must not scroll."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class LiveOptions:
     how: Format
 
 
-def follow(api: Api, options: LiveOptions, screen: Screen) -> int:
+def follow(api: Api, options: LiveOptions) -> int:
     """Shows flows until interrupted (KeyboardInterrupt passes); 1 when ``until_any`` and one came."""
-    view: _Rows | _Sums = _Sums(options, screen) if options.by else _Rows(options, screen)
+    view: _Rows | _Sums = _Sums(options) if options.by else _Rows(options)
     try:
         for event in _events(api, options):
             rows = event.get("rows", [])
@@ -101,8 +103,8 @@ def _wanted(options: LiveOptions) -> tuple[str, ...]:
 class _Rows:
     """Rows that scroll by; a column is as wide as its widest cell so far."""
 
-    def __init__(self, options: LiveOptions, screen: Screen) -> None:
-        self._options, self._screen = options, screen
+    def __init__(self, options: LiveOptions) -> None:
+        self._options = options
         self._widest: list[str] = []
         self._shown = self._skipped = 0
         self._open = self._header = False
@@ -113,7 +115,8 @@ class _Rows:
         self._skipped += skipped
         if rows:
             if self._options.how is Format.TABLE:
-                self._print(*flow_table(rows, self._options.columns, self._screen))
+                screen = Screen.of_output()
+                self._print(*flow_table(rows, self._options.columns, screen), screen)
             else:
                 names = self._options.columns
                 print_rows(
@@ -121,14 +124,14 @@ class _Rows:
                 )
             sys.stdout.flush()
 
-    def _print(self, columns: Sequence[Column], cells: list[list[str]]) -> None:
+    def _print(self, columns: Sequence[Column], cells: list[list[str]], screen: Screen) -> None:
         self._widest = [max(column, key=len) for column in zip(*cells, *([self._widest] if self._widest else []), strict=True)]
-        layout = fitted(columns, [self._widest], self._screen.width)
+        layout = fitted(columns, [self._widest], screen.width)
         if not self._header:
-            print(heading(columns, layout, self._screen))
+            print(heading(columns, layout, screen))
             self._header = True
         for row in cells:
-            print(line(columns, layout, row, self._screen))
+            print(line(columns, layout, row, screen))
 
     def end(self) -> None:
         if not self._open:
@@ -177,8 +180,8 @@ _MEASURES = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
 class _Sums:
     """The largest groups of the last while, drawn again each second."""
 
-    def __init__(self, options: LiveOptions, screen: Screen) -> None:
-        self._options, self._screen = options, screen
+    def __init__(self, options: LiveOptions) -> None:
+        self._options = options
         self._past: deque[tuple[float, dict[tuple[Any, ...], _Sum]]] = deque()
         self._started = time.monotonic()
         self._drawn_at = self._started
@@ -206,24 +209,28 @@ class _Sums:
                 total.setdefault(key, _Sum()).include(part)
         by, top = self._options.by, self._options.top.value
         rows = [one.row(dict(zip(by, key, strict=True))) for key, one in total.items()]
-        rows = sorted(rows, key=lambda row: -row[top])[: self._options.limit]
+        rows.sort(key=lambda row: -row[top])
         if self._options.how is Format.TABLE:
-            self._draw_table(rows, len(total), min(self._options.window_s, max(1.0, now - self._started)))
+            self._draw_table(rows, min(self._options.window_s, max(1.0, now - self._started)))
         else:
-            print_rows(rows, Format.JSONL, ())
+            print_rows(rows[: self._options.limit], Format.JSONL, ())
         sys.stdout.flush()
 
-    def _draw_table(self, rows: Sequence[Row], count: int, seconds: float) -> None:
-        by = self._options.by
-        cells = [flow_tables.group_cells(row, by, _MEASURES, seconds) for row in rows]
-        note = f" · {units.counted(self._skipped, 'row')} left out" if self._skipped else ""
-        shown = f"{len(rows)} of {units.counted(count, 'group')}" if count > len(rows) else units.counted(count, "group")
-        lines = printed(flow_tables.group_columns(by, _MEASURES), cells, self._screen)
-        lines.append(self._screen.styled(f"{shown} · last {seconds:.0f} s{note}", "dim"))
+    def _draw_table(self, rows: Sequence[Row], seconds: float) -> None:
+        screen, by = Screen.of_output(), self._options.by
+        shown = rows[: min(self._options.limit, max(1, screen.height - _LINES_AROUND))]
+        cells = [flow_tables.group_cells(row, by, _MEASURES, seconds) for row in shown]
+        lines = printed(flow_tables.group_columns(by, _MEASURES), cells, screen)
+        lines.append(screen.styled(self._note(len(shown), len(rows), seconds), "dim"))
         if self._redraws and self._lines:
             sys.stdout.write(f"\x1b[{self._lines}F\x1b[J")
         print("\n".join(lines) if self._redraws else "\n".join([*lines, ""]))
         self._lines = len(lines)
+
+    def _note(self, shown: int, count: int, seconds: float) -> str:
+        groups = units.counted(count, "group")
+        skipped = f" · {units.counted(self._skipped, 'row')} left out" if self._skipped else ""
+        return f"{f'{shown} of {groups}' if count > shown else groups} · last {seconds:.0f} s{skipped}"
 
     def end(self) -> None:
         if self._past and not self._redraws:

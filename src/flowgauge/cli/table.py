@@ -16,7 +16,7 @@ NAMES_FIRST = 4
 """Columns less important than this go before a name is shortened."""
 
 UNLIMITED = 100_000
-"""Width of what is no terminal: nothing is shortened for a file or a pipe."""
+"""Size of what is no terminal: nothing is shortened for a file or a pipe."""
 
 _STYLES = {"": "", "bold": "\x1b[1m", "dim": "\x1b[2m", "name": "\x1b[36m", "warning": "\x1b[33m"}
 _PLAIN = "\x1b[0m"
@@ -44,10 +44,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is written to: ``width`` in characters, and whether colours may be used."""
+    """What is written to: ``width`` and ``height`` in characters, and whether colours may be used."""
 
     width: int
     colours: bool
+    height: int = UNLIMITED
 
     @classmethod
     def of_output(cls) -> Screen:
@@ -55,7 +56,8 @@ class Screen:
         if not sys.stdout.isatty():
             return cls(UNLIMITED, colours=False)
         colours = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-        return cls(shutil.get_terminal_size((100, 24)).columns, colours)
+        size = shutil.get_terminal_size((100, 24))
+        return cls(size.columns, colours, size.lines)
 
     def styled(self, text: str, style: str) -> str:
         """``text`` in a style, where colours may be used."""
