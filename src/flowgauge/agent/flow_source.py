@@ -48,13 +48,14 @@ class FlowSource:
 
     def drain(self) -> FlowBatch:
         """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay."""
+        ticks = self.program.ticks()
         evicted = self.program.evict()
         return account(
             evicted.keys,
             evicted.values,
             self.program.translations(evicted.keys),
             self._local,
-            ticks=self.program.ticks(),
+            ticks=ticks,
             sampling_rate=self._sampling,
         )
 

@@ -138,7 +138,8 @@ class FlowProgram:
         """Takes all flows out of the table: keys are ``abi.FLOW_KEY``, values ``abi.FLOW_VALUE``.
 
         Nothing is lost to programs that are just adding: a new epoch begins, and the flows of the one before are taken once no
-        program that may know it still runs. OSError when the kernel refuses; then the flows stay for the next time.
+        program that may know it still runs. What the kernel does not let go of stays for the next time, everything when it
+        raises OSError.
         """
         with self._lock:
             if self._object is None:
@@ -146,9 +147,9 @@ class FlowProgram:
             self._begin_epoch()
             entries = self._flows.read()
             entries = entries.take(entries.keys["epoch"] != self._epoch)
-            self._flows.remove(entries.keys)
+            removed = self._flows.remove(entries.keys)
         entries.keys["epoch"] = 0
-        return entries
+        return Entries(entries.keys[:removed], entries.values[:removed])
 
     def _loaded(self) -> Object:
         loaded = self._object
@@ -163,7 +164,7 @@ class FlowProgram:
         bpf_syscall.wait_for_programs()
 
     def ticks(self) -> Ticks:
-        """How to read the times of flows that were just evicted."""
+        """How to read the times of flows that are evicted about now."""
         first, reading = np.zeros(1, np.uint32), np.zeros(1, abi.CLOCK_READING)
         with self._lock:
             loaded = self._loaded()
@@ -172,11 +173,14 @@ class FlowProgram:
         return Ticks.at(int(reading["tick"][0]), int(reading["monotonic_ns"][0]) + boot_offset_ns())
 
     def translations(self, keys: abi.Structured) -> Translations:
-        """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``)."""
-        with self._lock:
-            if self._object is None or not self._options.nat:
-                return join(keys, np.empty(0, abi.FLOW_KEY), np.empty(0, abi.TRANSLATION))
-            known = self._translations.read()
+        """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``), as far as is known."""
+        known = Entries(np.empty(0, abi.FLOW_KEY), np.empty(0, abi.TRANSLATION))
+        try:
+            with self._lock:
+                if self._object is not None and self._options.nat:
+                    known = self._translations.read()
+        except OSError as error:
+            _log.error("translations_not_read", error=str(error))
         return join(keys, known.keys, known.values)
 
     def counters(self) -> dict[str, int]:
