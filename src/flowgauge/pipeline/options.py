@@ -15,6 +15,9 @@ from flowgauge.wire.decoded import Value
 MAX_NAME_LENGTH = 253
 """Characters of a name: the longest that a DNS name, and so a node's, may have."""
 
+MAX_SAMPLING = (1 << 32) - 1
+"""What the column holds."""
+
 Record = Mapping[str, Value]
 
 _INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterface", "egressPhysicalInterface")
@@ -57,16 +60,16 @@ def sampling_rate(record: Record) -> int:
     for key in ("samplingInterval", "samplerRandomInterval"):
         value = record.get(key)
         if isinstance(value, int) and value > 0:
-            return value
+            return min(value, MAX_SAMPLING)
     taken, left_out = record.get("samplingPacketInterval"), record.get("samplingPacketSpace")
-    if isinstance(taken, int) and isinstance(left_out, int) and taken > 0:
-        return max(1, round((taken + left_out) / taken))
+    if isinstance(taken, int) and isinstance(left_out, int) and taken > 0 and left_out >= 0:
+        return min(1 + round(left_out / taken), MAX_SAMPLING)
     return 0
 
 
 def agent_report(record: Record) -> AgentReport | None:
     """What one of our agents reports; None for a record of anybody else."""
-    counters = {name: value for name in _COUNTERS & record.keys() if isinstance(value := record[name], int)}
+    counters = {name: value for name in _COUNTERS & record.keys() if isinstance(value := record[name], int) and value >= 0}
     node = domain_name(record)
     started = next((record[key] for key in _START_KEYS if key in record), None)
     if not counters or not node or not isinstance(started, int):
