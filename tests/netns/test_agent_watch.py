@@ -43,12 +43,12 @@ class Seen:
         self.gone: set[int] = set()
         self._changed = threading.Condition()
 
-    def on_links(self, links: Sequence[Link], gone: set[int]) -> None:  # noqa: D102
+    def on_links(self, links: Sequence[Link], gone: set[int]) -> None:
         with self._changed:
             self.links, self.gone = links, self.gone | gone
             self._changed.notify_all()
 
-    def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:  # noqa: ARG002, D102
+    def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:  # noqa: ARG002
         with self._changed:
             self.routes = routes
             self._changed.notify_all()
@@ -58,7 +58,7 @@ class Seen:
         with self._changed:
             return self._changed.wait_for(lambda: condition(self), timeout=1.0)
 
-    def names(self) -> set[str]:  # noqa: D102
+    def names(self) -> set[str]:
         return {link.name for link in self.links}
 
 

@@ -26,7 +26,7 @@ class Hook:
     ifindex: int
     kind: str = "tcx"
 
-    def detach(self) -> None:  # noqa: D102
+    def detach(self) -> None:
         self.program.hooks.discard(self.ifindex)
 
 
@@ -38,7 +38,7 @@ class Program:
     refused: set[int] = field(default_factory=set)
     calls: list[int] = field(default_factory=list)
 
-    def attach(self, ifindex: int) -> Hook:  # noqa: D102
+    def attach(self, ifindex: int) -> Hook:
         self.calls.append(ifindex)
         if ifindex in self.refused:
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")

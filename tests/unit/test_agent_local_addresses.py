@@ -55,7 +55,7 @@ class Watched:
         self.links = links
         self.addresses.on_routes(links, routes)
 
-    def ends(self, src: str, dst: str, post_nat_dst: str = "::", start_ns: int = NOW) -> str:  # noqa: D102
+    def ends(self, src: str, dst: str, post_nat_dst: str = "::", start_ns: int = NOW) -> str:
         columns = (from_texts([text]) for text in (src, dst, post_nat_dst))
         return LOCAL_ENDS[self.addresses.local_ends(*columns, np.array([start_ns], np.int64))[0]]
 

@@ -71,10 +71,10 @@ def test_there_is_no_hidden_padding(name: str) -> None:
 
 def test_the_header_has_no_structure_that_only_one_side_knows() -> None:
     kernel_only = {"fragment_key", "fragment_value"}
-    assert set(re.findall(r"^struct (\w+) \{", HEADER.read_text(), re.M)) - kernel_only == set(abi.STRUCTS)
+    assert set(re.findall(r"^struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) - kernel_only == set(abi.STRUCTS)
 
 
 def test_constants_are_those_of_the_header() -> None:
-    defined = dict(re.findall(r"^#define (\w+) (\w+)", HEADER.read_text(), re.M))
+    defined = dict(re.findall(r"^#define (\w+) (\w+)", HEADER.read_text(), re.MULTILINE))
     assert int(defined["OBSERVED_EGRESS"].rstrip("u"), 16) == abi.OBSERVED_EGRESS
     assert int(defined["FEATURE_NAT"]) == abi.FEATURE_NAT
