@@ -72,7 +72,7 @@ RECORD = st.dictionaries(
     st.sampled_from(["ingressInterface", "egressInterface", "interfaceName", "interfaceDescription", "samplingInterval",
                      "samplingPacketInterval", "samplingPacketSpace", "observationDomainName", "observationTimeMilliseconds",
                      "systemInitTimeMilliseconds", "kernel_packets_seen", "export_records_sent", "pen9_1"]),
-    st.integers(-1, 2**64) | NAMES | st.floats(),
+    st.sampled_from([-1, 0, 1, 2, 1000, 2**31, 2**32 - 1, 2**32, 2**63, 2**64]) | NAMES | st.floats(),
 )  # fmt: skip
 
 
