@@ -5,10 +5,12 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PY := .venv/bin/python
+DEV := .venv/.installed-dev
+UI_PACKAGES := ui/node_modules/.installed
 UI_OUT := src/flowgauge/console/static/app/index.html
 BPF_OUT := src/flowgauge/ebpf/flows.bpf.o
 BPF_SRC := $(wildcard src/flowgauge/ebpf/programs/*)
-UI_SRC := $(shell find ui -path ui/node_modules -prune -o -type f -print 2>/dev/null)
+UI_SRC := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.md' -print 2>/dev/null)
 QUICK := not slow and not root and not bpf and not browser
 
 .PHONY: help setup setup-test demo check test test-root test-ui bench fuzz ui bpf docs dist format clean
@@ -24,6 +26,11 @@ setup-test: ## As setup, and what tests need
 	@tools/setup.sh test
 	@$(MAKE) --no-print-directory bpf ui
 
+# What checks and tests need; does nothing when it is there.
+$(DEV): requirements/runtime.txt requirements/demo.txt requirements/dev.txt
+	@tools/setup.sh test
+	@touch $@
+
 demo: setup ## See flow-demo's traffic, named and live (Ctrl-C ends it and removes everything)
 	@./flowgauge demo $(ARGS)
 
@@ -32,13 +39,15 @@ $(BPF_OUT): $(BPF_SRC)
 	@$(MAKE) --no-print-directory -C src/flowgauge/ebpf/programs
 
 ui: $(UI_OUT) ## Build the web console
-ui/node_modules/.package-lock.json: ui/package-lock.json
+# A stamp of our own: npm writes its lock file into the folder also when it is interrupted.
+$(UI_PACKAGES): ui/package-lock.json
 	@echo "npm packages of the console (about 110 MB)"
 	@tools/node npm --prefix ui ci --no-audit --no-fund
-$(UI_OUT): $(UI_SRC) ui/node_modules/.package-lock.json
+	@touch $@
+$(UI_OUT): $(UI_SRC) $(UI_PACKAGES)
 	@tools/node npm --prefix ui run build
 
-check: ## Format, lint, types, layers, generated pages and quick tests (under 3 minutes)
+check: $(DEV) ## Format, lint, types, layers, generated pages and quick tests (under 3 minutes)
 	@$(PY) -m ruff format --check src tests bench tools fuzz
 	@$(PY) -m ruff check src tests bench tools fuzz
 	@.venv/bin/lint-imports
@@ -53,27 +62,27 @@ test: setup-test ## All that CI runs
 	@tools/node npm --prefix ui test
 	@$(PY) -m pytest
 
-test-root: bpf ## Tests on network namespaces and eBPF (root)
+test-root: $(DEV) bpf ## Tests on network namespaces and eBPF (root)
 	@$(PY) -m pytest -m "root or bpf" tests
 
-test-ui: ui ## The console's unit tests and the browser tests
+test-ui: $(DEV) ui ## The console's unit tests and the browser tests
 	@tools/node npm --prefix ui test
 	@$(PY) -m pytest tests/ui
 
-bench: bpf ## Print the benchmarks' ratios
+bench: $(DEV) bpf ## Print the benchmarks' ratios
 	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
 
-fuzz: ## Fuzz the decoders for a minute
+fuzz: $(DEV) ## Fuzz the decoders for a minute
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_ipfix.py
 
-docs: ## Generate the reference pages and build the documentation site
-	@for tool in tools/docs/[a-z]*.py; do $(PY) $$tool; done
+docs: $(DEV) ## Generate the reference pages and build the documentation site
+	@for tool in tools/docs/[a-z]*.py tools/ui/[a-z]*.py; do $(PY) $$tool; done
 	@.venv/bin/zensical build --strict
 
-dist: bpf ui ## Build the wheel and the source archive
+dist: $(DEV) bpf ui ## Build the wheel and the source archive
 	@$(PY) -m build --no-isolation
 
-format: ## Format and mend what ruff can
+format: $(DEV) ## Format and mend what ruff can
 	@$(PY) -m ruff check --fix-only -q src tests bench tools fuzz
 	@$(PY) -m ruff format -q src tests bench tools fuzz
 

@@ -15,7 +15,7 @@ demo_packages="clang llvm libbpf1 libbpf-dev linux-libc-dev make iproute2 nftabl
 test_packages="tshark tcpdump nfdump softflowd conntrack bpftool chromium iperf3 iputils-ping netcat-openbsd"
 
 # What is fetched, in MB, to say it beforehand: measured on Debian 12, amd64, in November 2026.
-declare -A megabytes=([runtime]=270 [demo]=20 [dev]=170 [node]=60 [npm]=110 [debian_demo]=200 [debian_test]=420)
+declare -A megabytes=([runtime]=270 [demo]=13 [dev]=174 [node]=60 [npm]=110 [debian_demo]=120 [debian_test]=320)
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'flowgauge: %s\n' "$*" >&2; exit 3; }
@@ -76,10 +76,9 @@ python_environment() {
   requirements demo
   [ "$goal" = test ] && requirements dev
   # The package runs from the tree: one line that Python reads at start.
-  "$venv/bin/python" - "$PWD/src" <<'PY'
-import pathlib, sys, sysconfig
-pathlib.Path(sysconfig.get_path("purelib"), "flowgauge.pth").write_text(sys.argv[1] + "\n", encoding="utf-8")
-PY
+  local here="$PWD/src" path
+  path=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowgauge.pth
+  [ "$(cat "$path" 2>/dev/null)" = "$here" ] || echo "$here" >"$path"
 }
 
 node_environment() {
@@ -99,13 +98,14 @@ first_look() {
     what+=("Python packages of $name")
     total=$((total + megabytes[$name]))
   done
-  if [ ! -e ui/node_modules/.package-lock.json ]; then
+  if [ ! -e ui/node_modules/.installed ]; then
     what+=("npm packages of the console")
     total=$((total + megabytes[npm]))
   fi
   if [ "${#what[@]}" -gt 0 ]; then
     say "To be fetched, about $total MB:"
     printf '  %s\n' "${what[@]}"
+    [ -w . ] || fail "$PWD is not writable for $(id -un): run this as the folder's owner"
   fi
 }
 
