@@ -12,8 +12,12 @@ from functools import lru_cache
 
 from flowgauge.schema.filters.pattern import Boundary, Choice, Item, OneChar, Ranges, Repeat, Sequence, parse_pattern
 
-MAX_STATES = 2000
-"""States remembered; at that number all are forgotten and made again as needed. About 10 MB at worst."""
+MAX_REMEMBERED = 100_000
+"""Places of all states, and moves between them, that are remembered; beyond it all are forgotten and made again as needed.
+About 10 MB."""
+
+MAX_KEPT = 16
+"""Patterns whose automata are kept: as many as people watch at once."""
 
 _EDGE, _WORD, _OTHER = "edge", "word", "other"
 """What is on one side of a place: an end of the text, a character of a word, or another one."""
@@ -45,6 +49,7 @@ class Automaton:
         self._program: list[_Step] = []
         self._emit(item)
         self._states: dict[tuple[frozenset[int], str], _State] = {}
+        self._remembered = 0
         self._start = self._state(frozenset({0}), _EDGE)
 
     def search(self, text: str) -> bool:
@@ -68,6 +73,7 @@ class Automaton:
             taken = (place + 1 for place in places if any(low <= point <= high for low, high in self._program[place].ranges))
             following = self._state(frozenset((*taken, 0)), kind)
         state.moves[char] = following
+        self._remember(1)
         return following
 
     def _reached(self, state: _State, after: str) -> set[int] | None:
@@ -89,9 +95,18 @@ class Automaton:
         return reached
 
     def _state(self, places: frozenset[int], before: str) -> _State:
-        if len(self._states) >= MAX_STATES:
-            self._states = {}
-        return self._states.setdefault((places, before), _State(places, before))
+        known = self._states.get((places, before))
+        if known is None:
+            known = self._states[places, before] = _State(places, before)
+            self._remember(len(places))
+        return known
+
+    def _remember(self, count: int) -> None:
+        """Counts what is kept. A search that goes on keeps its own state until it ends."""
+        self._remembered += count
+        if self._remembered > MAX_REMEMBERED:
+            self._states, self._remembered = {}, 0
+            self._start = _State(frozenset({0}), _EDGE)
 
     def _emit(self, item: Item) -> None:
         match item:
@@ -151,7 +166,7 @@ def _holds(boundary: str, before: str, after: str) -> bool:
             return False
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MAX_KEPT)
 def automaton(pattern: str) -> Automaton:
     """The automaton of a pattern; the last few are kept with what they learned. PatternProblem when it is not taken."""
     return Automaton(parse_pattern(pattern))

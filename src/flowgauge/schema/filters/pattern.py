@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MAX_SIZE = 1000
-"""Steps of a pattern with its repetitions written out: RE2 refuses more than 1000 repetitions."""
+MAX_SIZE = 500
+"""Steps of a pattern with its repetitions written out. A hostile pattern costs as many operations a character, on threads
+that the collector needs; RE2 refuses more than 1000."""
 
 MAX_DEPTH = 50
 """Nested groups; bounds recursion."""
@@ -86,7 +87,7 @@ def parse_pattern(pattern: str) -> Item:
     if parser.at < len(pattern):
         raise PatternProblem("no group is open here", parser.at)
     if size(item) > MAX_SIZE:
-        raise PatternProblem("the pattern is too large with its repetitions", 0)
+        raise PatternProblem(f"more than {MAX_SIZE} characters with repetitions written out; lists of names go into in (…)", 0)
     return item
 
 
