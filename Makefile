@@ -26,9 +26,9 @@ setup-test: ## As setup, and what tests need
 	@tools/setup.sh test
 	@$(MAKE) --no-print-directory bpf ui
 
-# What checks and tests need; does nothing when it is there.
+# The Python packages of checks and tests; no Debian packages, so that nobody needs to be root for them.
 $(DEV): requirements/runtime.txt requirements/demo.txt requirements/dev.txt
-	@tools/setup.sh test
+	@tools/setup.sh check
 	@touch $@
 
 demo: setup ## See flow-demo's traffic, named and live (Ctrl-C ends it and removes everything)

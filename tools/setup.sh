@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Brings a Debian machine to where Flowgauge runs (`setup.sh demo`) or is tested (`setup.sh test`): system packages by
-# apt-get when root, a virtual environment from hash-locked requirements, Node for the console's build. Says first what it
-# will fetch; does nothing that is already done.
+# Brings a Debian machine to where Flowgauge runs (`setup.sh demo`) or is tested (`setup.sh test`): Debian packages by apt-get
+# when root, a virtual environment from hash-locked requirements, Node for the console's build. `setup.sh check` is Python only.
+# Says first what it will fetch; does nothing that is already done.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -74,31 +74,29 @@ python_environment() {
   fi
   requirements runtime
   requirements demo
-  [ "$goal" = test ] && requirements dev
+  [ "$goal" = demo ] || requirements dev
   # The package runs from the tree: one line that Python reads at start.
   local here="$PWD/src" path
   path=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/flowgauge.pth
   [ "$(cat "$path" 2>/dev/null)" = "$here" ] || echo "$here" >"$path"
 }
 
-node_environment() {
-  if ! tools/node --version >/dev/null 2>&1; then requirements node; fi
-}
+no_node() { [ "$goal" != check ] && ! tools/node --version >/dev/null 2>&1; }
 
 # Says what will be fetched before anything is; silent when all is there.
 first_look() {
   local total=0 what=() name count
-  count=$(missing_packages "$packages" 2>/dev/null | wc -l)
+  count=$(if command -v dpkg-query >/dev/null; then missing_packages "$packages"; fi | wc -l)
   if [ "$count" -gt 0 ]; then
     what+=("$count Debian packages and what they need")
     total=$((total + megabytes[debian_$goal] * count / $(wc -w <<<"$packages")))
   fi
-  for name in runtime demo $([ "$goal" = test ] && echo dev) $(tools/node --version >/dev/null 2>&1 || echo node); do
+  for name in runtime demo $([ "$goal" = demo ] || echo dev) $(no_node && echo node); do
     cmp -s "requirements/$name.txt" "$venv/.installed-$name" && continue
     what+=("Python packages of $name")
     total=$((total + megabytes[$name]))
   done
-  if [ ! -e ui/node_modules/.installed ]; then
+  if [ "$goal" != check ] && [ ! -e ui/node_modules/.installed ]; then
     what+=("npm packages of the console")
     total=$((total + megabytes[npm]))
   fi
@@ -110,12 +108,12 @@ first_look() {
 }
 
 case "$goal" in
-  demo | test) ;;
-  *) fail "usage: tools/setup.sh demo|test" ;;
+  demo) packages=$demo_packages ;;
+  test) packages="$demo_packages $test_packages" ;;
+  check) packages= ;;
+  *) fail "usage: tools/setup.sh demo|test|check" ;;
 esac
-packages=$demo_packages
-[ "$goal" = test ] && packages="$packages $test_packages"
 first_look
-system_packages "$packages"
+[ -z "$packages" ] || system_packages "$packages"
 python_environment
-node_environment
+if no_node; then requirements node; fi
