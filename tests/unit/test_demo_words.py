@@ -221,6 +221,17 @@ def test_the_live_view_names_both_ends_rates_and_what_was_lost(tmp_path: Path) -
         assert words in text
 
 
+def test_a_low_window_shows_fewer_conversations_but_every_line_to_paste(tmp_path: Path) -> None:
+    console = Console(width=120, height=16, record=True, force_terminal=True, file=(tmp_path / "out").open("w"))
+    view = TerminalView(console)
+    view.invite([("console", "http://127.0.0.1:8055/"), ("stop", "Ctrl-C")])
+    view.update(Snapshot(12.0, 10.0, [_edge(bytes=1000 * number) for number in range(1, 13)], "complete"))
+    view.close()
+    text = console.export_text()
+    assert text.count("flow-demo/web") == 5
+    assert "Ctrl-C" in text
+
+
 def test_without_a_terminal_there_are_only_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
     view = PlainView()
     view.note("running")

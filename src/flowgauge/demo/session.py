@@ -103,6 +103,8 @@ class Session:
         self._first.start()
         system.start(story.database.prepare, self._stop.asked)
         self._stop.refuse_to_go_on(once=True)
+        if segments := system.segment_dir():
+            self._stage.network.journal.folder(segments)
         self._view.note("starting Django, DNS, and the neighbour nobody expected")
         story.start()
         try:

@@ -21,6 +21,7 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.run.compose import LOOPBACK, AgentPlace, Composition, Plan, compose
 from flowgauge.run.part import PartStatus
 from flowgauge.run.supervisor import Supervisor
+from flowgauge.store.clickhouse.client import embedded_about, parse_address
 from flowgauge.store.store import FlowStore, open_store
 
 _SETTLED_WITHIN_S = 10.0
@@ -94,6 +95,11 @@ class System:
         for one in self._others:
             one.stop()
         self.store.close()
+
+    def segment_dir(self) -> Path | None:
+        """Where the store takes batches over, in shared memory: it outlives a store that was killed."""
+        about = embedded_about(parse_address(self.composition.store_url), self.composition.secret)
+        return Path(about["segment_dir"]) if about else None
 
     def balance(self) -> Balance:
         """The ledger's sums as the collector knows them now; EnvironmentProblem when it does not answer."""
