@@ -23,7 +23,7 @@ from flowgauge.collector import main as module
 from flowgauge.collector.main import CollectorProcess
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.config.model import Collector, Enrichment, SubnetLabel
-from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.errors import EnvironmentProblem, InternalError, UsageError
 from flowgauge.query.completeness import Completeness, completeness
 from flowgauge.runtime import logs
 from flowgauge.schema import filters
@@ -273,6 +273,29 @@ def test_what_it_tells_over_http(shared: StoreProcess) -> None:
         (told,) = (one for one in agents if one["instance"] == f"node-a@{agent.exporter.started_ms}")
         assert (told["component"], told["counters"]["export_records_sent"]) == ("agent", 101)
         assert 'flowgauge_decode_records_total{component="collector"' in get(collector, "/metrics")
+
+
+def test_a_collector_with_a_dead_thread_says_so_and_is_not_ready(shared: StoreProcess) -> None:
+    with collecting(shared) as collector:
+        collector.check()
+        os.close(collector._receiver._socket.descriptor())
+        until(lambda: not collector.ready())
+        with pytest.raises(InternalError, match="receiver"):
+            collector.check()
+        collector._receiver._socket._socket.detach()  # type: ignore[union-attr]
+    assert not collector.ready()
+
+
+def test_a_store_that_comes_later_with_another_secret_ends_the_collector(shared: StoreProcess) -> None:
+    port, shared.port = shared.port, 9  # discard: nobody listens
+    try:
+        with collecting(shared, store_secret="wrong") as collector:
+            collector._writer._store._address = replace(collector._writer._store._address, port=port)  # type: ignore[attr-defined]
+            until(lambda: not collector.ready())
+            with pytest.raises(EnvironmentProblem, match="not its secret"):
+                collector.check()
+    finally:
+        shared.port = port
 
 
 def test_beyond_loopback_flows_are_not_shown_to_whoever_asks(shared: StoreProcess) -> None:

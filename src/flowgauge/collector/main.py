@@ -29,7 +29,7 @@ from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.status import Parts, Status
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.collector.writer import Writer
-from flowgauge.errors import EnvironmentProblem
+from flowgauge.errors import EnvironmentProblem, InternalError
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
@@ -130,8 +130,30 @@ class CollectorProcess:
 
     def ready(self) -> bool:
         """True while every thread does its work; a store that is away is buffered for."""
-        parts = (self._receiver, self._decode, self._writer, self._ledger_writer, self._naming)
-        return self._started and all(part.ready() for part in parts)
+        return self._started and not self._broken()
+
+    def check(self) -> None:
+        """To be called now and then: a collector with a dead thread must end, so that it is started again.
+
+        Raises:
+            EnvironmentProblem: the store will never take what we have.
+            InternalError: anything else; the log says what.
+        """
+        broken = self._broken()
+        if "writer" in broken and self._writer.problem:
+            raise EnvironmentProblem(f"{self.settings.store_url}: {self._writer.problem}")
+        if broken:
+            raise InternalError(f"the collector's {' and '.join(broken)} ended; the log says why")
+
+    def _broken(self) -> list[str]:
+        threads = {
+            "receiver": self._receiver.ready,
+            "decoder": self._decode.ready,
+            "writer": self._writer.ready,
+            "ledger writer": self._ledger_writer.ready,
+            "follower of objects": self._naming.ready,
+        }
+        return [name for name, ready in threads.items() if not ready()]
 
     @property
     def address(self) -> tuple[str, int]:
@@ -203,12 +225,13 @@ def run_collector(
         changes: new settings to take over while running, as from a saved document.
 
     Raises:
-        EnvironmentProblem, UsageError: see ``CollectorProcess.start``.
+        EnvironmentProblem, UsageError, InternalError: see ``CollectorProcess.start`` and ``check``.
     """
     collector = CollectorProcess(settings)
     try:
         collector.start()
         while not stop.wait(_TICK_S):
+            collector.check()
             while changes is not None and not changes.empty():
                 collector.apply(changes.get())
     finally:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class CollectorSettings:
         collector: section ``spec.collector`` of the document.
         storage: section ``spec.storage``: its retention limits how old a flow may be.
         listen_host: address on which flows are received; empty: derived from the document's address (see ``host``).
-        name: which collector this is in the ledger.
+        name: which collector this is in the ledger; default: the host's name, in a cluster the pod's.
         objects: Kubernetes objects that give names: file, folder or event log; None leaves addresses without names.
         pen: private enterprise number of our agents' own elements.
         http_address, http_port: where metrics, health, the API and the live tap listen; port 0 takes a free one.
@@ -39,7 +40,7 @@ class CollectorSettings:
     collector: Collector = field(default_factory=Collector)
     storage: Storage = field(default_factory=Storage)
     listen_host: str = ""
-    name: str = "collector"
+    name: str = field(default_factory=socket.gethostname)
     objects: Path | None = None
     pen: int = DOCUMENTATION_PEN
     http_address: str = "127.0.0.1"
