@@ -45,7 +45,7 @@ class Exporter:
         flow_format: code of ``enums.FLOW_FORMAT`` of its latest flows.
         sampling: one of how many packets it observes, 0 when it has not told.
         interfaces: ifIndex → name.
-        flows, lost_records: records so far, and those missing by its sequence numbers.
+        flows: records so far.
         seen_ns: when it was heard last, ns since 1970.
         reported_ns, interval_ns: of an agent: when it reported last, and how long before that the time before.
     """
@@ -57,7 +57,6 @@ class Exporter:
     sampling: int = 0
     interfaces: dict[int, str] = field(default_factory=dict)
     flows: int = 0
-    lost_records: int = 0
     seen_ns: int = 0
     reported_ns: int = 0
     interval_ns: int = 0
