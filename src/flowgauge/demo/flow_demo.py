@@ -37,7 +37,7 @@ BULK_BYTES = 100_000_000
 """Size of the bulk transfer, which runs with segmentation offloads on."""
 
 _WEB_IP, _DATABASE_IP, _DNS_IP = "10.96.80.80", "10.96.54.32", "10.96.0.10"
-_READY_WITHIN_S = 30.0
+_READY_WITHIN_S = 60.0
 _BULK_WITHIN_S = 60.0
 _POLL_S = 0.1
 _GRACE_S = 1.0
