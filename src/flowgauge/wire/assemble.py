@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.flow.batch import Array, ColumnData, FlowBatch, absent_column, definition, dtype_of, shape_of
+from flowgauge.flow.batch import Array, FlowBatch, definition
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_FORMAT, RECORD_KIND, code
+from flowgauge.wire.elements import absent_value
 from flowgauge.wire.intake import Origins
 from flowgauge.wire.mapping import Reader
-from flowgauge.wire.records import Records
+from flowgauge.wire.pool import Pool, bytes_for
+from flowgauge.wire.records import Index, Records
 
 _AGENT, _FLOW, _EVENT = code(FLOW_FORMAT, "agent"), code(RECORD_KIND, "flow"), code(RECORD_KIND, "event")
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
@@ -37,41 +39,50 @@ class Block:
     domain: npt.NDArray[np.uint32]
 
 
-def assemble(blocks: Sequence[Block]) -> FlowBatch:
+def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
     """All records as one batch; a column that only some layouts have is absent in the rows of the others."""
     blocks = [block for block in blocks if len(block.records)]
     total = sum(len(block.records) for block in blocks)
     if not total:
         return FlowBatch({}, 0)
-    columns: dict[str, ColumnData] = {
-        name: _column(name, total, everywhere=all(name in block.reader.columns for block in blocks))
-        for name in dict.fromkeys(name for block in blocks for name in block.reader.columns)
-    }
-    columns |= {name: _empty(name, total) for name in _OF_MESSAGES}
+    names = [*dict.fromkeys(name for block in blocks for name in block.reader.columns), *_OF_MESSAGES]
+    columns = _space(names, total, pool)
     first = 0
     for block in blocks:
-        rows = slice(first, first + len(block.records))
-        out = {name: data[rows] for name, data in columns.items() if not isinstance(data, Names)}
-        for step in block.reader.steps:
-            step.fill(block.records, out)
-        _of_messages(block, out)
-        first = rows.stop
+        out = {name: data[first : first + len(block.records)] for name, data in columns.items()}
+        _fill(block, out)
+        first += len(block.records)
     return FlowBatch({**columns, **_texts(blocks)}, total)
 
 
 _OF_MESSAGES = ("time_received_ns", "exporter_addr", "obs_domain_id", "template_id", "flow_format", "record_kind")
 
 
-def _of_messages(block: Block, out: dict[str, Array]) -> None:
-    """Fills the columns that are the same for all records of a set."""
+def _space(names: Sequence[str], total: int, pool: Pool) -> dict[str, Array]:
+    definitions = [definition(name) for name in names]
+    space = pool.space(bytes_for(definitions, total))
+    return {name: space.column(column, total) for name, column in zip(names, definitions, strict=True)}
+
+
+def _fill(block: Block, out: Mapping[str, Array]) -> None:
+    """Fills the rows of one block."""
+    for name in out.keys() - set(block.reader.columns) - set(_OF_MESSAGES):
+        out[name][...] = absent_value(definition(name))
+    for step in block.reader.steps:
+        step.fill(block.records, out)
     row, datagram = block.records.set_row, block.records.sets.datagram
     sender = block.origins.source_addr.view(_WHOLE_ADDRESS).reshape(-1)[datagram]
     out["exporter_addr"].view(_WHOLE_ADDRESS).reshape(-1)[...] = sender[row]
-    out["time_received_ns"][...] = block.origins.received_ns[datagram][row]
-    out["obs_domain_id"][...] = block.domain[row]
-    out["template_id"][...] = block.template_id[row]
+    _spread(out["time_received_ns"], block.origins.received_ns[datagram], row)
+    _spread(out["obs_domain_id"], block.domain, row)
+    _spread(out["template_id"], block.template_id, row)
     out["flow_format"][...] = _AGENT if block.reader.ours else block.flow_format
     out["record_kind"][...] = _FLOW if block.reader.counts else _EVENT
+
+
+def _spread(target: Array, per_set: Array, row: Index) -> None:
+    """Gives each record the value of its set; mostly all sets have the same."""
+    target[...] = per_set[0] if (per_set == per_set[0]).all() else per_set[row]
 
 
 def _texts(blocks: Sequence[Block]) -> dict[str, Names]:
@@ -84,13 +95,3 @@ def _texts(blocks: Sequence[Block]) -> dict[str, Names]:
             parts.append(step.read(block.records) if step else Names.constant("", len(block.records)))
         columns[name] = Names.concat(parts) if len(parts) > 1 else parts[0]
     return columns
-
-
-def _empty(name: str, total: int) -> Array:
-    column = definition(name)
-    return np.empty(shape_of(column, total), dtype_of(column))
-
-
-def _column(name: str, total: int, *, everywhere: bool) -> ColumnData:
-    """Space for a column; filled as absent unless every layout fills it."""
-    return _empty(name, total) if everywhere else absent_column(definition(name), total)

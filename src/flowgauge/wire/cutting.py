@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flowgauge.wire.elements import VARIABLE
+from flowgauge.wire.intake import Intake
 from flowgauge.wire.layout import Layout
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.records import DataSets, Index, Records, Spans
@@ -15,6 +16,8 @@ from flowgauge.wire.views import ByteView, Octets, Offsets, Structured
 
 MAX_SHAPES = 16
 """Different (place in slot, length) of set contents up to which blocks are copied; beyond it, set by set."""
+ROWS_AT_ONCE = 64
+"""Contents copied by one statement: numpy makes a copy between, which is to stay in the cache."""
 MAX_RECORDS_PER_SET = 4096
 """Variable-length records read in one set; a round costs time for the whole batch. 65,535 bytes hold fewer sane ones."""
 LONG_LENGTH = 255
@@ -26,20 +29,20 @@ def fixed_counts(layout: Layout, sets: DataSets) -> Offsets:
     return (sets.end - sets.start) // layout.min_bytes
 
 
-def cut_fixed(view: ByteView, layout: Layout, sets: DataSets, counts: Offsets, slot: int) -> Records:
-    """The records of a layout without fields of variable length."""
-    content, order = _joined(view, sets.start, counts * layout.min_bytes, slot)
+def cut_fixed(intake: Intake, layout: Layout, sets: DataSets, counts: Offsets) -> Records:
+    """The records of a layout without fields of variable length; valid until the next batch."""
+    content, order = _joined(intake, sets.start, counts * layout.min_bytes)
     return Records(np.frombuffer(content, layout.fixed), {}, np.repeat(order, counts[order]), sets)
 
 
-def _joined(view: ByteView, start: Offsets, length: Offsets, slot: int) -> tuple[bytes | Octets, Index]:
+def _joined(intake: Intake, start: Offsets, length: Offsets) -> tuple[bytes | Octets, Index]:
     """The contents of all sets one after the other, and in which order they are.
 
     Most sets of a batch lie at the same place of their slot and are equally long: those are copied as blocks, which costs a
     fifth of joining them one by one.
     """
-    place = start % slot
-    shape = place << 32 | length
+    view, slot = intake.view, intake.slot
+    shape = start % slot << 32 | length
     order = np.argsort(shape, kind="stable")
     shape = shape[order]
     firsts = np.flatnonzero(np.concatenate([[True], shape[1:] != shape[:-1]]))
@@ -49,12 +52,14 @@ def _joined(view: ByteView, start: Offsets, length: Offsets, slot: int) -> tuple
         return b"".join(pieces), np.arange(len(start))
     slots = view.octets.reshape(-1, slot)
     rows = (start // slot)[order]
-    content = np.empty(int(length.sum()), np.uint8)
+    content = intake.scratch.take(int(length.sum()))
     at = 0
     for first, last in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], strict=True):
         begin, size = divmod(int(shape[first]), 1 << 32)
         block = content[at : at + (last - first) * size].reshape(last - first, size)
-        block[...] = slots[rows[first:last], begin : begin + size]
+        for row in range(0, last - first, ROWS_AT_ONCE):
+            chosen = rows[first + row : min(first + row + ROWS_AT_ONCE, last)]
+            block[row : row + len(chosen)] = slots[chosen, begin : begin + size]
         at += block.size
     return content, order
 

@@ -77,7 +77,7 @@ class DataDecoder:
             counts = np.bincount(records.set_row, minlength=len(sets)).astype(np.int64)
         else:
             counts = self._within_bound(fixed_counts(layout, data), data)
-            records = cut_fixed(batch.intake.view, layout, data, counts, batch.intake.slot)
+            records = cut_fixed(batch.intake, layout, data, counts)
         self._rows_left -= len(records)
         block = Block(
             records, layout.reader, batch.intake.origins, self._flow_format, sets.set_id, messages.domain[sets.message]

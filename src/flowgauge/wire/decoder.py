@@ -21,7 +21,9 @@ from flowgauge.wire.assemble import Block, assemble
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, OptionsData, Problem
 from flowgauge.wire.intake import Intake, Origins
+from flowgauge.wire.pool import Pool
 from flowgauge.wire.problems import Problems
+from flowgauge.wire.scratch import Scratch
 from flowgauge.wire.template_decoder import TemplateDecoder
 from flowgauge.wire.views import ByteView
 
@@ -37,6 +39,7 @@ class Decoder:
 
     def __init__(self, pen: int = 32473) -> None:
         self._ipfix = TemplateDecoder(pen, ipfix.VERSION, code(FLOW_FORMAT, "ipfix"))
+        self._scratch, self._pool = Scratch(), Pool()
 
     def decode(self, datagrams: Datagrams) -> Decoded:
         """Decodes a batch; never raises for anything that a datagram holds."""
@@ -48,8 +51,9 @@ class Decoder:
         base = np.arange(len(datagrams), dtype=np.int64) * slot
         end = base + np.clip(datagrams.lengths, 0, slot)
         origins = Origins(np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns)
+        self._scratch.reset()
         problems, counts = Problems(origins.source_addr, base), Counter[str]()
-        intake = Intake(view, slot, origins, problems, counts)
+        intake = Intake(view, slot, origins, problems, counts, self._scratch)
         blocks: list[Block] = []
         options: list[OptionsData] = []
 
@@ -62,7 +66,7 @@ class Decoder:
             found, told = self._ipfix.decode(intake, messages, sets)
             blocks += found
             options += told
-        flows = assemble(blocks)
+        flows = assemble(blocks, self._pool)
         counts["decode_records"] += len(flows)
         counts["decode_error_datagrams"] += problems.datagrams
         return Decoded(flows, tuple(options), {name: n for name, n in counts.items() if n}, tuple(problems.found))

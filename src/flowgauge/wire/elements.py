@@ -61,6 +61,11 @@ def element_of_counter(counter: ledger.Counter, pen: int) -> Element:
     return Element(pen, counter.enterprise, counter.name, "unsigned64", counter.unit, counter.help)
 
 
+def absent_value(column: Column) -> int:
+    """The number that fills rows of a numeric column without a value."""
+    return column.absent if isinstance(column.absent, int) else 0
+
+
 def our_elements(pen: int) -> tuple[Element, ...]:
     """Every element of ours, by number."""
     columns = [element_of_column(column, pen) for column in COLUMNS if column.enterprise]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.ipfix import Messages
 from flowgauge.wire.problems import Problems
+from flowgauge.wire.scratch import Scratch
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.views import ByteView
 
@@ -33,6 +34,7 @@ class Intake:
         view: their buffer; ``slot`` bytes from one datagram to the next.
         origins: where they came from.
         problems, counts: added to by whoever finds something.
+        scratch: memory for what is needed until the batch has become columns.
     """
 
     view: ByteView
@@ -40,6 +42,7 @@ class Intake:
     origins: Origins
     problems: Problems
     counts: Counter[str]
+    scratch: Scratch
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ template; ids are fixed by that, so that a template of one id never changes its 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,8 @@ import numpy.typing as npt
 
 from flowgauge.flow.batch import FlowBatch, definition
 from flowgauge.runtime.ledger import BY_ENTERPRISE
-from flowgauge.wire.elements import Element, our_elements
-from flowgauge.wire.flow_fields import COLUMNS, COMMON, GROUPS, FlowField, flow_fields
+from flowgauge.wire.elements import Element, absent_value, our_elements
+from flowgauge.wire.flow_fields import COLUMNS, COMMON, GROUPS, FlowField, Rows, flow_fields
 from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
 from flowgauge.wire.ipfix_write import MessageWriter, Piece, data_set, template_record
 
@@ -74,22 +75,32 @@ class FlowEncoder:
         found = np.flatnonzero(np.bincount(signature)).tolist()
         pieces: list[Piece] = []
         for one in found:
-            rows = batch if len(found) == 1 else batch.take(signature == one)
-            pieces += self._pieces(rows, self.template(one))
+            pieces += self._pieces(batch, np.flatnonzero(signature == one), self.template(one))
         return pieces, set(found)
 
-    def _pieces(self, batch: FlowBatch, template: FlowTemplate) -> list[Piece]:
+    def _pieces(self, batch: FlowBatch, rows: Rows, template: FlowTemplate) -> list[Piece]:
         """Rows of one template, as many to a set as a message takes."""
-        records = np.empty(len(batch), template.dtype)
+        records = np.empty(len(rows), template.dtype)
         for number, field in enumerate(template.fields):
-            records[f"f{number}"] = field.values(batch)
+            records[f"f{number}"] = field.values(batch, rows)
         size = template.dtype.itemsize
-        content = records.view(np.uint8).data
         step = max(1, (self._writer.room - SET_HEADER_BYTES) // size)
-        return [
-            Piece(data_set(template.template_id, content[at * size : (at + step) * size]), min(step, len(batch) - at))
-            for at in range(0, len(batch), step)
-        ]
+        full, rest = divmod(len(rows), step)
+        content = records.view(np.uint8)
+        pieces = _full_sets(template.template_id, content[: full * step * size].reshape(full, step * size), step)
+        if rest:
+            pieces.append(Piece(data_set(template.template_id, content[full * step * size :].tobytes()), rest))
+        return pieces
+
+
+def _full_sets(set_id: int, contents: npt.NDArray[np.uint8], records: int) -> list[Piece]:
+    """Sets of equal length, one a row of ``contents``: all headers are written at once."""
+    length = SET_HEADER_BYTES + contents.shape[1]
+    sets = np.empty((len(contents), length), np.uint8)
+    sets[:, :SET_HEADER_BYTES] = np.frombuffer(struct.pack("!HH", set_id, length), np.uint8)
+    sets[:, SET_HEADER_BYTES:] = contents
+    whole = sets.tobytes()
+    return [Piece(whole[at : at + length], records) for at in range(0, len(whole), length)]
 
 
 def usual_signatures() -> set[int]:
@@ -118,9 +129,8 @@ def signatures(batch: FlowBatch) -> Signatures:
 
 
 def _present(batch: FlowBatch, name: str) -> npt.NDArray[np.bool_]:
-    column, data = definition(name), batch.array(name)
-    absent = column.absent if isinstance(column.absent, int) else 0
-    present: npt.NDArray[np.bool_] = (data != absent).reshape(len(batch), -1).any(axis=1)
+    differs = batch.array(name) != absent_value(definition(name))
+    present: npt.NDArray[np.bool_] = differs.reshape(len(batch), -1).any(axis=1)
     return present
 
 

@@ -5,25 +5,24 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from flowgauge.wire.ipfix import HEADER_BYTES, OPTIONS_TEMPLATE_SET, SET_HEADER_BYTES, TEMPLATE_SET, VERSION
 from flowgauge.wire.layout import Field
 
 _ENTERPRISE_BIT = 0x8000
 _SHORT_LENGTHS = 255
+_HEADER = struct.Struct("!HHIII")
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A whole set, and how many data records it holds."""
 
     content: bytes
     records: int
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """One message whose sequence number is still zero (whoever sends it sets it), and its number of data records."""
 
     payload: bytes
@@ -90,19 +89,18 @@ class MessageWriter:
     def messages(self, pieces: Iterable[Piece], export_s: int) -> list[Written]:
         """The pieces in order, several to a message where they fit."""
         written: list[Written] = []
-        waiting: list[Piece] = []
-        size = 0
-        for piece in pieces:
-            if waiting and size + len(piece.content) > self.room:
-                written.append(self._message(waiting, export_s))
-                waiting, size = [], 0
-            waiting.append(piece)
-            size += len(piece.content)
+        waiting: list[bytes] = []
+        size = records = 0
+        for content, count in pieces:
+            if waiting and size + len(content) > self.room:
+                written.append(Written(self._header(size, export_s) + b"".join(waiting), records))
+                waiting, size, records = [], 0, 0
+            waiting.append(content)
+            size += len(content)
+            records += count
         if waiting:
-            written.append(self._message(waiting, export_s))
+            written.append(Written(self._header(size, export_s) + b"".join(waiting), records))
         return written
 
-    def _message(self, pieces: Sequence[Piece], export_s: int) -> Written:
-        content = b"".join(piece.content for piece in pieces)
-        header = struct.pack("!HHIII", VERSION, HEADER_BYTES + len(content), export_s & 0xFFFFFFFF, 0, self._domain)
-        return Written(header + content, sum(piece.records for piece in pieces))
+    def _header(self, size: int, export_s: int) -> bytes:
+        return _HEADER.pack(VERSION, HEADER_BYTES + size, export_s & 0xFFFFFFFF, 0, self._domain)

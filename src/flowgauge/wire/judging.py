@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowgauge.wire.intake import Batch
-from flowgauge.wire.sequence import REMEMBERED, Seen
+from flowgauge.wire.sequence import Seen
 from flowgauge.wire.views import Offsets
 
 
@@ -24,9 +24,7 @@ def judge(batch: Batch, records: Offsets) -> None:
     for first, last, easy in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], smooth, strict=True):
         state = batch.streams[int(owner[first])].sequence
         if easy and state.follows(int(sequence[first])):
-            recent = slice(max(first, last - REMEMBERED), last)
-            marks = zip(sequence[recent].tolist(), held[recent].tolist(), export_s[recent].tolist(), strict=True)
-            state.skip(list(marks), last - first)
+            state.skip(sequence[first:last], held[first:last], export_s[first:last])
         else:
             rows = slice(first, last)
             for seen in zip(sequence[rows].tolist(), held[rows].tolist(), export_s[rows].tolist(),

@@ -8,8 +8,12 @@ is called a loss, since datagrams may overtake each other: a counter of losses t
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
 
 SETTLE_NS = 1_000_000_000
 """A gap not filled after this time is a loss; networks reorder within milliseconds."""
@@ -52,7 +56,7 @@ class SequenceState:
     when the next one follows it, the exporter has restarted; when the next one follows what was expected, it just came late.
     """
 
-    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted")
+    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped")
 
     def __init__(self) -> None:
         self._expected: int | None = None
@@ -60,23 +64,33 @@ class SequenceState:
         self._gaps: list[_Gap] = []
         self._messages = 0
         self._recent: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
+        self._skipped: list[tuple[Numbers, Numbers, Numbers]] = []
 
     def follows(self, sequence: int) -> bool:
         """Whether a message with this number comes next, and nothing is open."""
         return self._expected == sequence and not self._gaps and self._restarted is None
 
-    def skip(self, last: Sequence[tuple[int, int, int]], messages: int) -> None:
-        """Takes over ``messages`` that follow each other without a gap.
+    def skip(self, sequence: Numbers, records: Numbers, export_s: Numbers) -> None:
+        """Takes over messages that follow each other without a gap, given as columns."""
+        self._messages += len(sequence)
+        self._skipped.append((sequence[-REMEMBERED:].copy(), records[-REMEMBERED:].copy(), export_s[-REMEMBERED:].copy()))
+        if len(sequence) >= REMEMBERED:
+            self._recent.clear()
+            del self._skipped[:-1]
+        elif len(self._skipped) >= REMEMBERED:
+            self._catch_up()
+        self._expected = (int(sequence[-1]) + int(records[-1])) % _MODULUS
 
-        ``last``: the last few of them as (sequence number, records, export time).
-        """
-        self._messages += messages
-        self._recent.extend(last)
-        self._expected = (last[-1][0] + last[-1][1]) % _MODULUS
+    def _catch_up(self) -> None:
+        """Remembers what was skipped message by message: only now that somebody asks."""
+        for columns in self._skipped:
+            self._recent.extend(zip(*(column.tolist() for column in columns), strict=True))
+        self._skipped.clear()
 
     def observe(self, seen: Seen, counts: Counter[str]) -> None:
         """Judges one message."""
         self._messages += 1
+        self._catch_up()
         mark = (seen.sequence, seen.records, seen.export_s)
         if self._expected is None:
             self._advance(seen)

@@ -8,6 +8,7 @@ Data before the first definition of their template are read by it, in the same b
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from flowgauge.wire.intake import Batch, Intake, Origins
 from flowgauge.wire.ipfix import Messages, Sets
 from flowgauge.wire.judging import judge
 from flowgauge.wire.layout import Layouts
+from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.streams import Stream, Streams
 from flowgauge.wire.views import ByteView
@@ -52,7 +54,12 @@ class TemplateDecoder:
         judge(batch, data.records)
         for stream in self._streams.trim():
             _close(stream, intake.counts)
-        late = self._recovered(batch, history)
+        waiting = [
+            (number, kept) for number, ids in history.learned().items() for kept in batch.streams[number].pending.take(ids)
+        ]
+        if not waiting:
+            return data.blocks, data.options
+        late = self._recovered(batch, waiting)
         return late.blocks + data.blocks, late.options + data.options
 
     def finish(self) -> dict[str, int]:
@@ -62,10 +69,9 @@ class TemplateDecoder:
             _close(stream, counts)
         return {name: count for name, count in counts.items() if count}
 
-    def _recovered(self, batch: Batch, history: History) -> DataDecoder:
-        """Decodes the waiting sets of templates that have just come, as a batch of their own."""
+    def _recovered(self, batch: Batch, waiting: Sequence[tuple[int, PendingSet]]) -> DataDecoder:
+        """Decodes the waiting sets (with their streams) of templates that have just come, as a batch of their own."""
         streams = batch.streams
-        waiting = [(number, kept) for number, ids in history.learned().items() for kept in streams[number].pending.take(ids)]
         content = np.frombuffer(b"".join(kept.content for _, kept in waiting), np.uint8)
         size = np.array([len(kept.content) for _, kept in waiting], np.int64)
         end, row = np.cumsum(size), np.arange(len(waiting))
@@ -84,7 +90,7 @@ class TemplateDecoder:
             domain=np.array([streams[number].domain for number, _ in waiting], np.uint32),
         )
         set_id = np.array([kept.template_id for _, kept in waiting], np.int64)
-        intake = Intake(ByteView(content), max(len(content), 1), origins, problems, batch.intake.counts)
+        intake = Intake(ByteView(content), max(len(content), 1), origins, problems, batch.intake.counts, batch.intake.scratch)
         index = np.array([number for number, _ in waiting], np.intp)
         data = DataDecoder(Batch(intake, messages, streams, index), self._elements, self._flow_format)
         data.decode(Sets(row, set_id, end - size, end, row), History())

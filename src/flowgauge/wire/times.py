@@ -26,7 +26,7 @@ NTP_TO_UNIX_S = 2_208_988_800
 _NTP_ERA_S = 1 << 32
 _NTP_ERA_SPLIT_S = 1 << 31
 """NTP seconds below it lie in the era that begins in February 2036 (RFC 4330 §3)."""
-_MAX_MS = (1 << 63) // 1_000_000 - 1
+_MAX_MS = np.uint64((1 << 63) // 1_000_000 - 1)
 MAX_BOOT_MS = 1 << 43
 """Latest believable start of an exporter, year 2248: with an uptime added, its ns still fit into an int64."""
 BOOT_ELEMENT = "systemInitTimeMilliseconds"
@@ -39,7 +39,10 @@ def from_seconds(records: Records, source: Source) -> Times:
 
 def from_milliseconds(records: Records, source: Source) -> Times:
     """DateTimeMilliseconds; values that no int64 of ns holds become its largest."""
-    return np.minimum(integers(records, source).astype(np.uint64), _MAX_MS).astype(np.int64) * 1_000_000
+    time = integers(records, source).astype(np.uint64)
+    np.minimum(time, _MAX_MS, out=time)
+    time *= np.uint64(1_000_000)
+    return time.view(np.int64)
 
 
 def from_ntp(records: Records, source: Source) -> Times:

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory for columns, used again as soon as nobody holds the columns that lay in it.
+
+A batch of columns is a few MiB. Asked of the kernel each time they cost a page fault every 4 KiB, more than filling them.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+
+from flowgauge.flow.batch import Array, dtype_of, shape_of
+from flowgauge.schema.column import Column
+from flowgauge.wire.views import Octets
+
+MAX_BUFFERS = 8
+"""Batches on their way through the pipeline at once, of which memory is kept; more take memory of their own."""
+MAX_BUFFER_BYTES = 16 << 20
+"""Larger batches (of jumbo datagrams) take memory of their own."""
+_ALIGN = 64
+
+
+class Pool:
+    """Buffers of one decoder. A column that lies in one refers to it (numpy's ``base``), which is how its use is seen."""
+
+    __slots__ = ("_buffers", "_unused")
+
+    def __init__(self) -> None:
+        self._buffers: list[Octets] = [np.empty(0, np.uint8)]
+        self._unused = self._references(0)  # what the count is when nobody else has it: depends on the Python version
+        self._buffers.clear()
+
+    def space(self, size: int) -> Space:
+        """Space for columns of ``size`` bytes in all (see ``bytes_for``)."""
+        return Space(self._buffer(size) if size <= MAX_BUFFER_BYTES else np.empty(size, np.uint8))
+
+    def _references(self, number: int) -> int:
+        return sys.getrefcount(self._buffers[number])
+
+    def _buffer(self, size: int) -> Octets:
+        for number in range(len(self._buffers)):
+            if self._references(number) == self._unused:
+                if len(self._buffers[number]) < size:
+                    self._buffers[number] = np.empty(size, np.uint8)
+                return self._buffers[number]
+        fresh = np.empty(size, np.uint8)
+        if len(self._buffers) < MAX_BUFFERS:
+            self._buffers.append(fresh)
+        return fresh
+
+
+class Space:
+    """One buffer, handed out column by column."""
+
+    __slots__ = ("_at", "_buffer")
+
+    def __init__(self, buffer: Octets) -> None:
+        self._buffer, self._at = buffer, 0
+
+    def column(self, column: Column, length: int) -> Array:
+        """A column of ``length`` rows with any content."""
+        size = _size(column, length)
+        part = self._buffer[self._at : self._at + size]
+        self._at += -(-size // _ALIGN) * _ALIGN
+        return part.view(dtype_of(column)).reshape(shape_of(column, length))
+
+
+def bytes_for(columns: list[Column], length: int) -> int:
+    """What a space for these columns needs."""
+    return sum(-(-_size(column, length) // _ALIGN) * _ALIGN for column in columns)
+
+
+def _size(column: Column, length: int) -> int:
+    return dtype_of(column).itemsize * math.prod(shape_of(column, length))
