@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded export datagrams decode to the same flows, options and counts for ever.
+
+A case is a folder of ``golden/wire`` with ``in.pcap`` (Ethernet, IPv4, UDP) and a README line; ``FLOWGAUGE_UPDATE_GOLDEN=1``
+writes ``expected.json``, to be reviewed. tshark opens the same capture.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flowgauge.flow.rows import to_rows
+from flowgauge.wire.datagrams import Datagrams
+from flowgauge.wire.decoder import Decoder
+
+CASES = sorted((Path(__file__).parent / "wire").iterdir())
+FRAME_AND_HEADERS = 14 + 20 + 8
+
+
+def payloads(path: Path) -> Iterator[bytes]:
+    """The UDP payloads of a little-endian pcap file."""
+    content, at = path.read_bytes(), 24
+    while at < len(content):
+        (length,) = struct.unpack_from("<I", content, at + 8)
+        yield content[at + 16 + FRAME_AND_HEADERS : at + 16 + length]
+        at += 16 + length
+
+
+def decoded(case: Path, *, one_by_one: bool) -> dict[str, Any]:
+    """Everything that a case decodes to, in an order of its own."""
+    found, decoder = list(payloads(case / "in.pcap")), Decoder()
+    batches = [[payload] for payload in found] if one_by_one else [found]
+    flows, options, counts = [], [], dict[str, int]()
+    for batch in batches:
+        result = decoder.decode(Datagrams.from_payloads(batch, "192.0.2.1", received_ns=1))
+        flows += to_rows(result.flows)
+        options += [record for told in result.options for record in told.records]
+        counts = {name: counts.get(name, 0) + result.counts.get(name, 0) for name in counts.keys() | result.counts.keys()}
+        assert not result.problems
+    return {
+        "counts": counts | decoder.finish(),
+        "options": sorted(options, key=json.dumps),
+        "flows": sorted(flows, key=lambda row: json.dumps(row, sort_keys=True)),
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_capture_decodes_to_what_is_recorded(case: Path) -> None:
+    assert (case / "README.md").read_text().strip()
+    expected = case / "expected.json"
+    seen = decoded(case, one_by_one=False)
+    if os.environ.get("FLOWGAUGE_UPDATE_GOLDEN") == "1":
+        expected.write_text(json.dumps(seen, indent=1, sort_keys=True) + "\n")
+    assert seen == json.loads(expected.read_text())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_how_datagrams_are_batched_does_not_matter(case: Path) -> None:
+    assert decoded(case, one_by_one=True) == decoded(case, one_by_one=False)
