@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flows as they arrive: the collector's server-sent events. The browser connects again by itself when a stream ends.
+// Flows as they arrive: the collector's server-sent events, connected again when the stream ends.
 import { useEffect, useState } from "react";
 import { address } from "./client";
 import type { Row } from "./types";
@@ -7,6 +7,7 @@ import type { Row } from "./types";
 /** Rows kept in memory while live; older ones are in the store. */
 export const LIVE_ROWS = 500;
 const PAINT_MS = 500;
+const RECONNECT_MS = 5_000;
 
 export type LiveState = "off" | "connecting" | "open" | "lost";
 
@@ -44,15 +45,24 @@ export function useLive(enabled: boolean, filter: string): Live {
     setLive({ ...OFF, state: "connecting" });
     let pending: Row[] = [];
     let skipped = 0;
-    const source = new EventSource(address("live", { filter }));
     const put = (state: LiveState) => setLive((now) => (now.state === state ? now : { ...now, state }));
-    source.onopen = () => put("open");
-    source.onerror = () => put("lost");
-    source.onmessage = (event: MessageEvent<string>) => {
-      const batch = JSON.parse(event.data) as Batch;
-      pending = [...rowsOf(batch).reverse(), ...pending].slice(0, LIVE_ROWS);
-      skipped += batch.skipped ?? 0;
+    let source: EventSource;
+    let again: ReturnType<typeof setTimeout>;
+    const connect = () => {
+      source = new EventSource(address("live", { filter }));
+      source.onopen = () => put("open");
+      source.onerror = () => {
+        put("lost");
+        // The browser gives up by itself after an answer that is no stream.
+        if (source.readyState === EventSource.CLOSED) again = setTimeout(connect, RECONNECT_MS);
+      };
+      source.onmessage = (event: MessageEvent<string>) => {
+        const batch = JSON.parse(event.data) as Batch;
+        pending = [...rowsOf(batch).reverse(), ...pending].slice(0, LIVE_ROWS);
+        skipped += batch.skipped ?? 0;
+      };
     };
+    connect();
     const painter = setInterval(() => {
       if (!pending.length) return;
       const fresh = pending;
@@ -61,6 +71,7 @@ export function useLive(enabled: boolean, filter: string): Live {
     }, PAINT_MS);
     return () => {
       source.close();
+      clearTimeout(again);
       clearInterval(painter);
     };
   }, [enabled, filter]);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions of the Traffic page. While live, each is asked again; an answer stays on screen until the next one is there.
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
@@ -48,15 +48,11 @@ export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ .
 export const useStatus = () =>
   useQuery<Status>({ queryKey: ["status"], queryFn: ({ signal }) => get<Status>("status", {}, signal), refetchInterval: 15_000, retry });
 
-export const useFilterCheck = (text: string) =>
-  useQuery<FilterCheck>({
-    queryKey: ["filter", text],
-    queryFn: ({ signal }) => get<FilterCheck>("filter", { text }, signal),
-    placeholderData: keepPreviousData,
-    staleTime: Infinity,
-    enabled: text.trim() !== "",
-    retry,
-  });
+/** Whether a text is a filter; the answer never changes. */
+export const filterCheck = (text: string) =>
+  queryOptions({ queryKey: ["filter", text], queryFn: () => get<FilterCheck>("filter", { text }), staleTime: Infinity, retry });
+
+export const useFilterCheck = (text: string) => useQuery({ ...filterCheck(text), placeholderData: keepPreviousData, enabled: text.trim() !== "" });
 
 export const useCompletions = (view: View, text: string, cursor: number, enabled: boolean) =>
   useQuery<Completion[]>({

@@ -2,33 +2,37 @@
 // The chart with its legend; each entry of the legend is a pair that can be filtered by.
 import { Skeleton } from "@patternfly/react-core";
 import { lazy, Suspense, useMemo, useRef } from "react";
-import type { Row, SeriesAnswer } from "../api/types";
+import type { Row, SeriesAnswer, Topology } from "../api/types";
 import { Approx } from "../common/Approx";
 import { Value } from "../common/ValueMenu";
 import { endName } from "../format/flow";
 import { rate } from "../format/units";
 import { term } from "../state/terms";
 import "./chart.css";
-import { type Band, bandsOf, coloursOf, mean } from "./series";
+import { askers, type Band, bandsOf, coloursOf } from "./series";
 
 const StackedChart = lazy(() => import("./StackedChart"));
 
 interface Props {
   answer: SeriesAnswer;
   question: string;
+  /** How long flows were seen in the window. */
+  seconds: number;
+  /** Tells who asks whom. */
+  topology: Topology | undefined;
   onRange: (from: number, to: number) => void;
 }
 
-export function TrafficChart({ answer, question, onRange }: Props) {
+export function TrafficChart({ answer, question, seconds, topology, onRange }: Props) {
   const kept = useRef<{ question: string; colours: Map<string, number> }>();
-  const data = useMemo(() => bandsOf(answer, Date.now()), [answer]);
+  const data = useMemo(() => bandsOf(answer, Date.now(), askers(topology)), [answer, topology]);
   const colours = useMemo(() => {
     const before = kept.current?.question === question ? kept.current.colours : undefined;
     const next = coloursOf(data.bands, before);
     kept.current = { question, colours: new Map([...(before ?? []), ...next]) };
     return next;
   }, [data, question]);
-  const label = `Traffic over time: ${rate(mean(data.total))} on average, ${rate(Math.max(0, ...data.total))} at most; ${data.bands.map((band) => `${band.label} ${rate(mean(band.values))}`).join(", ")}`;
+  const label = `Traffic over time: ${rate(data.bands.reduce((sum, band) => sum + band.bytes, 0) / seconds)} on average, ${rate(Math.max(0, ...data.total))} at most; ${data.bands.map((band) => `${band.label} ${rate(band.bytes / seconds)}`).join(", ")}`;
   return (
     <>
       <Suspense fallback={<Skeleton height="100%" screenreaderText="Loading the chart" />}>
@@ -40,7 +44,7 @@ export function TrafficChart({ answer, question, onRange }: Props) {
             <i className={`fg-dot fg-dot-${colours.get(band.key) ?? -1}`} aria-hidden />
             <BandName band={band} />
             <span className="fg-legend-rate">
-              <Approx text={rate(mean(band.values))} approx={band.approx} error={null} />
+              <Approx text={rate(band.bytes / seconds)} approx={band.approx} error={null} />
             </span>
           </li>
         ))}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // From the API's series to what the chart draws: both directions of a pair as one band, bytes per second, whole bins only.
-import type { Row, SeriesAnswer } from "../api/types";
-import { type End, endName } from "../format/flow";
+import type { Row, SeriesAnswer, Topology } from "../api/types";
+import { type End, endName, plain } from "../format/flow";
 
 export interface Band {
   /** The same pair has the same key over time, so that it keeps its colour. */
@@ -12,6 +12,8 @@ export interface Band {
   /** Bytes per second, one value a time. */
   values: number[];
   approx: boolean;
+  /** Bytes over the whole window. */
+  bytes: number;
 }
 
 export interface Bands {
@@ -30,8 +32,21 @@ const SETTLING_MS = 6_000;
 
 const nameOf = (key: Row, end: End): string => endName(key, end).label;
 
+/** Who asks whom, as `client\nserver`, by the names that bands have. */
+export const askers = (topology: Topology | undefined): ReadonlySet<string> => {
+  const names = new Map((topology?.nodes ?? []).map((node) => [node.id, plain(node.owner)]));
+  return new Set((topology?.edges ?? []).map((edge) => `${names.get(edge.src)}\n${names.get(edge.dst)}`));
+};
+
+/** `client → server`; `a ⇄ b` when both ask each other or nobody knows. */
+function labelOf(a: string, b: string, asks: ReadonlySet<string>): string {
+  const [forth, back] = [asks.has(`${a}\n${b}`), asks.has(`${b}\n${a}`)];
+  if (forth === back) return `${a} ⇄ ${b}`;
+  return forth ? `${a} → ${b}` : `${b} → ${a}`;
+}
+
 /** Bands of an answer, as it was at `nowMs`. */
-export function bandsOf(answer: SeriesAnswer, nowMs: number): Bands {
+export function bandsOf(answer: SeriesAnswer, nowMs: number, asks: ReadonlySet<string> = new Set()): Bands {
   const last = Math.min(answer.window.to_ms, nowMs - SETTLING_MS);
   const bins = answer.times_ms.filter((time) => time + answer.step_ms <= last).length || answer.times_ms.length;
   const seconds = answer.step_ms / 1000;
@@ -42,20 +57,20 @@ export function bandsOf(answer: SeriesAnswer, nowMs: number): Bands {
     const [a, b] = [nameOf(one.key, "src"), nameOf(one.key, "dst")];
     const key = [a, b].toSorted().join("\n");
     const band = pairs.get(key);
-    if (!band) pairs.set(key, { key, label: `${a} ⇄ ${b}`, ends: [one.key], values: rates(one.values), approx: one.approx });
-    else pairs.set(key, { ...band, ends: [...band.ends, one.key], values: plus(band.values, rates(one.values)), approx: band.approx || one.approx });
+    if (!band) pairs.set(key, { key, label: labelOf(a, b, asks), ends: [one.key], values: rates(one.values), approx: one.approx, bytes: sum(one.values) });
+    else pairs.set(key, { ...band, ends: [...band.ends, one.key], values: plus(band.values, rates(one.values)), approx: band.approx || one.approx, bytes: band.bytes + sum(one.values) });
   }
-  const sorted = [...pairs.values()].toSorted((a, b) => sum(b.values) - sum(a.values) || (a.key < b.key ? -1 : 1));
+  const sorted = [...pairs.values()].toSorted((a, b) => b.bytes - a.bytes || (a.key < b.key ? -1 : 1));
   const rest = sorted.slice(BANDS).reduce((total, band) => plus(total, band.values), rates(answer.others));
   const bands = sorted.slice(0, BANDS);
-  if (sum(rest) > 0) bands.push({ key: OTHERS, label: OTHERS, ends: [], values: rest, approx: sorted.some((band) => band.approx) });
+  const restBytes = sum(answer.others) + sum(sorted.slice(BANDS).map((band) => band.bytes));
+  if (restBytes > 0) bands.push({ key: OTHERS, label: OTHERS, ends: [], values: rest, approx: sorted.some((band) => band.approx), bytes: restBytes });
   const total = bands.reduce((all, band) => plus(all, band.values), rates([]));
   return { times: answer.times_ms.slice(0, bins), stepMs: answer.step_ms, bands, total };
 }
 
 const plus = (a: readonly number[], b: readonly number[]): number[] => a.map((value, i) => value + (b[i] ?? 0));
 const sum = (values: readonly number[]): number => values.reduce((all, value) => all + value, 0);
-export const mean = (values: readonly number[]): number => (values.length ? sum(values) / values.length : 0);
 
 /** Which of the palette's colours a band has: kept from before, else the first free one; −1 is the grey of the others. */
 export function coloursOf(bands: readonly Band[], before: ReadonlyMap<string, number> = new Map()): Map<string, number> {

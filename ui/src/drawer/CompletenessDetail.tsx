@@ -4,7 +4,7 @@ import { ExpandableSection, Skeleton } from "@patternfly/react-core";
 import { useLedger } from "../api/queries";
 import type { Completeness, LedgerComponent, Loss } from "../api/types";
 import { ErrorNote } from "../common/ErrorNote";
-import { count, counted } from "../format/units";
+import { count } from "../format/units";
 import type { View } from "../state/view";
 import { Section } from "./Drawer";
 
@@ -79,13 +79,9 @@ function Losses({ title, losses, none }: { title: string; losses: Loss[]; none: 
         <p className="fg-context">{none}</p>
       ) : (
         <ul className="fg-losses">
-          {losses.map((loss) => (
-            <li key={`${loss.counter} ${loss.instance}`}>
-              <b>{counted(loss.count, loss.unit.replace(/s$/, ""))}</b> {loss.cause}
-              <span className="fg-context">
-                {" "}
-                {loss.component} {place(loss.instance)}
-              </span>
+          {byPlace(losses).map((loss) => (
+            <li key={`${loss.counter} ${loss.component} ${loss.instance}`}>
+              <b>{count(loss.count)}</b> {inSentence(loss.cause)} <span className="fg-context">{placeWords(loss.component, loss.instance)}</span>
             </li>
           ))}
         </ul>
@@ -97,10 +93,26 @@ function Losses({ title, losses, none }: { title: string; losses: Loss[]; none: 
 /** `node-a@1764105000000` is the instance on node-a that started then. */
 export const place = (instance: string): string => instance.replace(/@\d+$/, "");
 
+export const placeWords = (component: string, instance: string): string => (place(instance) === component ? component : `${component} on ${place(instance)}`);
+
+/** Losses of the same place together: a part that was restarted has several instances. */
+export function byPlace(losses: readonly Loss[]): Loss[] {
+  const sums = new Map<string, Loss>();
+  for (const loss of losses) {
+    const instance = place(loss.instance);
+    const key = [loss.counter, loss.component, instance].join(" ");
+    sums.set(key, { ...loss, instance, count: loss.count + (sums.get(key)?.count ?? 0) });
+  }
+  return [...sums.values()].toSorted((a, b) => b.count - a.count);
+}
+
+/** `Records missing.` becomes `records missing`; `IP packets` stays. */
+const inSentence = (cause: string): string => (/^[A-Z][a-z]/.test(cause) ? cause.charAt(0).toLowerCase() + cause.slice(1) : cause).replace(/\.$/, "");
+
 function Component({ one }: { one: LedgerComponent }) {
   const moved = one.counters.filter((counter) => counter.value !== 0 || counter.change !== 0);
   return (
-    <ExpandableSection toggleText={`${one.component} ${place(one.instance) === one.component ? "" : place(one.instance)}`.trim()} displaySize="default">
+    <ExpandableSection toggleText={placeWords(one.component, one.instance)} displaySize="default">
       <table className="fg-counters">
         <thead>
           <tr><th scope="col">Counter</th><th scope="col" className="fg-number">In this range</th><th scope="col" className="fg-number">Since its start</th></tr>

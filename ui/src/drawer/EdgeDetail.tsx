@@ -3,7 +3,7 @@
 import { Button, Skeleton } from "@patternfly/react-core";
 import FilterIcon from "@patternfly/react-icons/dist/esm/icons/filter-icon";
 import { useFlows, useSeries } from "../api/queries";
-import type { TopologyEdge, TopologyNode } from "../api/types";
+import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { TrafficChart } from "../chart/TrafficChart";
 import { Approx } from "../common/Approx";
 import { edgeFilter, edgeRate, edgeSentence, healthOf, nodeWords } from "../format/edge";
@@ -17,6 +17,7 @@ interface Props {
   edge: TopologyEdge;
   src: TopologyNode;
   dst: TopologyNode;
+  topology: Topology;
   seconds: number;
   view: View;
   onView: Change;
@@ -24,7 +25,7 @@ interface Props {
 
 const FLOWS_SHOWN = 12;
 
-export function EdgeDetail({ edge, src, dst, seconds, view, onView }: Props) {
+export function EdgeDetail({ edge, src, dst, topology, seconds, view, onView }: Props) {
   const filter = edgeFilter(edge, src, dst);
   const own: View = { ...view, filter };
   const series = useSeries(own);
@@ -38,7 +39,7 @@ export function EdgeDetail({ edge, src, dst, seconds, view, onView }: Props) {
       </Button>
       <Section title="Over time">
         <div className="fg-drawer-chart">
-          {series.data ? <TrafficChart answer={series.data} question={filter} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}
+          {series.data ? <TrafficChart answer={series.data} question={filter} seconds={seconds} topology={topology} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}
         </div>
       </Section>
       <Numbers edge={edge} seconds={seconds} />

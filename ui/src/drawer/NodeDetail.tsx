@@ -54,7 +54,9 @@ function nodeSentence(node: TopologyNode, serves: readonly TopologyEdge[], asks:
   const sum = [...serves, ...asks].reduce((all, edge) => all + edge.bytes, 0);
   const kind = node.kind === "workload" ? `, a ${node.owner_kind},` : "";
   const about = [...serves, ...asks].some((edge) => edge.approx) ? "about " : "";
-  return `${nodeWords(node)}${kind} serves ${counted(new Set(serves.map((edge) => edge.src)).size, "client")} and asks ${counted(new Set(asks.map((edge) => edge.dst)).size, "server")}: ${about}${bytes(sum)} in this time range.`;
+  const [clients, servers] = [new Set(serves.map((edge) => edge.src)).size, new Set(asks.map((edge) => edge.dst)).size];
+  const does = [clients && `serves ${counted(clients, "client")}`, servers && `asks ${counted(servers, "server")}`].filter(Boolean).join(" and ");
+  return `${nodeWords(node)}${kind} ${does || "was quiet"}: ${about}${bytes(sum)} in this time range.`;
 }
 
 interface EdgesProps {

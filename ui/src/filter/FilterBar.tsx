@@ -3,8 +3,9 @@
 import { Button } from "@patternfly/react-core";
 import FilterIcon from "@patternfly/react-icons/dist/esm/icons/filter-icon";
 import TimesIcon from "@patternfly/react-icons/dist/esm/icons/times-icon";
+import { useQueryClient } from "@tanstack/react-query";
 import { type KeyboardEvent, type RefObject, useEffect, useId, useState } from "react";
-import { useCompletions, useFilterCheck } from "../api/queries";
+import { filterCheck, useCompletions, useFilterCheck } from "../api/queries";
 import type { Completion, FilterProblem } from "../api/types";
 import { useDelayed } from "../common/delayed";
 import type { View } from "../state/view";
@@ -25,13 +26,16 @@ export function FilterBar({ view, input, onFilter }: Props) {
   const [open, setOpen] = useState(false);
   const [active, setActive] = useState(-1);
   const [scroll, setScroll] = useState(0);
+  const client = useQueryClient();
   const listId = useId();
   const errorId = useId();
   useEffect(() => setText(view.filter), [view.filter]);
 
   const settled = useDelayed(text, CHECK_MS);
   const check = useFilterCheck(settled);
-  const problem = settled === text && text.trim() && !check.isPlaceholderData && check.data && !check.data.ok ? check.data.error : null;
+  const found = settled === text && text.trim() && !check.isPlaceholderData && check.data && !check.data.ok ? check.data.error : null;
+  // What ends too early is not wrong while somebody still writes it.
+  const problem = open && found?.at !== undefined && found.at >= text.trimEnd().length ? null : found;
   const offers = useCompletions(view, settled, Math.min(cursor, settled.length), open).data ?? [];
 
   const apply = (filter: string) => {
@@ -39,6 +43,12 @@ export function FilterBar({ view, input, onFilter }: Props) {
     setOpen(false);
     setActive(-1);
     onFilter(filter.trim());
+  };
+  /** Applies what is a filter; of anything else the bar says what is wrong. */
+  const submit = async (filter: string) => {
+    const answer = filter.trim() ? await client.ensureQueryData(filterCheck(filter)).catch(() => undefined) : undefined;
+    if (answer?.ok === false) setOpen(false);
+    else apply(filter);
   };
   const take = (offer: Completion) => {
     const next = text.slice(0, offer.at) + offer.insert + text.slice(offer.at + offer.length);
@@ -61,7 +71,7 @@ export function FilterBar({ view, input, onFilter }: Props) {
     } else if (event.key === "Enter") {
       event.preventDefault();
       if (open && offer) take(offer);
-      else apply(text);
+      else void submit(text);
     } else if (event.key === "Escape") {
       event.stopPropagation();
       if (open) setOpen(false);
@@ -104,7 +114,7 @@ export function FilterBar({ view, input, onFilter }: Props) {
           />
         </div>
         {text !== view.filter && !problem && (
-          <Button variant="link" isInline className="fg-filter-apply" onClick={() => apply(text)}>
+          <Button variant="link" isInline className="fg-filter-apply" onClick={() => void submit(text)}>
             Apply <kbd>Enter</kbd>
           </Button>
         )}

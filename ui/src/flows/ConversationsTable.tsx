@@ -35,15 +35,15 @@ export function ConversationsTable({ topology, seconds, cursor, open, onOpen }: 
         <table className="fg-table">
           <thead>
             <tr>
-              <th scope="col">Client</th>
+              <th scope="col" className="fg-from">Client</th>
               <th scope="col" className="fg-col-arrow" aria-label="to" />
               <th scope="col">Server</th>
-              <th scope="col">Port</th>
+              <th scope="col" className="fg-port-cell">Port</th>
               <th scope="col" className="fg-number">Rate</th>
               <th scope="col" className="fg-number fg-wide-cell">To server</th>
               <th scope="col" className="fg-number fg-wide-cell">To client</th>
               <th scope="col" className="fg-number fg-wide-cell">Packets</th>
-              <th scope="col" className="fg-number">Flows</th>
+              <th scope="col" className="fg-number fg-phone-less">Flows</th>
               <th scope="col" className="fg-number fg-wide-cell">Round trip</th>
               <th scope="col" className="fg-wide-cell">Remarks</th>
               <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
@@ -80,10 +80,10 @@ function Conversation({ edge, src, dst, seconds, share, cursor, open, onOpen }: 
   const { approx, error } = edge;
   return (
     <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
-      <td><NodeCell node={src} /></td>
+      <td className="fg-from"><NodeCell node={src} /></td>
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
       <td><NodeCell node={dst} /></td>
-      <td>
+      <td className="fg-port-cell">
         <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst)}>{portText(edge.dst_port, edge.proto)}</Value>
         <span className="fg-context fg-port-name">{portName(edge.dst_port)}</span>
       </td>
@@ -94,7 +94,7 @@ function Conversation({ edge, src, dst, seconds, share, cursor, open, onOpen }: 
       <td className="fg-number fg-wide-cell"><Approx text={bytes(edge.bytes_to_server)} approx={approx} error={error} /></td>
       <td className="fg-number fg-wide-cell"><Approx text={bytes(edge.bytes_to_client)} approx={approx} error={error} /></td>
       <td className="fg-number fg-wide-cell"><Approx text={count(edge.packets)} approx={approx} error={error} /></td>
-      <td className="fg-number">{count(edge.flows)}</td>
+      <td className="fg-number fg-phone-less">{count(edge.flows)}</td>
       <td className="fg-number fg-wide-cell">{edge.rtt_avg_ns === null ? <span className="fg-context">–</span> : duration(edge.rtt_avg_ns)}</td>
       <td className="fg-wide-cell fg-remarks">
         {edge.drop_packets > 0 && <span className="fg-bad">{count(edge.drop_packets)} dropped</span>}

@@ -50,12 +50,12 @@ export function FlowsTable({ rows, waiting, cursor, open, onOpen, onScrolled, on
           <thead>
             <tr>
               <th scope="col" className="fg-col-time">Time</th>
-              <th scope="col">From</th>
+              <th scope="col" className="fg-from">From</th>
               <th scope="col" className="fg-col-arrow" aria-label="to" />
               <th scope="col">To</th>
-              <th scope="col">Port</th>
+              <th scope="col" className="fg-port-cell">Port</th>
               <th scope="col" className="fg-number">Bytes</th>
-              <th scope="col" className="fg-number">Packets</th>
+              <th scope="col" className="fg-number fg-phone-less">Packets</th>
               <th scope="col" className="fg-wide-cell">Seen</th>
               <th scope="col" className="fg-wide-cell">Remarks</th>
               <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
@@ -89,22 +89,22 @@ const FlowRow = memo(function FlowRow({ id, row, cursor, open, onOpen }: RowProp
   return (
     <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
       <td className="fg-col-time" title={dateTime(endMs(row))}>{timeOfDay(endMs(row))}</td>
-      <td><EndCell row={row} end="src" /></td>
+      <td className="fg-from"><EndCell row={row} end="src" /></td>
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
       <td><EndCell row={row} end="dst" /></td>
-      <td>
+      <td className="fg-port-cell">
         {port === null ? (
           <Value column="proto" value={text(row, "proto")}>{protocol(row.proto as number)}</Value>
         ) : (
           <>
-            {end === "src" && <span className="fg-context">from </span>}
+            {end === "src" && <span className="fg-context fg-phone-less">from </span>}
             <Value column={`${end}_port`} value={port} />
           </>
         )}
         <span className="fg-context fg-port-name">{portContext(row)}</span>
       </td>
       <td className="fg-number"><Approx text={bytes(scaledBytes(row))} approx={scaled} error={packetError(row)} /></td>
-      <td className="fg-number"><Approx text={count(scaledPackets(row))} approx={scaled} error={packetError(row)} /></td>
+      <td className="fg-number fg-phone-less"><Approx text={count(scaledPackets(row))} approx={scaled} error={packetError(row)} /></td>
       <td className="fg-wide-cell">
         <Value column="node_reporter" value={text(row, "node_reporter")} />
         <span className="fg-context">{direction(row)}</span>

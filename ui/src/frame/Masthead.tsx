@@ -27,7 +27,7 @@ export function Masthead({ status, completeness, live, canBeLive, liveState, onL
     <header className="fg-masthead">
       <a className="fg-brand" href="/traffic">
         <img src="/icon.svg" alt="" width={28} height={28} />
-        Flowgauge
+        <span className="fg-brand-name">Flowgauge</span>
       </a>
       {status?.cluster && (
         <Label variant="outline" className="fg-wide-only">
@@ -38,8 +38,8 @@ export function Masthead({ status, completeness, live, canBeLive, liveState, onL
         <Tooltip content={liveWords(live, canBeLive, liveState)}>
           <Switch
             id="fg-live"
-            className={`fg-live fg-live-${live ? liveState : "off"}`}
-            label="Live"
+            className="fg-live"
+            label={live && liveState === "lost" ? "Live, each 5 s" : "Live"}
             isChecked={live}
             isDisabled={!canBeLive}
             onChange={(_, checked) => onLive(checked)}
@@ -63,7 +63,7 @@ export function Masthead({ status, completeness, live, canBeLive, liveState, onL
 function liveWords(live: boolean, canBeLive: boolean, state: LiveState): string {
   if (!canBeLive) return "An absolute time range does not move; choose a relative one to follow the traffic";
   if (!live) return "Follow the traffic as it happens";
-  if (state === "lost") return "The live stream broke off; connecting again. Charts still refresh every 5 s";
+  if (state === "lost") return "There is no live stream; connecting again. Until then flows come with the refresh every 5 s";
   return "Charts refresh every 5 s and new flows appear as they arrive";
 }
 

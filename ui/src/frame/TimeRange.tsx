@@ -34,7 +34,7 @@ export function TimeRange({ view, onView, onRefresh, refreshing }: Props) {
         onOpenChange={setOpen}
         popperProps={{ position: "right" }}
         toggle={(ref: Ref<MenuToggleElement>) => (
-          <MenuToggle ref={ref} icon={<ClockIcon />} isExpanded={open} onClick={() => setOpen(!open)} aria-label="Time range">
+          <MenuToggle ref={ref} className="fg-range-toggle" icon={<ClockIcon />} isExpanded={open} onClick={() => setOpen(!open)} aria-label="Time range">
             {rangeLabel(view)}
           </MenuToggle>
         )}

@@ -72,10 +72,12 @@ export const EdgeLabel = memo(function EdgeLabel({ label, edge, words, seconds, 
       onBlur={onLeave}
       onClick={() => onOpen(edge.id)}
     >
-      <b>
-        <Approx text={perSecond} approx={data.approx} error={data.error} />
-      </b>
-      <span>{portWords(data.dst_port, data.proto)}</span>
+      <span className="fg-edge-chip">
+        <b>
+          <Approx text={perSecond} approx={data.approx} error={data.error} />
+        </b>
+        <span>{portWords(data.dst_port, data.proto)}</span>
+      </span>
     </button>
   );
 });

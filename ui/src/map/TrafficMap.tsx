@@ -5,7 +5,7 @@ import { Button, Tooltip } from "@patternfly/react-core";
 import ExpandIcon from "@patternfly/react-icons/dist/esm/icons/expand-arrows-alt-icon";
 import MinusIcon from "@patternfly/react-icons/dist/esm/icons/minus-icon";
 import PlusIcon from "@patternfly/react-icons/dist/esm/icons/plus-icon";
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useMemo, useRef, useState } from "react";
 import type { Topology } from "../api/types";
 import { nodeKey } from "../state/open";
 import { EdgeTip } from "./EdgeTip";
@@ -14,7 +14,8 @@ import { useLayout } from "./layout";
 import "./map.css";
 import { MapBox, MapCard } from "./MapCards";
 import { EdgeLabel, EdgeLine, type Lit, startsAtNode } from "./MapEdges";
-import { useZoom } from "./useZoom";
+import { NARROW } from "./places";
+import { drag, useSize, useZoom } from "./useZoom";
 
 interface Props {
   topology: Topology | undefined;
@@ -32,9 +33,11 @@ interface Hover {
 }
 
 export function TrafficMap({ topology, question, seconds, open, onOpen }: Props) {
-  const { graph, layout } = useLayout(topology, question);
+  const frame = useRef<HTMLDivElement>(null);
+  const size = useSize(frame);
+  const { graph, layout } = useLayout(topology, question, size.width);
   const { places } = layout;
-  const zoom = useZoom(places);
+  const zoom = useZoom(size, places);
   const [hover, setHover] = useState<Hover>();
   const enterEdge = useCallback((id: string, at: { clientX: number; clientY: number }) => setHover({ id, x: at.clientX, y: at.clientY }), []);
   const enterNode = useCallback((id: string) => setHover({ id, x: 0, y: 0 }), []);
@@ -44,13 +47,13 @@ export function TrafficMap({ topology, question, seconds, open, onOpen }: Props)
   const nodes = useMemo(() => new Map(graph.nodes.map((node) => [node.id, node])), [graph]);
   const edges = useMemo(() => new Map(graph.edges.map((edge) => [edge.id, edge])), [graph]);
   const boxes = useMemo(() => new Map(graph.nodes.map((node) => [node.id, node.box])), [graph]);
-  const lit = useMemo(() => litBy(graph, hover?.id), [graph, hover?.id]);
+  const lit = useMemo(() => (hover ? litBy(graph, hover.id) : (one: string): Lit => (one === open ? "lit" : "")), [graph, hover?.id, open]);
   const used = useMemo(() => new Set(boxes.values()), [boxes]);
   const title = (id: string) => nodes.get(id)?.title ?? id;
   const over = hover && edges.get(hover.id);
   return (
-    <div className="fg-map">
-      <div className="fg-map-frame" ref={zoom.frame} onPointerDown={zoom.onPointerDown} role="group" aria-label="Map of who talks to whom; the conversations tab lists the same">
+    <div className={`fg-map ${places.widths === NARROW ? "fg-map-narrow" : ""}`}>
+      <div className="fg-map-frame" ref={frame} onPointerDown={(event) => drag(event, frame.current)} role="group" aria-label="Map of who talks to whom; the conversations tab lists the same">
         <div className="fg-map-sheet" style={{ width: places.width * zoom.scale, height: places.height * zoom.scale }}>
           <div className="fg-map-scaled" style={{ width: places.width, height: places.height, transform: `scale(${zoom.scale})` }}>
             {places.boxes.filter((box) => used.has(box.id)).map((box) => <MapBox key={box.id} box={box} />)}
@@ -88,8 +91,7 @@ export function TrafficMap({ topology, question, seconds, open, onOpen }: Props)
 }
 
 /** What is lit when the pointer is on a node or an edge: it and what it touches; all else is dimmed. */
-export function litBy(graph: Graph, id: string | undefined): (one: string) => Lit {
-  if (id === undefined) return () => "";
+export function litBy(graph: Graph, id: string): (one: string) => Lit {
   const near = new Set([id]);
   for (const edge of graph.edges) {
     if (edge.id === id || edge.src === id || edge.dst === id) [edge.id, edge.src, edge.dst].forEach((one) => near.add(one));

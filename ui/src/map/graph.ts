@@ -40,8 +40,8 @@ export function boxTitle(box: string): string {
   return box === OUTSIDE ? "outside the cluster" : box === NODES ? "nodes" : box;
 }
 
-export function nodeTitle(node: TopologyNode): string {
-  return node.kind === "unknown" ? "no name known" : plain(node.owner);
+export function nodeTitle(node: TopologyNode | undefined): string {
+  return node === undefined || node.kind === "unknown" ? "no name known" : plain(node.owner);
 }
 
 function subtitle(node: TopologyNode): string {

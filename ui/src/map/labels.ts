@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the labels of edges stand: on their own line, never on a card, a title or another label.
-import { boxTitle } from "./graph";
+import { boxTitle, type MapNode } from "./graph";
 import type { Places, Rect } from "./places";
-import { at, portsOf, type Point, type Route } from "./routes";
-import type { MapNode } from "./graph";
+import { at, type Point, portsOf, type Route } from "./routes";
 
 export const LABEL_HEIGHT = 34;
 /** Beyond this many, labels say less than the map without them; the numbers are there on hover. */
 const LABELLED = 150;
-const CANDIDATES = [0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.18, 0.82];
-const SAMPLES = 20;
+/** Places along a curve, the middle first. */
+const CANDIDATES = Array.from({ length: 21 }, (_, i) => 0.5 + (i % 2 ? 1 : -1) * Math.ceil(i / 2) * 0.04);
+/** Pixels between two points at which a line is looked at. */
+const SAMPLE_STEP = 12;
+const MOST_SAMPLES = 16;
+/** A label stands near one end of a long way: on one of its first or last curves. */
+const CURVES_TRIED = 3;
 const CLEAR = 4;
 
 export interface Label extends Rect {
@@ -21,17 +25,63 @@ export const textWidth = (text: string, size: number): number => text.length * s
 
 /** Labels `width(route)` wide for the edges in the order given; an edge without room for one gets none. */
 export function labelsOf(routes: readonly Route[], nodes: readonly MapNode[], places: Places, width: (route: Route) => number): Label[] {
-  const taken = obstacles(nodes, places);
-  const lines = routes.map((route) => ({ id: route.edge.id, points: samples(route) }));
+  const taken = new Grid<Rect>((rect) => rect);
+  for (const rect of obstacles(nodes, places)) taken.add(rect);
+  const lines = new Grid<Sample>(({ x, y }) => ({ x, y, width: 0, height: 0 }));
+  for (const route of routes) for (const { x, y } of samples(route)) lines.add({ x, y, id: route.edge.id });
   const labels: Label[] = [];
   for (const route of routes.slice(0, LABELLED)) {
-    const others = lines.filter((line) => line.id !== route.edge.id);
-    const rect = best(route, width(route), taken, others);
+    const rect = best(route, width(route), { taken, lines, sheet: places });
     if (!rect) continue;
     labels.push({ id: route.edge.id, ...rect });
-    taken.push(rect);
+    taken.add(rect);
   }
   return labels;
+}
+
+interface Around {
+  taken: Grid<Rect>;
+  lines: Grid<Sample>;
+  sheet: { width: number };
+}
+
+interface Sample extends Point {
+  id: string;
+}
+
+const CELL = 64;
+/** More cells than a map has in either direction. */
+const CELLS = 1 << 16;
+
+/** Things by where they are, so that looking around one place does not mean looking at all of them. */
+class Grid<T> {
+  private readonly cells = new Map<number, T[]>();
+
+  constructor(private readonly rectOf: (thing: T) => Rect) {}
+
+  add(thing: T): void {
+    this.visit(this.rectOf(thing), 0, (key) => {
+      const cell = this.cells.get(key);
+      if (cell) cell.push(thing);
+      else this.cells.set(key, [thing]);
+      return false;
+    });
+  }
+
+  /** Whether `test` holds for a thing in the cells around `rect`; a thing larger than a cell is asked several times. */
+  some(rect: Rect, test: (thing: T) => boolean): boolean {
+    return this.visit(rect, CLEAR, (key) => this.cells.get(key)?.some(test) ?? false);
+  }
+
+  /** Calls `done` with the key of each cell until one says so. */
+  private visit({ x, y, width, height }: Rect, clear: number, done: (key: number) => boolean): boolean {
+    const right = Math.floor((x + width + clear) / CELL);
+    const lower = Math.floor((y + height + clear) / CELL);
+    for (let column = Math.floor((x - clear) / CELL); column <= right; column++) {
+      for (let row = Math.floor((y - clear) / CELL); row <= lower; row++) if (done(column * CELLS + row)) return true;
+    }
+    return false;
+  }
 }
 
 function obstacles(nodes: readonly MapNode[], places: Places): Rect[] {
@@ -43,20 +93,29 @@ function obstacles(nodes: readonly MapNode[], places: Places): Rect[] {
   return [...cards, ...titles];
 }
 
-const samples = (route: Route): Point[] => route.curves.flatMap((curve) => Array.from({ length: SAMPLES }, (_, i) => at(curve, (i + 0.5) / SAMPLES)));
+function samples(route: Route): Point[] {
+  return route.curves.flatMap((curve) => {
+    const length = Math.abs(curve[3].x - curve[0].x) + Math.abs(curve[3].y - curve[0].y);
+    const count = Math.min(MOST_SAMPLES, Math.max(2, Math.ceil(length / SAMPLE_STEP)));
+    return Array.from({ length: count }, (_, i) => at(curve, (i + 0.5) / count));
+  });
+}
 
 /** The free place that hides least of other lines, as near to the middle of a curve as may be. */
-function best(route: Route, width: number, taken: readonly Rect[], others: readonly { points: Point[] }[]): Rect | undefined {
+function best(route: Route, width: number, { taken, lines, sheet }: Around): Rect | undefined {
   let found: Rect | undefined;
   let least = Infinity;
   // The last curve first: there the line comes to its server.
-  for (const curve of route.curves.toReversed()) {
+  const curves = new Set([...route.curves.toReversed().slice(0, CURVES_TRIED), ...route.curves.slice(0, CURVES_TRIED)]);
+  for (const curve of curves) {
     for (const t of CANDIDATES) {
       const middle = at(curve, t);
       const rect = { x: middle.x - width / 2, y: middle.y - LABEL_HEIGHT / 2, width, height: LABEL_HEIGHT };
-      if (taken.some((one) => overlap(one, rect, CLEAR))) continue;
-      const hidden = others.reduce((sum, line) => sum + line.points.filter((point) => inside(point, rect)).length, 0);
-      if (hidden < least) [found, least] = [rect, hidden];
+      if (rect.x < 0 || rect.x + width > sheet.width || taken.some(rect, (one) => overlap(one, rect, CLEAR))) continue;
+      let hidden = 0;
+      if (lines.some(rect, (point) => point.id !== route.edge.id && inside(point, rect) && ++hidden >= least)) continue;
+      [found, least] = [rect, hidden];
+      if (hidden === 0) return found;
     }
   }
   return found;

@@ -5,7 +5,7 @@ import type { Topology } from "../api/types";
 import { portWords } from "../format/ports";
 import { type Graph, graphOf, shapeOf, united } from "./graph";
 import { type Label, labelsOf, textWidth } from "./labels";
-import { type Places, placesOf } from "./places";
+import { NARROW, type Places, placesOf, WIDE, type Widths } from "./places";
 import { type Route, routesOf } from "./routes";
 
 export interface Layout {
@@ -25,8 +25,8 @@ export function labelWidth({ edge }: Pick<Route, "edge">): number {
 }
 
 /** A layout of `graph`; what `before` placed keeps its rank and order. */
-export function layoutOf(graph: Graph, before?: Layout): Layout {
-  const places = placesOf(graph, before?.places);
+export function layoutOf(graph: Graph, before?: Layout, widths: Widths = WIDE): Layout {
+  const places = placesOf(graph, before?.places, widths);
   const routes = routesOf(graph, places);
   return { known: graph, places, routes, labels: labelsOf(bySize(routes), graph.nodes, places, labelWidth) };
 }
@@ -37,18 +37,31 @@ function bySize(routes: readonly Route[]): Route[] {
   return routes.toSorted((a, b) => size(b) - size(a) || (a.edge.id < b.edge.id ? -1 : 1));
 }
 
-/** The graph of now, and the layout of all that was seen since `question` was first asked. */
-export function useLayout(topology: Topology | undefined, question: string): { graph: Graph; layout: Layout } {
-  const kept = useRef<{ question: string; shape: string; layout: Layout }>(undefined);
+/** Below this scale the wide layout is hard to read in its frame. */
+const READABLE = 0.92;
+
+interface Kept {
+  question: string;
+  shape: string;
+  layout: Layout;
+  /** Width of the wide layout. */
+  wide: number;
+}
+
+/** The graph of now, and the layout of all that was seen since `question` was first asked, for a frame so wide. */
+export function useLayout(topology: Topology | undefined, question: string, frameWidth: number): { graph: Graph; layout: Layout } {
+  const kept = useRef<Kept>();
   const graph = useMemo(() => graphOf(topology), [topology]);
   const layout = useMemo(() => {
     const before = kept.current?.question === question ? kept.current : undefined;
     const known = before ? united(before.layout.known, graph) : graph;
     const shape = shapeOf(known);
-    if (before?.shape === shape) return before.layout;
-    const next = layoutOf(known, before?.layout);
-    kept.current = { question, shape, layout: next };
-    return next;
-  }, [graph, question]);
+    const wide = before?.shape === shape ? before.wide : placesOf(known, before?.layout.places).width;
+    const widths = frameWidth < wide * READABLE ? NARROW : WIDE;
+    if (before?.shape === shape && before.layout.places.widths === widths) return before.layout;
+    const layout = layoutOf(known, before?.layout, widths);
+    kept.current = { question, shape, layout, wide };
+    return layout;
+  }, [graph, question, frameWidth]);
   return { graph, layout };
 }

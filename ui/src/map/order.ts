@@ -5,6 +5,9 @@ import { type Graph, type MapNode, NODES, OUTSIDE } from "./graph";
 /** Whether a box lies in the uppermost row, above all namespaces. */
 export const onTop = (box: string): boolean => box === OUTSIDE || box === NODES;
 
+/** Longer chains of services than this end side by side: a map of a hundred rows helps nobody. */
+const DEEPEST = 6;
+
 /**
  * The rank of each node: 0 for the outside and the nodes, from 1 on a server below its clients. A cycle is cut where the
  * walk, in the order of ids, meets it. Nodes in `known` keep their rank.
@@ -23,7 +26,7 @@ export function ranksOf(graph: Graph, known: ReadonlyMap<string, number> = new M
     walking.add(id);
     const above = (clients.get(id) ?? []).toSorted().map(rank);
     walking.delete(id);
-    const result = 1 + Math.max(0, ...above);
+    const result = Math.min(DEEPEST, 1 + Math.max(0, ...above));
     ranks.set(id, result);
     return result;
   };

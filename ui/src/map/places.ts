@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where boxes and cards stand, in pixels. Namespaces are columns, ranks are rows; the outside and the nodes stand above.
-import { boxTitle, type Graph, type MapNode } from "./graph";
+import { breadth, type Cell, cellsOf, perRow, type Rows, rowsOf, shelvesOf } from "./cells";
+import { boxTitle, type Graph } from "./graph";
 import { boxOrder, byId, onTop, ranksOf } from "./order";
 
-export const CARD = { width: 196, height: 48 };
+export const CARD_HEIGHT = 46;
 /** Between rows: room for an edge's label between a box's lower and the next one's upper border. */
-export const ROW_GAP = 96;
-const CARD_GAP = 28;
-const BOX_GAP = 40;
-export const BOX_PAD = { x: 18, top: 32, bottom: 16 };
-const MARGIN = 16;
-/** Cards side by side in one box before another row begins. */
-const PER_ROW = 3;
-const PER_TOP_ROW = 5;
+export const ROW_GAP = 82;
+const BOX_PAD = { top: 28, bottom: 12 };
+const MARGIN = 12;
+
+/** Widths, in pixels: of a card, between cards, between boxes, between a box's side and its cards. */
+export interface Widths {
+  card: number;
+  gap: number;
+  boxGap: number;
+  pad: number;
+}
+
+export const WIDE: Widths = { card: 196, gap: 28, boxGap: 40, pad: 18 };
+/** For a narrow frame: cards without an icon, closer together. */
+export const NARROW: Widths = { card: 162, gap: 18, boxGap: 28, pad: 11 };
 
 export interface Rect {
   x: number;
@@ -33,66 +41,46 @@ export interface Places {
   boxes: PlacedBox[];
   ranks: Map<string, number>;
   order: string[];
+  widths: Widths;
   width: number;
   height: number;
 }
 
 export const centre = (rect: Rect): number => rect.x + rect.width / 2;
 
+const ROW_HEIGHT = CARD_HEIGHT + ROW_GAP;
+/** Each pass sorts the cards of a cell by where their neighbours stand after the pass before. */
+const PASSES = 4;
+
 /** Places for all; what `before` holds keeps its rank and its order. */
-export function placesOf(graph: Graph, before?: Places): Places {
+export function placesOf(graph: Graph, before?: Places, widths: Widths = WIDE): Places {
   const ranks = ranksOf(graph, before?.ranks);
   const order = boxOrder(graph, before?.order);
   const cells = cellsOf(graph, ranks);
-  const grid = gridOf(cells);
+  const boxWidth = (box: string) => rowWidth(Math.max(...cells.filter((cell) => cell.box === box).map(breadth)), widths) + 2 * widths.pad;
+  const shelves = shelvesOf(order, cells, boxWidth, ROW_HEIGHT);
+  const rows = rowsOf(cells, shelves);
   const neighbours = neighboursOf(graph);
   let cards = new Map<string, Rect>();
-  // Each pass sorts the cards of a cell by where their neighbours stand after the pass before.
-  for (let pass = 0; pass < 4; pass++) {
+  for (let pass = 0; pass < PASSES; pass++) {
     const last = cards;
-    const wish = (id: string) => (before?.cards.has(id) ? centre(before.cards.get(id)!) : mean((neighbours.get(id) ?? []).flatMap((one) => last.get(one) ?? [])));
-    for (const cell of cells) cell.nodes.sort((a, b) => (wish(a.id) ?? 0) - (wish(b.id) ?? 0) || byId(a, b));
-    cards = placed(cells, order, grid, last, neighbours);
+    const wish = (id: string) => before?.cards.get(id) ?? mean((neighbours.get(id) ?? []).flatMap((one) => last.get(one) ?? []));
+    for (const cell of cells) sortByWish(cell, wish);
+    cards = new Placing(cells, rows, neighbours, widths, last).all(shelves, boxWidth);
   }
-  return finished({ cards, rowTops: grid.rowTops, ranks, order }, cells);
+  const rowTops = Array.from({ length: rows.count }, (_, row) => topOf(row));
+  return finished({ cards, rowTops, ranks, order, widths }, cells);
 }
 
-interface Cell {
-  box: string;
-  rank: number;
-  nodes: MapNode[];
-}
+const topOf = (row: number): number => MARGIN + BOX_PAD.top + row * ROW_HEIGHT;
 
-function cellsOf(graph: Graph, ranks: ReadonlyMap<string, number>): Cell[] {
-  const cells = new Map<string, Cell>();
-  for (const node of graph.nodes.toSorted(byId)) {
-    const rank = ranks.get(node.id) ?? 0;
-    const key = `${node.box}\n${rank}`;
-    const cell = cells.get(key) ?? { box: node.box, rank, nodes: [] };
-    cell.nodes.push(node);
-    cells.set(key, cell);
-  }
-  return [...cells.values()];
-}
-
-const perRow = (box: string): number => (onTop(box) ? PER_TOP_ROW : PER_ROW);
-
-interface Grid {
-  /** The first row of each rank: one with many cards takes several rows, so that the map grows in both directions. */
-  first: Map<number, number>;
-  rowTops: number[];
-}
-
-const rowCount = (cell: Cell): number => Math.ceil(cell.nodes.length / perRow(cell.box));
-
-function gridOf(cells: readonly Cell[]): Grid {
-  const first = new Map<number, number>();
-  let next = 0;
-  for (const rank of [...new Set(cells.map((cell) => cell.rank))].toSorted((a, b) => a - b)) {
-    first.set(rank, next);
-    next += Math.max(...cells.filter((cell) => cell.rank === rank).map(rowCount));
-  }
-  return { first, rowTops: Array.from({ length: next }, (_, row) => MARGIN + BOX_PAD.top + row * (CARD.height + ROW_GAP)) };
+function sortByWish(cell: Cell, wish: (id: string) => Rect | undefined): void {
+  const places = new Map(cell.nodes.map((node) => [node.id, wish(node.id)]));
+  const x = (id: string) => {
+    const rect = places.get(id);
+    return rect ? centre(rect) : 0;
+  };
+  cell.nodes.sort((a, b) => x(a.id) - x(b.id) || byId(a, b));
 }
 
 function neighboursOf(graph: Graph): Map<string, string[]> {
@@ -105,53 +93,69 @@ function neighboursOf(graph: Graph): Map<string, string[]> {
   return all;
 }
 
-function mean(rects: readonly Rect[]): number | undefined {
-  return rects.length ? rects.reduce((sum, rect) => sum + centre(rect), 0) / rects.length : undefined;
+/** A place in the middle of all; undefined when there are none. */
+function mean(rects: readonly Rect[]): Rect | undefined {
+  return rects[0] && { ...rects[0], x: rects.reduce((sum, rect) => sum + centre(rect), 0) / rects.length - rects[0].width / 2 };
 }
 
-const rowWidth = (count: number): number => count * CARD.width + (count - 1) * CARD_GAP;
+const rowWidth = (count: number, widths: Widths): number => count * widths.card + (count - 1) * widths.gap;
 
-/** Puts every cell of a column in the middle of its column, then the upper boxes above what they talk to. */
-function placed(cells: readonly Cell[], order: readonly string[], grid: Grid, last: ReadonlyMap<string, Rect>, neighbours: ReadonlyMap<string, string[]>): Map<string, Rect> {
-  const cards = new Map<string, Rect>();
-  let left = MARGIN;
-  for (const box of order) {
-    const own = cells.filter((cell) => cell.box === box);
-    const width = Math.max(...own.map((cell) => rowWidth(Math.min(cell.nodes.length, PER_ROW)))) + 2 * BOX_PAD.x;
-    for (const cell of own) putRows(cards, cell, left + width / 2, grid);
-    left += width + BOX_GAP;
-  }
-  const tops = cells.filter((cell) => onTop(cell.box));
-  const wanted = tops.map((cell) => {
-    const aims = cell.nodes.flatMap((node) => (neighbours.get(node.id) ?? []).flatMap((one) => cards.get(one) ?? last.get(one) ?? []));
-    const width = rowWidth(Math.min(cell.nodes.length, PER_TOP_ROW)) + 2 * BOX_PAD.x;
-    return { cell, width, middle: mean(aims) ?? left / 2 };
-  });
-  let free = MARGIN;
-  for (const { cell, width, middle } of wanted.toSorted((a, b) => a.middle - b.middle || (a.cell.box < b.cell.box ? -1 : 1))) {
-    const start = Math.max(free, middle - width / 2);
-    putRows(cards, cell, start + width / 2, grid);
-    free = start + width + BOX_GAP;
-  }
-  return cards;
-}
+/** One pass of placing: every cell of a column in its middle, then the upper boxes above what they talk to. */
+class Placing {
+  private readonly cards = new Map<string, Rect>();
 
-/** The rows of a cell, each in the middle of its column. */
-function putRows(cards: Map<string, Rect>, cell: Cell, middle: number, grid: Grid): void {
-  const limit = perRow(cell.box);
-  const first = grid.first.get(cell.rank) ?? 0;
-  for (let i = 0; i < cell.nodes.length; i += limit) {
-    const row = cell.nodes.slice(i, i + limit);
-    const start = middle - rowWidth(row.length) / 2;
-    row.forEach((node, j) => cards.set(node.id, { ...CARD, x: start + j * (CARD.width + CARD_GAP), y: grid.rowTops[first + i / limit] ?? 0 }));
+  constructor(
+    private readonly cells: readonly Cell[],
+    private readonly rows: Rows,
+    private readonly neighbours: ReadonlyMap<string, string[]>,
+    private readonly widths: Widths,
+    private readonly last: ReadonlyMap<string, Rect>,
+  ) {}
+
+  all(shelves: readonly (readonly string[])[], boxWidth: (box: string) => number): Map<string, Rect> {
+    for (const boxes of shelves) {
+      let left = MARGIN;
+      for (const box of boxes) {
+        for (const cell of this.cells.filter((one) => one.box === box)) this.put(cell, left + boxWidth(box) / 2);
+        left += boxWidth(box) + this.widths.boxGap;
+      }
+    }
+    this.putTops();
+    return this.cards;
   }
-}
+
+  private putTops(): void {
+    const wanted = this.cells.filter((cell) => onTop(cell.box)).map((cell) => {
+      const aims = cell.nodes.flatMap((node) => (this.neighbours.get(node.id) ?? []).flatMap((one) => this.cards.get(one) ?? this.last.get(one) ?? []));
+      const aim = mean(aims);
+      return { cell, width: rowWidth(breadth(cell), this.widths) + 2 * this.widths.pad, middle: aim ? centre(aim) : MARGIN };
+    });
+    let free = MARGIN;
+    for (const { cell, width, middle } of wanted.toSorted((a, b) => a.middle - b.middle || (a.cell.box < b.cell.box ? -1 : 1))) {
+      const start = Math.max(free, middle - width / 2);
+      this.put(cell, start + width / 2);
+      free = start + width + this.widths.boxGap;
+    }
+  }
+
+  /** The rows of a cell, each in the middle of its column. */
+  private put(cell: Cell, middle: number): void {
+    const { card: width, gap } = this.widths;
+    const limit = perRow(cell.box);
+    for (let i = 0; i < cell.nodes.length; i += limit) {
+      const row = cell.nodes.slice(i, i + limit);
+      const start = middle - rowWidth(row.length, this.widths) / 2;
+      const y = topOf(this.rows.first(cell) + i / limit);
+      row.forEach((node, j) => this.cards.set(node.id, { x: start + j * (width + gap), y, width, height: CARD_HEIGHT }));
+    }
+  }
+} // prettier-ignore
 
 /** Boxes around their cards, and the whole moved so that it begins at the margin. */
-function finished(places: Pick<Places, "cards" | "rowTops" | "ranks" | "order">, cells: readonly Cell[]): Places {
+function finished(places: Pick<Places, "cards" | "rowTops" | "ranks" | "order" | "widths">, cells: readonly Cell[]): Places {
   const boxes = [...new Set(cells.map((cell) => cell.box))].map((box) => {
     const rects = cells.filter((cell) => cell.box === box).flatMap((cell) => cell.nodes.map((node) => places.cards.get(node.id)!));
-    return around(box, rects);
+    return around(box, rects, places.widths.pad);
   });
   const shift = MARGIN - Math.min(MARGIN, ...boxes.map((box) => box.x));
   for (const rect of [...places.cards.values(), ...boxes]) rect.x += shift;
@@ -160,10 +164,10 @@ function finished(places: Pick<Places, "cards" | "rowTops" | "ranks" | "order">,
   return { ...places, boxes, width, height };
 }
 
-function around(box: string, rects: readonly Rect[]): PlacedBox {
-  const left = Math.min(...rects.map((rect) => rect.x)) - BOX_PAD.x;
+function around(box: string, rects: readonly Rect[], pad: number): PlacedBox {
+  const left = Math.min(...rects.map((rect) => rect.x)) - pad;
   const top = Math.min(...rects.map((rect) => rect.y)) - BOX_PAD.top;
-  const right = Math.max(...rects.map((rect) => rect.x + rect.width)) + BOX_PAD.x;
+  const right = Math.max(...rects.map((rect) => rect.x + rect.width)) + pad;
   const bottom = Math.max(...rects.map((rect) => rect.y + rect.height)) + BOX_PAD.bottom;
   return { id: box, title: boxTitle(box), x: left, y: top, width: right - left, height: bottom - top };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The way of each edge: from the client's card, through the gaps between cards, to the server's port.
 import type { Graph, MapEdge, MapNode } from "./graph";
-import { CARD, centre, type Places, type Rect } from "./places";
+import { CARD_HEIGHT, centre, type Places, type Rect } from "./places";
 
 export interface Point {
   x: number;
@@ -21,6 +21,8 @@ export const PORT = { width: 52, height: 18, gap: 6 };
 const PORTS_SHOWN = 3;
 /** Distance between two lines that leave a card or pass the same gap. */
 const LANE = 14;
+/** Distance of a line that passes a row beside its outermost card. */
+const BESIDE = 24;
 
 export interface PlacedPort extends Rect {
   key: string;
@@ -66,10 +68,10 @@ export function routesOf(graph: Graph, places: Places): Route[] {
 
 function way(edge: MapEdge, src: Rect, dst: Rect, leave: number, end: Point, gaps: Gaps): Curve[] {
   if (edge.src === edge.dst) return [loop(src, end)];
-  if (dst.y > src.y) return through(gaps.between({ x: leave, y: src.y + CARD.height }, end));
+  if (dst.y > src.y) return through(gaps.between({ x: leave, y: src.y + CARD_HEIGHT }, end));
   if (dst.y === src.y) return [arch({ x: leave, y: src.y }, end)];
   // A server above its client: the line comes from below.
-  return through(gaps.between({ x: centre(dst), y: dst.y + CARD.height }, { x: leave, y: src.y }).toReversed());
+  return through(gaps.between({ x: centre(dst), y: dst.y + CARD_HEIGHT }, { x: leave, y: src.y }).toReversed());
 }
 
 /** From the right side of a card to its own port. */
@@ -121,12 +123,12 @@ class Gaps {
   between(start: Point, end: Point): Point[] {
     const points = [start];
     for (const { top, middles } of this.rows) {
-      if (top <= start.y || top + CARD.height >= end.y) continue;
+      if (top <= start.y || top + CARD_HEIGHT >= end.y) continue;
       const last = points.at(-1) as Point;
       const wish = last.x + ((end.x - last.x) * (top - last.y)) / Math.max(1, end.y - last.y);
       const gap = middles.reduce((best, one) => (Math.abs(one - wish) < Math.abs(best - wish) ? one : best), middles[0] ?? wish);
       const x = gap + this.lane(`${top} ${gap}`);
-      points.push({ x, y: top - PORT.height / 2 }, { x, y: top + CARD.height });
+      points.push({ x, y: top - PORT.height / 2 }, { x, y: top + CARD_HEIGHT });
     }
     return [...points, end];
   }
@@ -144,8 +146,8 @@ function middlesOf(row: readonly Rect[]): number[] {
   const first = row[0];
   const last = row.at(-1);
   if (!first || !last) return [];
-  const between = row.slice(1).map((card, i) => ((row[i] as Rect).x + CARD.width + card.x) / 2);
-  return [first.x - 28, ...between, last.x + last.width + 28];
+  const between = row.slice(1).map((card, i) => ((row[i] as Rect).x + card.width + card.x) / 2);
+  return [first.x - BESIDE, ...between, last.x + last.width + BESIDE];
 }
 
 /** The point of a curve at `t`, 0 to 1. */

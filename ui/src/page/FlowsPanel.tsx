@@ -13,7 +13,7 @@ import { type KeyedRow, useTail } from "../flows/rows";
 import { counted } from "../format/units";
 import { edgeKey } from "../state/open";
 import type { Change, Tab as TabName, View } from "../state/view";
-import { shownOf } from "./summary";
+import { shownOf } from "../format/summary";
 
 interface Props {
   view: View;

@@ -60,7 +60,7 @@ function OnMap({ opened, topology, seconds, view, onView, close }: OnMapProps) {
   const [src, dst] = [node(opened.src), node(opened.dst)];
   return (
     <Drawer title={src && dst ? `${nodeTitle(src)} → ${nodeTitle(dst)}` : title} onClose={close}>
-      {edge && src && dst ? <EdgeDetail edge={edge} src={src} dst={dst} seconds={seconds} view={view} onView={onView} /> : <Absent topology={topology} />}
+      {edge && src && dst && topology ? <EdgeDetail edge={edge} src={src} dst={dst} topology={topology} seconds={seconds} view={view} onView={onView} /> : <Absent topology={topology} />}
     </Drawer>
   );
 }

@@ -22,7 +22,7 @@ import { narrowed } from "../state/terms";
 import { shareLink, useView } from "../state/view";
 import { FlowsPanel } from "./FlowsPanel";
 import { OpenDrawer } from "./OpenDrawer";
-import { summary } from "./summary";
+import { Summary } from "./Summary";
 import { NoMatch, Waiting } from "./Waiting";
 
 export function TrafficPage() {
@@ -54,7 +54,6 @@ export function TrafficPage() {
   });
 
   const nothing = flows.data?.matched === 0 && rows.length === 0;
-  const words = topology.data ? summary(topology.data, seconds) : "";
   return (
     <ValueMenuProvider onNarrow={(term) => onView({ filter: narrowed(view.filter, term) })}>
       <a className="fg-skip" href="#fg-main">
@@ -69,17 +68,14 @@ export function TrafficPage() {
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
       <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
         <main id="fg-main" className="fg-main" tabIndex={-1}>
-          <p className="fg-summary" role="status">
-            {words}
-            {flows.data?.sampling && <span className="fg-context"> {flows.data.sampling}.</span>}
-          </p>
+          <Summary topology={topology.data} seconds={seconds} sampling={flows.data?.sampling ?? ""} onOpen={onOpen} />
           {nothing ? (
             status.data && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
           ) : (
             <>
-              <Panel title="Traffic" words="bytes per second, largest pairs; drag to zoom" answer={series} className="fg-panel-chart"
+              <Panel title="Traffic" words="bytes/s by pair; drag to zoom" answer={series} className="fg-panel-chart"
                 actions={<PanelMenu view={view} path="series" params={{ by: SERIES_BY, measure: "bytes", top: SERIES_TOP }} options="--by src_owner,dst_owner --top bytes" rows={() => seriesRows(series.data)} />}>
-                {(answer) => <TrafficChart answer={answer} question={question} onRange={onRange} />}
+                {(answer) => <TrafficChart answer={answer} question={question} seconds={seconds} topology={topology.data} onRange={onRange} />}
               </Panel>
               <Panel title="Map" words="who talks to whom; lines end at the server's port" answer={topology} className="fg-panel-map">
                 {(answer) => <TrafficMap topology={answer} question={question} seconds={seconds} open={view.open} onOpen={onOpen} />}

@@ -14,11 +14,31 @@ export function term(column: string, value: string | number, operator: "=" | "!=
   return `${column} ${operator} ${quoted(value)}`;
 }
 
-/** `filter` narrowed by `more`; a filter with `or` is put in parentheses first. */
+/** Quoted texts, parentheses, and words: enough to see what stands outside all parentheses. */
+const PIECES = /"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[()]|[^\s()"']+/g;
+
+/** The parts of a filter between `word`s that stand outside parentheses and quotes. */
+function split(filter: string, word: "and" | "or"): string[] {
+  const parts: string[] = [];
+  let depth = 0;
+  let from = 0;
+  for (const { 0: piece, index } of filter.matchAll(PIECES)) {
+    if (piece === "(") depth += 1;
+    else if (piece === ")") depth -= 1;
+    else if (depth === 0 && piece.toLowerCase() === word) {
+      parts.push(filter.slice(from, index).trim());
+      from = index + piece.length;
+    }
+  }
+  return [...parts, filter.slice(from).trim()];
+}
+
+const closed = (filter: string): string => (split(filter, "or").length > 1 ? `(${filter})` : filter);
+
+/** `filter` narrowed by further terms; what contains `or` is put in parentheses, what is there already is not repeated. */
 export function narrowed(filter: string, ...more: string[]): string {
-  const parts = more.filter((one) => one && !filter.includes(one));
   const base = filter.trim();
-  if (!parts.length) return base;
-  const first = base && /\bor\b/i.test(base) && !/^\(.*\)$/.test(base) ? `(${base})` : base;
-  return [first, ...parts].filter(Boolean).join(" and ");
+  const known = base && split(base, "or").length === 1 ? split(base, "and") : [base];
+  const fresh = more.map(closed).filter((one) => one && !known.includes(one));
+  return fresh.length ? [closed(base), ...fresh].filter(Boolean).join(" and ") : base;
 }

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The page's answer as one sentence.
+import type { Topology, TopologyEdge } from "../api/types";
+import { healthOf } from "./edge";
+import { bytes, count, counted, rate } from "./units";
+import { nodeTitle } from "../map/graph";
+
+export function summary(topology: Topology, seconds: number): string {
+  const { edges, nodes, edge_count, others } = topology;
+  const all = edges.reduce((sum, edge) => sum + edge.bytes, others.bytes ?? 0);
+  if (edge_count === 0) return "";
+  const about = edges.some((edge) => edge.approx) ? "about " : "";
+  const workloads = nodes.filter((node) => node.kind === "workload").length;
+  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.`;
+}
+
+/** What to look at: conversations with drops, then with retransmission, the worst first. */
+export const troubled = (topology: Topology): TopologyEdge[] =>
+  topology.edges
+    .filter((edge) => healthOf(edge) !== "fine")
+    .toSorted((a, b) => b.drop_packets - a.drop_packets || b.retransmits / b.packets - a.retransmits / a.packets);
+
+/** `batch-import → postgresql: 3 of 120 packets sent again`. */
+export function troubleWords(edge: TopologyEdge, topology: Topology): string {
+  const name = (id: string) => nodeTitle(topology.nodes.find((node) => node.id === id));
+  const what = edge.drop_packets > 0 ? `${counted(edge.drop_packets, "packet")} dropped` : `${count(edge.retransmits)} of ${counted(edge.packets, "packet")} sent again`;
+  return `${name(edge.src)} → ${name(edge.dst)}: ${what}`;
+}
+
+/** `the 200 newest of 12 345 flows`. */
+export function shownOf(shown: number, matched: number): string {
+  return matched > shown ? `the ${count(shown)} newest of ${counted(matched, "flow")}` : counted(matched, "flow");
+}

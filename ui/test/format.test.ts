@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from "vitest";
+import type { Row, TopologyEdge, TopologyNode } from "../src/api/types";
+import { canFilter, remaining, shown } from "../src/format/columns";
+import { csv } from "../src/format/csv";
+import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, nodeWords } from "../src/format/edge";
+import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
+import { portText, portWords } from "../src/format/ports";
+import { summary, troubled } from "../src/format/summary";
+import { ago, bytes, count, counted, duration, percent, rate } from "../src/format/units";
+import { edge, node } from "./scene";
+
+const ROW: Row = {
+  time_end_ns: 1_795_646_930_000_000_000, duration_ns: 4_600_000_000, src_addr: "10.128.0.11", dst_addr: "10.128.2.13", src_port: 40000, dst_port: 5432,
+  proto: 6, bytes: 21_000, packets: 30, sampling_rate: 1, tcp_flags: 0x18, exporter_addr: "192.168.50.11", src_namespace: "flow-demo",
+  src_owner: "django-psql-example", src_owner_kind: "Deployment", dst_namespace: "flow-demo", dst_owner: "postgresql", dst_service: "postgresql",
+}; // prettier-ignore
+
+describe("numbers", () => {
+  it("scales by 1000 with the unit, and never shows 1000 of a smaller one", () => {
+    expect([0, 999, 1000, 999_499, 999_500, 21_000, 1.5e9].map(bytes)).toEqual(["0 B", "999 B", "1.0 kB", "999 kB", "1.0 MB", "21.0 kB", "1.5 GB"]);
+    expect(rate(59_700)).toBe("59.7 kB/s");
+  });
+
+  it("groups thousands and knows the singular", () => {
+    expect(count(1_234_567)).toBe("1\u202f234\u202f567");
+    expect([counted(1, "flow"), counted(2, "flow"), counted(0, "flow")]).toEqual(["1 flow", "2 flows", "0 flows"]);
+  });
+
+  it("gives durations in the unit that fits", () => {
+    expect([900, 435_000, 9_650_000, 4_600_000_000, 90_000_000_000, 3_720_000_000_000].map(duration)).toEqual(["900 ns", "435 µs", "9.65 ms", "4.6 s", "1 min 30 s", "1 h 2 min"]);
+    expect([ago(0, 5000), ago(0, 600_000)]).toEqual(["5 s ago", "10 min ago"]);
+  });
+
+  it("never rounds a loss away", () => {
+    expect([1, 0.99996, 0.9999, 0.5, 0].map(percent)).toEqual(["100 %", "99.99 %", "99.99 %", "50 %", "0 %"]);
+  });
+});
+
+describe("a flow", () => {
+  it("is a sentence", () => {
+    expect(sentence(ROW)).toBe("django-psql-example (flow-demo) sent 21.0 kB in 30 packets to postgresql (flow-demo) on port 5432 over TCP in 4.6 s.");
+  });
+
+  it("that answers comes from the served port", () => {
+    const reply = { ...ROW, src_port: 5432, dst_port: 40000 };
+    expect(servedPort(reply)).toEqual({ port: 5432, end: "src" });
+    expect(sentence(reply)).toContain("from port 5432");
+  });
+
+  it("seen 1 of 100 is scaled, said to be about, and has an error", () => {
+    const row = { ...ROW, sampling_rate: 100 };
+    expect(scaledBytes(row)).toBe(2_100_000);
+    expect(sentence(row)).toContain("sent about 2.1 MB in 3\u202f000 packets");
+    expect(packetError(row)).toBeCloseTo(1.96 * Math.sqrt(0.99 / 30), 6);
+    expect(packetError(ROW)).toBe(0);
+  });
+
+  it("names an end by the best that is known", () => {
+    expect(endName({ src_addr: "203.0.113.10", src_subnet: "EXT:office" }, "src")).toEqual({ label: "office", column: "src_subnet", value: "EXT:office" });
+    expect(endName({ src_addr: "203.0.113.10" }, "src").column).toBe("src_addr");
+    expect(endName({}, "src")).toEqual({ label: "unknown", column: "", value: "" });
+  });
+
+  it("is found again by its key", () => {
+    expect(flowOfKey(flowKey(ROW))).toEqual({
+      filter: "src_addr = 10.128.0.11 and dst_addr = 10.128.2.13 and src_port = 40000 and dst_port = 5432 and proto = 6 and exporter_addr = 192.168.50.11",
+      from: 1_795_646_930_000,
+      to: 1_795_646_930_001,
+    });
+    expect(flowOfKey("flow~x")).toBeUndefined();
+  });
+
+  it("tells what went wrong and what it asked", () => {
+    expect(remarks(ROW)).toEqual([]);
+    expect(remarks({ ...ROW, retransmits: 3, drop_packets: 1, drop_cause: "NO_SOCKET" }).map((one) => one.text)).toEqual(["1 packet dropped: NO_SOCKET", "3 sent again"]);
+    expect(remarks({ ...ROW, tcp_flags: 0x04 })).toEqual([{ text: "reset", bad: true }]);
+    expect(remarks({ proto: 17, dns_name: "x.svc", dns_rcode: "NXDOMAIN" }).map((one) => [one.text, one.bad])).toEqual([["asked x.svc", false], ["NXDOMAIN", true]]);
+  });
+});
+
+describe("a column's value", () => {
+  it("reads in its unit", () => {
+    expect(shown("proto", 17)).toBe("UDP");
+    expect(shown("tcp_flags", 0x12)).toBe("SYN ACK");
+    expect(shown("rtt_avg_ns", 435_000)).toBe("435 µs");
+    expect(shown("sampling_rate", 100)).toBe("1 of 100 packets");
+    expect(shown("observed_if_dirs", [0, 1])).toBe("in, out");
+    expect(shown("dst_port", 5432)).toBe("5432");
+  });
+
+  it("can be filtered by unless it is a time or a list", () => {
+    expect([canFilter("dst_port", 53), canFilter("time_end_ns", 1), canFilter("observed_if_names", ["eth0"])]).toEqual([true, false, false]);
+  });
+
+  it("that no section shows is still listed", () => {
+    expect(remaining({ ...ROW, conversation_id: 7, vlan_id: 3 })).toEqual(["conversation_id", "vlan_id"]);
+  });
+});
+
+describe("ports", () => {
+  it("have the name that people and filters use", () => {
+    expect([portWords(5432, 6), portWords(8080, 6), portWords(53, 17), portWords(9999, 17), portWords(null, 1)]).toEqual(["postgresql 5432", "http 8080", "dns 53", "port 9999/UDP", "ICMP"]);
+    expect([portText(5432, 6), portText(53, 17), portText(null, 58)]).toEqual(["5432", "53/UDP", "ICMPv6"]);
+  });
+});
+
+describe("an edge", () => {
+  const django: TopologyNode = node("flow-demo", "django-psql-example");
+  const office: TopologyNode = { ...node("", "EXT:head office"), owner_kind: "Subnet", kind: "peer" };
+
+  it("picks its flows of both directions", () => {
+    expect(edgeFilter({ dst_port: 8080, proto: 6 }, office, django)).toBe(
+      '(src_subnet = "EXT:head office" and dst_namespace = flow-demo and dst_owner = django-psql-example and dst_port = 8080 and proto = 6) or ' +
+        '(dst_subnet = "EXT:head office" and src_namespace = flow-demo and src_owner = django-psql-example and src_port = 8080 and proto = 6)',
+    );
+  });
+
+  it("of addresses without a name says that there is none", () => {
+    expect(endTerms({ ...office, kind: "unknown" }, "dst")).toEqual(['not dst_owner ~ "."', 'not dst_name ~ "."', 'not dst_subnet ~ "."']);
+    expect(nodeWords({ ...office, kind: "unknown" })).toBe("addresses without a name");
+  });
+
+  it("is a sentence with both directions", () => {
+    const one: TopologyEdge = { ...edge(office, django, 8080), bytes: 101_000, bytes_to_server: 5_000, bytes_to_client: 96_000, flows: 2, approx: true };
+    expect(edgeSentence(one, "office", "django", 10)).toBe("office talks to django over http 8080: about 5.0 kB to the server and 96.0 kB back, 10.1 kB/s on average, in 2 flows.");
+  });
+
+  it("is ill when packets are dropped or many are sent again", () => {
+    const one = edge(office, django, 8080);
+    expect(healthOf({ ...one, packets: 1000, retransmits: 10 })).toBe("fine");
+    expect(healthOf({ ...one, packets: 1000, retransmits: 11 })).toBe("retransmits");
+    expect(healthOf({ ...one, drop_packets: 1 })).toBe("drops");
+  });
+
+  it("has a rate over the time that the store covers", () => {
+    expect(coveredSeconds({ from_ms: 0, to_ms: 900_000 }, undefined)).toBe(900);
+    expect(coveredSeconds({ from_ms: 0, to_ms: 900_000 }, 840_000)).toBe(60);
+    expect(coveredSeconds({ from_ms: 0, to_ms: 900_000 }, 899_999)).toBe(1);
+  });
+});
+
+describe("the page's sentence", () => {
+  const [a, b] = [node("flow-demo", "a"), node("flow-demo", "b")];
+  const topology = { nodes: [a, b], edges: [{ ...edge(a, b, 80), bytes: 9_000 }], edge_count: 3, others: { bytes: 1_000 }, window: { from_ms: 0, to_ms: 10_000 } };
+
+  it("counts also what the further edges hold", () => {
+    expect(summary(topology, 10)).toBe("2 workloads in 3 conversations: 10.0 kB, 1.0 kB/s.");
+  });
+
+  it("puts the worst first", () => {
+    const sick = [{ ...edge(a, b, 1), packets: 100, retransmits: 5 }, { ...edge(a, b, 2), packets: 100, retransmits: 50 }, { ...edge(a, b, 3), drop_packets: 1 }, edge(a, b, 4)];
+    expect(troubled({ ...topology, edges: sick }).map((one) => one.dst_port)).toEqual([3, 2, 1]);
+  });
+});
+
+it("writes CSV that neither breaks nor runs", () => {
+  expect(csv([{ a: 1, b: 'x, "y"' }, { a: null, c: "=HYPERLINK()" }, { c: -5 }])).toBe('a,b,c\r\n1,"x, ""y""",\r\n,,\'=HYPERLINK()\r\n,,-5\r\n');
+});
