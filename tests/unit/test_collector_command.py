@@ -106,6 +106,7 @@ def test_a_stop_stores_what_was_received_and_writes_the_report(
     assert SECRET not in log
 
 
+@pytest.mark.slow
 def test_a_saved_document_applies_at_sighup_and_a_broken_one_changes_nothing(store: StoreProcess, tmp_path: Path) -> None:
     port, document = free_port(socket.SOCK_DGRAM), tmp_path / "flowcollector.yaml"
     document.write_text(_DOCUMENT.format(port=port, deduplicate="Mark"))
@@ -123,6 +124,7 @@ def test_a_saved_document_applies_at_sighup_and_a_broken_one_changes_nothing(sto
     assert [e["setting"] for e in events if e["event"] == "setting_needs_restart"] == ["collector.port"]
 
 
+@pytest.mark.slow
 def test_what_is_missing_or_wrong_is_one_sentence(store: StoreProcess, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
