@@ -15,7 +15,6 @@ import typer
 if TYPE_CHECKING:
     from flowgauge.config.check import Finding
     from flowgauge.config.effective import Flag, Setting
-    from flowgauge.config.model import Exporter
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +44,7 @@ def check(
     from flowgauge.config.check import check as findings_of
     from flowgauge.config.load import load
     from flowgauge.errors import UsageError
+    from flowgauge.run.on_host import on_this_host
 
     if output not in ("text", "json"):
         raise UsageError(f"--output {output}: there are text and json")
@@ -109,20 +109,6 @@ def parse_flags(texts: list[str]) -> tuple[Flag, ...]:
         full = path if path.startswith("spec.") else f"spec.{path}"
         flags.append(Flag(f"--set {path}", full, documents[0].value if documents else ""))
     return tuple(flags)
-
-
-def on_this_host(exporter: Exporter) -> dict[str, list[str]]:
-    """Warnings of the interface patterns, from this machine's interfaces."""
-    import socket
-
-    from flowgauge.agent.interface_choice import SAME_NODE_NOTE, InterfaceChoice, matches_nothing
-
-    if not exporter.enable or not exporter.interfaces:
-        return {}
-    choice = InterfaceChoice(exporter.interfaces, exporter.exclude_interfaces)
-    names = [name for _, name in socket.if_nameindex()]
-    warnings = [matches_nothing(pattern, f"this host, {socket.gethostname()}", names) for pattern in choice.unmatched(names)]
-    return {"spec.exporter.interfaces": [*warnings, *([SAME_NODE_NOTE] if choice.only_named else [])]}
 
 
 def _running_document() -> Path | None:

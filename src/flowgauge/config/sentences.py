@@ -62,7 +62,7 @@ def _namespaces(spec: Spec) -> str:
     if chosen.include:
         return f"namespaces: {listed(chosen.include)}"
     rest = f" but {listed(chosen.exclude)}" if chosen.exclude else ", so flow-demo is included"
-    return f"namespaces: all{rest}; to limit, add `exporter.namespaces.include: [flow-demo]`"
+    return f"namespaces: all{rest}; to limit, add `exporter.namespaces.include: [flow-demo]` (not applied by this build yet)"
 
 
 def _address(spec: Spec) -> str:

@@ -12,6 +12,7 @@ from flowgauge import __version__
 from flowgauge.config.check import Kind, check
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.run.change import Change
+from flowgauge.run.on_host import on_this_host
 from flowgauge.run.part import PartStatus, State
 from flowgauge.run.system import RunOptions, System
 from flowgauge.run.watch import WatchedFile
@@ -130,9 +131,10 @@ def _greeting(system: System) -> Iterator[str]:
     yield f"  logs       flowgauge logs --follow   ({system.log_dir})"
     for note in system.settings.loaded.notes:
         yield f"  note       {note}"
-    for finding in check(system.settings.loaded):
-        if finding.kind is Kind.NOT_YET:
-            yield f"  not yet    {finding.path}: {finding.text}"
+    seen_here = {} if system.no_agent else on_this_host(system.settings.spec.exporter)
+    for finding in check(system.settings.loaded, seen_here):
+        if finding.kind is not Kind.DOES:
+            yield f"  {finding.kind:<10} {finding.path}: {finding.text}"
     yield "Ctrl-C stops everything; a saved change of the document is applied."
 
 
