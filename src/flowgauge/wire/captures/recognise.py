@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which UDP datagrams of a capture are flow exports: told by what they hold, on any port.
+
+A payload is taken when its version is one of ours and one of these holds:
+
+* its lengths add up (sets, records);
+* its export time is near the time of capture;
+* it goes to where a payload of these went before, or to a port that collectors are known by.
+
+So malformed exports are found as well, and are named by the decoder, while other protocols that happen to begin with such a
+number are not taken for exports.
+"""
+
+from __future__ import annotations
+
+import struct
+
+FLOW_PORTS = frozenset({2055, 2056, 4432, 4739, 6343, 9555, 9995, 9996})
+"""Ports that collectors listen on by custom: IANA's of IPFIX and sFlow, Cisco's and nfdump's of NetFlow."""
+NEAR_S = 2 * 86_400
+"""Export and capture time apart: time zones and lazy clocks, and still less than chance would give."""
+MAX_ENDPOINTS = 65_536
+"""Addresses and ports of collectors remembered."""
+
+_V5_HEADER, _V5_RECORD = 24, 48
+_V7_RECORD = 52
+_V1_HEADER, _V1_RECORDS = 16, (52, 48)
+_V9_HEADER, _IPFIX_HEADER, _SET_HEADER = 20, 16, 4
+_SFLOW_HEADER = 28
+MAX_SAMPLES = 1024
+"""Samples of a plausible sFlow datagram."""
+
+
+class Recogniser:
+    """Tells exports from other datagrams of one capture."""
+
+    def __init__(self) -> None:
+        self._collectors: set[tuple[bytes, int]] = set()
+
+    def is_export(self, payload: bytes, receiver: bytes, port: int, time_ns: int) -> bool:
+        """Whether ``payload``, sent to ``port`` of ``receiver``, is a flow export."""
+        collector = receiver, port
+        if collector in self._collectors:
+            return True
+        if adds_up(payload) or _timely(payload, time_ns // 1_000_000_000):
+            if len(self._collectors) < MAX_ENDPOINTS:
+                self._collectors.add(collector)
+            return True
+        return port in FLOW_PORTS
+
+
+def protocol(payload: bytes) -> int:
+    """The version of NetFlow (1, 5, 7, 9), 10 for IPFIX, 6343 for sFlow 5, else 0."""
+    if payload[:4] == b"\0\0\0\5" and payload[4:8] in (b"\0\0\0\1", b"\0\0\0\2"):
+        return 6343
+    version = int.from_bytes(payload[:2], "big") if len(payload) > 1 else 0
+    return version if version in (1, 5, 7, 9, 10) else 0
+
+
+def adds_up(payload: bytes) -> bool:
+    """Whether the lengths in a payload fit each other."""
+    version, size = protocol(payload), len(payload)
+    if version == 6343:
+        return _samples(payload)
+    if version == 10:
+        return size >= _IPFIX_HEADER and int.from_bytes(payload[2:4], "big") == size and _sets(payload, _IPFIX_HEADER, 2)
+    if version == 9:
+        return size > _V9_HEADER and _sets(payload, _V9_HEADER, 0)
+    count = int.from_bytes(payload[2:4], "big")
+    if not version or not count:
+        return False
+    if version == 1:
+        return any(size == _V1_HEADER + count * record for record in _V1_RECORDS)
+    return size == _V5_HEADER + count * (_V5_RECORD if version == 5 else _V7_RECORD)
+
+
+def _sets(payload: bytes, at: int, first_id: int) -> bool:
+    """Whether sets from ``at`` fill the payload; ids below 256 other than templates and options templates are none."""
+    while len(payload) - at >= _SET_HEADER:
+        set_id, length = struct.unpack_from("!HH", payload, at)
+        if not length and not any(payload[at:]):
+            return True
+        if set_id not in (first_id, first_id + 1) and set_id < 256:
+            return False
+        if not _SET_HEADER <= length <= len(payload) - at:
+            return False
+        at += length
+    return True
+
+
+def _samples(payload: bytes) -> bool:
+    """Whether an sFlow datagram has a whole header, and samples of which the first fits."""
+    agent = 4 if payload[7] == 1 else 16
+    header = _SFLOW_HEADER - 4 + agent
+    if len(payload) < header:
+        return False
+    count = int.from_bytes(payload[header - 4 : header], "big")
+    if not count:
+        return len(payload) == header
+    first = int.from_bytes(payload[header + 4 : header + 8], "big")
+    return count <= MAX_SAMPLES and header + 8 + first <= len(payload)
+
+
+def _timely(payload: bytes, capture_s: int) -> bool:
+    """Whether a header's export time is near that of the capture."""
+    version = protocol(payload)
+    if not capture_s or version not in (1, 5, 7, 9, 10):
+        return False
+    at = 4 if version == 10 else 8
+    export_s = int.from_bytes(payload[at : at + 4], "big")
+    return len(payload) >= at + 4 and abs(export_s - capture_s) <= NEAR_S
