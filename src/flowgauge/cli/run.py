@@ -39,9 +39,12 @@ def run(  # noqa: PLR0917 - typer passes options by name
     """
     from flowgauge.cli.config import parse_flags
     from flowgauge.config.effective import Flag
+    from flowgauge.errors import UsageError
     from flowgauge.run.main import run_system
     from flowgauge.run.system import RunOptions
 
+    if kubernetes_objects is not None and not kubernetes_objects.exists():
+        raise UsageError(f"--kubernetes-objects {kubernetes_objects}: there is no such file or folder")
     flags = parse_flags(settings or [])
     if log_level:
         flags += (Flag("--log-level", "spec.logLevel", log_level), Flag("--log-level", "spec.logLevels", {}))
@@ -49,7 +52,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
         RunOptions(
             document=file,
             data_dir=data_dir,
-            objects=kubernetes_objects,
+            objects=kubernetes_objects.resolve() if kubernetes_objects else None,
             listen=_host_port(listen),
             agent=agent,
             node=node,

@@ -70,7 +70,7 @@ class _Signals:
 
 
 class _Voice:
-    """Says when a part dies or comes back; silent during start and stop, whose outcome is said as a whole."""
+    """Says when a part dies or comes back; start, stop and what ends the whole are said by ``run_system``."""
 
     def __init__(self) -> None:
         self.started = False
@@ -80,8 +80,8 @@ class _Voice:
         """Called by the supervisor."""
         before = self._before.get(status.name)
         self._before[status.name] = status.state
-        if status.state is State.FAILED:
-            _say(f"{status.problem}; going on without it" if status.name.startswith("agent") else status.problem)
+        if status.state is State.FAILED and status.name.startswith("agent"):
+            _say(f"{status.problem}; going on without it")
         elif self.started and status.state is State.RESTARTING:
             _say(f"{status.name} died and is started again (see: flowgauge logs {status.name.partition('-')[0]})")
         elif self.started and status.state is State.READY and before is State.STARTING:

@@ -27,6 +27,9 @@ MAX_RESTARTS_PER_MINUTE = 12
 _NO_RESTART_STATUS = (2, 3)
 """Exit statuses that another attempt cannot change: a user error, or something this machine lacks."""
 
+_OUR_SENTENCE = "flowgauge: "
+"""How every command of ours begins the sentence with which it ends."""
+
 _READY_TIMEOUT_S = 1.0
 
 MAX_LOG_BYTES = 16 << 20
@@ -45,6 +48,7 @@ class Supervised:
         self._process: subprocess.Popen[bytes] | None = None
         self._deaths: deque[float] = deque(maxlen=MAX_RESTARTS_PER_MINUTE)
         self._start_after = 0.0
+        self._log_start = 0
         self._reread = False
         self._look_at_log = time.monotonic()
 
@@ -62,6 +66,7 @@ class Supervised:
         argv = ["setpriv", "--pdeathsig", "TERM", "--", *self.part.argv, *secret_args]
         try:
             with self.log_path.open("ab") as log:
+                self._log_start = log.tell()
                 self._process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
@@ -121,9 +126,11 @@ class Supervised:
         self.status.pid = 0
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of the part's log, for messages."""
+        """The end of what the process has written to its log since it was started, for messages."""
         try:
-            text = self.log_path.read_text("utf-8", "replace")
+            with self.log_path.open("rb") as log:
+                log.seek(self._log_start)
+                text = log.read().decode("utf-8", "replace")
         except OSError:
             return ""
         return "\n".join(text.splitlines()[-lines:])
@@ -138,6 +145,7 @@ class Supervised:
             if self.log_path.stat().st_size > MAX_LOG_BYTES:
                 shutil.copyfile(self.log_path, self.log_path.with_suffix(".log.1"))
                 os.truncate(self.log_path, 0)
+                self._log_start = 0
         except OSError:
             return  # not there yet, or the disk is full: the log goes on growing, the part goes on working
 
@@ -148,6 +156,13 @@ class Supervised:
         except (urllib.error.URLError, OSError, ValueError):
             return False
 
+    def _why(self, exit_status: int) -> str:
+        """One sentence, when the part said one; else how it ended and its last words."""
+        said = self.last_words(1)
+        if exit_status in _NO_RESTART_STATUS and said.startswith(_OUR_SENTENCE):
+            return f"{self.part.name}: {said.removeprefix(_OUR_SENTENCE)}"
+        return f"{self.part.name} ended with {_ending(exit_status)}: {self.last_words()}"
+
     def _died(self, exit_status: int) -> None:
         now = time.monotonic()
         self._deaths.append(now)
@@ -155,7 +170,7 @@ class Supervised:
         too_often = len(self._deaths) == MAX_RESTARTS_PER_MINUTE and now - self._deaths[0] < 60
         if not self.part.restart or exit_status in _NO_RESTART_STATUS or too_often:
             self.status.state = State.FAILED
-            self.status.problem = f"{self.part.name} ended with {_ending(exit_status)}: {self.last_words(1)}"
+            self.status.problem = self._why(exit_status)
             return
         recent = sum(1 for death in self._deaths if now - death < 60)
         self._start_after = now + _PAUSES_S[min(recent, len(_PAUSES_S)) - 1]

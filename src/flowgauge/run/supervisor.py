@@ -101,10 +101,10 @@ class Supervisor:
         return all(supervised.settled for supervised in self._supervised)
 
     def problem(self) -> str:
-        """The last words of a part that was given up and without which the others are no use; empty while there is none."""
+        """Why a part was given up without which the others are no use; empty while there is none."""
         for supervised in self._supervised:
             if supervised.status.state is State.FAILED and not supervised.part.optional:
-                return f"{supervised.status.problem}\n{supervised.last_words()}"
+                return supervised.status.problem
         return ""
 
     def status(self) -> list[PartStatus]:

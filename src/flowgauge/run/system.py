@@ -77,7 +77,7 @@ class System:
             EnvironmentProblem: a part failed; the message holds its last words.
         """
         running = instance.find()
-        if running is not None and running.pid != os.getpid():
+        if running is not None and running.pid != os.getpid() and _is_ours(running.pid):
             raise UsageError(f"`flowgauge {running.kind}` runs already (process {running.pid}); stop it first")
         self._kept = self._first_plan()
         composition = compose(self.settings.spec, self._plan(self.settings.spec))
@@ -188,3 +188,11 @@ class System:
                 },
             )
         )
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is the calling user's: others may run an instance of their own beside it."""
+    try:
+        return Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
+    except OSError:
+        return False
