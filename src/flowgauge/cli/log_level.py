@@ -30,4 +30,5 @@ def follow(part: str, file: Path | None, flag: str) -> None:
             logs.get(part).error("document_not_applied", problem=str(error))
 
     configure()
-    signal.signal(signal.SIGHUP, lambda *_: again())
+    if file is not None:  # without a document the signal means, as ever, that the terminal is gone
+        signal.signal(signal.SIGHUP, lambda *_: again())
