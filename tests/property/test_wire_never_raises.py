@@ -6,27 +6,34 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowgauge.wire import data_decoder as data_decoder_module
+from flowgauge.wire import history as history_module
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.problems import MAX_PROBLEMS
 from wire_kit import a_set, basic, basic_template, column, decode, message, template
 from wire_mutations import Mutator
 
 pytestmark = pytest.mark.filterwarnings("error")
+UNTIMED = settings(deadline=None)
+"""How long an example takes says more of the machine than of the decoder."""
 
 
+@UNTIMED
 @given(payloads=st.lists(st.binary(max_size=200), max_size=20))
 def test_noise(payloads: list[bytes]) -> None:
     decode(*payloads)
 
 
+@UNTIMED
 @given(payloads=st.lists(st.binary(max_size=100).map(message), max_size=10))
 def test_noise_in_a_good_header(payloads: list[bytes]) -> None:
     decode(*payloads)
 
 
+@UNTIMED
 @given(seed=st.integers(0, 2**32), batches=st.integers(1, 4))
 def test_broken_messages_of_real_exporters(seed: int, batches: int) -> None:
     mutator, decoder = Mutator(seed), Decoder()
@@ -36,6 +43,7 @@ def test_broken_messages_of_real_exporters(seed: int, batches: int) -> None:
         assert len(decoded.problems) <= MAX_PROBLEMS
 
 
+@UNTIMED
 @given(seed=st.integers(0, 2**32))
 def test_a_broken_datagram_costs_its_neighbours_nothing(seed: int) -> None:
     """From another exporter, so that even a withdrawal among the garbage is not theirs."""
@@ -81,3 +89,31 @@ def test_endless_new_templates_and_waiting_data_stay_within_their_bounds() -> No
     finally:
         tracemalloc.stop()
     assert kept < 64 << 20
+
+
+def test_one_batch_reads_a_bounded_number_of_templates_and_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is beyond is named, and does not stay unread for ever: the next batch reads as much again."""
+    monkeypatch.setattr(history_module, "MAX_TEMPLATE_SETS", 20)
+    monkeypatch.setattr(data_decoder_module, "MAX_LAYOUTS", 10)
+    layouts = [[(number + 1, 4), (1, 4)] for number in range(30)]
+    payloads = [
+        message(a_set(2, template(256 + n, layout)), a_set(256 + n, bytes(8)), domain=n) for n, layout in enumerate(layouts)
+    ]
+    decoder = Decoder()
+    first = decode(*payloads, decoder=decoder)
+    assert len(first.flows) == 10
+    assert {problem.cause for problem in first.problems} == {"batch_templates", "batch_layouts"}
+    assert first.counts["decode_error_datagrams"] == 20
+    second = decode(*payloads[20:], decoder=decoder)
+    assert second.counts["decode_template_changes"] == 10
+
+
+def test_templates_that_change_with_every_set_are_followed() -> None:
+    """A thousand redefinitions in one batch, each before data that only it explains."""
+    pieces = [
+        a_set(2, template(256, [(1, 4), (2, 4)] if n % 2 else [(2, 4), (1, 4)])) + a_set(256, n.to_bytes(4, "big") + bytes(4))
+        for n in range(1, 1001)
+    ]
+    decoded = decode(*[message(*pieces[at : at + 20], sequence=at) for at in range(0, 1000, 20)])
+    assert sorted(column(decoded, "bytes")) == [0] * 500 + list(range(1, 1001, 2))
+    assert sorted(column(decoded, "packets")) == [0] * 500 + list(range(2, 1001, 2))

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowgauge.agent.messages import Messages
@@ -18,6 +18,7 @@ from flowgauge.schema.enums import FLOW_FORMAT, code
 from flowgauge.wire.flow_fields import COLUMNS, GROUPS
 from wire_kit import decode, random_column, random_flows, rows
 
+UNTIMED = settings(deadline=None)
 COLUMN_SETS = st.sets(st.sampled_from(COLUMNS)).map(lambda names: [name for name in COLUMNS if name in names])
 ADDRESSES = st.one_of(
     st.binary(min_size=16, max_size=16),
@@ -26,13 +27,13 @@ ADDRESSES = st.one_of(
 )
 
 
-def settings(mtu_bytes: int = 1400) -> AgentSettings:
+def agent_settings(mtu_bytes: int) -> AgentSettings:
     return AgentSettings(node="node-a", obs_domain_id=77, mtu_bytes=mtu_bytes)
 
 
 def through_the_wire(batch: FlowBatch, mtu_bytes: int = 1400) -> FlowBatch:
     """Encodes, stamps sequence numbers, decodes; nothing may be counted but records and templates."""
-    messages, sequence, payloads = Messages(settings(mtu_bytes)).flows(batch), 0, []
+    messages, sequence, payloads = Messages(agent_settings(mtu_bytes)).flows(batch), 0, []
     for message in messages:
         assert len(message.payload) <= mtu_bytes
         stamped = bytearray(message.payload)
@@ -47,6 +48,7 @@ def through_the_wire(batch: FlowBatch, mtu_bytes: int = 1400) -> FlowBatch:
     return decoded.flows
 
 
+@UNTIMED
 @given(count=st.integers(1, 200), seed=st.integers(0, 2**32), v6_share=st.sampled_from([0.0, 0.5, 1.0]),
        mtu_bytes=st.sampled_from([600, 1400, 9000]))  # fmt: skip
 def test_flows_of_an_agent_come_out_as_they_went_in(count: int, seed: int, v6_share: float, mtu_bytes: int) -> None:
@@ -57,6 +59,7 @@ def test_flows_of_an_agent_come_out_as_they_went_in(count: int, seed: int, v6_sh
     assert set(flows.array("obs_domain_id").tolist()) == {77}
 
 
+@UNTIMED
 @given(count=st.integers(1, 60), seed=st.integers(0, 2**32), names=COLUMN_SETS)
 def test_any_values_of_any_columns_come_out_as_they_went_in(count: int, seed: int, names: list[str]) -> None:
     """Extremes, absent values, columns that are not there at all. ICMP type and code are given together, and to ICMP only."""
@@ -72,6 +75,7 @@ def test_any_values_of_any_columns_come_out_as_they_went_in(count: int, seed: in
     assert rows(through_the_wire(batch), COLUMNS) == rows(batch, COLUMNS)
 
 
+@UNTIMED
 @given(pairs=st.lists(st.tuples(ADDRESSES, ADDRESSES, ADDRESSES), min_size=1, max_size=20))
 def test_any_addresses_come_out_as_they_went_in(pairs: list[tuple[bytes, bytes, bytes]]) -> None:
     """Mapped, unspecified and mixed families: 0.0.0.0 and "no address" stay apart."""

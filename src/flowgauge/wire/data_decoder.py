@@ -17,13 +17,15 @@ from flowgauge.wire.ipfix import Sets
 from flowgauge.wire.layout import Layout
 from flowgauge.wire.options import OptionsReader
 from flowgauge.wire.pending import PendingSet
-from flowgauge.wire.records import DataSets
+from flowgauge.wire.records import DataSets, Index
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.times import BOOT_ELEMENT, MAX_BOOT_MS
 from flowgauge.wire.views import Offsets
 
 MAX_ROWS = 1 << 21
 """Flow records of one batch: 30 times what a thousand full datagrams hold; a template of one byte must not fill memory."""
+MAX_LAYOUTS = 1024
+"""Different layouts read in one batch: compiling one costs as much as a thousand records, and attackers have many ideas."""
 MAX_KEPT_SETS = 8192
 """Sets of one batch kept for a template to come; more are given up at once, since each costs time."""
 
@@ -49,17 +51,24 @@ class DataDecoder:
         if not len(sets):
             return
         layouts, chosen = history.resolve(self._batch, sets)
+        if len(layouts) > MAX_LAYOUTS:
+            self._give_up(sets, chosen)
         per_set = np.zeros(len(sets), np.int64)
         # Options first: they may tell what flow records need (the exporter's start).
-        for number, layout in sorted(enumerate(layouts), key=lambda entry: not entry[1].is_options):
+        for number, layout in sorted(enumerate(layouts[:MAX_LAYOUTS]), key=lambda entry: not entry[1].is_options):
             rows = np.flatnonzero(chosen == number)
             group = sets if len(rows) == len(sets) else sets.take(rows)
             per_set[rows] = self._options(group, layout) if layout.is_options else self._flows(group, layout)
         self.records = np.bincount(sets.message, per_set, len(self._batch.messages)).astype(np.int64)
-        unknown = chosen == UNKNOWN
-        if unknown.any():
-            self.records[sets.message[unknown]] = -1
-            self._keep(sets.take(unknown))
+        unread = (chosen == UNKNOWN) | (chosen >= MAX_LAYOUTS)
+        if unread.any():
+            self.records[sets.message[unread]] = -1
+            self._keep(sets.take(chosen == UNKNOWN))
+
+    def _give_up(self, sets: Sets, chosen: Index) -> None:
+        beyond = sets.take(chosen >= MAX_LAYOUTS)
+        datagrams = self._batch.messages.datagram[beyond.message]
+        self._batch.intake.problems.add_all(datagrams, beyond.start, "batch_layouts", f"{MAX_LAYOUTS} layouts", "more")
 
     def _flows(self, sets: Sets, layout: Layout) -> Offsets:
         """Cuts the records of one layout; how many each set has."""

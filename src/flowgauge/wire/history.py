@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,17 +13,25 @@ from flowgauge.wire.intake import Batch
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET, Sets
 from flowgauge.wire.layout import Layout
 from flowgauge.wire.templates import Template
+from flowgauge.wire.views import Offsets
 
 _BEFORE_BATCH = -1
 UNKNOWN = -1
 """Layout number of a data set whose template nobody announced."""
 
 
+MAX_TEMPLATE_SETS = 4096
+"""Template sets read in one batch, four a datagram: parsing costs more than anything else that an attacker can ask for."""
+
+Key = tuple[int, int]
+"""Index of a stream in the batch, and a template id."""
+
+
 class History:
-    """The changes of templates within one batch, by stream (index in the batch) and template id."""
+    """The changes of templates within one batch."""
 
     def __init__(self) -> None:
-        self._changes: dict[tuple[int, int], list[tuple[int, Template | None]]] = {}
+        self._changes: dict[Key, list[tuple[int, Template | None]]] = {}
 
     def learned(self) -> dict[int, set[int]]:
         """Ids of the templates that are in force now and were not before, by stream."""
@@ -35,7 +44,12 @@ class History:
     def learn(self, batch: Batch, sets: Sets) -> None:
         """Takes over every template set of the batch, in order of arrival."""
         rows = np.flatnonzero((sets.set_id == TEMPLATE_SET) | (sets.set_id == OPTIONS_TEMPLATE_SET))
-        for row in rows[np.argsort(sets.position[rows])].tolist():
+        rows = rows[np.argsort(sets.position[rows])]
+        if len(rows) > MAX_TEMPLATE_SETS:
+            beyond = sets.take(rows[MAX_TEMPLATE_SETS:])
+            datagrams = batch.messages.datagram[beyond.message]
+            batch.intake.problems.add_all(datagrams, beyond.start, "batch_templates", f"{MAX_TEMPLATE_SETS} sets", "more")
+        for row in rows[:MAX_TEMPLATE_SETS].tolist():
             message, start = int(sets.message[row]), int(sets.start[row])
             stream = int(batch.index[message])
             content = bytes(batch.intake.view.memory[start : int(sets.end[row])])
@@ -53,7 +67,7 @@ class History:
         codes, order = np.unique(batch.index[sets.message] << 16 | sets.set_id, return_inverse=True)
         numbers: dict[Layout, int] = {}
         per_code = np.full(len(codes), UNKNOWN, np.intp)
-        changed: list[tuple[int, tuple[int, int]]] = []
+        changed: list[tuple[int, Key]] = []
         for place, number in enumerate(codes.tolist()):
             key = number >> 16, number & 0xFFFF
             if key in self._changes:
@@ -61,23 +75,29 @@ class History:
             elif (template := batch.streams[key[0]].templates.get(key[1])) is not None:
                 per_code[place] = numbers.setdefault(template.layout, len(numbers))
         found = per_code[order.reshape(-1)]
-        for place, key in changed:
-            rows = np.flatnonzero(order == place)
-            found[rows] = [
-                UNKNOWN if template is None else numbers.setdefault(template.layout, len(numbers))
-                for template in self._at(key, sets.position[rows].tolist())
-            ]
+        if changed:
+            self._resolve_changed(changed, order.reshape(-1), sets.position, numbers, found)
         return list(numbers), found
 
-    def _at(self, key: tuple[int, int], positions: Sequence[int]) -> list[Template | None]:
+    def _resolve_changed(self, changed: list[tuple[int, Key]], order: Index, position: Offsets,
+                         numbers: dict[Layout, int], found: Index) -> None:  # fmt: skip
+        """The same for sets whose template changed within the batch (``order``: which key each set has), set by set."""
+        by_key = np.argsort(order, kind="stable")
+        places = np.array([place for place, _ in changed])
+        firsts, lasts = (np.searchsorted(order[by_key], places, side=side).tolist() for side in ("left", "right"))
+        for (_, key), first, last in zip(changed, firsts, lasts, strict=True):
+            rows = by_key[first:last]
+            found[rows] = [
+                UNKNOWN if template is None else numbers.setdefault(template.layout, len(numbers))
+                for template in self._at(key, position[rows].tolist())
+            ]
+
+    def _at(self, key: Key, positions: Sequence[int]) -> list[Template | None]:
         """The template in force at each position; before the first definition, that definition."""
         changes = self._changes[key]
-        first = next((template for _, template in changes if template is not None), None)
-        found: list[Template | None] = []
-        for position in positions:
-            past = [template for at, template in changes if at < position]
-            found.append(past[-1] if any(past) else first)
-        return found
+        moments = [moment for moment, _ in changes]
+        defined = next((number for number, (_, template) in enumerate(changes) if template is not None), len(changes) - 1)
+        return [changes[max(bisect_left(moments, position) - 1, defined)][1] for position in positions]
 
 
 def data_sets(batch: Batch, sets: Sets) -> Sets:
