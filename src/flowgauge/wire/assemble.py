@@ -13,8 +13,9 @@ from flowgauge.flow.batch import Array, FlowBatch, definition
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_FORMAT, RECORD_KIND, code
 from flowgauge.wire.elements import absent_value
-from flowgauge.wire.intake import Origins
+from flowgauge.wire.layout import Field
 from flowgauge.wire.mapping import Reader
+from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool, bytes_for
 from flowgauge.wire.records import Index, Records
 
@@ -29,6 +30,7 @@ class Block:
     Attributes:
         flow_format: code of the protocol; records of our own agents say ``agent`` all the same.
         template_id, domain: for each set.
+        fields: of the layout, for who wants what has no column.
     """
 
     records: Records
@@ -37,6 +39,7 @@ class Block:
     flow_format: int
     template_id: npt.NDArray[np.int64]
     domain: npt.NDArray[np.uint32]
+    fields: tuple[Field, ...] = ()
 
 
 def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
@@ -45,7 +48,7 @@ def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
     total = sum(len(block.records) for block in blocks)
     if not total:
         return FlowBatch({}, 0)
-    names = [*dict.fromkeys(name for block in blocks for name in block.reader.columns), *_OF_MESSAGES]
+    names = [*dict.fromkeys(name for block in blocks for name in block.reader.columns), *OF_MESSAGES]
     columns = _space(names, total, pool)
     first = 0
     for block in blocks:
@@ -55,7 +58,8 @@ def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
     return FlowBatch({**columns, **_texts(blocks)}, total)
 
 
-_OF_MESSAGES = ("time_received_ns", "exporter_addr", "obs_domain_id", "template_id", "flow_format", "record_kind")
+OF_MESSAGES = ("time_received_ns", "exporter_addr", "obs_domain_id", "template_id", "flow_format", "record_kind")
+"""Columns that every row has."""
 
 
 def _space(names: Sequence[str], total: int, pool: Pool) -> dict[str, Array]:
@@ -66,7 +70,7 @@ def _space(names: Sequence[str], total: int, pool: Pool) -> dict[str, Array]:
 
 def _fill(block: Block, out: Mapping[str, Array]) -> None:
     """Fills the rows of one block."""
-    for name in out.keys() - set(block.reader.columns) - set(_OF_MESSAGES):
+    for name in out.keys() - set(block.reader.columns) - set(OF_MESSAGES):
         out[name][...] = absent_value(definition(name))
     for step in block.reader.steps:
         step.fill(block.records, out)

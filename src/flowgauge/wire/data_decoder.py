@@ -59,6 +59,10 @@ class DataDecoder:
             rows = np.flatnonzero(chosen == number)
             group = sets if len(rows) == len(sets) else sets.take(rows)
             per_set[rows] = self._options(group, layout) if layout.is_options else self._flows(group, layout)
+        early = history.early(self._batch, sets)
+        if early.any():
+            self._batch.intake.counts["decode_unknown_template_sets"] += int(np.count_nonzero(early))
+            self._batch.intake.counts["decode_late_records"] += int(per_set[early].sum())
         self.records = np.bincount(sets.message, per_set, len(self._batch.messages)).astype(np.int64)
         unread = (chosen == UNKNOWN) | (chosen >= MAX_LAYOUTS)
         if unread.any():
@@ -89,7 +93,13 @@ class DataDecoder:
             records = cut_fixed(batch.intake, layout, data, counts)
         self._rows_left -= len(records)
         block = Block(
-            records, layout.reader, batch.intake.origins, self._flow_format, sets.set_id, messages.domain[sets.message]
+            records,
+            layout.reader,
+            batch.intake.origins,
+            self._flow_format,
+            template_id=sets.set_id,
+            domain=messages.domain[sets.message],
+            fields=layout.fields,
         )
         self.blocks.append(block)
         return counts
@@ -120,28 +130,41 @@ class DataDecoder:
                 )
             counts[row] = len(records)
             if records:
-                self._tell(batch.streams[int(batch.index[message])], records, int(batch.intake.origins.received_ns[datagram]))
+                self._tell(batch.streams[int(batch.index[message])], records, datagram, int(sets.set_id[row]), start)
         batch.intake.counts["decode_options_records"] += int(counts.sum())
         return counts
 
-    def _tell(self, stream: Stream, records: list[Mapping[str, Value]], received_ns: int) -> None:
+    def _tell(self, stream: Stream, records: list[Mapping[str, Value]], datagram: int, template_id: int, start: int) -> None:
+        origins = self._batch.intake.origins
         for record in records:
             boot_ms = record.get(BOOT_ELEMENT)
             if isinstance(boot_ms, int):
                 stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
-        self.options.append(OptionsData(stream.exporter_addr, stream.domain, tuple(records), received_ns))
+        told = OptionsData(
+            exporter_addr=stream.exporter_addr,
+            obs_domain_id=stream.domain,
+            records=tuple(records),
+            received_ns=int(origins.received_ns[datagram]),
+            template_id=template_id,
+            flow_format=self._flow_format,
+            position=origins.position(datagram, start),
+        )
+        self.options.append(told)
 
     def _keep(self, sets: Sets) -> None:
         """Keeps sets for a template that may come."""
-        batch = self._batch
+        batch, origins = self._batch, self._batch.intake.origins
         batch.intake.counts["decode_unknown_template_sets"] += len(sets)
         dropped = max(0, len(sets) - MAX_KEPT_SETS)
         for row, message in enumerate(sets.message[:MAX_KEPT_SETS].tolist()):
+            datagram = batch.messages.datagram[message]
             waiting = PendingSet(
                 template_id=int(sets.set_id[row]),
                 content=bytes(batch.intake.view.memory[int(sets.start[row]) : int(sets.end[row])]),
-                received_ns=int(batch.intake.origins.received_ns[batch.messages.datagram[message]]),
+                received_ns=int(origins.received_ns[datagram]),
                 export_s=int(batch.messages.export_s[message]),
+                number=int(origins.number[datagram]),
+                offset=int(sets.start[row] - origins.base[datagram]),
             )
             if waiting.content:
                 dropped += batch.streams[int(batch.index[message])].pending.keep(waiting)

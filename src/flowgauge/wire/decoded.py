@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from flowgauge.flow.batch import FlowBatch
 
@@ -22,12 +25,17 @@ class OptionsData:
             ``samplingInterval`` …), for our own elements the name in the column registry or the ledger
             (``kernel_packets_seen``), else ``pen<PEN>_<id>``.
         received_ns: wall time of arrival.
+        template_id, flow_format: what they came by; the latter a code of ``enums.FLOW_FORMAT``.
+        position: where they were, see ``Detail``.
     """
 
     exporter_addr: bytes
     obs_domain_id: int
     records: tuple[Mapping[str, Value], ...]
     received_ns: int = 0
+    template_id: int = 0
+    flow_format: int = 0
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,7 @@ class Problem:
         cause: short and constant (``set_length``), fit for a counter's label or a rate limit's key.
         offset: byte within the datagram.
         expected, found: in words.
+        datagram: counts the datagrams that the decoder was given, from 0.
     """
 
     exporter_addr: bytes
@@ -46,6 +55,25 @@ class Problem:
     offset: int
     expected: str
     found: str
+    datagram: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What the columns of a batch do not tell of its rows ``first`` to ``last`` (exclusive), which came by one layout.
+
+    Attributes:
+        columns: those that the records really have; in others these rows are absent, whatever number stands there.
+        position: int64 (n,), increases with the place in everything that was received: the datagram's number × 2¹⁶ plus
+            the byte at which the set (of several records, in their order) begins.
+        extra: values of the elements that have no column, by name: one a row, None where there is none.
+    """
+
+    first: int
+    last: int
+    columns: frozenset[str]
+    position: npt.NDArray[np.int64]
+    extra: Mapping[str, Sequence[Value | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +86,15 @@ class Decoded:
         options: options data, in order of arrival.
         counts: increments by ledger counter name; only what is not zero.
         problems: at most ``MAX_PROBLEMS``, for a rate-limited log; ``counts`` has them all.
+        causes: how many malformed places there are of each cause.
+        seen: units of the protocols themselves: ``templates`` and ``options_templates``, each time one is announced.
+        details: of all rows, when the decoder was asked for them; to be read before its next batch.
     """
 
     flows: FlowBatch
     options: tuple[OptionsData, ...]
     counts: Mapping[str, int]
     problems: tuple[Problem, ...]
+    causes: Mapping[str, int] = field(default_factory=dict)
+    seen: Mapping[str, int] = field(default_factory=dict)
+    details: tuple[Detail, ...] = ()

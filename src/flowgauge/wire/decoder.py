@@ -20,12 +20,17 @@ from flowgauge.wire import ipfix
 from flowgauge.wire.assemble import Block, assemble
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, OptionsData, Problem
-from flowgauge.wire.intake import Intake, Origins
+from flowgauge.wire.detail import ExtraReader, details
+from flowgauge.wire.intake import Intake
+from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool
-from flowgauge.wire.problems import Problems
+from flowgauge.wire.problems import MAX_PROBLEMS, Problems
 from flowgauge.wire.scratch import Scratch
 from flowgauge.wire.template_decoder import TemplateDecoder
 from flowgauge.wire.views import ByteView
+
+MAX_DETAILED_PROBLEMS = 1 << 17
+"""Malformed places described a batch when everything is to be told: memory has a bound all the same."""
 
 __all__ = ["Decoded", "Decoder", "OptionsData", "Problem"]
 
@@ -35,9 +40,12 @@ class Decoder:
 
     Args:
         pen: private enterprise number under which our own agents send their elements.
+        detailed: whether to tell ``Decoded.details``, and every malformed place: for files, it costs a multiple.
     """
 
-    def __init__(self, pen: int = 32473) -> None:
+    def __init__(self, pen: int = 32473, *, detailed: bool = False) -> None:
+        self._extra = ExtraReader(pen) if detailed else None
+        self._received = 0
         self._ipfix = TemplateDecoder(pen, ipfix.VERSION, code(FLOW_FORMAT, "ipfix"))
         self._scratch, self._pool = Scratch(), Pool()
 
@@ -50,9 +58,12 @@ class Decoder:
         slot = payloads.shape[1]
         base = np.arange(len(datagrams), dtype=np.int64) * slot
         end = base + np.clip(datagrams.lengths, 0, slot)
-        origins = Origins(np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns)
+        numbers = np.arange(self._received, self._received + len(datagrams))
+        self._received += len(datagrams)
+        origins = Origins(np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns, numbers, base)
         self._scratch.reset()
-        problems, counts = Problems(origins.source_addr, base), Counter[str]()
+        problems = Problems(origins, MAX_DETAILED_PROBLEMS if self._extra else MAX_PROBLEMS)
+        counts = Counter[str]()
         intake = Intake(view, slot, origins, problems, counts, self._scratch)
         blocks: list[Block] = []
         options: list[OptionsData] = []
@@ -69,7 +80,15 @@ class Decoder:
         flows = assemble(blocks, self._pool)
         counts["decode_records"] += len(flows)
         counts["decode_error_datagrams"] += problems.datagrams
-        return Decoded(flows, tuple(options), {name: n for name, n in counts.items() if n}, tuple(problems.found))
+        return Decoded(
+            flows,
+            tuple(options),
+            {name: n for name, n in counts.items() if n},
+            tuple(problems.found),
+            problems.causes,
+            intake.seen,
+            details(blocks, self._extra) if self._extra else (),
+        )
 
     def finish(self) -> dict[str, int]:
         """What is still open when receiving ends, as increments of counters: gaps that nothing fills any more."""

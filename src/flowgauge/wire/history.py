@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch
@@ -53,7 +54,8 @@ class History:
             message, start = int(sets.message[row]), int(sets.start[row])
             stream = int(batch.index[message])
             content = bytes(batch.intake.view.memory[start : int(sets.end[row])])
-            changes, error = batch.streams[stream].templates.learn(content, int(sets.set_id[row]))
+            changes, error, announced = batch.streams[stream].templates.learn(content, int(sets.set_id[row]))
+            batch.intake.seen["options_templates" if sets.set_id[row] == OPTIONS_TEMPLATE_SET else "templates"] += announced
             for change in changes:
                 known = self._changes.setdefault((stream, change.template_id), [(_BEFORE_BATCH, change.before)])
                 known.append((int(sets.position[row]), change.after))
@@ -61,6 +63,21 @@ class History:
             if error:
                 datagram = int(batch.messages.datagram[message])
                 batch.intake.problems.add(datagram, start + error.at, error.cause, error.expected, error.found)
+
+    def early(self, batch: Batch, sets: Sets) -> npt.NDArray[np.bool_]:
+        """Which data sets came before their template, which came later in the batch."""
+        defined = {
+            stream << 16 | template_id: next((moment for moment, template in changes if template is not None), _BEFORE_BATCH)
+            for (stream, template_id), changes in self._changes.items()
+        }
+        if not defined:
+            return np.zeros(len(sets), np.bool_)
+        keys = np.array(sorted(defined))
+        moments = np.array([defined[key] for key in keys.tolist()])
+        wanted = batch.index[sets.message] << 16 | sets.set_id
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        early: npt.NDArray[np.bool_] = (keys[place] == wanted) & (sets.position < moments[place])
+        return early
 
     def resolve(self, batch: Batch, sets: Sets) -> tuple[list[Layout], Index]:
         """The layouts that data sets are read by, and for each set which of them, or ``UNKNOWN``."""

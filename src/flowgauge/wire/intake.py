@@ -5,25 +5,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
+from dataclasses import dataclass, field
 
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.ipfix import Messages
+from flowgauge.wire.origins import Origins
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.scratch import Scratch
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.views import ByteView
-
-
-@dataclass(frozen=True, slots=True)
-class Origins:
-    """Where datagrams came from, one row a datagram: uint8 (n, 16) addresses and int64 (n,) receive times in ns."""
-
-    source_addr: npt.NDArray[np.uint8]
-    received_ns: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +25,7 @@ class Intake:
         origins: where they came from.
         problems, counts: added to by whoever finds something.
         scratch: memory for what is needed until the batch has become columns.
+        seen: units of the protocols themselves, see ``Decoded.seen``.
     """
 
     view: ByteView
@@ -43,6 +34,7 @@ class Intake:
     problems: Problems
     counts: Counter[str]
     scratch: Scratch
+    seen: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from flowgauge.flow.addresses import V4_MAPPED_PREFIX, to_text
 from flowgauge.wire.decoded import Value
-from flowgauge.wire.elements import VARIABLE, Elements
+from flowgauge.wire.elements import VARIABLE, Element, Elements
 from flowgauge.wire.layout import Layout
 from flowgauge.wire.texts import text_of
 from flowgauge.wire.times import NTP_TO_UNIX_S
@@ -47,6 +47,11 @@ class OptionsReader:
                 record[name] = conversion(content[at : at + length])
                 at += length
             yield record
+
+
+def converted(element: Element, raw: bytes) -> Value:
+    """The plain value of one field."""
+    return _CONVERSIONS.get(element.data_type, bytes)(raw)
 
 
 def _length(content: bytes, at: int) -> tuple[int, int]:

@@ -22,12 +22,14 @@ MAX_STREAM_SETS = 4096
 
 @dataclass(frozen=True, slots=True)
 class PendingSet:
-    """One data set as it came."""
+    """One data set as it came, in datagram ``number`` from byte ``offset`` on."""
 
     template_id: int
     content: bytes
     received_ns: int
     export_s: int
+    number: int = 0
+    offset: int = 0
 
 
 class Pending:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
-import numpy.typing as npt
 
 from flowgauge.wire.decoded import Problem
+from flowgauge.wire.origins import Origins
 from flowgauge.wire.views import Offsets
 
 MAX_PROBLEMS = 32
@@ -17,14 +19,18 @@ class Problems:
     """The problems of a batch of datagrams.
 
     Args:
-        senders: uint8 (n, 16), the datagrams' source addresses.
-        bases: int64 (n,), where each datagram begins in the buffer, so that offsets count from its own first byte.
+        origins: of the datagrams.
+        limit: how many places are described.
+
+    Attributes:
+        causes: how many places there are of each cause, all of them.
     """
 
-    def __init__(self, senders: npt.NDArray[np.uint8], bases: Offsets) -> None:
-        self._senders, self._bases = senders, bases
-        self._malformed = np.zeros(len(bases), np.bool_)
+    def __init__(self, origins: Origins, limit: int = MAX_PROBLEMS) -> None:
+        self._origins, self.limit = origins, limit
+        self._malformed = np.zeros(len(origins.base), np.bool_)
         self._elsewhere = 0
+        self.causes = Counter[str]()
         self.found: list[Problem] = []
 
     @property
@@ -35,19 +41,26 @@ class Problems:
     def add(self, datagram: int, at: int, cause: str, expected: str, found: str) -> None:
         """Names one malformed place: offset ``at`` of the buffer, in ``datagram``."""
         self._malformed[datagram] = True
-        if len(self.found) < MAX_PROBLEMS:
-            offset = at - int(self._bases[datagram])
-            self.found.append(Problem(self._senders[datagram].tobytes(), cause, offset, expected, found))
+        self.causes[cause] += 1
+        self._describe(datagram, at, cause, expected, found)
 
     def add_all(self, datagrams: Offsets, at: Offsets, cause: str, expected: Offsets | str, found: Offsets | str) -> None:
         """The same for many: ``expected`` and ``found`` are one text or one number each."""
         self._malformed[datagrams] = True
-        for row in range(min(len(datagrams), MAX_PROBLEMS - len(self.found))):
+        self.causes[cause] += len(datagrams)
+        for row in range(min(len(datagrams), self.limit - len(self.found))):
             wanted = expected if isinstance(expected, str) else str(int(expected[row]))
             seen = found if isinstance(found, str) else str(int(found[row]))
-            self.add(int(datagrams[row]), int(at[row]), cause, wanted, seen)
+            self._describe(int(datagrams[row]), int(at[row]), cause, wanted, seen)
 
     def include(self, other: Problems) -> None:
         """Adds what was found in sets that had waited; their datagrams are counted by themselves."""
         self._elsewhere += other.datagrams
-        self.found += other.found[: MAX_PROBLEMS - len(self.found)]
+        self.causes += other.causes
+        self.found += other.found[: self.limit - len(self.found)]
+
+    def _describe(self, datagram: int, at: int, cause: str, expected: str, found: str) -> None:
+        if len(self.found) < self.limit:
+            origins = self._origins
+            sender, number = origins.source_addr[datagram].tobytes(), int(origins.number[datagram])
+            self.found.append(Problem(sender, cause, at - int(origins.base[datagram]), expected, found, number))

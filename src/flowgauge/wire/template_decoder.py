@@ -17,10 +17,11 @@ from flowgauge.wire.data_decoder import DataDecoder
 from flowgauge.wire.decoded import OptionsData
 from flowgauge.wire.elements import Elements
 from flowgauge.wire.history import History, data_sets
-from flowgauge.wire.intake import Batch, Intake, Origins
+from flowgauge.wire.intake import Batch, Intake
 from flowgauge.wire.ipfix import Messages, Sets
 from flowgauge.wire.judging import judge
 from flowgauge.wire.layout import Layouts
+from flowgauge.wire.origins import Origins
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.streams import Stream, Streams
@@ -79,8 +80,10 @@ class TemplateDecoder:
         origins = Origins(
             source_addr=np.frombuffer(senders, np.uint8).reshape(-1, 16),
             received_ns=np.array([kept.received_ns for _, kept in waiting], np.int64),
+            number=np.array([kept.number for _, kept in waiting], np.int64),
+            base=end - size - np.array([kept.offset for _, kept in waiting], np.int64),
         )
-        problems = Problems(origins.source_addr, end - size)
+        problems = Problems(origins, batch.intake.problems.limit)
         messages = Messages(
             datagram=row,
             start=end - size,

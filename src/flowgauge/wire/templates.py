@@ -70,7 +70,7 @@ class Templates:
     def __init__(self, layouts: Layouts, fields: Budget) -> None:
         self._layouts, self._fields = layouts, fields
         self._templates: OrderedDict[int, Template] = OrderedDict()
-        self._known_sets: set[bytes] = set()
+        self._known_sets: dict[bytes, int] = {}
         self._generation = 0
 
     def __len__(self) -> int:
@@ -80,27 +80,29 @@ class Templates:
         """The template in force."""
         return self._templates.get(template_id)
 
-    def learn(self, content: bytes, set_id: int) -> tuple[list[Change], TemplateError | None]:
-        """Takes over a template set; what it changed, and the first record that cannot be used.
+    def learn(self, content: bytes, set_id: int) -> tuple[list[Change], TemplateError | None, int]:
+        """Takes over a template set; what it changed, the first record that cannot be used, and how many were announced.
 
         An announcement that says what is known changes nothing. A malformed record ends the set, and if its id can be read,
         the template of that id is gone: a stale layout would misread data (RFC 7011 §8).
         """
         mark = content[:MAX_KNOWN_SET_BYTES] + bytes((set_id & 1,))
         if mark in self._known_sets:
-            return [], None
+            return [], None, self._known_sets[mark]
         changes: list[Change] = []
+        announced = 0
         try:
             for definition in definitions(content, set_id):
                 changes += self._apply(definition)
+                announced += bool(definition.fields)
         except TemplateError as error:
             broken = int.from_bytes(content[error.at : error.at + 2], "big") if error.cause != "template_header" else 0
-            return changes + self._remove([broken]), error
+            return changes + self._remove([broken]), error, announced
         if changes:
             self._known_sets.clear()
         elif len(content) <= MAX_KNOWN_SET_BYTES and len(self._known_sets) < MAX_KNOWN_SETS:
-            self._known_sets.add(mark)
-        return changes, None
+            self._known_sets[mark] = announced
+        return changes, None, announced
 
     def clear(self) -> None:
         """Forgets all of them."""
