@@ -24,6 +24,11 @@ MAX_NODES = 50_000
 MAX_DEPTH = 40
 """Deepest nesting; ours is below ten."""
 
+_MAX_OPEN_BRACKETS = 200
+"""PyYAML's scanner takes a time that grows with the square of open brackets; those in texts and comments rarely go unclosed."""
+
+_BRACKETS = re.compile(r"[\[\]{}]")
+
 _SCALARS: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"(?:~|null|Null|NULL)?"), lambda _: None),
     (re.compile(r"true|True|TRUE"), lambda _: True),
@@ -52,6 +57,8 @@ def parse(text: str, source: str) -> list[YamlDocument]:
     """
     if len(text) > MAX_CHARACTERS:
         raise ConfigError(source, [Problem("", f"is longer than {MAX_CHARACTERS} characters")])
+    if _open_brackets(text) > _MAX_OPEN_BRACKETS:
+        raise _too_deep(source)
     try:
         nodes = [node for node in yaml.compose_all(text, Loader=yaml.BaseLoader) if node is not None]
     except yaml.MarkedYAMLError as error:
@@ -59,7 +66,7 @@ def parse(text: str, source: str) -> list[YamlDocument]:
     except yaml.YAMLError as error:
         raise ConfigError(source, [Problem("", f"is not YAML: {str(error).splitlines()[0]}")]) from error
     except RecursionError:
-        raise ConfigError(source, [Problem("", f"is nested deeper than {MAX_DEPTH} levels")]) from None
+        raise _too_deep(source) from None
     return [_Reader().document(node) for node in nodes]
 
 
@@ -73,6 +80,19 @@ def under(path: str, key: str | int) -> str:
     if isinstance(key, int):
         return f"{path}[{key}]"
     return f"{path}.{key}" if path else key
+
+
+def _open_brackets(text: str) -> int:
+    """The most brackets that are open at once, wherever they stand."""
+    depth = deepest = 0
+    for match in _BRACKETS.finditer(text):
+        depth += 1 if match[0] in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _too_deep(source: str) -> ConfigError:
+    return ConfigError(source, [Problem("", f"is nested deeper than {MAX_DEPTH} levels")])
 
 
 class _Reader:
