@@ -14,9 +14,11 @@ from flowgauge.config import yaml_text
 from flowgauge.config.load import loads
 from flowgauge.errors import ConfigError, Problem
 
+KEY = st.text(max_size=80)
+"""YAML limits a key on the line of its value to 1,024 characters, escapes included (§7.4.2)."""
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**20), 10**20) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEY, inner, max_size=4),
     max_leaves=20,
 )
 YAML_LIKE = st.text(alphabet="spec: {}[],&*a!|>'\"\n-?#%@\t~0e.\\", max_size=200)
