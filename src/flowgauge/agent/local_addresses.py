@@ -11,7 +11,7 @@ Written by the watch thread, read by the accounting thread: a table is immutable
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,10 @@ import numpy.typing as npt
 from flowgauge.agent.rtnetlink import ARPHRD_ETHER, LOCAL, UNICAST, Link, Route
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
+from flowgauge.flow.prefixes import Prefix, PrefixTable
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.schema.enums import LOCAL_ENDS, code
 
-Prefix = tuple[bytes, int]
 Times = npt.NDArray[np.int64]
 
 NOT_HERE, STILL_HERE = 0, np.iinfo(np.int64).max
@@ -35,7 +35,6 @@ _TUNNELS = frozenset({"vxlan", "geneve", "gretap", "ip6gretap", "erspan", "ip6er
 _GROUPS_OF_NICS = frozenset({"bond", "team"})
 _ON_A_LOWER_DEVICE = frozenset({"vlan", "macvlan", "macvtap", "ipvlan"})
 _LINK_LOCAL = b"\xfe\x80"
-_VOID = np.dtype((np.void, 16))
 
 
 def uplinks(links: Sequence[Link], routes: Iterable[Route]) -> set[int]:
@@ -80,49 +79,13 @@ def _is_link_local_subnet(route: Route) -> bool:
     return route.kind != LOCAL and route.prefix.startswith(_LINK_LOCAL)
 
 
-class LocalTable:
-    """An immutable longest-prefix table: address → until when it lives here."""
-
-    def __init__(self, until: Mapping[Prefix, int]) -> None:
-        self.until = dict(until)
-        lengths = sorted({length for _, length in until}, reverse=True)
-        self._levels = [_Level(length, {p: t for (p, n), t in self.until.items() if n == length}) for length in lengths]
-
-    def lookup(self, distinct: AddressColumn) -> Times:
-        """Until when each address lives here, wall time in ns: ``NOT_HERE`` … ``STILL_HERE``; shape (n,)."""
-        found = np.full(len(distinct), NOT_HERE, np.int64)
-        open_rows = np.arange(len(distinct))
-        for level in self._levels:
-            hit, until = level.match(distinct[open_rows])
-            found[open_rows[hit]] = until
-            open_rows = open_rows[~hit]
-        return found
-
-
-class _Level:
-    """All prefixes of one length."""
-
-    def __init__(self, length: int, until: Mapping[bytes, int]) -> None:
-        bits = np.arange(128) < length
-        self._mask = np.packbits(bits)
-        ordered = sorted(until)
-        self._prefixes = np.frombuffer(b"".join(ordered), _VOID)
-        self._until = np.array([until[prefix] for prefix in ordered], np.int64)
-
-    def match(self, distinct: AddressColumn) -> tuple[npt.NDArray[np.bool_], Times]:
-        """(which addresses are in one of the prefixes, until when for each of those)."""
-        masked = np.ascontiguousarray(distinct & self._mask).view(_VOID).reshape(-1)
-        at = np.minimum(np.searchsorted(self._prefixes, masked), len(self._prefixes) - 1)
-        hit = self._prefixes[at] == masked
-        return hit, self._until[at[hit]]
-
-
 class LocalAddresses:
     """Follows the node's routes and tells for a batch which ends of each flow live here."""
 
     def __init__(self, clock: Clock = now_ns) -> None:
         self._clock = clock
-        self._table = LocalTable({})
+        self._until: dict[Prefix, int] = {}
+        self._table = PrefixTable(())
 
     def on_links(self, links: Sequence[Link], gone: set[int]) -> None:
         """Links alone do not move addresses: the routes that go with them do."""
@@ -132,11 +95,11 @@ class LocalAddresses:
         now = self._clock()
         present = local_prefixes(links, routes)
         until = {key: STILL_HERE if here else NOT_HERE for key, here in present.items()}
-        for key, before in self._table.until.items():
+        for key, before in self._until.items():
             left = now if before == STILL_HERE else before
             if not present.get(key) and left > now - REMEMBER_NS:
                 until[key] = left
-        self._table = LocalTable(until)
+        self._until, self._table = until, PrefixTable(until.items())
 
     def local_ends(
         self, src: AddressColumn, dst: AddressColumn, post_nat_dst: AddressColumn, start_ns: Times

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.config.model import Enrichment
-from flowgauge.enrich.prefixes import PrefixTable
 from flowgauge.flow.addresses import AddressColumn
+from flowgauge.flow.prefixes import PrefixTable, prefix
 
 _GLOBAL, _NOT_GLOBAL = 1, 0
 _BY_NATURE: tuple[tuple[str, int], ...] = (
@@ -38,19 +38,19 @@ class Blocks:
     def __init__(self, enrichment: Enrichment) -> None:
         self.labels = ["", enrichment.external_label, *(one.name for one in enrichment.subnet_labels)]
         self.names = [(one.name, one.kind) for one in enrichment.names]
-        own = ((cidr, number) for number, one in enumerate(enrichment.subnet_labels, start=2) for cidr in one.cidrs)
-        fixed = ((text, number) for number, one in enumerate(enrichment.names) for text in one.addresses)
+        own = ((prefix(cidr), number) for number, one in enumerate(enrichment.subnet_labels, start=2) for cidr in one.cidrs)
+        fixed = ((prefix(text), number) for number, one in enumerate(enrichment.names) for text in one.addresses)
         self._own, self._fixed = PrefixTable(own), PrefixTable(fixed)
-        self._by_nature = PrefixTable(_BY_NATURE)
+        self._by_nature = PrefixTable((prefix(block), value) for block, value in _BY_NATURE)
 
-    def label(self, distinct: AddressColumn, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    def label(self, distinct: AddressColumn, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
         """The label of each address: the longest configured one; the internet's for one that is global and not ``known``."""
         own = self._own.lookup(distinct)
         outside = (own < 0) & ~known
-        by_nature = np.zeros(len(distinct), np.int32)
+        by_nature = np.zeros(len(distinct), np.int64)
         by_nature[outside] = np.maximum(self._by_nature.lookup(distinct[outside]), 0)
         return np.where(own < 0, by_nature, own)
 
-    def name(self, distinct: AddressColumn) -> npt.NDArray[np.int32]:
+    def name(self, distinct: AddressColumn) -> npt.NDArray[np.int64]:
         """The fixed name of each address, -1 without one."""
         return self._fixed.lookup(distinct)

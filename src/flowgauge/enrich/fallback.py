@@ -15,8 +15,8 @@ from flowgauge.enrich.blocks import Blocks
 from flowgauge.enrich.cluster_state import ClusterState
 from flowgauge.enrich.identities import Identities, fixed
 from flowgauge.enrich.identity_table import IdentityTable
-from flowgauge.enrich.prefixes import PrefixTable
 from flowgauge.flow.addresses import AddressColumn
+from flowgauge.flow.prefixes import PrefixTable, prefix
 from flowgauge.schema.enums import IDENTITY_CONFIDENCE, code
 
 _EXACT, _LIKELY = code(IDENTITY_CONFIDENCE, "exact"), code(IDENTITY_CONFIDENCE, "likely")
@@ -49,7 +49,7 @@ class Fallback:
         on_nodes = [self._table.put(self._identities.on_node(node.meta)) for node in nodes]
         # The last entry is that of NOTHING, -1.
         self._names, self._nodes = np.array([*names, 0], np.int32), np.array([*on_nodes, 0], np.int32)
-        self._node_of = PrefixTable((block, number) for number, node in enumerate(nodes) for block in node.pod_cidrs)
+        self._node_of = PrefixTable((prefix(block), number) for number, node in enumerate(nodes) for block in node.pod_cidrs)
         self._valid = valid
 
     def say(self, distinct: AddressColumn) -> Said:
