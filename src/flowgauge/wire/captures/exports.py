@@ -19,8 +19,8 @@ _UDP_HEADER = 8
 def exports(packets: Iterable[Packet], counts: Counter[str]) -> Iterator[Export]:
     """The exports among packets, in the order of capture; a message of a stream when its last byte has come.
 
-    ``counts`` gets ``packets``; ``unknown_link`` (packets of a link type we cannot read); ``other_datagrams`` (UDP, but no
-    export); ``cut_datagrams`` (exports of which the capture holds only the beginning); and those of fragments and streams.
+    ``counts`` gets ``packets``; ``unknown_link_<type>`` (packets of link types we cannot read); ``other_datagrams`` (UDP, but
+    no export); ``cut_datagrams`` (exports of which the capture holds only the beginning); and those of fragments and streams.
 
     Raises:
         WireError: from ``packets``, once everything before it has been given.
@@ -54,7 +54,7 @@ class _Dissector:
         self._time_ns = packet.time_ns
         find = LINKS.get(packet.link)
         if find is None:
-            self._counts["unknown_link"] += 1
+            self._counts[f"unknown_link_{packet.link}"] += 1
             return ()
         at = find(packet.data)
         if at == NO_IP:

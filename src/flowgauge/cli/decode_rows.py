@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decoded batches as rows: one object a record, with exactly the columns that it came with, in order of arrival."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flowgauge.flow.addresses import to_text
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.rows import Row, to_rows
+from flowgauge.schema import enums, iana
+from flowgauge.schema.column import Kind
+from flowgauge.schema.columns import COLUMNS
+from flowgauge.wire.decoded import Decoded, Detail, OptionsData, Value
+
+ROWS_AT_ONCE = 1 << 14
+"""Rows made at once: about 1 KiB each while they wait to be written."""
+EXTRA = "extra"
+
+_FLOW = enums.code(enums.RECORD_KIND, "flow")
+_OPTIONS = "options"
+_TIME = "time_received_ns"
+_PLAIN_KINDS = frozenset({Kind.U8, Kind.U16, Kind.U32, Kind.U64, Kind.I16, Kind.I64, Kind.ADDR, Kind.MAC})
+_OPTION_COLUMNS: Mapping[str, str] = {
+    iana.ELEMENTS[number][0]: column.name
+    for column in COLUMNS
+    if column.kind in _PLAIN_KINDS and column.name != "template_id"
+    for number in (column.element, column.element_v6)
+    if number in iana.ELEMENTS
+}
+"""Elements of options data that a column holds as they are; not the template that options speak of."""
+
+
+def rows(decoded: Decoded, *, everything: bool) -> Iterator[list[Row]]:
+    """The records of one batch, some at a time; flows only, or ``everything``: options, events and counters too."""
+    order, positions = _order(decoded, everything=everything)
+    told = _options(decoded.options) if everything else []
+    places = np.searchsorted(positions, [position for position, _ in told]).tolist()
+    done = 0
+    for first in range(0, len(order), ROWS_AT_ONCE):
+        last = first + ROWS_AT_ONCE
+        found = _flows(decoded, order[first:last])
+        merged: list[Row] = []
+        at = first
+        while done < len(told) and places[done] < last:
+            merged += found[at - first : places[done] - first]
+            at = places[done]
+            merged.append(told[done][1])
+            done += 1
+        yield merged + found[at - first :] if merged else found
+    if done < len(told):
+        yield [row for _, row in told[done:]]
+
+
+def _order(decoded: Decoded, *, everything: bool) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """The rows to show in order of arrival, and their positions."""
+    if not decoded.details:
+        return np.zeros(0, np.intp), np.zeros(0, np.int64)
+    position = np.concatenate([detail.position for detail in decoded.details])
+    order = np.argsort(position, kind="stable")
+    if not everything:
+        order = order[decoded.flows.array("record_kind")[order] == _FLOW]
+    return order, position[order]
+
+
+def _flows(decoded: Decoded, order: np.ndarray[Any, Any]) -> list[Row]:
+    """The rows ``order`` of the flows, layout by layout, put into that order."""
+    firsts = np.array([detail.first for detail in decoded.details])
+    owner = np.searchsorted(firsts, order, side="right") - 1
+    if (owner == owner[0]).all():
+        return _of_layout(decoded.flows, order, decoded.details[int(owner[0])])
+    found: list[Row] = [{}] * len(order)
+    for number in np.unique(owner).tolist():
+        places = np.flatnonzero(owner == number)
+        for place, row in zip(places.tolist(), _of_layout(decoded.flows, order[places], decoded.details[number]), strict=True):
+            found[place] = row
+    return found
+
+
+def _of_layout(flows: FlowBatch, order: np.ndarray[Any, Any], detail: Detail) -> list[Row]:
+    columns = [name for name in flows if name in detail.columns]
+    if _TIME in columns and not flows.array(_TIME)[order].all():  # a file that does not say when
+        columns.remove(_TIME)
+    found = to_rows(FlowBatch({name: flows[name] for name in columns}, len(flows)).take(order))
+    if detail.extra:
+        for row, place in zip(found, (order - detail.first).tolist(), strict=True):
+            more = {name: _plain(values[place]) for name, values in detail.extra.items() if values[place] is not None}
+            if more:
+                row[EXTRA] = more
+    return found
+
+
+def _options(options: Sequence[OptionsData]) -> list[tuple[int, Row]]:
+    """One row a record of options data, with its position."""
+    told = sorted(options, key=lambda one: one.position)
+    return [(one.position, _option(one, record)) for one in told for record in one.records]
+
+
+def _option(told: OptionsData, record: Mapping[str, Value]) -> Row:
+    row: Row = {"record_kind": _OPTIONS, "flow_format": enums.FLOW_FORMAT[told.flow_format]}
+    if told.received_ns:
+        row[_TIME] = told.received_ns
+    if address := to_text(told.exporter_addr):
+        row["exporter_addr"] = address
+    row["obs_domain_id"] = told.obs_domain_id
+    if told.template_id:
+        row["template_id"] = told.template_id
+    extra: dict[str, Any] = {}
+    for name, value in record.items():
+        column = _OPTION_COLUMNS.get(name)
+        if column is None:
+            extra[name] = _plain(value)
+        else:
+            row[column] = int.from_bytes(value, "big") if isinstance(value, bytes) else value
+    if extra:
+        row[EXTRA] = extra
+    return row
+
+
+def _plain(value: Value | None) -> Any:
+    """What JSON has: bytes as hexadecimal text."""
+    return value.hex() if isinstance(value, bytes) else value
