@@ -80,10 +80,11 @@ class Machine:
         for name in (self.host, self.peer):
             linux.delete_netns(name)
 
-    def start(self, *options: str) -> None:
+    def start(self, *options: str, wrapped: tuple[str, ...] = ()) -> None:
         arguments = ["run", "-f", str(self.document), "--data-dir", str(self.folder / "data"), "--node", "n", *options]
         with self.output.open("wb") as output:
-            self.process = subprocess.Popen(self.inside(*COMMAND, *arguments), stdout=output, stderr=output, env=self.env)
+            command = self.inside(*wrapped, *COMMAND, *arguments)
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self.env)
         assert eventually(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, 60), self.said()
         assert self.process.poll() is None, self.said()
 
@@ -230,6 +231,12 @@ def test_without_an_agent_one_sentence_says_so(machine: Machine) -> None:
     machine.start("--no-agent")
     assert "agent      none: --no-agent; flows come from what is sent to 127.0.0.1:2055" in machine.said()
     assert machine.pid("agent") == 0
+
+
+def test_without_capabilities_the_rest_runs_and_the_missing_ones_are_named(machine: Machine) -> None:
+    machine.start(wrapped=("setpriv", "--bounding-set", "-all", "--inh-caps", "-all"))
+    assert "agent      none: flowgauge agent needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (run it as root, or" in machine.said()
+    assert machine.pid("collect")
 
 
 def test_a_second_instance_is_refused(machine: Machine) -> None:
