@@ -19,7 +19,7 @@ import pytest
 
 from flowgauge.runtime import linux
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.slow, pytest.mark.tool("ip")]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.slow, pytest.mark.tool("ip", "curl", "nsenter", "setpriv")]
 
 COMMAND = [sys.executable, "-P", "-m", "flowgauge.cli.main"]
 PORT = 9999
@@ -246,3 +246,17 @@ def test_a_second_instance_is_refused(machine: Machine) -> None:
     )
     assert done.returncode == 2
     assert "`flowgauge run` runs already" in done.stderr
+
+
+def test_a_console_beyond_loopback_asks_for_the_token_that_the_command_line_finds(machine: Machine) -> None:
+    machine.start("--no-agent", "--set", "consolePlugin.address=0.0.0.0")
+    token_file = machine.folder / "data/state/console-token"
+    assert f"(token: {token_file})" in machine.said()
+    assert token_file.stat().st_mode & 0o777 == 0o600
+    assert token_file.read_text().strip() not in machine.said()
+    url = f"{machine.instance()['console_url']}/api/v1/status"
+    refused = subprocess.run(
+        machine.inside("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url), capture_output=True, text=True, check=True
+    )
+    assert refused.stdout == "401"
+    assert machine.stored_packets() == 0

@@ -103,6 +103,8 @@ def connect(url: str, token_file: Path | None) -> Api:
         raise EnvironmentProblem(
             "nothing is running here: start `flowgauge demo` or `flowgauge run -f FILE`, or give --url of a console"
         )
+    if not token and (kept := instance.extra.get("console_token_file")):
+        token = _token(Path(kept))
     return Api(instance.console_url.rstrip("/"), token)
 
 
