@@ -3,19 +3,26 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flowgauge.errors import UsageError
+from flowgauge.flow.addresses import AddressColumn, packed
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.query.topology import topology
 from flowgauge.schema.columns import BY_NAME
-from flowgauge.schema.filters.tree import OneOf, Or
+from flowgauge.schema.filters.tree import And, OneOf, Or
 from flowgauge.schema.flow_query import FlowQuery
+from flowgauge.schema.roles import Side, to_server
 from flowgauge.store.store import FlowStore
 from store_kit import flows, in_namespace, last, running_store
+
+CLIENT, SERVER = packed("10.0.0.1"), packed("10.0.0.2")
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +94,69 @@ def test_echo_replies_belong_to_the_edge_of_the_request(store: FlowStore) -> Non
     store.write(FlowBatch.concat([request, reply]), "ping")
     (edge,) = topology(store, FlowQuery(last(), either("ping"))).edges
     assert (edge.src, edge.dst, edge.dst_port, edge.flows) == ("ping//a", "ping//b", None, 2)
+
+
+CASES = [
+    pytest.param(Side(CLIENT, 20_000, ""), Side(SERVER, 60_000, "api"), 6, id="the port of a Service above the client's"),
+    pytest.param(Side(CLIENT, 8443, "other"), Side(SERVER, 8080, "web"), 6, id="Services at both ends: the lower port"),
+    pytest.param(Side(CLIENT, 10_001), Side(SERVER, 27_017), 6, id="a well-known port, above the client's"),
+    pytest.param(Side(CLIENT, 50_000), Side(SERVER, 31_234), 17, id="the lower port"),
+    pytest.param(Side(CLIENT, 123), Side(SERVER, 123), 17, id="equal ports: the higher address"),
+]
+
+
+@pytest.mark.parametrize(("client", "server", "proto"), CASES)
+def test_both_flows_of_a_conversation_agree_on_its_server(store: FlowStore, client: Side, server: Side, proto: int,
+                                                          request: pytest.FixtureRequest) -> None:  # fmt: skip
+    assert to_server(client, server, proto)
+    assert not to_server(server, client, proto)
+    name = request.node.callspec.id.lower()
+    there, back = one_way(name, client, server, proto), one_way(name, server, client, proto)
+    store.write(FlowBatch.concat([there, back]), f"roles/{server.port}")
+    (edge,) = topology(store, FlowQuery(last(), either(name))).edges
+    assert (edge.src, edge.dst, edge.dst_port, edge.flows) == (f"{name}//client", f"{name}//server", server.port, 2)
+
+
+def one_way(namespace: str, src: Side, dst: Side, proto: int, icmp_type: int = -1) -> FlowBatch:
+    names = {CLIENT: "client", SERVER: "server"}
+    batch = flows(
+        namespace, 1, owners=(names[src.addr],), proto=proto, src_port=src.port, dst_port=dst.port, icmp_type=icmp_type
+    )
+    return named(
+        batch, dst_namespace=namespace, dst_owner=names[dst.addr], src_service=src.service, dst_service=dst.service
+    ).with_columns({"src_addr": column_of(src.addr), "dst_addr": column_of(dst.addr)})
+
+
+def column_of(addr: bytes) -> AddressColumn:
+    return np.frombuffer(addr, np.uint8).reshape(1, 16)
+
+
+def test_the_stores_rule_is_that_of_the_schema(store: FlowStore) -> None:
+    ports, services = (0, 53, 123, 9999, 27_017, 40_000), ("", "web")
+    sides = {addr: [Side(addr, port, name) for port in ports for name in services] for addr in (CLIENT, SERVER)}
+    ways = [(src, dst) for src, dst in itertools.product(sides[CLIENT], sides[SERVER])]
+    ways += [(dst, src) for src, dst in ways]
+    cases = [(src, dst, 17, -1) for src, dst in ways]
+    cases += [(*ways[0], proto, kind) for proto in (1, 58) for kind in (-1, 0, 3, 8, 128, 129)]
+    batches = [named(one_way("agree", *case), src_name=str(number)) for number, case in enumerate(cases)]
+    batches = [batch.with_columns({"bytes": np.array([1 << number % 60], np.uint64)}) for number, batch in enumerate(batches)]
+    for start in range(0, len(cases), 60):  # each flow of a part has a bit of its own in the sum
+        store.write(FlowBatch.concat(batches[start : start + 60]), f"agree/{start}")
+        found = topology(store, FlowQuery(last(), And((either("agree"), in_part(start)))))
+        expected = sum(1 << number % 60 for number in range(start, min(start + 60, len(cases))) if to_server(*cases[number]))
+        assert sum(edge.bytes_to_server for edge in found.edges) == expected
+
+
+def in_part(start: int) -> OneOf:
+    return OneOf(BY_NAME["src_name"], tuple(str(number) for number in range(start, start + 60)))
+
+
+def test_a_store_without_icmp_types_draws_the_map_all_the_same(tmp_path: Path) -> None:
+    with running_store(tmp_path, "--groups", "seen") as process:
+        store = process.open()
+        store.write(one_way("bare", Side(CLIENT), Side(SERVER), 1, 8), "bare")
+        (edge,) = topology(store, FlowQuery(last(), either("bare"))).edges
+    assert (edge.src, edge.dst) == ("bare//client", "bare//server")
 
 
 def test_edges_beyond_the_limit_are_summed(store: FlowStore) -> None:

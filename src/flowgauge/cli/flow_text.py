@@ -8,14 +8,14 @@ from enum import StrEnum
 from typing import Any
 
 from flowgauge.cli import units
+from flowgauge.flow.addresses import packed
 from flowgauge.schema.flow_query import Measure
+from flowgauge.schema.roles import Side, to_server
 from flowgauge.schema.well_known import PORTS, protocol_name
 from flowgauge.store.answer import Sampling
 
 Row = Mapping[str, Any]
 
-_ICMP = frozenset({1, 58})
-_ECHO_REPLIES = frozenset({0, 129})
 _WHERE = {"ingress": "into", "egress": "out of", "inner": "within"}
 
 
@@ -44,11 +44,15 @@ def end(row: Row, side: str, detail: Detail) -> str:
 
 
 def is_reply(row: Row) -> bool:
-    """Whether the flow comes from the server: the end with the lower port, as on the map."""
-    if row.get("proto") in _ICMP:
-        return row.get("icmp_type") in _ECHO_REPLIES
-    source, destination = row.get("src_port"), row.get("dst_port")
-    return bool(source and destination and source < destination)
+    """Whether the flow comes from the server, as on the map."""
+    icmp_type = row.get("icmp_type")
+    proto = int(row.get("proto") or 0)
+    return not to_server(_side(row, "src"), _side(row, "dst"), proto, -1 if icmp_type is None else int(icmp_type))
+
+
+def _side(row: Row, end: str) -> Side:
+    address = packed(str(row.get(f"{end}_addr") or "::"))
+    return Side(address, int(row.get(f"{end}_port") or 0), str(row.get(f"{end}_service") or ""))
 
 
 def service_port(row: Row) -> str:

@@ -120,8 +120,8 @@ class End:
 class Edge:
     """What a client and a server exchanged, both directions together.
 
-    The server is the end with the lower port (for ICMP the one that answers). ``port`` is None for protocols without ports;
-    ``service`` is the service through which the server was reached, or empty. Sums are scaled by sampling.
+    ``schema.roles`` says which end is the server. ``port`` is None for protocols without ports; ``service`` is the service
+    through which the server was reached, or empty. Sums are scaled by sampling.
     """
 
     client: End

@@ -2,7 +2,7 @@
 """FlowQuery → who talks to whom: one SELECT that turns every flow towards its server and sums by pair, and its answer.
 
 Flows are one-way, so a conversation is two of them; a map drawn from them as they are would have an edge for each ephemeral
-port. The lower port is the server's: with Linux's ephemeral range (32768 and up) it is right for node ports too.
+port. Which end is the server is the rule of ``schema.roles``.
 """
 
 # ruff: noqa: S608 - statements are made of the registry's own names; values are parameters
@@ -16,14 +16,20 @@ import pyarrow as pa
 from flowgauge.errors import UsageError
 from flowgauge.schema import enums
 from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
 from flowgauge.store.answer import Edge, Edges, End, Sampling
 from flowgauge.store.clickhouse.ddl import SAMPLING_SUMS, SCALE
 from flowgauge.store.clickhouse.planner import Planner, Statement
 
 _ORDERS = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS, Measure.RETRANSMITS, Measure.DROP_PACKETS)
 
-_TO_SERVER = "multiIf(proto IN (1, 58), icmp_type NOT IN (0, 129), src_port = 0 OR dst_port = 0, 1, dst_port <= src_port)"
-"""Whether a flow goes to the server: ICMP and ICMPv6 echo replies do not."""
+_WELL_KNOWN = f"({', '.join(map(str, sorted(WELL_KNOWN)))})"
+_ECHO_REPLY = " OR ".join(f"proto = {proto} AND icmp_type = {kind}" for proto, kind in ECHO_REPLIES.items())
+_WITH_PORTS = f"""src_port = 0 OR dst_port = 0, 1,
+    (src_service != '') != (dst_service != ''), dst_service != '',
+    (src_port IN {_WELL_KNOWN}) != (dst_port IN {_WELL_KNOWN}), dst_port IN {_WELL_KNOWN},
+    src_port != dst_port, dst_port < src_port,
+    dst_addr >= src_addr"""
 
 _KEYS = ("client_namespace", "client_name", "client_kind", "server_namespace", "server_name", "server_kind", "port", "proto")
 
@@ -56,7 +62,7 @@ def statement(planner: Planner, query: FlowQuery) -> Statement:
     return Statement(
         f"""SELECT *, {totals}, count() OVER () AS t_edges FROM (
 SELECT {keys}, {sums} FROM (
-SELECT {_TO_SERVER} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
+SELECT {_to_server(planner)} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
   proto, bytes, packets, sampling_rate, retransmits, drop_packets, rtt_avg_us
 FROM flows WHERE {condition})
@@ -64,6 +70,13 @@ GROUP BY {keys})
 ORDER BY m_{query.order_by} DESC, {keys} LIMIT {{limit:UInt64}}""",
         params,
     )
+
+
+def _to_server(planner: Planner) -> str:
+    """Whether a flow goes to the server (``schema.roles.to_server``); a store without ICMP types takes ICMP as it goes."""
+    protocols = ", ".join(map(str, ECHO_REPLIES))
+    asked = f"NOT ({_ECHO_REPLY})" if planner.has("icmp_type") else "1"
+    return f"multiIf(proto IN ({protocols}), {asked}, {_WITH_PORTS})"
 
 
 def _end(role: str, forward: str, back: str) -> str:

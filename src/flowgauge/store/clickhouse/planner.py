@@ -3,7 +3,7 @@
 
 Sums are scaled by each flow's own sampling rate. Over time a flow is spread evenly over the bins between its first and last
 packet, so that a long flow is no spike at its end; the number of flows is counted where they end. Neighbours: ``where`` gives
-the condition, ``reader`` runs the statement and ``answers`` reads its result.
+the condition, ``backend`` runs the statement and ``answers`` reads its result.
 """
 
 # ruff: noqa: S608 - statements are made of the registry's own names; values are parameters
@@ -133,6 +133,10 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
         if column.physical not in self._present:
             raise UsageError(_not_stored(column))
         return column
+
+    def has(self, name: str) -> bool:
+        """Whether the store keeps the column ``name`` (public)."""
+        return BY_NAME[name].physical in self._present
 
     def _keys(self, query: FlowQuery) -> dict[str, str]:
         return {f"k{number}": self.column(name).physical for number, name in enumerate(query.group_by)}
