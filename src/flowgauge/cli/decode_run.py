@@ -85,11 +85,7 @@ class Decoding:
         }
 
     def _read(self, path: Path, source: Source) -> None:
-        kind = kind_of(source)
-        if not source.peek(1):
-            raise UsageError(f"{path}: the file is empty")
-        if kind is FileKind.UNKNOWN and path.suffix not in PAYLOAD_SUFFIXES:
-            raise UsageError(f"{path}: neither a capture, nor an IPFIX file, nor the payload of a flow export")
+        kind = _kind(path, source)
         self._files.append((self._datagrams, path))
         before, captured = self._datagrams, Counter[str]()
         try:
@@ -146,6 +142,19 @@ class Decoding:
     def _say(self, sentence: str) -> None:
         self._progress.clear()
         print(f"flowgauge: {sentence}", file=sys.stderr)
+
+
+def _kind(path: Path, source: Source) -> FileKind:
+    """What the file is; UsageError when it is nothing that holds flow exports."""
+    try:
+        kind = kind_of(source)
+    except WireError as error:
+        raise UsageError(f"{path}: {error}") from error
+    if not source.peek(1):
+        raise UsageError(f"{path}: the file is empty")
+    if kind is FileKind.UNKNOWN and path.suffix not in PAYLOAD_SUFFIXES:
+        raise UsageError(f"{path}: neither a capture, nor an IPFIX file, nor the payload of a flow export")
+    return kind
 
 
 def _unknown_links(captured: Counter[str]) -> Iterator[tuple[str, int]]:

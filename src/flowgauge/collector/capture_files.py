@@ -9,6 +9,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,9 +17,9 @@ from flowgauge.errors import UsageError, WireError
 from flowgauge.wire.captures.source import Source
 
 _COMPRESSED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
-    (b"\x1f\x8b", gzip.GzipFile),
-    (b"BZh", bz2.BZ2File),
-    (b"\xfd7zXZ\0", lzma.LZMAFile),
+    (b"\x1f\x8b", gzip.open),
+    (b"BZh", bz2.open),
+    (b"\xfd7zXZ\0", lzma.open),
 )
 """First bytes, and what reads a file that begins with them."""
 BUFFER_BYTES = 1 << 20
@@ -42,30 +43,54 @@ def opened(path: Path) -> Iterator[tuple[Source, IO[bytes]]]:
     """A file to read once, and the file below it, whose ``tell`` says how far that is.
 
     Raises:
-        UsageError: it cannot be opened or read.
+        UsageError: it cannot be opened, or (from the source) read.
     """
     try:
-        with path.open("rb", buffering=BUFFER_BYTES) as file:
-            yield Source(_reader(file)), file
+        file = path.open("rb", buffering=BUFFER_BYTES)
     except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or error}") from error
+        raise UsageError(f"{path}: {error.strerror}") from error
+    with file:
+        yield Source(_reader(path, file)), file
 
 
-def _reader(file: Any) -> Callable[[int], bytes]:
-    head = file.peek(8)
-    for magic, uncompressed in _COMPRESSED:
-        if head.startswith(magic):
-            return _guarded(uncompressed(file))
-    read: Callable[[int], bytes] = file.read
-    return read
+def _reader(path: Path, below: Any) -> Callable[[int], bytes]:
+    """Reads the file, or what it holds compressed; errors are ours."""
+    take: Callable[[int], bytes] | None = None
 
-
-def _guarded(file: Any) -> Callable[[int], bytes]:
     def read(count: int) -> bytes:
+        nonlocal take
         try:
-            found: bytes = file.read(count)
+            take = take or _uncompressed(below)
+            return take(count)
         except _DAMAGED as error:
-            raise WireError("compressed", offset=file.tell(), expected="compressed data", found=str(error)) from error
-        return found
+            raise WireError("compressed", offset=below.tell(), expected="compressed data", found=str(error)) from error
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror or error}") from error
 
     return read
+
+
+def _uncompressed(file: Any) -> Callable[[int], bytes]:
+    head = file.peek(8)
+    for magic, reader in _COMPRESSED:
+        if head.startswith(magic):
+            return partial(_up_to_damage, reader(file))
+    plain: Callable[[int], bytes] = file.read
+    return plain
+
+
+def _up_to_damage(file: Any, count: int) -> bytes:
+    """Reads ``count`` bytes; of damaged data those before the damage first, the next time its error."""
+    parts: list[bytes] = []
+    while count:
+        try:
+            part: bytes = file.read1(count)
+        except _DAMAGED:
+            if parts:
+                break
+            raise
+        if not part:
+            break
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
