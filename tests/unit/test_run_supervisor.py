@@ -109,7 +109,8 @@ s.start(); print(s.pid("child"), flush=True); time.sleep(60)
     os.close(write_end)
     with os.fdopen(read_end) as stream:
         child = int(stream.readline())
-    assert Path(f"/proc/{child}").exists()
+    # From then on it has asked the kernel for the signal: setpriv does so before it becomes the program.
+    assert eventually(lambda: b"time.sleep" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"--", 2)[0])
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert eventually(lambda: not _alive(child))
