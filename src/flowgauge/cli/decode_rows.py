@@ -4,20 +4,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from flowgauge.flow.addresses import to_text
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.flow.rows import Row, to_rows
+from flowgauge.flow.rows import to_values
 from flowgauge.schema import enums, iana
 from flowgauge.schema.column import Kind
 from flowgauge.schema.columns import COLUMNS
 from flowgauge.wire.decoded import Decoded, Detail, OptionsData, Value
 
+Row = msgspec.Struct | dict[str, Any]
+"""One record: its keys and values, nested once under ``extra``."""
+
 ROWS_AT_ONCE = 1 << 14
 """Rows made at once: about 1 KiB each while they wait to be written."""
+MAX_TYPES = 4096
+"""Types of records remembered: one for each combination of keys."""
 EXTRA = "extra"
 
 _FLOW = enums.code(enums.RECORD_KIND, "flow")
@@ -84,13 +91,29 @@ def _of_layout(flows: FlowBatch, order: np.ndarray[Any, Any], detail: Detail) ->
     columns = [name for name in flows if name in detail.columns]
     if _TIME in columns and not flows.array(_TIME)[order].all():  # a file that does not say when
         columns.remove(_TIME)
-    found = to_rows(FlowBatch({name: flows[name] for name in columns}, len(flows)).take(order))
+    values = to_values(FlowBatch({name: flows[name] for name in columns}, len(flows)).take(order))
     if detail.extra:
-        for row, place in zip(found, (order - detail.first).tolist(), strict=True):
-            more = {name: _plain(values[place]) for name, values in detail.extra.items() if values[place] is not None}
-            if more:
-                row[EXTRA] = more
-    return found
+        places = (order - detail.first).tolist()
+        values[EXTRA] = _records({name: _plain_all(found, places) for name, found in detail.extra.items()})
+    return _records(values)
+
+
+def _records(values: Mapping[str, Sequence[Any]]) -> list[Row]:
+    """Columns as records: objects made and encoded without Python code for each."""
+    return list(map(_record_type(tuple(values)), *values.values()))
+
+
+@lru_cache(MAX_TYPES)
+def _record_type(names: tuple[str, ...]) -> type[msgspec.Struct]:
+    """A type of records with these keys in this order; None is left out."""
+    fields = [(f"f{number}", Any, None) for number in range(len(names))]
+    keys = {f"f{number}": name for number, name in enumerate(names)}
+    return msgspec.defstruct("Record", fields, rename=keys, omit_defaults=True, gc=False)
+
+
+def _plain_all(values: Sequence[Value | None], places: Sequence[int]) -> list[Any]:
+    chosen = [values[place] for place in places]
+    return [_plain(value) for value in chosen] if any(isinstance(value, bytes) for value in chosen) else chosen
 
 
 def _options(options: Sequence[OptionsData]) -> list[tuple[int, Row]]:
@@ -100,7 +123,7 @@ def _options(options: Sequence[OptionsData]) -> list[tuple[int, Row]]:
 
 
 def _option(told: OptionsData, record: Mapping[str, Value]) -> Row:
-    row: Row = {"record_kind": _OPTIONS, "flow_format": enums.FLOW_FORMAT[told.flow_format]}
+    row: dict[str, Any] = {"record_kind": _OPTIONS, "flow_format": enums.FLOW_FORMAT[told.flow_format]}
     if told.received_ns:
         row[_TIME] = told.received_ns
     if address := to_text(told.exporter_addr):
@@ -121,5 +144,5 @@ def _option(told: OptionsData, record: Mapping[str, Value]) -> Row:
 
 
 def _plain(value: Value | None) -> Any:
-    """What JSON has: bytes as hexadecimal text."""
+    """What JSON has: bytes become hexadecimal text."""
     return value.hex() if isinstance(value, bytes) else value

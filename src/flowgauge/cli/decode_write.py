@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol
 
 import msgspec
 
-from flowgauge.cli.decode_rows import EXTRA
-from flowgauge.flow.rows import Row
+from flowgauge.cli.decode_rows import EXTRA, Row
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import COLUMNS
 
@@ -65,6 +66,12 @@ class _JsonLines:
         sys.stdout.buffer.flush()
 
 
+def _plain(row: Row) -> dict[str, Any]:
+    """A record as a dictionary."""
+    found: dict[str, Any] = msgspec.to_builtins(row)
+    return found
+
+
 class _Csv:
     """A header, then a line a record; lists with commas in between, ``extra`` as JSON."""
 
@@ -74,16 +81,35 @@ class _Csv:
         self._writer.writerow(self._names)
 
     def write(self, rows: Sequence[Row]) -> None:
-        self._writer.writerows([_cell(row.get(name)) for name in self._names] for row in rows)
+        for kind, same in groupby(rows, type):
+            if issubclass(kind, dict):
+                self._writer.writerows([_cell(row.get(name)) for name in self._names] for row in map(_plain, same))
+            else:
+                self._records(kind, same)
 
     def close(self) -> None:
         sys.stdout.flush()
+
+    def _records(self, kind: type[msgspec.Struct], rows: Iterable[Any]) -> None:
+        """Records of one type: each cell is found by its place."""
+        keys = kind.__struct_encode_fields__
+        place = {name: number for number, name in enumerate(keys)}
+        chosen = itemgetter(*(place.get(name, len(keys)) for name in self._names))
+        nested = [number for number, name in enumerate(keys) if name in _NESTED]
+        for row in rows:
+            values = [*msgspec.structs.astuple(row), None]
+            for number in nested:
+                values[number] = _cell(values[number])
+            self._writer.writerow(chosen(values))
+
+
+_NESTED = {EXTRA, *(column.name for column in COLUMNS if column.kind in (Kind.LIST, Kind.U32X4))}
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return msgspec.json.encode(value).decode() if isinstance(value, dict) else value
+    return msgspec.json.encode(value).decode() if isinstance(value, dict | msgspec.Struct) else value
 
 
 class _Arrow:
@@ -98,7 +124,7 @@ class _Arrow:
         self._writer = pa.ipc.new_stream(output, self._schema)
 
     def write(self, rows: Sequence[Row]) -> None:
-        plain = [{**row, EXTRA: _cell(row[EXTRA])} if EXTRA in row else row for row in rows]
+        plain = [{name: _cell(value) if name == EXTRA else value for name, value in _plain(row).items()} for row in rows]
         self._writer.write_batch(self._batch(plain, schema=self._schema))
 
     def close(self) -> None:

@@ -38,7 +38,7 @@ def to_text(address: bytes) -> str:
     if address == bytes(16):
         return ""
     if address.startswith(V4_MAPPED_PREFIX):
-        return ".".join(map(str, address[12:]))
+        return f"{address[12]}.{address[13]}.{address[14]}.{address[15]}"
     return str(ipaddress.IPv6Address(address))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgauge.flow.addresses import to_text
+from flowgauge.flow.addresses import to_text, unique
 from flowgauge.flow.batch import Array, FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.schema.column import ABSENT_BY_PROTOCOL, Column, Kind
@@ -28,9 +28,14 @@ _START_OF = ("time_end_ms", "duration_ms")
 
 def to_rows(batch: FlowBatch, names: Sequence[str] | None = None) -> list[Row]:
     """One dictionary a flow, with the public columns ``names`` in that order, or all that the batch has in the registry's."""
-    wanted = _held(batch) if names is None else [name for name in names if _has(batch, name)]
-    columns = [(name, _values(batch, name)) for name in wanted]
+    columns = list(to_values(batch, names).items())
     return [{name: values[row] for name, values in columns if values[row] is not None} for row in range(len(batch))]
+
+
+def to_values(batch: FlowBatch, names: Sequence[str] | None = None) -> dict[str, Values]:
+    """The same column by column: one value a row, None where absent."""
+    wanted = _held(batch) if names is None else [name for name in names if _has(batch, name)]
+    return {name: _values(batch, name) for name in wanted}
 
 
 def _held(batch: FlowBatch) -> list[str]:
@@ -74,10 +79,14 @@ def _numbers(text: str) -> list[int | str]:
 def _of_bytes(column: Column, data: Array) -> Values:
     if column.kind is Kind.U32X4:
         return [[int(item) for item in row if item] or None for row in data.tolist()]
-    flat = np.ascontiguousarray(data)
-    distinct, inverse = np.unique(flat.view(np.dtype((np.void, flat.shape[1]))).reshape(-1), return_inverse=True)
-    read = to_text if column.kind is Kind.ADDR else _mac_text
-    texts = [read(value.tobytes()) or None for value in distinct]
+    if column.kind is Kind.ADDR:
+        addresses, inverse = unique(data)
+        content = addresses.tobytes()
+        texts = [to_text(content[at : at + 16]) or None for at in range(0, len(content), 16)]
+    else:
+        flat = np.ascontiguousarray(data)
+        distinct, inverse = np.unique(flat.view(np.dtype((np.void, flat.shape[1]))).reshape(-1), return_inverse=True)
+        texts = [_mac_text(value.tobytes()) or None for value in distinct]
     return [texts[code] for code in inverse.reshape(-1).tolist()]
 
 
@@ -91,9 +100,15 @@ def _of_numbers(column: Column, data: Array, batch: FlowBatch, *, scale: int) ->
         labels = [label or None for label in column.labels]
         return [labels[code] if code < len(labels) else str(code) for code in values]
     if column.absent == ABSENT_BY_PROTOCOL:
-        absent = _without_ports(data, batch).tolist()
-        return [None if none else value for value, none in zip(values, absent, strict=True)]
-    return [None if value == column.absent else value * scale for value in values]
+        for row in np.flatnonzero(_without_ports(data, batch)).tolist():
+            values[row] = None
+        return values
+    if scale != 1:
+        values = [value * scale for value in values]
+    if column.absent is not None and (absent := np.flatnonzero(data == column.absent)).size:
+        for row in absent.tolist():
+            values[row] = None
+    return values
 
 
 def _without_ports(ports: Array, batch: FlowBatch) -> Array:
