@@ -12,9 +12,9 @@ from flowgauge.cli.api import Api, Params
 from flowgauge.cli.flow_output import Format
 from flowgauge.cli.live_flows import LiveOptions
 from flowgauge.cli.table import Screen
-from flowgauge.console.window import duration_ms
 from flowgauge.errors import UsageError
 from flowgauge.schema.columns import BY_NAME
+from flowgauge.schema.duration import milliseconds
 from flowgauge.schema.filters.fields import nearest
 from flowgauge.schema.flow_query import Measure
 
@@ -53,7 +53,7 @@ class Request:
         """The same for the live view."""
         return LiveOptions(
             filter=self.filter, columns=self.columns, by=self.by, top=self.top, limit=self.limit,
-            window_s=duration_ms(self.since) / 1000 if self.since else LIVE_WINDOW_S,
+            window_s=milliseconds(self.since) / 1000 if self.since else LIVE_WINDOW_S,
             duplicates=self.duplicates, until_any=self.fail_if_any, how=self.how,
         )  # fmt: skip
 
@@ -81,7 +81,7 @@ def asked(*, filter_: str, since: str, from_: str, to: str, by: str, top: str, l
 
 def _since(since: str, from_: str, *, live: bool) -> str:
     if since:
-        duration_ms(since)
+        milliseconds(since, "--since")
     return since if since or from_ or live else DEFAULT_SINCE
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
-from flowgauge.console.window import duration_ms
 from flowgauge.errors import UsageError
+from flowgauge.schema.duration import milliseconds
 
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 _DURATIONS = (
@@ -79,7 +79,7 @@ def moment_ms(option: str, text: str) -> int:
     """Milliseconds since 1970 of ``2026-01-31T23:59``, ``23:59:30`` (the last time it was that) or ``10m`` (so long ago)."""
     now = datetime.now().astimezone()
     if _DURATION.fullmatch(text):
-        return round(now.timestamp() * 1000) - duration_ms(text)
+        return round(now.timestamp() * 1000) - milliseconds(text, option)
     if match := _CLOCK.fullmatch(text):
         hour, minute, second = (int(part or 0) for part in match.groups())
         if hour < 24 and minute < 60 and second < 60:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from flowgauge.config import values
+from flowgauge.schema import duration
 
 API_VERSION: Literal["flowgauge.io/v1alpha1"] = "flowgauge.io/v1alpha1"
 KIND: Literal["FlowCollector"] = "FlowCollector"
@@ -46,7 +47,7 @@ class Feature(StrEnum):
     TLS = "tls"
 
 
-Duration = Annotated[str, BeforeValidator(values.duration_text), Field(pattern=values.DURATION)]
+Duration = Annotated[str, BeforeValidator(values.duration_text), Field(pattern=duration.PATTERN)]
 """A whole number and its unit: 500ms, 5s, 15m, 12h, 7d, 2w."""
 
 ExportInterval = Annotated[Duration, AfterValidator(values.between("100ms", "10m"))]

@@ -8,15 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-DURATION = r"^\d{1,9}(ms|s|m|h|d|w)$"
-
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
+from flowgauge.schema.duration import milliseconds
 
 
 def seconds(duration: str) -> float:
-    """Seconds of a duration such as 5s or 7d."""
-    unit = "ms" if duration.endswith("ms") else duration[-1]
-    return int(duration.removesuffix(unit)) * _UNIT_S[unit]
+    """Seconds of a duration such as 5s or 7d; UsageError when it is none."""
+    return milliseconds(duration) / 1000
 
 
 def duration_text(value: Any) -> Any:

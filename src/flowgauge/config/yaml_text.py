@@ -123,7 +123,8 @@ class _Reader:
             return [self._value(item, under(path, at), depth + 1) for at, item in enumerate(node.value)]
         if node.tag != "tag:yaml.org,2002:str":
             self._problem(path, f"has the tag {node.tag}; write plain values", line)
-        return scalar(node.value) if getattr(node, "style", "") is None else node.value
+        text = _whole(node.value)
+        return scalar(text) if getattr(node, "style", "") is None else text
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -132,16 +133,22 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._problem(path, "has a key that is not a name", line)
                 continue
-            place = under(path, key_node.value)
-            if key_node.value in result:
+            key = _whole(key_node.value)
+            place = under(path, key)
+            if key in result:
                 self._problem(place, f"is given twice, first on line {self._result.lines[place]}", line)
                 continue
             self._result.lines[place] = line
-            result[key_node.value] = self._value(value_node, place, depth + 1)
+            result[key] = self._value(value_node, place, depth + 1)
         return result
 
     def _problem(self, path: str, message: str, line: int) -> None:
         self._result.problems.append(Problem(path, message, line))
+
+
+def _whole(text: str) -> str:
+    """JSON spells a character beyond U+FFFF as two escapes (RFC 8259 §7), which YAML reads as two halves: joins them."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 class _TooMuchError(Exception):
