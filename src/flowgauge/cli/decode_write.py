@@ -81,6 +81,7 @@ class _Csv:
         self._writer.writerow(self._names)
 
     def write(self, rows: Sequence[Row]) -> None:
+        kind: Any
         for kind, same in groupby(rows, type):
             if issubclass(kind, dict):
                 self._writer.writerows([_cell(row.get(name)) for name in self._names] for row in map(_plain, same))
