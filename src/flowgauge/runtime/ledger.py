@@ -82,6 +82,14 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("store_insert_retries", "batches", Sum.NOTE, "Inserts tried again."),
     Counter("live_rows_dropped", "records", Sum.NOTE, "Rows a slow live viewer did not get (they are stored all the same)."),
     Counter("pipeline_failed", "records", Sum.LOST, "Flows lost to a mistake of ours in the pipeline; the log says which."),
+    # sFlow: what its own numbers tell beyond flow records.
+    Counter("sequence_gap_datagrams", "datagrams", Sum.NOTE, "sFlow datagrams missing from the agents' sequence numbers."),
+    Counter("sequence_gap_counter_samples", "samples", Sum.NOTE, "sFlow counter samples missing from their sequence numbers."),
+    Counter("sequence_gap_discarded_packets", "packets", Sum.NOTE, "Notices of discarded packets missing from their numbers."),
+    Counter(
+        "decode_sampler_drops", "samples", Sum.NOTE, "Samples that sFlow agents say to have left out for lack of resources."
+    ),
+    Counter("decode_counter_samples_shed", "samples", Sum.NOTE, "sFlow counter samples not read: too many in one batch."),
 )
 
 BY_NAME: dict[str, Counter] = {counter.name: counter for counter in COUNTERS}
