@@ -39,6 +39,28 @@ class OptionsData:
 
 
 @dataclass(frozen=True, slots=True)
+class CounterData:
+    """One sFlow counter sample: cumulative counters of an interface or a host.
+
+    Attributes:
+        exporter_addr: the agent's address, 16 bytes.
+        obs_domain_id: its sub-agent.
+        source_type, source_index: whose counters; of type 0 the index is an ifIndex.
+        values: by the name of the MIB object (``ifInOctets``) or of the field in sFlow's structures (``cpu_idle``).
+        received_ns: wall time of arrival.
+        position: where it was, see ``Detail``.
+    """
+
+    exporter_addr: bytes
+    obs_domain_id: int
+    source_type: int
+    source_index: int
+    values: Mapping[str, Value]
+    received_ns: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """One malformed place: enough to find the byte.
 
@@ -87,8 +109,10 @@ class Decoded:
         counts: increments by ledger counter name; only what is not zero.
         problems: at most ``MAX_PROBLEMS``, for a rate-limited log; ``counts`` has them all.
         causes: how many malformed places there are of each cause.
-        seen: units of the protocols themselves: ``templates`` and ``options_templates``, each time one is announced.
+        seen: units of the protocols themselves: ``templates`` and ``options_templates``, each time one is announced;
+            ``sflow_…``: samples of each kind; ``skipped_records``: sFlow records that are not read.
         details: of all rows, when the decoder was asked for them; to be read before its next batch.
+        counters: counter samples of sFlow agents.
     """
 
     flows: FlowBatch
@@ -98,3 +122,4 @@ class Decoded:
     causes: Mapping[str, int] = field(default_factory=dict)
     seen: Mapping[str, int] = field(default_factory=dict)
     details: tuple[Detail, ...] = ()
+    counters: tuple[CounterData, ...] = ()

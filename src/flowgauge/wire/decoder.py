@@ -4,28 +4,34 @@
 Before it: a listener or a capture file; after it: ``pipeline.normalise``. One thread at a time may call a decoder. It never
 raises for anything that a datagram holds: what is malformed is counted and named, the rest is decoded.
 
-Protocols are told apart by the version in their first two bytes. Those with templates (IPFIX; NetFlow v9 is alike) share
-:mod:`flowgauge.wire.template_decoder`; others add a function that yields blocks of records.
+Protocols are told apart by the version in their first two bytes, sFlow's in its first four. Those with templates (IPFIX;
+NetFlow v9 is alike) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are :mod:`flowgauge.wire.netflow_legacy`,
+sFlow is :mod:`flowgauge.wire.sflow`. Each yields blocks of records.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.enums import FLOW_FORMAT, code
-from flowgauge.wire import ipfix
+from flowgauge.wire import ipfix, netflow_legacy
 from flowgauge.wire.assemble import Block, assemble
 from flowgauge.wire.datagrams import Datagrams
-from flowgauge.wire.decoded import Decoded, OptionsData, Problem
+from flowgauge.wire.decoded import CounterData, Decoded, OptionsData, Problem
 from flowgauge.wire.detail import ExtraReader, details
 from flowgauge.wire.intake import Intake
+from flowgauge.wire.netflow_legacy import LegacyDecoder
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool
 from flowgauge.wire.problems import MAX_PROBLEMS, Problems
 from flowgauge.wire.scratch import Scratch
+from flowgauge.wire.sflow import headers as sflow_headers
+from flowgauge.wire.sflow.decoder import SflowDecoder
+from flowgauge.wire.sflow.sources import SourceSampling
 from flowgauge.wire.template_decoder import TemplateDecoder
 from flowgauge.wire.views import ByteView
 
@@ -41,12 +47,15 @@ class Decoder:
     Args:
         pen: private enterprise number under which our own agents send their elements.
         detailed: whether to tell ``Decoded.details``, and every malformed place: for files, it costs a multiple.
+        inner: of sampled packets in tunnels, report the packet within (see ``packet_headers``).
     """
 
-    def __init__(self, pen: int = 32473, *, detailed: bool = False) -> None:
+    def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False) -> None:
         self._extra = ExtraReader(pen) if detailed else None
         self._received = 0
         self._ipfix = TemplateDecoder(pen, ipfix.VERSION, code(FLOW_FORMAT, "ipfix"))
+        self._legacy = {version: LegacyDecoder(version) for version in netflow_legacy.VERSIONS}
+        self._sflow = SflowDecoder(inner=inner)
         self._scratch, self._pool = Scratch(), Pool()
 
     def decode(self, datagrams: Datagrams) -> Decoded:
@@ -67,16 +76,30 @@ class Decoder:
         intake = Intake(view, slot, origins, problems, counts, self._scratch)
         blocks: list[Block] = []
         options: list[OptionsData] = []
+        counters: list[CounterData] = []
 
         versions = np.where(end - base >= 2, view.u16[base] if slot >= 2 else 0, 0)
         rows = np.flatnonzero(versions == ipfix.VERSION)
-        counts["decode_unknown_version"] += len(datagrams) - len(rows)
+        known = len(rows)
         if len(rows):
             messages = ipfix.messages(view, rows, base[rows], end[rows], problems)
             sets = ipfix.sets(view, messages, problems)
             found, told = self._ipfix.decode(intake, messages, sets)
             blocks += found
             options += told
+        for version, decoder in self._legacy.items():
+            rows = np.flatnonzero(versions == version)
+            known += len(rows)
+            if len(rows):
+                blocks += decoder.decode(intake, rows, base[rows], end[rows])
+        rows = np.flatnonzero((versions == 0) & (end - base >= 4))
+        rows = rows[view.u32[base[rows]] == sflow_headers.VERSION]
+        known += len(rows)
+        if len(rows):
+            found, told, counters = self._sflow.decode(intake, rows, base[rows], end[rows])
+            blocks += found
+            options += told
+        counts["decode_unknown_version"] += len(datagrams) - known
         flows = assemble(blocks, self._pool)
         counts["decode_records"] += len(flows)
         counts["decode_error_datagrams"] += problems.datagrams
@@ -88,8 +111,16 @@ class Decoder:
             problems.causes,
             intake.seen,
             details(blocks, self._extra) if self._extra else (),
+            tuple(counters),
         )
 
     def finish(self) -> dict[str, int]:
         """What is still open when receiving ends, as increments of counters: gaps that nothing fills any more."""
-        return self._ipfix.finish()
+        open_ = Counter[str]()
+        for finish in (self._ipfix.finish, *(decoder.finish for decoder in self._legacy.values()), self._sflow.finish):
+            open_.update(finish())
+        return dict(open_)
+
+    def sampling(self) -> Sequence[SourceSampling]:
+        """The configured and the effective sampling rate of each sFlow data source."""
+        return self._sflow.sampling()

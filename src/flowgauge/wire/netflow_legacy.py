@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decodes NetFlow versions 1, 5 and 7: a header, then records of one fixed layout. Read like data of a template never sent.
+
+* Version 5: sampling in the header (two bits of mode, 14 of interval), engine type and number as observation domain.
+* Version 1: no sequence numbers, no domain, no routing data. Records are 52 bytes, softflowd's are 48.
+* Version 7 (Catalyst switches): as 5, with flags that say that fields are invalid: those are zero, and absent then. It knows no
+  sampling.
+
+The number of records is the header's, or what fits if that is less; either way both are named when they differ. Sequence
+numbers count flows, for each engine apart. AS 0 is absent; 23456 (AS_TRANS, RFC 6793 §9) stands for a number of more than 16
+bits and is left as the exporter said it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_ALGORITHM, code
+from flowgauge.wire.assemble import Block
+from flowgauge.wire.cutting import cut_fixed
+from flowgauge.wire.dialect import IPFIX
+from flowgauge.wire.elements import Elements
+from flowgauge.wire.grouping import Index
+from flowgauge.wire.intake import Batch, Intake
+from flowgauge.wire.framing import NOT_TOLD, Messages
+from flowgauge.wire.judging import judge
+from flowgauge.wire.layout import Field, Layout, Layouts
+from flowgauge.wire.mapping import Reader
+from flowgauge.wire.netflow_legacy_steps import PerDatagram, UptimeTimes, steps_of
+from flowgauge.wire.readers import Source, Step
+from flowgauge.wire.records import DataSets
+from flowgauge.wire.streams import Streams
+from flowgauge.wire.views import Offsets
+
+_PACKET = code(SAMPLING_ALGORITHM, "packet")
+_INTERVAL_MASK = 0x3FFF
+
+_COMMON = ((8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), (21, 4), (7, 2), (11, 2))
+"""Element and length of the fields that all three begin with: addresses, next hop, interfaces, counts, times, ports."""
+_PADDING = 210
+_V1 = (*_COMMON, (_PADDING, 2), (4, 1), (5, 1), (6, 1), (_PADDING, 1))
+_V5 = (*_COMMON, (_PADDING, 1), (6, 1), (4, 1), (5, 1), (16, 2), (17, 2), (9, 1), (13, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version.
+
+    Attributes:
+        header_bytes: before the records.
+        layouts: of the records, the usual one first.
+        has_sequence, has_engine: whether its header numbers the flows, and tells engine and sampling.
+    """
+
+    number: int
+    flow_format: int
+    header_bytes: int
+    layouts: tuple[Layout, ...]
+    has_sequence: bool
+    has_engine: bool
+
+
+def _layout(fields: tuple[tuple[int, int], ...], tail: int) -> Layout:
+    return Layout(tuple(Field(0, number, length) for number, length in (*fields, (_PADDING, tail))), 0, Elements(0), is_options=False)
+
+
+VERSIONS: Mapping[int, Version] = {
+    1: Version(1, code(FLOW_FORMAT, "netflow1"), 16, (_layout(_V1, 10), _layout(_V1, 6)), has_sequence=False, has_engine=False),
+    5: Version(5, code(FLOW_FORMAT, "netflow5"), 24, (_layout(_V5, 2),), has_sequence=True, has_engine=True),
+    7: Version(7, code(FLOW_FORMAT, "netflow7"), 24, (_layout(_V5, 6),), has_sequence=True, has_engine=False),
+}
+"""By version number."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Headers:
+    """One row a datagram: which one, where its content is, its header's fields, and how many records are to be read."""
+
+    datagram: Offsets
+    start: Offsets
+    end: Offsets
+    uptime_ms: Offsets
+    export_s: Offsets
+    export_ns: Offsets
+    sequence: npt.NDArray[np.uint32]
+    domain: npt.NDArray[np.uint32]
+    sampling: Offsets
+    size: Offsets
+    count: Offsets
+
+
+class LegacyDecoder:
+    """The decoder of one of these versions."""
+
+    def __init__(self, version: int) -> None:
+        self._version = VERSIONS[version]
+        like_ipfix = replace(IPFIX, version=version, flow_format=self._version.flow_format)
+        self._streams = Streams(like_ipfix, Layouts(Elements(0)))
+
+    def decode(self, intake: Intake, datagram: Index, start: Offsets, end: Offsets) -> list[Block]:
+        """The records of datagrams that begin with the version."""
+        found = _headers(intake, self._version, datagram, start, end)
+        if not len(found.datagram):
+            return []
+        if self._version.has_sequence:
+            self._judge(intake, found)
+        blocks = []
+        for layout in self._version.layouts:
+            rows = np.flatnonzero(found.size == layout.min_bytes)
+            if len(rows):
+                blocks.append(_block(intake, self._version, layout, _taken(found, rows)))
+        return blocks
+
+    def finish(self) -> dict[str, int]:
+        """Gaps in the numbers that nothing fills any more, as increments of counters."""
+        counts = Counter[str]()
+        for stream in self._streams:
+            stream.sequence.finish(counts)
+        return {name: count for name, count in counts.items() if count}
+
+    def _judge(self, intake: Intake, found: _Headers) -> None:
+        senders = intake.origins.source_addr[found.datagram]
+        not_told = np.full(len(found.datagram), NOT_TOLD)
+        messages = Messages(
+            found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, not_told
+        )
+        batch = Batch(intake, messages, *self._streams.of(senders, found.domain))
+        judge(batch, found.count)
+        for stream in self._streams.trim():
+            stream.sequence.finish(intake.counts)
+
+
+def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, end: Offsets) -> _Headers:
+    """Reads the headers; datagrams without a whole one are named and left out."""
+    view, problems = intake.view, intake.problems
+    whole = end - start >= version.header_bytes
+    if not whole.all():
+        short = ~whole
+        problems.add_all(datagram[short], start[short], "datagram_header", str(version.header_bytes), (end - start)[short])
+        datagram, start, end = datagram[whole], start[whole], end[whole]
+    claimed = view.u16[start + 2].astype(np.int64)
+    content = end - start - version.header_bytes
+    size = _record_bytes(version, content, claimed)
+    fitting = content // size
+    differs = (claimed > fitting) | (content - claimed * size >= size)
+    if differs.any():
+        problems.add_all(datagram[differs], start[differs] + 2, "record_count", fitting[differs], claimed[differs])
+    engine = view.u32[start + 20].astype(np.int64) if version.has_engine else np.zeros(len(start), np.int64)
+    return _Headers(
+        datagram=datagram,
+        start=start + version.header_bytes,
+        end=end,
+        uptime_ms=view.u32[start + 4].astype(np.int64),
+        export_s=view.u32[start + 8].astype(np.int64),
+        export_ns=view.u32[start + 8].astype(np.int64) * 1_000_000_000 + view.u32[start + 12],
+        sequence=view.u32[start + 16].astype(np.uint32) if version.has_sequence else np.zeros(len(start), np.uint32),
+        domain=(engine >> 16).astype(np.uint32),
+        sampling=engine & _INTERVAL_MASK,
+        size=size,
+        count=np.minimum(claimed, fitting),
+    )
+
+
+def _record_bytes(version: Version, content: Offsets, claimed: Offsets) -> Offsets:
+    """The length of records: the usual one, unless the content has room for as many as are claimed only of the other."""
+    usual = version.layouts[0].min_bytes
+    size = np.full(len(content), usual, np.int64)
+    for layout in version.layouts[1:]:
+        exact = (content == claimed * layout.min_bytes) & (claimed > 0)
+        size[exact | (content < claimed * usual) & (content >= claimed * layout.min_bytes)] = layout.min_bytes
+    return size
+
+
+def _taken(found: _Headers, rows: Index) -> _Headers:
+    if len(rows) == len(found.datagram):
+        return found
+    return _Headers(*(getattr(found, name)[rows] for name in _Headers.__slots__))
+
+
+def _block(intake: Intake, version: Version, layout: Layout, found: _Headers) -> Block:
+    nothing = np.zeros(len(found.datagram), np.int64)
+    sets = DataSets(found.start, found.end, found.datagram, found.export_s, nothing)
+    sources = {field.number: Source(index, field.length) for index, field in enumerate(layout.fields)}
+    steps, columns = steps_of(sources, zero_is_absent=version.number == 7)
+    more: list[Step] = [UptimeTimes(sources[22], sources[21], found.uptime_ms, found.export_ns)]
+    if version.has_engine:
+        algorithm = np.where(found.sampling > 0, _PACKET, 0)
+        more += [PerDatagram("sampling_rate", found.sampling), PerDatagram("sampling_algorithm", algorithm)]
+        columns = (*columns, "sampling_rate", "sampling_algorithm")
+    return Block(
+        records=cut_fixed(intake, layout, sets, found.count),
+        reader=Reader((*steps, *more), (*columns, "time_start_ns", "time_end_ns"), (), ours=False, counts=True),
+        origins=intake.origins,
+        flow_format=version.flow_format,
+        template_id=nothing,
+        domain=found.domain,
+    )

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps that read the records of NetFlow 1, 5 and 7 with what their headers say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowgauge.flow.batch import Array
+from flowgauge.wire.icmp import IcmpFromPort
+from flowgauge.wire.readers import AddressV4, Columns, Number, Source, Step, integers
+from flowgauge.wire.records import Index, Records
+from flowgauge.wire.views import Offsets
+
+_NS_PER_MS = 1_000_000
+_NUMBERS = {
+    "in_if": 10, "out_if": 14, "packets": 2, "bytes": 1, "src_port": 7, "dst_port": 11, "proto": 4, "ip_tos": 5,
+    "tcp_flags": 6, "src_as": 16, "dst_as": 17, "src_mask": 9, "dst_mask": 13,
+}  # fmt: skip
+"""Column → element, of those that records have as plain numbers."""
+
+
+def steps_of(sources: Mapping[int, Source], *, zero_is_absent: bool) -> tuple[tuple[Step, ...], tuple[str, ...]]:
+    """The steps for fields by element, and the columns that they fill; ``zero_is_absent``: of the flow's own addresses."""
+    numbers = {name: Number(name, sources[element]) for name, element in _NUMBERS.items() if element in sources}
+    addresses = (
+        AddressV4("src_addr", sources[8], zero_is_absent=zero_is_absent),
+        AddressV4("dst_addr", sources[12], zero_is_absent=zero_is_absent),
+        AddressV4("next_hop", sources[15], zero_is_absent=True),
+    )
+    icmp = IcmpFromPort(sources[4], sources[11])
+    columns = (*(step.column for step in addresses), *numbers, "icmp_type", "icmp_code")
+    return (*addresses, *numbers.values(), icmp), columns
+
+
+@dataclass(frozen=True, slots=True)
+class PerDatagram:
+    """A column that is the same for all records of a datagram."""
+
+    column: str
+    values: Array
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        out[self.column][...] = spread(self.values, records.set_row)
+
+
+@dataclass(frozen=True, slots=True)
+class UptimeTimes:
+    """Start and end from the exporter's uptime: as many ms before the export time as the uptime has grown since.
+
+    The uptime is a counter modulo 2³² ms (49.7 days). The difference is taken modulo 2³² too and read as signed: a flow that
+    began before the counter wrapped is minutes old, and one "later" than its export (devices stamp the header first) is so by
+    that little. The export time is used with its nanoseconds; without them times would jump by up to a second.
+    """
+
+    start: Source
+    end: Source
+    uptime_ms: Offsets
+    export_ns: Offsets
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        uptime = spread(self.uptime_ms.astype(np.uint32), records.set_row)
+        export = spread(self.export_ns, records.set_row)
+        for column, source in (("time_start_ns", self.start), ("time_end_ns", self.end)):
+            since = (integers(records, source) - uptime).astype(np.uint32).view(np.int32)
+            target = out[column]
+            np.multiply(since, _NS_PER_MS, out=target, dtype=np.int64)
+            target += export
+
+
+def spread(per_datagram: Array, row: Index) -> Any:
+    """The value of each record's datagram, or one value where all have the same."""
+    if (per_datagram == per_datagram[0]).all():
+        return per_datagram[0]
+    return per_datagram[row]

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parses the heads of many sampled packets at once: Ethernet or IP to transport, in lockstep, never beyond what was captured.
+
+Before it: ``sflow`` (raw header records), and whatever else carries pieces of packets; after it: columns of a flow.
+
+Through what it looks: 802.1Q, QinQ and 802.1ad tags, LLC/SNAP, MPLS down to the IP packet, PPPoE and PPP, IPv4 options, IPv6
+extension headers. Each of these has a bound on its depth; a packet that goes deeper, or whose head was cut before, keeps what
+was read until then. Ports of later fragments, and of heads cut before them, are absent.
+
+**Outer or inner.** Packets in tunnels (IP in IP, GRE, VXLAN, Geneve) are two conversations. The default is the outer one: it is
+what the exporter forwarded, what its interfaces count, and what NetFlow of the same device reports; so samples and flows of one
+network agree. With ``inner=True`` addresses, ports and whatever else belongs to the IP packet are the innermost packet's,
+and so are its bytes; MAC addresses and VLANs stay the outer frame's, which is the one that the exporter's interfaces saw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.wire.packet_headers_bytes import Index, Numbers, Windows
+from flowgauge.wire.packet_headers_ip import ipv4, ipv6
+from flowgauge.wire.packet_headers_link import (
+    ETHERNET_FRAME,
+    IPV4,
+    IPV6,
+    Cursor,
+    Kinds,
+    ethernet,
+    mpls,
+    ppp,
+    pppoe,
+)
+from flowgauge.wire.packet_headers_tunnels import contents
+from flowgauge.wire.views import Offsets
+
+MAX_TUNNELS = 4
+"""Tunnels within tunnels that are opened: real ones nest two deep; each round costs time for the whole batch."""
+
+
+@dataclass(slots=True)
+class Heads:
+    """What n packets say, one row a packet. Zero (-1 for signed columns) where a packet does not.
+
+    Attributes:
+        src_mac, dst_mac: uint8 (n, 6).
+        ether_type: of the frame, behind its VLAN tags.
+        vlan_id, customer_vlan: of the outer and of the second tag.
+        labels: the MPLS stack, uint32 (n, 0 … ``MAX_LABELS``), entries as on the wire, 0 = no entry.
+        src_addr, dst_addr: uint8 (n, 16).
+        proto, tos, ttl, src_port, dst_port, tcp_flags, icmp_type, icmp_code: as the columns of these names.
+        l3_at: offset in the buffer of the IP packet, or of what is behind the link layer; ``is_ip`` says which.
+        l3_bytes: length that the IP header claims, 0 where it claims none.
+        l4_at, l4_end: what is behind the IP header, up to where it was captured; equal where nothing was.
+    """
+
+    src_mac: npt.NDArray[np.uint8]
+    dst_mac: npt.NDArray[np.uint8]
+    ether_type: npt.NDArray[np.uint16]
+    vlan_id: npt.NDArray[np.uint16]
+    customer_vlan: npt.NDArray[np.uint16]
+    labels: npt.NDArray[np.uint32]
+    src_addr: npt.NDArray[np.uint8]
+    dst_addr: npt.NDArray[np.uint8]
+    proto: npt.NDArray[np.uint8]
+    tos: npt.NDArray[np.int16]
+    ttl: npt.NDArray[np.uint8]
+    src_port: npt.NDArray[np.uint16]
+    dst_port: npt.NDArray[np.uint16]
+    tcp_flags: npt.NDArray[np.uint16]
+    icmp_type: npt.NDArray[np.int16]
+    icmp_code: npt.NDArray[np.int16]
+    l3_at: Offsets
+    l3_bytes: Offsets
+    is_ip: npt.NDArray[np.bool_]
+    l4_at: Offsets
+    l4_end: Offsets
+
+    @classmethod
+    def empty(cls, count: int) -> Heads:
+        """Heads of ``count`` packets of which nothing is known."""
+
+        def zeros(kind: type[np.generic], *shape: int) -> Numbers:
+            return np.zeros((count, *shape), kind)
+
+        return cls(
+            src_mac=zeros(np.uint8, 6), dst_mac=zeros(np.uint8, 6), ether_type=zeros(np.uint16), vlan_id=zeros(np.uint16),
+            customer_vlan=zeros(np.uint16), labels=zeros(np.uint32, 0), src_addr=zeros(np.uint8, 16),
+            dst_addr=zeros(np.uint8, 16), proto=zeros(np.uint8), tos=np.full(count, -1, np.int16), ttl=zeros(np.uint8),
+            src_port=zeros(np.uint16), dst_port=zeros(np.uint16), tcp_flags=zeros(np.uint16),
+            icmp_type=np.full(count, -1, np.int16), icmp_code=np.full(count, -1, np.int16), l3_at=zeros(np.int64),
+            l3_bytes=zeros(np.int64), is_ip=zeros(np.bool_), l4_at=zeros(np.int64), l4_end=zeros(np.int64),
+        )  # fmt: skip
+
+
+_OF_THE_FRAME = frozenset({"src_mac", "dst_mac", "ether_type", "vlan_id", "customer_vlan", "labels"})
+_OF_THE_PACKET = tuple(field.name for field in fields(Heads) if field.name not in _OF_THE_FRAME)
+
+
+def parse(windows: Windows, start: Offsets, end: Offsets, kind: Kinds, *, inner: bool = False) -> Heads:
+    """Parses n packets.
+
+    Args:
+        windows: the buffer.
+        start: first byte of each packet.
+        end: behind its last byte captured.
+        kind: what begins at ``start``: ``packet_headers_link.ETHERNET_FRAME``, or the EtherType of a packet without frame.
+        inner: see above.
+    """
+    heads = _parse(windows, Cursor(np.arange(len(start)), start, end, kind))
+    if inner:
+        _open_tunnels(windows, heads)
+    return heads
+
+
+def _parse(windows: Windows, cursor: Cursor) -> Heads:
+    heads = Heads.empty(len(cursor.row))
+    ethernet(windows, heads, cursor)
+    heads.ether_type[...] = np.where(cursor.kind < ETHERNET_FRAME, cursor.kind, 0)
+    pppoe(windows, cursor)
+    ppp(windows, cursor)
+    mpls(windows, heads, cursor)
+    heads.l3_at[...] = heads.l4_at[...] = heads.l4_end[...] = cursor.at
+    ipv4(windows, heads, cursor.of(IPV4))
+    ipv6(windows, heads, cursor.of(IPV6))
+    return heads
+
+
+def _open_tunnels(windows: Windows, heads: Heads) -> None:
+    """Replaces what belongs to an outer IP packet by what the packet within says, level by level."""
+    row: Index = np.arange(len(heads.proto))
+    for _ in range(MAX_TUNNELS):
+        cursor = contents(windows, heads, row)
+        if not len(cursor.row):
+            return
+        row = cursor.row
+        within = _parse(windows, Cursor(np.arange(len(row)), cursor.at, cursor.end, cursor.kind))
+        found = np.flatnonzero(within.is_ip)
+        row = row[found]
+        for name in _OF_THE_PACKET:
+            getattr(heads, name)[row] = getattr(within, name)[found]

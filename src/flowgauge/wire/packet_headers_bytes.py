@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes at many places of one buffer, a row each: what ``packet_headers`` and ``sflow`` read fields from.
+
+Taking 64 bytes at an offset costs as much as taking two. So a header is taken whole, once, and its fields are columns of a
+small matrix; reading each field at its own offset would cost ten times that.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.wire.views import Octets, Offsets
+
+Index = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[Any]
+
+SLACK_BYTES = 256
+"""Bytes that must lie behind the last datagram of a buffer: rows taken near its end may reach beyond it."""
+
+
+class Windows:
+    """Rows of bytes of ``buffer``: uint8, one-dimensional, contiguous; ``SLACK_BYTES`` behind what offsets point to."""
+
+    __slots__ = ("_buffer", "_views")
+
+    def __init__(self, buffer: Octets) -> None:
+        self._buffer = buffer
+        self._views: dict[int, Numbers] = {}
+
+    def take(self, at: Offsets, size: int) -> Octets:
+        """The ``size`` (≤ ``SLACK_BYTES``) bytes from each offset, uint8 (n, size); behind the packet's end they are noise."""
+        view = self._views.get(size)
+        if view is None:
+            count = max(0, len(self._buffer) - size + 1)
+            view = np.ndarray((count,), np.dtype((np.void, size)), buffer=self._buffer.data, strides=(1,))
+            self._views[size] = view
+        return view[at].view(np.uint8).reshape(len(at), size)
+
+    def words(self, at: Offsets, count: int) -> npt.NDArray[np.int64]:
+        """``count`` big-endian 32-bit words from each offset, shape (count, n)."""
+        return self.take(at, 4 * count).view(">u4").T.astype(np.int64)
+
+
+def with_slack(buffer: Octets, last: int) -> Octets:
+    """``buffer``, or a copy with ``SLACK_BYTES`` behind offset ``last`` where it has fewer."""
+    missing = last + SLACK_BYTES - len(buffer)
+    return buffer if missing <= 0 else np.concatenate([buffer, np.zeros(missing, np.uint8)])
+
+
+def be16(rows: Octets, at: int) -> Numbers:
+    """The 16-bit field at byte ``at`` of each row, a big-endian view."""
+    return rows[:, at : at + 2].view(">u2")[:, 0]
+
+
+def put(target: Numbers, row: Index, values: Any) -> None:
+    """``target[row] = values``; ``row`` ascends without repetition, so when it is as long as the target it is all of it."""
+    if len(row) == len(target):
+        target[...] = values
+    else:
+        target[row] = values
+
+
+def narrowed(chosen: Mask, *arrays: Numbers) -> tuple[Numbers, ...]:
+    """Each array's chosen rows; the arrays themselves when all are."""
+    if chosen.all():
+        return arrays
+    index = np.flatnonzero(chosen)
+    return tuple(array[index] for array in arrays)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The link layer of packet heads: what stands before the IP packet, each step a function that moves a cursor forward."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16, narrowed, put
+from flowgauge.wire.views import Offsets
+
+if TYPE_CHECKING:
+    from flowgauge.wire.packet_headers import Heads
+
+NOTHING, IPV4, IPV6 = 0, 0x0800, 0x86DD
+MPLS, MPLS_MULTICAST, PPPOE_SESSION = 0x8847, 0x8848, 0x8864
+ETHERNET_FRAME, PPP_FRAME = 0x10000, 0x10001
+"""Kinds without an EtherType, beyond all of them."""
+
+Kinds = npt.NDArray[np.int32]
+
+MAX_TAGS = 4
+"""VLAN tags read of one frame; provider bridges use two, three are seen in laboratories."""
+MAX_LABELS = 10
+"""MPLS labels read of one packet, as many as IPFIX has elements for (70–79)."""
+
+_MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES, _LABEL_BYTES = 6, 14, 4, 4
+_SNAP_BYTES = 8
+_PPPOE_BYTES, _PPP_BYTES = 6, 2
+_FIRST_ETHER_TYPE = 0x0600
+"""Below it the field is the length of an IEEE 802.3 frame."""
+_TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
+"""802.1Q, 802.1ad, and what bridges used before it."""
+_SNAP = bytes((0xAA, 0xAA, 0x03, 0, 0, 0))
+_PPP_KINDS = {0x0021: IPV4, 0x0057: IPV6, 0x0281: MPLS, 0x0283: MPLS_MULTICAST}
+
+
+@dataclass(slots=True)
+class Cursor:
+    """Where the parsing of each packet has come to.
+
+    Attributes:
+        row: of ``Heads``, ascending.
+        at: next byte; ``end``: behind the last one captured.
+        kind: EtherType of what is at ``at``; ``NOTHING`` when it cannot be known.
+    """
+
+    row: Index
+    at: Offsets
+    end: Offsets
+    kind: Kinds
+
+    def of(self, *kinds: int) -> Cursor:
+        """The packets that have one of these kinds next, as a cursor of their own."""
+        chosen = self.kind == kinds[0]
+        for kind in kinds[1:]:
+            chosen |= self.kind == kind
+        return Cursor(*narrowed(chosen, self.row, self.at, self.end, self.kind))
+
+    def step(self, chosen: Index, at: Offsets, kind: Kinds) -> None:
+        """Moves the packets at the indexes ``chosen`` on."""
+        put(self.at, chosen, at)
+        put(self.kind, chosen, kind)
+
+
+def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
+    """MAC addresses, VLAN tags, LLC/SNAP of the frames among the packets."""
+    cursor.at, cursor.kind = cursor.at.copy(), cursor.kind.copy()  # they are the caller's
+    index = np.flatnonzero(cursor.kind == ETHERNET_FRAME)
+    if not len(index):
+        return
+    row, at, room = cursor.row[index], cursor.at[index], (cursor.end - cursor.at)[index]
+    frame = windows.take(at, 32)
+    whole = room >= _ETHERNET_BYTES
+    put(heads.dst_mac, row, frame[:, :_MAC_BYTES] * (room >= _MAC_BYTES)[:, None])
+    put(heads.src_mac, row, frame[:, _MAC_BYTES : 2 * _MAC_BYTES] * (room >= 2 * _MAC_BYTES)[:, None])
+    kind = np.where(whole, be16(frame, 12), NOTHING).astype(np.int32)
+    cursor.step(index, at + np.minimum(room, _ETHERNET_BYTES), kind)
+    _tags(windows, heads, cursor)
+    _snap(windows, cursor)
+
+
+def _tags(windows: Windows, heads: Heads, cursor: Cursor) -> None:
+    for depth in range(MAX_TAGS + 1):
+        index = np.flatnonzero(_is_tag(cursor.kind))
+        if not len(index):
+            return
+        whole = (cursor.end - cursor.at)[index] >= _TAG_BYTES
+        if depth == MAX_TAGS or not whole.all():
+            cursor.kind[index if depth == MAX_TAGS else index[~whole]] = NOTHING
+            index = index[:0] if depth == MAX_TAGS else index[whole]
+        tag = windows.take(cursor.at[index], _TAG_BYTES)
+        if depth < 2:
+            target = heads.customer_vlan if depth else heads.vlan_id
+            put(target, cursor.row[index], be16(tag, 0) & 0x0FFF)
+        cursor.step(index, cursor.at[index] + _TAG_BYTES, be16(tag, 2).astype(np.int32))
+
+
+def _is_tag(kind: Kinds) -> Mask:
+    found: Mask = kind == _TAGS[0]
+    for number in _TAGS[1:]:
+        found |= kind == number
+    return found
+
+
+def _snap(windows: Windows, cursor: Cursor) -> None:
+    """IEEE 802.3 frames: with SNAP there is an EtherType behind, with plain LLC there is none."""
+    index = np.flatnonzero((cursor.kind < _FIRST_ETHER_TYPE) & (cursor.kind != NOTHING))
+    if not len(index):
+        return
+    head = windows.take(cursor.at[index], _SNAP_BYTES)
+    snap = (head[:, : len(_SNAP)] == np.frombuffer(_SNAP, np.uint8)).all(axis=1)
+    snap &= (cursor.end - cursor.at)[index] >= _SNAP_BYTES
+    kind = np.where(snap, be16(head, 6), NOTHING).astype(np.int32)
+    cursor.step(index, cursor.at[index] + _SNAP_BYTES * snap, kind)
+
+
+def pppoe(windows: Windows, cursor: Cursor) -> None:
+    """PPPoE session packets (RFC 2516 §4); PPP follows."""
+    index = np.flatnonzero(cursor.kind == PPPOE_SESSION)
+    if not len(index):
+        return
+    head = windows.take(cursor.at[index], _PPPOE_BYTES)
+    whole = ((cursor.end - cursor.at)[index] >= _PPPOE_BYTES) & (head[:, 0] == 0x11) & (head[:, 1] == 0)
+    kind = np.where(whole, PPP_FRAME, NOTHING).astype(np.int32)
+    cursor.step(index, cursor.at[index] + _PPPOE_BYTES * whole, kind)
+
+
+def ppp(windows: Windows, cursor: Cursor) -> None:
+    """PPP, with or without the address and control bytes of HDLC framing (RFC 1662 §3.1)."""
+    index = np.flatnonzero(cursor.kind == PPP_FRAME)
+    if not len(index):
+        return
+    head = windows.take(cursor.at[index], 4)
+    framed = (head[:, 0] == 0xFF) & (head[:, 1] == 0x03)
+    size = np.where(framed, 2 + _PPP_BYTES, _PPP_BYTES)
+    protocol = np.where(framed, be16(head, 2), be16(head, 0))
+    kind = np.full(len(index), NOTHING, np.int32)
+    whole = (cursor.end - cursor.at)[index] >= size
+    for number, meant in _PPP_KINDS.items():
+        kind[whole & (protocol == number)] = meant
+    cursor.step(index, cursor.at[index] + size * whole, kind)
+
+
+def mpls(windows: Windows, heads: Heads, cursor: Cursor) -> None:
+    """The label stack, and by its first four bits what is below it: IPv4, IPv6, or (a pseudowire) something else."""
+    index = np.flatnonzero((cursor.kind == MPLS) | (cursor.kind == MPLS_MULTICAST))
+    if not len(index):
+        return
+    labels = np.zeros((len(heads.proto), MAX_LABELS), np.uint32)
+    at, end = cursor.at[index], cursor.end[index]
+    open_ = np.arange(len(index))
+    for depth in range(MAX_LABELS):
+        open_ = open_[(end - at)[open_] >= _LABEL_BYTES]
+        if not len(open_):
+            break
+        entry = windows.take(at[open_], _LABEL_BYTES).view(">u4")[:, 0].astype(np.uint32)
+        labels[cursor.row[index[open_]], depth] = entry
+        at[open_] += _LABEL_BYTES
+        bottom = entry >> np.uint32(8) & np.uint32(1) == 1
+        cursor.kind[index[open_[bottom]]] = ETHERNET_FRAME  # marks: the bottom was reached
+        open_ = open_[~bottom]
+    heads.labels = labels
+    reached = (cursor.kind[index] == ETHERNET_FRAME) & (end > at)
+    version = windows.take(at, 1)[:, 0] >> 4
+    kind = np.select([reached & (version == 4), reached & (version == 6)], [IPV4, IPV6], NOTHING)
+    cursor.step(index, at, kind.astype(np.int32))

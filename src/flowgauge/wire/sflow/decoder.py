@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decodes sFlow datagrams: every flow sample becomes a flow of one packet, everything else is told apart from traffic.
+
+* Flow samples (formats 1 and 3): one row each, ``packets`` 1, ``bytes`` of layer 3, ``sampling_rate`` as the sample says.
+  sFlow carries no time of the packet: start and end are when the datagram was received.
+* Discarded packets (format 5): rows of kind ``event``, with ``drop_packets``, ``drop_bytes`` and ``drop_cause``; ``packets``
+  and ``bytes`` are 0, since they are no traffic that went through.
+* Counter samples (2 and 4): ``CounterData``; the names of interfaces in them as options data, as if told by IPFIX.
+
+``exporter_addr`` is the agent's address, not the sender's; ``obs_domain_id`` the sub-agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from flowgauge.schema.enums import FLOW_DIRECTION, FLOW_FORMAT, SAMPLING_ALGORITHM, code
+from flowgauge.wire.assemble import Block
+from flowgauge.wire.decoded import CounterData, OptionsData
+from flowgauge.wire.intake import Intake
+from flowgauge.wire.mapping import Reader
+from flowgauge.wire.origins import Origins
+from flowgauge.wire.packet_headers_bytes import Index, Windows, with_slack
+from flowgauge.wire.packet_headers_link import MAX_LABELS
+from flowgauge.wire.readers import Source
+from flowgauge.wire.records import DataSets, Records
+from flowgauge.wire.sflow import counters, extended, packets
+from flowgauge.wire.sflow.headers import Heads, heads
+from flowgauge.wire.sflow.parts import Containers, find
+from flowgauge.wire.sflow.reading import ENTERPRISE_RECORDS, Reading
+from flowgauge.wire.sflow.reasons import causes, forwarding_status
+from flowgauge.wire.sflow.samples import (
+    COUNTER,
+    DISCARD_REASON,
+    DISCARDED,
+    EXPANDED_COUNTER,
+    EXPANDED_FLOW,
+    FLOW,
+    KINDS,
+    interface,
+    samples,
+)
+from flowgauge.wire.sflow.sheet import Given, GivenNames
+from flowgauge.wire.sflow.sources import Sources, SourceSampling
+from flowgauge.wire.texts import MplsLabels, TextStep
+from flowgauge.wire.views import Offsets
+
+MAX_SAMPLES = 1024
+"""Samples read of one datagram: 65,535 bytes hold 700 of the shortest that mean anything."""
+MAX_RECORDS = 64
+"""Records read of one sample; the standard has some fifty formats in all."""
+
+_SFLOW5 = code(FLOW_FORMAT, "sflow5")
+_PACKET = code(SAMPLING_ALGORITHM, "packet")
+_INGRESS, _EGRESS = code(FLOW_DIRECTION, "ingress"), code(FLOW_DIRECTION, "egress")
+_LABELS_DTYPE = np.dtype([(f"f{number}", np.uint32) for number in range(MAX_LABELS)])
+_LABELS = MplsLabels(tuple(Source(number, 4) for number in range(MAX_LABELS)))
+_RECORDS_READ = np.array(sorted({packets.HEADER, packets.ETHERNET, packets.IPV4_RECORD, packets.IPV6_RECORD, *extended.READ}))
+_SEEN = {
+    FLOW: "sflow_flow", EXPANDED_FLOW: "sflow_expanded_flow", COUNTER: "sflow_counter",
+    EXPANDED_COUNTER: "sflow_expanded_counter", DISCARDED: "sflow_discarded",
+}  # fmt: skip
+
+Found = tuple[list[Block], list[OptionsData], list[CounterData]]
+
+
+class SflowDecoder:
+    """The decoder of sFlow version 5.
+
+    Args:
+        inner: of packets in tunnels, report the packet within (see ``packet_headers``).
+    """
+
+    def __init__(self, *, inner: bool = False) -> None:
+        self._inner = inner
+        self._sources = Sources()
+
+    def decode(self, intake: Intake, datagram: Index, start: Offsets, end: Offsets) -> Found:
+        """What the datagrams hold that begin with the 32-bit word 5."""
+        blocks: list[Block] = []
+        told: list[OptionsData] = []
+        counted: list[CounterData] = []
+        windows = Windows(with_slack(intake.view.octets, int(end.max())))
+        found = heads(intake, windows, datagram, start, end)
+        if not len(found):
+            return blocks, told, counted
+        agent = self._sources.observe_datagrams(intake, found)
+        parts = find(intake, windows, Containers(found.datagram, found.start, found.end, found.samples), "sample", MAX_SAMPLES)
+        kinds = np.bincount(np.minimum(parts.tag, len(KINDS) + 1), minlength=len(KINDS) + 2)
+        intake.seen["sflow_unknown"] += int(kinds[0] + kinds[-1])
+        for kind in KINDS:
+            if not kinds[kind]:
+                continue
+            chosen = samples(intake, windows, found, parts, kind)
+            intake.seen[_SEEN[kind]] += len(chosen)
+            if not len(chosen):
+                continue
+            self._sources.observe_samples(intake, found, chosen, kind, agent)
+            records = find(intake, windows, chosen.records, "record", MAX_RECORDS)
+            if kind in (COUNTER, EXPANDED_COUNTER):
+                values, names = counters.counters(intake, found, chosen, records)
+                counted += values
+                told += names
+            else:
+                reading = Reading.of(intake, windows, chosen, records)
+                blocks.append(self._block(reading, found, discarded=kind == DISCARDED))
+        self._sources.settle(int(intake.origins.received_ns[datagram].max()), intake.counts)
+        return blocks, told, counted
+
+    def finish(self) -> dict[str, int]:
+        """What is still missing when receiving ends, as increments of counters."""
+        return self._sources.finish()
+
+    def sampling(self) -> Sequence[SourceSampling]:
+        """The configured and the effective sampling rate of each data source."""
+        return self._sources.sampling()
+
+    def _block(self, reading: Reading, found: Heads, *, discarded: bool) -> Block:
+        shown = packets.packets(reading, inner=self._inner)
+        extended.extended(reading)
+        reading.intake.seen["samples_without_packet"] += int(np.count_nonzero(~shown))
+        read = reading.formats[_RECORDS_READ].sum()
+        reading.intake.seen["skipped_records"] += int(reading.formats[: ENTERPRISE_RECORDS + 1].sum() - read)
+        texts: list[tuple[str, TextStep]] = []
+        if discarded:
+            _discards(reading)
+            texts.append(("drop_cause", GivenNames(causes(reading.samples.words["reason"]))))
+        else:
+            _flows(reading)
+        if reading.labels.any():
+            texts.append(("mpls_labels", _LABELS))
+        columns = reading.sheet.columns
+        return Block(
+            records=_records(reading, found),
+            reader=Reader((Given(columns),), tuple(columns), tuple(texts), ours=False, counts=not discarded),
+            origins=_origins(reading.intake, found),
+            flow_format=_SFLOW5,
+            template_id=np.zeros(len(found), np.int64),
+            domain=found.sub_agent,
+        )
+
+
+def _flows(reading: Reading) -> None:
+    """What every flow sample says: counts, rate, time, interfaces, and from these the direction."""
+    sheet, words = reading.sheet, reading.samples.words
+    every = np.arange(sheet.count)
+    sheet.put("packets", every, np.ones(sheet.count, np.uint64))
+    sheet.put("sampling_rate", every, words["rate"])
+    sheet.put("sampling_algorithm", every, np.full(sheet.count, _PACKET, np.uint8))
+    _when_and_where(reading)
+    source, came, went = words["source_index"], words["in_value"], words["out_value"]
+    of_interface = (words["source_type"] == 0) & (came != went)
+    direction = np.where(source == came, _INGRESS, np.where(source == went, _EGRESS, 0)) * of_interface
+    sheet.put("flow_direction", every, direction)
+    dropped = words["out_format"] == DISCARD_REASON
+    if dropped.any():
+        sheet.put("forwarding_status", np.flatnonzero(dropped), forwarding_status(words["out_value"][dropped]))
+
+
+def _discards(reading: Reading) -> None:
+    """Discarded packets are told of one by one, so none of the sampling; what they weigh is no traffic."""
+    sheet, words = reading.sheet, reading.samples.words
+    every = np.arange(sheet.count)
+    sheet.put("drop_packets", every, np.ones(sheet.count, np.uint64))
+    sheet.put("drop_bytes", every, sheet.get("bytes", every))
+    sheet.columns.pop("bytes", None)
+    sheet.put("sampling_rate", every, np.ones(sheet.count, np.uint32))
+    sheet.put("forwarding_status", every, forwarding_status(words["reason"]))
+    _when_and_where(reading)
+
+
+def _when_and_where(reading: Reading) -> None:
+    sheet, words = reading.sheet, reading.samples.words
+    every = np.arange(sheet.count)
+    received = reading.intake.origins.received_ns[reading.samples.datagram]
+    for name in ("time_start_ns", "time_end_ns"):
+        sheet.put(name, every, received)
+    sheet.put("in_if", every, interface(words, "in"))
+    sheet.put("out_if", every, interface(words, "out"))
+
+
+def _records(reading: Reading, found: Heads) -> Records:
+    """Rows as ``assemble`` takes them: a datagram is a set, a sample a record, whose only fields are its labels."""
+    nothing = np.zeros(len(found), np.int64)
+    sets = DataSets(found.start, found.end, found.datagram, nothing, nothing)
+    return Records(reading.labels.view(_LABELS_DTYPE).reshape(-1), {}, reading.samples.head, sets)
+
+
+def _origins(intake: Intake, found: Heads) -> Origins:
+    """The agents as the origin of their datagrams."""
+    origin = intake.origins.source_addr.copy()
+    origin[found.datagram] = found.agent
+    return replace(intake.origins, source_addr=origin)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records that show the sampled packet itself: its head, or what the agent had parsed of it.
+
+A packet's head (record 1) is preferred. Agents that cannot give it send Ethernet (2), IPv4 (3) or IPv6 (4) records instead.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
+from flowgauge.wire.packet_headers import Heads, parse
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
+from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, NOTHING, PPP_FRAME
+from flowgauge.wire.sflow.reading import Reading
+from flowgauge.wire.views import Octets, Offsets
+
+HEADER, ETHERNET, IPV4_RECORD, IPV6_RECORD = 1, 2, 3, 4
+
+_KINDS = np.full(256, NOTHING, np.int32)
+"""What a head begins with, by header protocol (sFlow v5, ``header_protocol``)."""
+_KINDS[[1, 7, 11, 12, 13]] = ETHERNET_FRAME, PPP_FRAME, IPV4, IPV6, MPLS
+
+_HEADER_FIELDS, _HEADER_BYTES = 4, 16
+_ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES = 24, 32, 56
+_FRAME_BYTES = 18
+"""Ethernet header and check sequence, which the length of an Ethernet record includes."""
+
+_FROM_HEADS = {
+    "src_addr": "src_addr", "dst_addr": "dst_addr", "src_port": "src_port", "dst_port": "dst_port", "proto": "proto",
+    "ip_tos": "tos", "ip_ttl_min": "ttl", "ip_ttl_max": "ttl", "tcp_flags": "tcp_flags", "icmp_type": "icmp_type",
+    "icmp_code": "icmp_code", "src_mac": "src_mac", "dst_mac": "dst_mac", "ether_type": "ether_type", "vlan_id": "vlan_id",
+    "dot1q_customer_vlan_id": "customer_vlan",
+}  # fmt: skip
+"""Column → attribute of ``Heads``."""
+
+
+def packets(reading: Reading, *, inner: bool) -> Mask:
+    """Fills the columns that tell of the packet, ``bytes`` among them, and the label stack; which rows have any."""
+    shown = np.zeros(reading.sheet.count, np.bool_)
+    _heads(reading, shown, inner=inner)
+    if not shown.all():
+        _parsed(reading, shown)
+    return shown
+
+
+def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
+    parts = reading.records(HEADER, _HEADER_BYTES)
+    if not len(parts):
+        return
+    protocol, frame_bytes, stripped, captured = reading.windows.words(parts.start, _HEADER_FIELDS)
+    start, room = parts.start + _HEADER_BYTES, parts.end - parts.start - _HEADER_BYTES
+    over = captured > room
+    if over.any():
+        reading.problem(parts.owner[over], parts.start[over] + 12, "header_length", room[over], captured[over])
+    kind = _KINDS[np.minimum(protocol, 255)]
+    heads = parse(reading.windows, start, start + np.minimum(captured, room), kind, inner=inner)
+    for column, name in _FROM_HEADS.items():
+        reading.sheet.put(column, parts.owner, getattr(heads, name))
+    reading.sheet.put("bytes", parts.owner, layer3_bytes(heads, start, frame_bytes, stripped))
+    if heads.labels.shape[1]:
+        reading.labels[parts.owner, : heads.labels.shape[1]] = heads.labels
+    shown[parts.owner] = True
+
+
+def layer3_bytes(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: Offsets) -> Offsets:
+    """Bytes of the IP packet, or of whatever is behind the link layer.
+
+    The IP header's own length counts where the frame has room for it: small frames are padded, and agents do not agree whether
+    the frame length that they report includes the check sequence. Where it claims nothing (cards that cut segments themselves)
+    or too much, it is what remains of the frame without its link layer and what the agent says to have taken off.
+    """
+    behind_link = np.maximum(frame_bytes - (heads.l3_at - start), 0)
+    fits = (heads.l3_bytes > 0) & (heads.l3_bytes <= behind_link)
+    return np.where(fits, heads.l3_bytes, np.maximum(behind_link - stripped, 0))
+
+
+def _parsed(reading: Reading, shown: Mask) -> None:
+    """Ethernet records, then the IP records, whose length is the better one; only of packets whose head is not there."""
+    ethernet = reading.records(ETHERNET, _ETHERNET_BYTES)
+    ethernet = ethernet.take(~shown[ethernet.owner])
+    if len(ethernet):
+        frame = reading.windows.take(ethernet.start, _ETHERNET_BYTES)
+        length = frame[:, :4].view(">u4")[:, 0].astype(np.int64)
+        reading.sheet.put("src_mac", ethernet.owner, frame[:, 4:10])
+        reading.sheet.put("dst_mac", ethernet.owner, frame[:, 12:18])
+        reading.sheet.put("ether_type", ethernet.owner, frame[:, 20:24].view(">u4")[:, 0] & 0xFFFF)
+        reading.sheet.put("bytes", ethernet.owner, np.maximum(length - _FRAME_BYTES, 0))
+    for tag, size in ((IPV4_RECORD, _IPV4_BYTES), (IPV6_RECORD, _IPV6_BYTES)):
+        parts = reading.records(tag, size)
+        parts = parts.take(~shown[parts.owner])
+        if len(parts):
+            _ip(reading, parts.owner, reading.windows.take(parts.start, size), v6=tag == IPV6_RECORD)
+            shown[parts.owner] = True
+    shown[ethernet.owner] = True
+
+
+def _ip(reading: Reading, row: Index, record: Octets, *, v6: bool) -> None:
+    """``sampled_ipv4`` and ``sampled_ipv6``: length, protocol, addresses, ports, flags, type of service."""
+    sheet, width = reading.sheet, 16 if v6 else 4
+    for name, at in (("src_addr", 8), ("dst_addr", 8 + width)):
+        address = np.zeros((len(row), 16), np.uint8)
+        address[:, 16 - width :] = record[:, at : at + width]
+        if not v6:
+            address[:, 10:12] = 0xFF
+        sheet.put(name, row, address)
+    length, proto = record[:, :8].view(">u4").T.astype(np.int64)
+    src_port, dst_port, flags, tos = record[:, 8 + 2 * width :].view(">u4").T.astype(np.int64)
+    icmp, ported = _one_of(proto, ICMP_PROTOCOLS), _one_of(proto, PORT_PROTOCOLS)
+    sheet.put("bytes", row, length)
+    sheet.put("proto", row, np.where(proto <= 255, proto, 0))
+    sheet.put("src_port", row, np.minimum(src_port, 0xFFFF) * ported)
+    sheet.put("dst_port", row, np.minimum(dst_port, 0xFFFF) * ported)
+    sheet.put("tcp_flags", row, np.where(proto == 6, flags & 0x1FF, 0))
+    sheet.put("ip_tos", row, tos & 0xFF)
+    sheet.put("icmp_type", row, np.where(icmp, src_port & 0xFF, -1))  # agents put type and code where ports would be
+    sheet.put("icmp_code", row, np.where(icmp, dst_port & 0xFF, -1))
+
+
+def _one_of(proto: Numbers, numbers: frozenset[int]) -> Mask:
+    return np.isin(proto, np.array(sorted(numbers)))

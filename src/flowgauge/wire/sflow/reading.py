@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is passed along while the records of samples are read into columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.wire.intake import Intake
+from flowgauge.wire.packet_headers_bytes import Index, Numbers, Windows
+from flowgauge.wire.packet_headers_link import MAX_LABELS
+from flowgauge.wire.sflow.parts import Parts
+from flowgauge.wire.sflow.samples import Samples
+from flowgauge.wire.sflow.sheet import Sheet
+from flowgauge.wire.views import Offsets
+
+ENTERPRISE_RECORDS = 4096
+"""The formats from here on are an enterprise's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The samples of one kind and their records.
+
+    Attributes:
+        parts: all records, by sample.
+        formats: how many records there are of each format of sFlow's own; the last element counts all others.
+        sheet: what is found.
+        labels: MPLS label stacks, uint32 (n, ``MAX_LABELS``), entries as on the wire.
+    """
+
+    intake: Intake
+    windows: Windows
+    samples: Samples
+    parts: Parts
+    formats: npt.NDArray[np.int64]
+    sheet: Sheet
+    labels: npt.NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, intake: Intake, windows: Windows, samples: Samples, parts: Parts) -> Reading:
+        """Of samples and their parts, nothing read yet."""
+        formats = np.bincount(np.minimum(parts.tag, ENTERPRISE_RECORDS), minlength=ENTERPRISE_RECORDS + 1)
+        labels = np.zeros((len(samples), MAX_LABELS), np.uint32)
+        return cls(intake, windows, samples, parts, formats, Sheet(len(samples)), labels)
+
+    def records(self, tag: int, size: int) -> Parts:
+        """The first record of each sample in this format; those shorter than ``size`` bytes are named and left out."""
+        if not self.formats[tag]:
+            return self.parts.take(np.zeros(0, np.intp))
+        found = self.parts.firsts(tag)
+        short = found.end - found.start < size
+        if short.any():
+            self.problem(found.owner[short], found.start[short], "record_fields", str(size), (found.end - found.start)[short])
+            found = found.take(~short)
+        return found
+
+    def problem(self, row: Index, at: Offsets, cause: str, expected: Numbers | str, found: Numbers | str) -> None:
+        """Names malformed places in the samples at ``row``."""
+        self.intake.problems.add_all(self.samples.datagram[row], at, cause, expected, found)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fixed part of samples: who took them, by which rate, and which interfaces the packet crossed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.wire.intake import Intake
+from flowgauge.wire.packet_headers_bytes import Index, Windows
+from flowgauge.wire.sflow.headers import Heads
+from flowgauge.wire.sflow.parts import Containers, Parts
+from flowgauge.wire.views import Offsets
+
+FLOW, COUNTER, EXPANDED_FLOW, EXPANDED_COUNTER, DISCARDED = 1, 2, 3, 4, 5
+KINDS = (FLOW, COUNTER, EXPANDED_FLOW, EXPANDED_COUNTER, DISCARDED)
+
+INTERFACE, DISCARD_REASON, SEVERAL = 0, 1, 2
+"""Formats of an interface value; whatever else it is says nothing."""
+LOCAL = 0x3FFFFFFF
+"""In format ``INTERFACE``: the packet began or ended in the device itself."""
+
+_FORMAT_SHIFT, _VALUE_MASK = 30, 0x3FFFFFFF
+_TYPE_SHIFT, _INDEX_MASK = 24, 0xFFFFFF
+
+_FIELDS: Mapping[int, Sequence[str]] = {
+    FLOW: ("sequence", "source", "rate", "pool", "drops", "in", "out", "records"),
+    COUNTER: ("sequence", "source", "records"),
+    EXPANDED_FLOW: (
+        "sequence", "source_type", "source_index", "rate", "pool", "drops", "in_format", "in_value", "out_format",
+        "out_value", "records",
+    ),
+    EXPANDED_COUNTER: ("sequence", "source_type", "source_index", "records"),
+    DISCARDED: ("sequence", "source_type", "source_index", "drops", "in_value", "out_value", "reason", "records"),
+}  # fmt: skip
+"""The 32-bit words that each kind of sample begins with."""
+
+Words = Mapping[str, Offsets]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """n samples of one kind.
+
+    Attributes:
+        head: row of the datagram in ``Heads``.
+        datagram: which one of the batch it is.
+        words: the fixed part by field, int64 (n,); the compact forms are taken apart, so that all kinds have
+            ``source_type`` and ``source_index``, and flows ``in_format``, ``in_value``, ``out_format``, ``out_value``.
+        start, end: bytes of the records.
+    """
+
+    head: Index
+    datagram: Index
+    words: Words
+    start: Offsets
+    end: Offsets
+
+    def __len__(self) -> int:
+        return len(self.head)
+
+    @property
+    def records(self) -> Containers:
+        """Where the records are."""
+        return Containers(self.datagram, self.start, self.end, self.words["records"])
+
+
+def samples(intake: Intake, windows: Windows, heads: Heads, parts: Parts, kind: int) -> Samples:
+    """The samples of one kind; one too short for its fixed part is named and left out."""
+    names = _FIELDS[kind]
+    size = 4 * len(names)
+    chosen = parts.take(np.flatnonzero(parts.tag == kind))
+    short = chosen.end - chosen.start < size
+    if short.any():
+        where = heads.datagram[chosen.owner[short]]
+        intake.problems.add_all(where, chosen.start[short], "sample_fields", str(size), (chosen.end - chosen.start)[short])
+        chosen = chosen.take(~short)
+    words = dict(zip(names, windows.words(chosen.start, len(names)), strict=True))
+    return Samples(
+        head=chosen.owner,
+        datagram=heads.datagram[chosen.owner],
+        words=_expanded(words),
+        start=chosen.start + size,
+        end=chosen.end,
+    )
+
+
+def _expanded(words: dict[str, Offsets]) -> Words:
+    """Takes the compact forms apart: 8 bits of type and 24 of index, 2 bits of format and 30 of value."""
+    if "source" in words:
+        source = words["source"]
+        words["source_type"], words["source_index"] = source >> _TYPE_SHIFT, source & _INDEX_MASK
+    for side in ("in", "out"):
+        if side in words:
+            words[f"{side}_format"], words[f"{side}_value"] = words[side] >> _FORMAT_SHIFT, words[side] & _VALUE_MASK
+    return words
+
+
+def interface(words: Words, side: str) -> npt.NDArray[np.uint32]:
+    """The ifIndex of one side, 0 where there is not exactly one: unknown, discarded, several, or the device itself."""
+    value = words[f"{side}_value"]
+    known = value != LOCAL
+    if f"{side}_format" in words:
+        known &= words[f"{side}_format"] == INTERFACE
+    found: npt.NDArray[np.uint32] = (value * known).astype(np.uint32)
+    return found

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The columns of a batch of samples while they are gathered, and the steps that hand them to ``assemble``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flowgauge.flow.batch import Array, absent_column, definition
+from flowgauge.flow.names import Names
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
+from flowgauge.wire.readers import Columns
+from flowgauge.wire.records import Records
+
+
+class Sheet:
+    """Columns of ``count`` rows; a row that nobody filled is absent. Values are cast when they reach the batch.
+
+    Attributes:
+        columns: by name, as they were given.
+    """
+
+    __slots__ = ("columns", "count")
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.columns: dict[str, Array] = {}
+
+    def put(self, name: str, row: Index, values: Numbers) -> None:
+        """Fills rows of a column; ``row`` ascends without repetition."""
+        if len(row) == self.count and name not in self.columns:
+            self.columns[name] = values
+            return
+        if name not in self.columns or self.columns[name].dtype != self._absent(name, 0).dtype:
+            given = self.columns.get(name)
+            self.columns[name] = self._absent(name, self.count)
+            if given is not None:
+                self.columns[name][...] = given
+        self.columns[name][row] = values
+
+    def put_if(self, name: str, row: Index, values: Numbers, where: Mask) -> None:
+        """The same for those of ``row`` that ``where`` says."""
+        if where.any():
+            self.put(name, row[where], values[where])
+
+    def get(self, name: str, row: Index) -> Numbers:
+        """Rows of a column, absent ones where nobody filled them."""
+        column = self.columns.get(name)
+        return self._absent(name, len(row)) if column is None else column[row]
+
+    @staticmethod
+    def _absent(name: str, count: int) -> Array:
+        column = absent_column(definition(name), count)
+        assert not isinstance(column, Names)  # noqa: S101 - a mistake of ours, not of a datagram
+        return column
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The step that copies columns which are there already."""
+
+    columns: Mapping[str, Array]
+
+    def fill(self, records: Records, out: Columns) -> None:  # noqa: ARG002 - the protocol of steps
+        """Fills every row."""
+        for name, values in self.columns.items():
+            out[name][...] = values
+
+
+@dataclass(frozen=True, slots=True)
+class GivenNames:
+    """The same for a column of strings."""
+
+    names: Names
+
+    def read(self, records: Records) -> Names:  # noqa: ARG002 - the protocol of steps
+        """One text a row."""
+        return self.names

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is remembered of sFlow agents and their data sources: sequence numbers, and by which rate they really sample.
+
+Datagrams are numbered by agent and sub-agent; samples by data source, for flows, counters and discarded packets apart. A gap
+in the numbers of datagrams says that the network lost some; one in those of flow samples says how many flows are missing.
+
+The rate that an agent is configured to is not what it achieves: by ``pool`` (packets that could have been sampled) and the
+numbers of samples the real one is known, and by ``drops`` how often it had to leave out a sample. State is kept by the sender's
+address as well as by the agent's, so that nobody can disturb the numbers of an agent by sending in its name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.wire.grouping import group
+from flowgauge.wire.intake import Intake
+from flowgauge.wire.numbering import MAX_AHEAD, Items, Numbering, Verdict
+from flowgauge.wire.packet_headers_bytes import Index, Numbers
+from flowgauge.wire.sflow.headers import Heads
+from flowgauge.wire.sflow.places import NumberPlaces, Places
+from flowgauge.wire.sflow.samples import COUNTER, DISCARDED, EXPANDED_COUNTER, EXPANDED_FLOW, FLOW, Samples
+
+_CLASS = {FLOW: 0, EXPANDED_FLOW: 0, COUNTER: 1, EXPANDED_COUNTER: 1, DISCARDED: 2}
+_LOST = ("sequence_gap_records", "sequence_gap_counter_samples", "sequence_gap_discarded_packets")
+"""Counter of what is missing, by class of sample."""
+
+_AGENT_SHIFT, _CLASS_SHIFT, _TYPE_SHIFT = 42, 40, 32
+_AGENTS = 1 << 21
+_MAX_DROPS = 1 << 24
+"""More at once is a counter that began anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSampling:
+    """How one data source samples.
+
+    Attributes:
+        agent_addr, sub_agent, source_type, source_index: which one (type 0: the index is an ifIndex).
+        configured: one of so many packets, as its latest sample said.
+        effective: packets seen for each sample taken, since we first heard of it; 0 when not known yet.
+    """
+
+    agent_addr: bytes
+    sub_agent: int
+    source_type: int
+    source_index: int
+    configured: int
+    effective: float
+
+
+class Sources:
+    """All agents and data sources heard of lately."""
+
+    def __init__(self) -> None:
+        self._agents, self._sources = Numbering(), Numbering()
+        self._agent_places = Places(self._forget_agents)
+        self._source_places = NumberPlaces(self._forget_sources)
+        self._agent_id = np.zeros(0, np.int64)
+        self._agent_of: dict[int, tuple[bytes, int]] = {}
+        self._next_id = 0
+        self._pools = _Pools()
+        self._class = np.zeros(0, np.uint8)
+        self._forgotten = Counter[str]()
+
+    def observe_datagrams(self, intake: Intake, heads: Heads) -> Index:
+        """Judges the datagrams' numbers; for each the identity of its agent, for ``observe_samples``."""
+        first, index = _agents_of(intake, heads)
+        keys = [_key(intake, heads, row) for row in first.tolist()]
+        self._agent_places.begin()
+        place = self._agent_places.of(keys)
+        self._identify(place, keys)
+        slot = place[index]
+        heard = slot >= 0
+        if heard.any():
+            verdict = self._agents.observe(Items.sorted(slot[heard], heads.sequence[heard], heads.uptime_ms[heard]))
+            counts = intake.counts
+            counts["sequence_late_datagrams"] += verdict.late
+            counts["sequence_duplicate_datagrams"] += verdict.duplicates
+            counts["sequence_resets"] += verdict.restarts
+            counts["sequence_gap_datagrams"] += sum(int(lost.sum()) for _, lost in verdict.lost)
+        return np.where(heard, self._agent_id[slot], -1)
+
+    def observe_samples(self, intake: Intake, heads: Heads, samples: Samples, kind: int, agent: Index) -> None:
+        """Judges the numbers of samples of one kind, and keeps the account of how they were taken."""
+        words, number = samples.words, agent[samples.head]
+        key = number << _AGENT_SHIFT | _CLASS[kind] << _CLASS_SHIFT
+        key |= np.minimum(words["source_type"], 0xFF) << _TYPE_SHIFT | words["source_index"]
+        slot = self._source_places.of(np.where(number >= 0, key, 0))
+        heard = (slot >= 0) & (number >= 0)
+        if not heard.any():
+            return
+        sequence, clock = words["sequence"].astype(np.uint32), heads.uptime_ms[samples.head]
+        whole = bool(heard.all())
+        items = Items.sorted(slot, sequence, clock) if whole else Items.sorted(slot[heard], sequence[heard], clock[heard])
+        self._class = _filled(self._class, items.owner, _CLASS[kind])
+        self._lose(intake.counts, self._sources.observe(items))
+        if "drops" in words:
+            fields = [words[name] if whole else words[name][heard] for name in ("drops", "pool", "rate") if name in words]
+            intake.counts["decode_sampler_drops"] += self._pools.observe(items, *fields)
+
+    def settle(self, now_ns: int, counts: Counter[str]) -> None:
+        """Calls lost what has been missing for too long."""
+        counts["sequence_gap_datagrams"] += int(self._agents.tick(now_ns).sum())
+        self._lose_all(counts, self._sources.tick(now_ns))
+        counts.update(self._forgotten)
+        self._forgotten.clear()
+
+    def finish(self) -> dict[str, int]:
+        """What is missing when receiving ends is lost."""
+        counts = Counter[str]()
+        counts["sequence_gap_datagrams"] += int(self._agents.finish().sum())
+        self._lose_all(counts, self._sources.finish())
+        return {name: count for name, count in counts.items() if count}
+
+    def sampling(self) -> tuple[SourceSampling, ...]:
+        """How each data source of flow samples samples."""
+        found = []
+        for key, place in self._source_places.keys().items():
+            number = cast("int", key)
+            agent = self._agent_of.get(number >> _AGENT_SHIFT)
+            if agent is None or number >> _CLASS_SHIFT & 3:
+                continue
+            rates = self._pools.rates(place)
+            found.append(SourceSampling(*agent, number >> _TYPE_SHIFT & 0xFF, number & 0xFFFFFFFF, *rates))
+        return tuple(found)
+
+    def _identify(self, place: Index, keys: list[tuple[bytes, int]]) -> None:
+        """Gives places that have none an identity that no other agent has had before, so that sources are never mixed up."""
+        self._agent_id = _filled(self._agent_id, place[:0], 0, size=int(place.max(initial=0)) + 1)
+        for row in np.flatnonzero((place >= 0) & (self._agent_id[place] == 0)).tolist():
+            self._next_id = self._next_id % (_AGENTS - 1) + 1
+            self._agent_id[place[row]] = self._next_id
+            self._agent_of[self._next_id] = (keys[row][0][16:], keys[row][1])
+
+    def _lose(self, counts: Counter[str], verdict: Verdict) -> None:
+        for owner, lost in verdict.lost:
+            for number, name in enumerate(_LOST):
+                counts[name] += int(lost[self._class[owner] == number].sum())
+
+    def _lose_all(self, counts: Counter[str], lost: npt.NDArray[np.int64]) -> None:
+        if lost.any():
+            self._class = _filled(self._class, np.zeros(0, np.intp), 0, size=len(lost))
+            owner = np.flatnonzero(lost)
+            self._lose(counts, Verdict(lost=[(owner, lost[owner])]))
+
+    def _forget_agents(self, places: Index) -> None:
+        self._forgotten["sequence_gap_datagrams"] += int(self._agents.forget(places).sum())
+        for number in self._agent_id[places].tolist():
+            self._agent_of.pop(number, None)
+        self._agent_id[places] = 0
+
+    def _forget_sources(self, places: Index) -> None:
+        self._lose(self._forgotten, Verdict(lost=[(places, self._sources.forget(places))]))
+        self._pools.forget(places)
+
+
+class _Pools:
+    """By place: the latest ``pool``, number, ``drops`` and rate of each data source, and how far pool and number have come."""
+
+    def __init__(self) -> None:
+        self._known = np.zeros(0, np.bool_)
+        self._last = np.zeros((3, 0), np.uint32)
+        self._pool = self._taken = np.zeros(0, np.int64)
+        self._rate = np.zeros(0, np.int64)
+
+    def observe(self, items: Items, drops: Numbers, pool: Numbers | None = None, rate: Numbers | None = None) -> int:
+        """Adds what the latest sample of each source says; samples that the agents say to have dropped since."""
+        self._grow(int(items.owner[-1]) + 1)
+        owner, last = items.owner, items.last
+        latest = np.zeros((3, len(owner)), np.uint32)
+        latest[0], latest[2] = items.number[last], items.arranged(drops)[last]
+        if pool is not None and rate is not None:
+            latest[1] = items.arranged(pool)[last]
+            self._rate[owner] = items.arranged(rate)[last]
+        taken, seen, dropped = (latest - self._last[:, owner]).astype(np.int64)
+        follows = self._known[owner] & (taken <= MAX_AHEAD)
+        self._taken[owner] += taken * follows
+        self._pool[owner] += seen * follows
+        backward = taken > 0xFFFFFFFF - MAX_AHEAD  # came late: what is remembered is newer
+        self._last[:, owner] = np.where(backward & self._known[owner], self._last[:, owner], latest)
+        self._known[owner] = True
+        return int(dropped[follows & (dropped <= _MAX_DROPS)].sum())
+
+    def rates(self, place: int) -> tuple[int, float]:
+        """The configured and the effective rate."""
+        if place >= len(self._known):
+            return 0, 0.0
+        taken = int(self._taken[place])
+        return int(self._rate[place]), int(self._pool[place]) / taken if taken else 0.0
+
+    def forget(self, places: Index) -> None:
+        """Ends with these sources."""
+        places = places[places < len(self._known)]
+        self._known[places] = False
+        self._pool[places] = self._taken[places] = self._rate[places] = 0
+
+    def _grow(self, size: int) -> None:
+        if size > len(self._known):
+            none = np.zeros(0, np.intp)
+            for name in ("_known", "_pool", "_taken", "_rate"):
+                setattr(self, name, _filled(getattr(self, name), none, 0, size=size))
+            wider = np.zeros((3, len(self._known)), np.uint32)
+            wider[:, : self._last.shape[1]] = self._last
+            self._last = wider
+
+
+def _filled(array: Numbers, places: Index, value: int, size: int = 0) -> Numbers:
+    """``array``, made at least twice as long where ``size`` or ``places`` need it, with ``value`` at ``places``."""
+    size = max(size, int(places.max(initial=-1)) + 1)
+    if size > len(array):
+        array = np.concatenate([array, np.zeros(max(size, 2 * len(array), 64) - len(array), array.dtype)])
+    array[places] = value
+    return array
+
+
+def _agents_of(intake: Intake, heads: Heads) -> tuple[Index, Index]:
+    """The first datagram of each (sender, agent, sub-agent), and for each datagram the number of its group."""
+    senders = np.ascontiguousarray(intake.origins.source_addr[heads.datagram])
+    keys = np.concatenate([senders.view(np.uint64), heads.agent.view(np.uint64)], axis=1)
+    _, pair = group(keys)
+    return group(np.stack([pair.astype(np.uint64), heads.sub_agent.astype(np.uint64)], axis=1))
+
+
+def _key(intake: Intake, heads: Heads, row: int) -> tuple[bytes, int]:
+    sender = intake.origins.source_addr[heads.datagram[row]].tobytes()
+    return sender + heads.agent[row].tobytes(), int(heads.sub_agent[row])
