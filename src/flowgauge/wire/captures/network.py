@@ -20,6 +20,8 @@ MAX_DATAGRAMS = 512
 MAX_DATAGRAM_BYTES = 65_535
 MAX_WAITING_BYTES = 8 << 20
 """Bytes of waiting fragments in all."""
+MAX_DONE = 512
+"""Datagrams remembered as whole, so that fragments which come twice begin no new ones."""
 MAX_AGE_NS = 60_000_000_000
 """How long fragments wait (RFC 8200 §4.5: 60 s)."""
 
@@ -108,18 +110,25 @@ class _Waiting:
         return bytes(whole[: self.total]) if len(whole) >= self.total else None
 
 
+_Key = tuple[int, bytes, bytes, bytes]
+"""Protocol, sender, receiver, identification."""
+
+
 class Fragments:
     """Puts fragments together, in any order; ``counts`` gets ``fragments_given_up``: datagrams that never were whole."""
 
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
         self._bytes = 0
-        self._waiting: OrderedDict[tuple[int, bytes, bytes, bytes], _Waiting] = OrderedDict()
+        self._waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self._done: OrderedDict[_Key, None] = OrderedDict()
 
     def add(self, piece: _Piece, time_ns: int) -> Transport | None:
         """Takes a fragment; the datagram if it is the last one missing."""
         transport = piece.transport
         key = transport.proto, transport.sender, transport.receiver, piece.identity
+        if key in self._done:
+            return None
         self._drop_old(time_ns)
         known = self._waiting.setdefault(key, _Waiting(time_ns))
         payload = transport.payload
@@ -136,6 +145,9 @@ class Fragments:
             self._bound()
             return None
         self._forget(key)
+        self._done[key] = None
+        if len(self._done) > MAX_DONE:
+            self._done.popitem(last=False)
         return transport._replace(payload=whole, missing=known.missing)
 
     def finish(self) -> None:
@@ -155,5 +167,5 @@ class Fragments:
         self._forget(next(iter(self._waiting)))
         self._counts["fragments_given_up"] += 1
 
-    def _forget(self, key: tuple[int, bytes, bytes, bytes]) -> None:
+    def _forget(self, key: _Key) -> None:
         self._bytes -= self._waiting.pop(key).size
