@@ -72,8 +72,9 @@ test-ui: $(DEV) ui ## The console's unit tests and the browser tests
 bench: $(DEV) bpf ## Print the benchmarks' ratios
 	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
 
-fuzz: $(DEV) ## Fuzz the decoders for a minute
+fuzz: $(DEV) ## Fuzz decoders and readers for a minute each
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_ipfix.py
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/captures.py
 
 docs: $(DEV) ## Generate the reference pages and build the documentation site
 	@for tool in tools/docs/[a-z]*.py tools/ui/[a-z]*.py; do $(PY) $$tool; done
