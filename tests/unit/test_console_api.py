@@ -84,6 +84,12 @@ def test_a_series_holds_the_groups_total_in_its_bins(console: Console) -> None:
     assert answer["step_ms"] == 5000
 
 
+def test_a_mean_is_not_there_where_nothing_has_one(console: Console) -> None:
+    answer = console.api("series", by="", measure="rtt_avg_ns", since="2m").json
+    assert set(answer["series"][0]["values"]) == {None}
+    assert set(console.api("series", by="", measure="drop_packets", since="2m").json["series"][0]["values"]) == {0}
+
+
 def test_the_map_has_edges_between_its_nodes(console: Console) -> None:
     answer = console.api("topology", filter="namespace = flow-demo", top=1).json
     (edge,) = answer["edges"]
@@ -163,6 +169,7 @@ def test_status_tells_of_store_and_cluster(console: Console) -> None:
         ("flows", {"from_": "noon"}, "from"),
         ("flows", {"filter": "src_region = x"}, "not stored here"),
         ("flows", {"filter": "a" * 5000}, "filter"),
+        ("flows", {"filter": "time_end_ns > \u00b2"}, "no time"),
         ("groups", {"by": "src_region"}, "not stored here"),
         ("groups", {"measures": "joules"}, "joules"),
         ("groups", {"order": "joules"}, "ordered by"),
@@ -182,6 +189,8 @@ def test_unknown_paths_are_told_apart_from_pages(console: Console) -> None:
     assert "openapi.json" in console.ask("/api/v1/nonsense").problem["message"]
     assert console.ask("/assets/nonsense.js").status == 404
     assert console.ask("/../../../../etc/passwd").status in (200, 503)
+    for name in ("/a%00b", "/assets/%00.js", f"/{'a' * 300}", f"/assets/{'a' * 5000}.js"):
+        assert console.ask(name).status in (200, 404, 503), name
     assert "root:" not in console.ask("/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd").text
 
 

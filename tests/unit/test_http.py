@@ -7,12 +7,14 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from flowgauge.errors import EnvironmentProblem, UsageError
-from flowgauge.runtime.http import HttpServer, Request, Response, as_events, as_json, health_routes
+from flowgauge.runtime.http import BoundedServer, HttpServer, Request, Response, as_events, as_json, health_routes
 
 
 @pytest.fixture
@@ -143,3 +145,40 @@ def test_it_can_be_stopped_twice(server: HttpServer) -> None:
     server.stop()
     server.stop()
     assert not server.ready()
+
+
+def test_connections_beyond_the_bound_are_refused_until_one_ends() -> None:
+    server = BoundedServer(("127.0.0.1", 0), _Greeting, 2, None)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    open_ones = [socket.create_connection(("127.0.0.1", server.server_port), 5) for _ in range(2)]
+    try:
+        assert [one.recv(2) for one in open_ones] == [b"hi", b"hi"]
+        with socket.create_connection(("127.0.0.1", server.server_port), 5) as refused:
+            assert refused.recv(100).startswith(b"HTTP/1.1 503 ")
+        open_ones.pop().close()
+        assert _greeted(server.server_port)
+    finally:
+        for one in open_ones:
+            one.close()
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _greeted(port: int) -> bool:
+    """The place of a connection that ended is free soon after."""
+    for _ in range(100):
+        with socket.create_connection(("127.0.0.1", port), 5) as one:
+            if one.recv(2) == b"hi":
+                return True
+        time.sleep(0.05)
+    return False
+
+
+class _Greeting(BaseHTTPRequestHandler):
+    """Greets and stays until the client goes."""
+
+    def handle(self) -> None:
+        self.wfile.write(b"hi")
+        self.rfile.read(1)

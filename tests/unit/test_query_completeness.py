@@ -21,6 +21,13 @@ def test_without_a_ledger_nothing_is_claimed() -> None:
     assert "unknown" in nothing.words
 
 
+def test_parts_that_saw_nothing_do_not_claim_that_all_is_there() -> None:
+    silent = of(receive_datagrams=3, pipeline_duplicates_marked=2)
+    assert silent.known
+    assert silent.percent is None
+    assert "nothing arrived" in silent.words
+
+
 def test_all_that_was_offered_is_stored() -> None:
     whole = of(export_records_sent=110, decode_options_records=10, store_rows_written=100, kernel_packets_seen=7)
     assert (whole.percent, whole.words, whole.in_flight) == (100, "complete", 0)

@@ -121,22 +121,18 @@ def _check(spec: Spec) -> None:
 
 
 def _collector_flags(text: str) -> list[Flag]:
-    """``HOST:PORT``, ``[IPV6]:PORT``, ``HOST`` or a bare IPv6 address, as flags of address and port."""
+    """The collector's address as flags of address and port."""
+    from flowgauge.cli.endpoint import host_and_port
     from flowgauge.config.effective import Flag
     from flowgauge.errors import UsageError
 
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
-        raise UsageError(f"--collector {text}: {port!r} is no port (1 to 65535)")
+    host, port = host_and_port("--collector", text)
     if text and not host:
         raise UsageError(f"--collector {text}: there is no host before the port")
+    if port == 0:
+        raise UsageError(f"--collector {text}: an agent must be told the collector's port (1 to 65535)")
     flags = [Flag("--collector", "spec.collector.address", host)]
-    return [*flags, Flag("--collector", "spec.collector.port", int(port))] if port else flags
+    return [*flags, Flag("--collector", "spec.collector.port", port)] if port else flags
 
 
 def _signals(settings: Callable[[], AgentSettings]) -> tuple[threading.Event, queue.SimpleQueue[AgentSettings]]:

@@ -92,10 +92,7 @@ def connect(url: str, token_file: Path | None) -> Api:
     """The API at ``url``, or where it is empty that of the running instance."""
     token = _token(token_file)
     if url:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise UsageError(f"--url {url!r} is no address of a console; write http://host:8055")
-        return Api(f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", token)
+        return Api(_base_url(url), token)
     from flowgauge.runtime.instance import find
 
     instance = find()
@@ -108,13 +105,23 @@ def connect(url: str, token_file: Path | None) -> Api:
     return Api(instance.console_url.rstrip("/"), token)
 
 
+def _base_url(url: str) -> str:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0  # reading the port checks it
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"--url {url!r} is no address of a console; write http://host:8055")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
 def _token(file: Path | None) -> str:
     if file is None:
         return os.environ.get(TOKEN_VARIABLE, "")
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"--token-file {file}: {error.strerror}") from error
+    from flowgauge.cli.secret_input import in_file
+
+    return in_file("--token-file", file)
 
 
 def _refusal(error: urllib.error.HTTPError, filter_text: str) -> FlowgaugeError:

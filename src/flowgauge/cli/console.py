@@ -28,11 +28,16 @@ def console(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "",
 ) -> None:
-    """Serves the web console and the API.
+    r"""Serves the web console and the API.
 
     Examples:
-        flowgauge console --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
-        flowgauge console --store-url http://127.0.0.1:8123 --address 0.0.0.0 --token-file token
+      flowgauge console --store-url http://127.0.0.1:8123 --store-secret-fd 3 \
+        3< secret
+        for this machine only
+
+      flowgauge console --store-url http://127.0.0.1:8123 --address 0.0.0.0 \
+        --token-file token
+        for everybody who has the token
     """
     from flowgauge.cli.log_level import follow
     from flowgauge.console.main import run_console
@@ -41,7 +46,7 @@ def console(  # noqa: PLR0917 - typer passes options by name
     follow("console", file, log_level)
     settings = ConsoleSettings(
         store_url=store_url,
-        store_secret=_from_descriptor("--store-secret-fd", store_secret_fd),
+        store_secret=_behind("--store-secret-fd", store_secret_fd),
         collector_url=collector_url.rstrip("/"),
         address=address,
         port=port,
@@ -53,26 +58,14 @@ def console(  # noqa: PLR0917 - typer passes options by name
 
 
 def _token(file: Path | None, descriptor: int) -> str:
-    from flowgauge.errors import UsageError
+    from flowgauge.cli.secret_input import in_file
 
-    if file is None:
-        return _from_descriptor("--token-fd", descriptor) or os.environ.get("FLOWGAUGE_CONSOLE_TOKEN", "")
-    try:
-        token = file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise UsageError(f"--token-file {file}: {error.strerror}") from error
-    if not token:
-        raise UsageError(f"--token-file {file}: the file is empty")
-    return token
+    if file is not None:
+        return in_file("--token-file", file)
+    return _behind("--token-fd", descriptor) or os.environ.get("FLOWGAUGE_CONSOLE_TOKEN", "")
 
 
-def _from_descriptor(option: str, descriptor: int) -> str:
-    from flowgauge.errors import UsageError
-    from flowgauge.store.secret import from_descriptor
+def _behind(option: str, descriptor: int) -> str:
+    from flowgauge.cli.secret_input import behind
 
-    if descriptor < 0:
-        return ""
-    try:
-        return from_descriptor(descriptor)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{option} {descriptor}: no secret can be read from it ({error})") from error
+    return behind(option, descriptor) if descriptor >= 0 else ""

@@ -35,12 +35,12 @@ def flows(
     Figures marked ≈ are scaled from sampled packets; ± is their error (95 %).
 
     Examples:
-      flowgauge flows                                              the newest flows of the last 5 minutes
+      flowgauge flows                         the newest of the last 5 minutes
       flowgauge flows 'namespace = flow-demo and port = postgresql'
       flowgauge flows 'addr = 10.0.0.0/8 and bytes > 1MB' --since 2h
-      flowgauge flows --by src_owner,dst_owner --since 1h          who sent most to whom
-      flowgauge flows --live 'drop_packets > 0'                    drops as they happen
-      flowgauge flows --live --by src_owner,dst_owner              conversations as they happen
+      flowgauge flows --by src_owner,dst_owner --since 1h       who sent most
+      flowgauge flows --live 'drop_packets > 0'           drops as they happen
+      flowgauge flows --live --by src_owner,dst_owner            conversations
       flowgauge flows 'src_namespace = other-team and port = 5432' --fail-if-any
       flowgauge flows -o jsonl --columns src_name,dst_name,bytes | head
     """

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from flowgauge.schema.column import Stored
 
 
 def store(  # noqa: PLR0917 - typer passes options by name
     data_dir: Annotated[Path, typer.Option("--data-dir", help="Folder of the store; made when missing.")],
     secret_fd: Annotated[int, typer.Option("--secret-fd", help="Open descriptor from which the secret is read.")],
-    port: Annotated[int, typer.Option("--port", help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     retention_hours: Annotated[int, typer.Option("--retention-hours", min=1, help="How long flows are kept.")] = 168,
     groups: Annotated[str, typer.Option("--groups", help="Column groups to store beside the core, by commas.")] = "icmp,seen",
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=512, help="What the engine may use, in MiB.")] = 2048,
@@ -24,32 +27,34 @@ def store(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "",
 ) -> None:
-    """Runs the embedded store: ClickHouse's HTTP interface on 127.0.0.1, behind a secret.
+    r"""Runs the embedded store: ClickHouse's HTTP interface on 127.0.0.1, behind a secret.
 
     Example:
-        flowgauge store --data-dir /var/lib/flowgauge/store --port 8123 --secret-fd 3 3< secret.txt
+      flowgauge store --data-dir /var/lib/flowgauge/store --port 8123 \
+        --secret-fd 3 3< secret
     """
     from flowgauge.cli.log_level import follow
-    from flowgauge.errors import UsageError
-    from flowgauge.schema.column import Stored
+    from flowgauge.cli.secret_input import behind
     from flowgauge.store.clickhouse.child import StoreSettings, run_store
     from flowgauge.store.clickhouse.engine import Limits
-    from flowgauge.store.secret import from_descriptor
 
     follow("store", file, log_level)
-    try:
-        secret = from_descriptor(secret_fd)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--secret-fd {secret_fd}: no secret can be read from it ({error})") from error
-    try:
-        chosen = tuple(Stored(group) for group in filter(None, groups.split(",")))
-    except ValueError as error:
-        known = ", ".join(group for group in Stored if group not in (Stored.CORE, Stored.NEVER))
-        raise UsageError(f"--groups: {error}; there are {known}") from error
+    secret = behind("--secret-fd", secret_fd)
     run_store(
         StoreSettings(
-            data_dir=data_dir, secret=secret, port=port, retention_hours=retention_hours, groups=chosen,
+            data_dir=data_dir, secret=secret, port=port, retention_hours=retention_hours, groups=_groups(groups),
             segment_dir=segment_dir, ready_fd=ready_fd,
             limits=Limits(memory_bytes=memory_mib << 20, query_memory_bytes=memory_mib << 19, threads=threads),
         )
     )  # fmt: skip
+
+
+def _groups(text: str) -> tuple[Stored, ...]:
+    from flowgauge.errors import UsageError
+    from flowgauge.schema.column import Stored
+
+    known = [group for group in Stored if group not in (Stored.CORE, Stored.NEVER)]
+    wanted = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in wanted if name not in known]:
+        raise UsageError(f"--groups: there is no group {unknown[0]!r}; there are {', '.join(known)}")
+    return tuple(map(Stored, wanted))

@@ -76,7 +76,7 @@ def widths_of(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> list[
     """How wide each column is when nothing is shortened."""
     wanted = [cell_len(column.title) for column in columns]
     for row in rows:
-        wanted = [max(size, cell_len(cell)) for size, cell in zip(wanted, row, strict=True)]
+        wanted = [max(size, cell_len(visible(cell))) for size, cell in zip(wanted, row, strict=True)]
     return wanted
 
 
@@ -125,10 +125,19 @@ def line(columns: Sequence[Column], layout: Layout, cells: Sequence[str], screen
     parts = []
     for index, width in zip(layout.columns, layout.widths, strict=True):
         column = columns[index]
-        text = shortened(cells[index], width)
+        text = shortened(visible(cells[index]), width)
         blank = " " * (width - cell_len(text))
         parts.append(screen.styled(blank + text if column.right else text + blank, column.style))
     return GAP.join(parts).rstrip()
+
+
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)), "\ufffd")
+"""What a terminal obeys instead of showing it; names come from exporters, who may be hostile."""
+
+
+def visible(text: str) -> str:
+    """``text`` without anything that a terminal obeys: escape sequences, line ends, a change of direction."""
+    return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
 
 
 def shortened(text: str, width: int) -> str:

@@ -40,7 +40,10 @@ def _sampling(spec: Spec) -> str:
     if rate == 1:
         return "every packet is observed; figures are exact"
     if spec.exporter.sampling_mode == "flow":
-        return f"all packets of 1 of {rate} connections are observed; totals are scaled by {rate} and marked ≈"
+        return (
+            f"all packets of 1 of {rate} connections are observed; totals are scaled by {rate} and marked ≈, with an error "
+            "that is too small: it is that of packets chosen one by one"
+        )
     some, many, short = 100, 10_000, 10
     return (
         f"1 of {rate} packets is observed, by chance; packets and bytes are scaled by {rate} and marked ≈ with their error: "

@@ -7,10 +7,10 @@ with the same token accepts it. Pure functions, used by :mod:`guard`.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
+
+from flowgauge.runtime.secret import derived, same
 
 COOKIE = "flowgauge_session"
 SESSION_S = 12 * 3600
@@ -20,13 +20,8 @@ _SESSION = b"flowgauge console session"
 
 
 def session_of(token: str) -> str:
-    """The cookie's value for ``token``; the token cannot be computed from it (HMAC-SHA-256)."""
-    return hmac.new(token.encode(), _SESSION, hashlib.sha256).hexdigest()
-
-
-def same(given: str, expected: str) -> bool:
-    """Compares in constant time."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+    """The cookie's value for ``token``; the token cannot be computed from it."""
+    return derived(token, _SESSION)
 
 
 def bearer(authorization: str) -> str:

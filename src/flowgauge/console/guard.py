@@ -13,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from flowgauge.console import auth
-from flowgauge.runtime.http import is_loopback
+from flowgauge.runtime.http import names_loopback
+from flowgauge.runtime.secret import same
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -72,12 +73,12 @@ class Guard:
 
     async def _refusal(self, request: Request) -> Response | None:
         """What to answer instead of the route, or None to let it answer."""
-        if self._loopback and not _names_loopback(request.headers.get("host", "")):
+        if self._loopback and not names_loopback(request.headers.get("host", "")):
             return problem("this server answers only to a loopback host name", 403)
         if not self._token or request.url.path in OPEN_PATHS:
             return None
         given, query = auth.split_token(request.url.query)
-        if given and auth.same(given, self._token):
+        if given and same(given, self._token):
             return self._welcome(request, request.url.path + (f"?{query}" if query else ""))
         if request.url.path == LOGIN and request.method == "POST":
             return await self._login(request)
@@ -92,7 +93,7 @@ class Guard:
             if len(body) > MAX_FORM_BYTES:
                 return problem("the form is too long", 413)
         given = parse_qs(body.decode("utf-8", "replace")).get("token", [""])[0].strip()
-        if auth.same(given, self._token):
+        if same(given, self._token):
             return self._welcome(request, auth.safe_next(request.query_params.get("next", "/")))
         return self._ask(request, "<p><strong>That is not the token.</strong></p>")
 
@@ -119,11 +120,6 @@ def problem(message: str, status: int) -> JSONResponse:
 def _path_and_query(request: Request) -> str:
     _, query = auth.split_token(request.url.query)
     return request.url.path + (f"?{query}" if query else "")
-
-
-def _names_loopback(host: str) -> bool:
-    name = host.rpartition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    return is_loopback(name)
 
 
 def _with_headers(send: Send) -> Send:

@@ -40,7 +40,9 @@ class ConsoleSettings:
         return is_loopback(self.address)
 
     def check(self) -> None:
-        """UsageError when the console would be open to others without a token, or with one that can be guessed."""
+        """UsageError when the console would be open to others without a token, or an address is none."""
+        if self.collector_url and not self.collector_url.startswith(("http://", "https://")):
+            raise UsageError(f"{self.collector_url!r} is no address of a collector's HTTP; write http://127.0.0.1:9055")
         if not self.loopback and not self.token:
             raise UsageError(
                 f"{self.address} is reachable from other machines, so the console needs a token: put one into a file "

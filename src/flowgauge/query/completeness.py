@@ -34,7 +34,8 @@ class Completeness:
 
     Attributes:
         known: whether any ledger spoke in the window; else every number is 0.
-        percent: share of what should be there that is there, both sums together; None when not known.
+        percent: share of what should be there that is there, both sums together; None when not known, or when there was
+            nothing to keep or lose: that no agent spoke is no sign that nothing happened.
         words: one sentence.
         offered: records that agents handed to the network.
         stored: flow records in the store.
@@ -83,12 +84,13 @@ def summed(changes: Iterable[LedgerChange]) -> Completeness:
     packets_kept, packets_lost = total("packets", Sum.KEPT), total("packets", Sum.LOST)
     stored = sum(change.change for counter, change in known if counter.name == "store_rows_written")
     losses = _losses((counter, change) for counter, change in known if counter.side is Sum.LOST)
-    percent = 100 * _share(kept, lost) * _share(packets_kept, packets_lost) if known else None
+    anything = kept + lost + packets_kept + packets_lost
+    percent = 100 * _share(kept, lost) * _share(packets_kept, packets_lost) if anything else None
     offered = total("records", Sum.OFFERED)
     return Completeness(
         known=bool(known),
         percent=percent,
-        words=_words(percent, losses),
+        words=_words(percent, losses) if known else "completeness unknown: no part reported its counters in this time range",
         offered=offered,
         stored=stored,
         options=kept - stored,
@@ -117,7 +119,7 @@ def _losses(found: Iterable[tuple[Counter, LedgerChange]]) -> tuple[Loss, ...]:
 
 def _words(percent: float | None, losses: tuple[Loss, ...]) -> str:
     if percent is None:
-        return "completeness unknown: no part reported its counters in this time range"
+        return "completeness unknown: nothing arrived in this time range; does an agent or exporter send?"
     if not losses:
         return "complete"
     by_cause: dict[str, int] = {}

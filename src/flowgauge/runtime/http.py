@@ -145,22 +145,29 @@ class HttpServer:
         return f"http://{host}:{self.port}"
 
 
-class _Server(ThreadingHTTPServer):
+class BoundedServer(ThreadingHTTPServer):
+    """A daemon thread a connection, at most ``connections`` of them; more are refused with 503.
+
+    Args:
+        where: address and port.
+        handler: makes the answers.
+        connections: served at once.
+        log: is told of connections that failed for a reason of ours.
+    """
+
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, where: tuple[str, int], routes: Mapping[str, Handler]) -> None:
+    def __init__(self, where: tuple[str, int], handler: type[BaseHTTPRequestHandler], connections: int, log: Any) -> None:
         if ":" in where[0]:
             self.address_family = socket.AF_INET6
-        self.routes = routes
-        self.stopping = threading.Event()
-        self.connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
-        super().__init__(where, _Handler)
-        self.loopback = is_loopback(where[0])
+        self._free, self._log = threading.BoundedSemaphore(connections), log
+        super().__init__(where, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        if not self.connections.acquire(blocking=False):
+        """As the base class, within the bound."""
+        if not self._free.acquire(blocking=False):
             with contextlib.suppress(OSError):
                 request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             self.shutdown_request(request)
@@ -168,16 +175,25 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """As the base class, in the connection's thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self.connections.release()
+            self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class passes both
         """A client that goes away in the middle is no news; anything else is."""
         error = sys.exception()
         if not isinstance(error, ConnectionError | TimeoutError):
-            _log.error("http_connection_failed", client=client_address[0], exc_info=error)
+            self._log.error("http_connection_failed", client=client_address[0], exc_info=error)
+
+
+class _Server(BoundedServer):
+    def __init__(self, where: tuple[str, int], routes: Mapping[str, Handler]) -> None:
+        self.routes = routes
+        self.stopping = threading.Event()
+        self.loopback = is_loopback(where[0])
+        super().__init__(where, _Handler, MAX_CONNECTIONS, _log)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -200,7 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> Response:
         parts = urlsplit(self.path)
-        if self.server.loopback and not _names_loopback(self.headers.get("Host", "")):
+        if self.server.loopback and not names_loopback(self.headers.get("Host", "")):
             return as_json({"error": {"message": "this server answers only to a loopback host name"}}, HTTPStatus.FORBIDDEN)
         handler = self.server.routes.get(parts.path)
         if handler is None:
@@ -255,6 +271,7 @@ def is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _names_loopback(header: str) -> bool:
+def names_loopback(header: str) -> bool:
+    """Whether a ``Host`` header means this machine only: else a web page that rebinds its own name to 127.0.0.1 may ask."""
     host = header.rpartition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
     return is_loopback(host)

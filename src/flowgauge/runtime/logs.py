@@ -75,6 +75,10 @@ def get(part: str) -> structlog.typing.FilteringBoundLogger:
     return logger
 
 
+MAX_KEYS = 1000
+"""Keys of one limit that are remembered; keys come from outside (names of devices), so all are forgotten beyond it."""
+
+
 class RateLimit:
     """Lets an event through ``burst`` times per ``period_s`` and key, and tells how many were held back."""
 
@@ -87,6 +91,8 @@ class RateLimit:
         """(whether to log now, how many of ``key`` were held back in the last window)."""
         now = time.monotonic()
         with self._lock:
+            if key not in self._windows and len(self._windows) >= MAX_KEYS:
+                self._windows.clear()
             start, count = self._windows.get(key, (now, 0))
             held_back = 0
             if now - start >= self._period_s:

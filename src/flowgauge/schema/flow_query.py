@@ -46,7 +46,7 @@ class FlowQuery:
         where: bound filter.
         group_by: public column names; empty asks for the flows themselves.
         measures: sums wanted for groups.
-        order_by: measure (groups, largest first) or ``time_end_ns`` (flows, newest first).
+        order_by: measure by which groups come, largest first; flows themselves always come newest first.
         limit: how many groups or flows, at least 1; the rest of the groups is summed as "others".
         step_ms: 0, or the width of time bins: the answer becomes one series a group.
         columns: public names wanted of flows; empty means every stored column.

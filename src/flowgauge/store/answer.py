@@ -17,7 +17,9 @@ class Sampling:
 
     Packets are sampled 1 of N at random, so N·k for k observed packets has the variance N·(N-1)·k (Bernoulli sampling,
     Horvitz-Thompson estimate); a flow's bytes the same times the square of its mean packet size, which understates mixed
-    sizes within one flow. With one N everywhere the 95 % error of packets is 1.96·sqrt((1 - 1/N)/k), at most 1.96·sqrt(1/k).
+    sizes within one flow. Two ways of sampling err more than this says: whole connections (``samplingMode: flow``), and the
+    super-packets of segmentation offload, whose segments are taken or left together. With one N everywhere the 95 % error of
+    packets is 1.96·sqrt((1 - 1/N)/k), at most 1.96·sqrt(1/k).
 
     Attributes:
         packets_variance, bytes_variance: sums of these over the rows.
@@ -70,13 +72,13 @@ class Group:
         key: public column name → value as in the JSON of a flow (text, integer), None where absent.
         values: measure → sum over the window, scaled by sampling; ``rtt_avg_ns`` is the mean over the flows that have one,
             None when none has.
-        series: measure → one value a time bin, for a query with ``step_ms``.
+        series: measure → one value a time bin, for a query with ``step_ms``; None where a mean has nothing to be of.
     """
 
     key: Mapping[str, Any]
     values: Mapping[Measure, float | int | None]
     sampling: Sampling = field(default_factory=Sampling)
-    series: Mapping[Measure, list[float]] = field(default_factory=dict)
+    series: Mapping[Measure, list[float | None]] = field(default_factory=dict)
 
     def error(self, measure: Measure) -> float | None:
         """See ``Sampling.error``."""

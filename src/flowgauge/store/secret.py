@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import secrets
+
+from flowgauge.runtime.secret import derived
 
 _READER = b"flowgauge store reader"
 
@@ -17,13 +17,8 @@ def new_secret() -> str:
 
 
 def reader_key(secret: str) -> str:
-    """The key to hand to parts that only read (console): the secret cannot be computed from it (HMAC-SHA-256)."""
-    return hmac.new(secret.encode(), _READER, hashlib.sha256).hexdigest()
-
-
-def same(given: str, expected: str) -> bool:
-    """Compares in constant time."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+    """The key to hand to parts that only read (console): the secret cannot be computed from it ."""
+    return derived(secret, _READER)
 
 
 def from_descriptor(descriptor: int) -> str:

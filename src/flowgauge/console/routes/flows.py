@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flows themselves, newest or largest first, as the JSON of ``columns.md`` §6."""
+"""The flows themselves, newest first, as the JSON of ``columns.md`` §6."""
 
 from __future__ import annotations
 
@@ -27,13 +27,10 @@ async def flows(
     asked: Asked,
     limit: Annotated[int, Query(ge=1, le=MAX_FLOWS, description="How many flows.")] = 100,
     columns: Annotated[str, Query(description="Columns, by commas; empty: all that are stored.")] = "",
-    order: Annotated[str, Query(description="`time_end_ns`: newest first.")] = "time_end_ns",
 ) -> dict[str, Any]:
     """The flows, how many match in all, and how complete the window is."""
     names = column_names(columns)
-    query = FlowQuery(
-        window=asked.window, where=asked.where, order_by=order, limit=limit, columns=names, duplicates=asked.duplicates
-    )
+    query = FlowQuery(window=asked.window, where=asked.where, limit=limit, columns=names, duplicates=asked.duplicates)
     counting = FlowQuery(window=asked.window, where=asked.where, measures=(Measure.FLOWS,), duplicates=asked.duplicates)
     rows, counted, complete = await asyncio.gather(
         services.ask(_rows, services.store, query),

@@ -41,8 +41,8 @@ def router(folder: Path) -> APIRouter:
 
 def _file(folder: Path, path: str) -> Response:
     """A file of the build, or the page itself for its own addresses (``/traffic``)."""
-    wanted = (folder / path).resolve()
-    if path and wanted.is_relative_to(folder.resolve()) and wanted.is_file() and wanted.name != "index.html":
+    wanted = _inside(folder, path)
+    if wanted is not None and wanted.name != "index.html":
         caching = "public, max-age=31536000, immutable" if path.startswith("assets/") else "no-cache"
         return FileResponse(wanted, media_type=_type(wanted), headers={"Cache-Control": caching})
     if Path(path).suffix:
@@ -51,6 +51,15 @@ def _file(folder: Path, path: str) -> Response:
     if not index.is_file():
         return HTMLResponse(_NOT_BUILT, 503, {"Cache-Control": "no-store"})
     return FileResponse(index, media_type="text/html", headers={"Cache-Control": "no-cache"})
+
+
+def _inside(folder: Path, path: str) -> Path | None:
+    """The file at ``path`` below ``folder``; None when there is none, or no file can have such a name."""
+    try:
+        wanted = (folder / path).resolve()
+        return wanted if wanted.is_relative_to(folder.resolve()) and wanted.is_file() else None
+    except (ValueError, OSError):  # a zero byte, a name that is too long
+        return None
 
 
 def _type(file: Path) -> str:

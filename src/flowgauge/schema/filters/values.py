@@ -78,7 +78,7 @@ def _no_number(column: Column, text: str, names: Iterable[str]) -> ValueProblem:
 
 
 def _time_ns(column: Column, text: str) -> int:
-    if text.isdigit() and len(text) <= 20:
+    if text.isdecimal() and len(text) <= 20:
         return int(text)
     try:
         moment = datetime.fromisoformat(text)

@@ -34,13 +34,13 @@ def groups(query: FlowQuery, columns: Sequence[Column], table: pa.Table) -> Answ
 def with_series(query: FlowQuery, columns: Sequence[Column], answer: Answer, table: pa.Table) -> Answer:
     """``answer`` with a value for each bin of each group; groups that only the series has are left out."""
     bins = bin_count(query)
-    lines: dict[tuple[Any, ...], dict[Measure, list[float]]] = {}
+    lines: dict[tuple[Any, ...], dict[Measure, list[float | None]]] = {}
     for row in table.to_pylist():
         key = tuple(_key(columns, row, "gk").values()) if row["is_top"] else _OTHERS
-        line = lines.setdefault(key, {measure: [0.0] * bins for measure in query.measures})
+        line = lines.setdefault(key, _no_line(query, bins))
         for measure in query.measures:
-            line[measure][row["bin"]] = _value(row, measure, "v_") or 0.0
-    empty: dict[Measure, list[float]] = {measure: [0.0] * bins for measure in query.measures}
+            line[measure][row["bin"]] = _value(row, measure, "v_")
+    empty = _no_line(query, bins)
     timed = tuple(
         Group(group.key, group.values, group.sampling, lines.get(tuple(group.key.values()), empty)) for group in answer.groups
     )
@@ -50,6 +50,11 @@ def with_series(query: FlowQuery, columns: Sequence[Column], answer: Answer, tab
 
 
 _OTHERS = ("others", "are no key of any group", None)
+
+
+def _no_line(query: FlowQuery, bins: int) -> dict[Measure, list[float | None]]:
+    """The series of a group without flows: sums are 0, a mean is not there."""
+    return {measure: [None if measure is Measure.RTT_AVG else 0.0] * bins for measure in query.measures}
 
 
 def _key(columns: Sequence[Column], row: Row, prefix: str) -> dict[str, Any]:

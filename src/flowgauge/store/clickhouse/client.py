@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import queue
+import re
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -42,6 +43,8 @@ _TOO_LARGE = {
     427: "its pattern is no RE2 regular expression",
 }
 
+_DATABASE = re.compile(r"[\w-]{1,100}", re.ASCII)
+
 common.set_setting("autogenerate_session_id", False)  # a session serialises a client's statements
 
 
@@ -73,13 +76,16 @@ def parse_address(url: str) -> Address:
         raise UsageError(f"{url!r} names no host; give http://host:port of the store")
     if parts.password:
         raise UsageError("a store's address holds no password: give it as the store's secret")
+    database = parts.path.strip("/") or DATABASE
+    if not _DATABASE.fullmatch(database):
+        raise UsageError(f"{url!r}: {database!r} is no name of a database; use letters, digits, _ and -")
     secure = parts.scheme in ("https", "clickhouses")
     return Address(
         host=parts.hostname,
         port=port or (8443 if secure else 8123),
         secure=secure,
         user=unquote(parts.username or "") or "default",
-        database=parts.path.strip("/") or DATABASE,
+        database=database,
     )
 
 

@@ -98,7 +98,7 @@ def read_body(headers: Mapping[str, str], stream: BinaryIO) -> bytes:
     if headers.get("Transfer-Encoding", "").lower() == "chunked":
         data = _read_chunks(stream)
     else:
-        length = int(headers.get("Content-Length") or 0)
+        length = _length(headers.get("Content-Length") or "0", 10)
         _check_length(length)
         data = stream.read(length) if length else b""
     coding = headers.get("Content-Encoding", "identity").lower()
@@ -109,9 +109,20 @@ def read_body(headers: Mapping[str, str], stream: BinaryIO) -> bytes:
     return data
 
 
+def _length(text: str, base: int) -> int:
+    """A length as HTTP has it; a sign would make the reader wait for the end of the connection."""
+    digits = text.strip()
+    if not digits.isascii() or not digits.isalnum():
+        raise Failure(BAD_ARGUMENTS, "the request's length is no number")
+    try:
+        return int(digits, base)
+    except ValueError:
+        raise Failure(BAD_ARGUMENTS, "the request's length is no number") from None
+
+
 def _read_chunks(stream: BinaryIO) -> bytes:
     pieces, total = [], 0
-    while size := int(stream.readline(1024).split(b";")[0], 16):
+    while size := _length(stream.readline(1024).split(b";")[0].decode("latin-1"), 16):
         total += size
         _check_length(total)
         pieces.append(stream.read(size))

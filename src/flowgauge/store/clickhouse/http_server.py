@@ -12,18 +12,19 @@ import contextlib
 import json
 import os
 import re
-import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
+from flowgauge.runtime.http import BoundedServer
+from flowgauge.runtime.secret import same
 from flowgauge.store import secret as keys
 from flowgauge.store.clickhouse import guard
 from flowgauge.store.clickhouse.engine import Busy, Engine, Result, quoted
@@ -93,7 +94,7 @@ class StoreServer:
         """True for the secret, False for the reader's key; Failure for anything else. In constant time."""
         if not key:
             raise Failure(REQUIRED_PASSWORD, "this store needs its secret, as the password")
-        writer, reader = keys.same(key, self._secret), keys.same(key, self._reader_key)
+        writer, reader = same(key, self._secret), same(key, self._reader_key)
         if not (writer or reader):
             raise Failure(AUTHENTICATION_FAILED, "Authentication failed: this is not the store's secret")
         return writer
@@ -151,30 +152,11 @@ def _clause(request: StoreRequest) -> str:
     return f" SETTINGS {settings}" if settings else ""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
+class _Server(BoundedServer):
     def __init__(self, store: StoreServer, port: int) -> None:
         self.store = store
-        self._connections = threading.BoundedSemaphore(MAX_CONNECTIONS)
         self._busy, self._idle = 0, threading.Condition()
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._connections.acquire(blocking=False):
-            with contextlib.suppress(OSError):
-                request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            self.shutdown_request(request)
-            return
-        super().process_request(request, client_address)
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._connections.release()
+        super().__init__(("127.0.0.1", port), _Handler, MAX_CONNECTIONS, _log)
 
     @contextlib.contextmanager
     def at_work(self) -> Iterator[None]:
@@ -192,11 +174,6 @@ class _Server(ThreadingHTTPServer):
         """Waits until no request is at work."""
         with self._idle:
             return self._idle.wait_for(lambda: self._busy == 0, timeout_s)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class passes both
-        error = sys.exception()
-        if not isinstance(error, ConnectionError | TimeoutError):
-            _log.error("store_connection_failed", exc_info=error)
 
 
 class _Handler(BaseHTTPRequestHandler):

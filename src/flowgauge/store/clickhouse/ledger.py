@@ -68,4 +68,4 @@ def _changes(table: pa.Table, window: Window) -> Iterable[LedgerChange]:
 
 def _started_ms(instance: str) -> int:
     start = instance.rpartition("@")[2]
-    return int(start) if start.isdigit() else 0
+    return int(start) if start.isdecimal() else 0
