@@ -13,8 +13,9 @@ import struct
 import sys
 
 from flowgauge.ebpf import bpf_syscall
-from flowgauge.ebpf.flow_program import OBJECT, ProgramOptions
+from flowgauge.ebpf.flow_program import OBJECT
 from flowgauge.ebpf.libbpf import Object
+from flowgauge.ebpf.program_options import ProgramOptions
 
 GOAL = 4.0
 REPEAT = 200_000

@@ -19,7 +19,8 @@ import numpy as np
 
 from flowgauge.ebpf import abi, bpf_syscall
 from flowgauge.ebpf.bpf_syscall import Batch, Command
-from flowgauge.ebpf.flow_program import FlowProgram, ProgramOptions
+from flowgauge.ebpf.flow_program import FlowProgram
+from flowgauge.ebpf.program_options import ProgramOptions
 
 GOAL = 3.0
 ENTRIES = 100_000

@@ -11,8 +11,9 @@ from typing import Any
 
 from flowgauge.ebpf import bpf_syscall
 from flowgauge.ebpf.abi import OBSERVED_EGRESS
-from flowgauge.ebpf.flow_program import FlowProgram, ProgramOptions
+from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.map_reader import Entries
+from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.flow import addresses
 
 LO = 1

@@ -126,10 +126,15 @@ def _addresses(random: np.random.Generator, v6: np.ndarray) -> np.ndarray:
     return address
 
 
-def random_column(name: str, count: int, random: np.random.Generator) -> np.ndarray:
+WORDS = ("", "NO_SOCKET", "api.shop.svc.cluster.local", "größe", "x" * 254)
+
+
+def random_column(name: str, count: int, random: np.random.Generator) -> np.ndarray | Names:
     """Any values that the column's type can hold, absent ones among them."""
     column = definition(name)
     shape, kind = shape_of(column, count), column.kind
+    if kind is Kind.NAMES:
+        return Names.from_strings(random.choice(WORDS, count).tolist())
     if kind is Kind.ENUM:
         return random.integers(0, len(column.labels), shape).astype(np.uint8)
     if kind is Kind.I16:

@@ -44,8 +44,8 @@ def layout(name: str) -> tuple[int, dict[str, tuple[int, str, int]]]:
         kind, count = resolved(member["type_id"]), 1
         if kind["kind"] == "ARRAY":
             kind, count = resolved(kind["type_id"]), kind["nr_elems"]
-        assert kind["kind"] == "INT", f"{name}.{member['name']} is {kind['kind']}"
-        members[member["name"]] = member["bits_offset"] // 8, f"u{kind['size']}", count
+        assert kind["kind"] in ("INT", "STRUCT"), f"{name}.{member['name']} is {kind['kind']}"
+        members[member["name"]] = member["bits_offset"] // 8, f"{kind['kind'][0]}{kind['size']}", count
     return struct["size"], members
 
 
@@ -53,7 +53,8 @@ def numpy_layout(dtype: np.dtype[Any]) -> tuple[int, dict[str, tuple[int, str, i
     members = {}
     for field in dtype.names or ():
         kind, offset = (dtype.fields or {})[field][:2]
-        members[field] = offset, kind.base.str[1:], int(np.prod(kind.shape, dtype=int))
+        letter = "S" if kind.base.names else "I"
+        members[field] = offset, f"{letter}{kind.base.itemsize}", int(np.prod(kind.shape, dtype=int))
     return dtype.itemsize, members
 
 
@@ -70,7 +71,7 @@ def test_there_is_no_hidden_padding(name: str) -> None:
 
 
 def test_the_header_has_no_structure_that_only_one_side_knows() -> None:
-    kernel_only = {"fragment_key", "fragment_value"}
+    kernel_only = {"fragment_key", "fragment_value", "question_key", "question_value"}
     assert set(re.findall(r"^struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) - kernel_only == set(abi.STRUCTS)
 
 

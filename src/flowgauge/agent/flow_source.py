@@ -6,13 +6,22 @@ Before it: :mod:`flowgauge.ebpf`; after it: the export cycle. Drained by the mai
 
 from __future__ import annotations
 
-from flowgauge.agent.accounter import account
+import numpy as np
+
+from flowgauge.agent import signal_columns, signal_rows
+from flowgauge.agent.accounter import Codes, account
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen
 from flowgauge.config.model import Feature
-from flowgauge.ebpf.flow_program import FlowProgram, ProgramOptions
+from flowgauge.ebpf.abi import Structured
+from flowgauge.ebpf.flow_program import FlowProgram
+from flowgauge.ebpf.kernel_types import enumerators
+from flowgauge.ebpf.program_options import ProgramOptions
+from flowgauge.ebpf.translations import join
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.runtime import linux
+from flowgauge.runtime.clock import now_ns
 
 
 class FlowSource:
@@ -22,6 +31,7 @@ class FlowSource:
         exporter = settings.exporter
         self._local = local
         self._sampling = exporter.sampling
+        self._shared = bool(settings.netns)
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
         self.program = FlowProgram(
@@ -30,6 +40,10 @@ class FlowSource:
                 sampling=exporter.sampling,
                 sampling_mode=exporter.sampling_mode,
                 nat=Feature.NAT in exporter.features,
+                rtt=Feature.RTT in exporter.features,
+                drops=Feature.DROPS in exporter.features,
+                dns=Feature.DNS in exporter.features,
+                netns=linux.netns_path(settings.netns),
                 salt=settings.salt,
             )
         )
@@ -49,15 +63,22 @@ class FlowSource:
     def drain(self) -> FlowBatch:
         """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay."""
         ticks = self.program.ticks()
-        evicted = self.program.evict()
-        return account(
-            evicted.keys,
-            evicted.values,
-            self.program.translations(evicted.keys),
+        evicted, known = self.program.evict(), self.program.known_translations()
+        signals = signal_rows.place(evicted, known, self._ends if self._shared else None)
+        batch = account(
+            signals.keys,
+            signals.values,
+            join(signals.keys, known.keys, known.values),
             self._local,
             ticks=ticks,
             sampling_rate=self._sampling,
         )
+        return batch.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason")))
+
+    def _ends(self, keys: Structured) -> Codes:
+        """Which ends of ``keys`` live here now."""
+        src, dst = np.ascontiguousarray(keys["src_addr"]), np.ascontiguousarray(keys["dst_addr"])
+        return self._local.local_ends(src, dst, np.zeros_like(dst), np.full(len(keys), now_ns()))
 
     def counters(self) -> dict[str, int]:
         """The kernel's ledger counters, those of replaced programs included."""

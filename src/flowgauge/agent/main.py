@@ -71,6 +71,7 @@ class Agent:
         self._source.load()
         self._export.start()
         self._watch.start()
+        self._source.program.attach_signals()
         self._started = True
         self._http.start()
         self._take_counters()
@@ -106,6 +107,7 @@ class Agent:
         else:
             self._interfaces.detach_all()
         self._watch.stop()
+        self._source.program.detach_signals()
         self._flush(_FINAL_BUDGET_S)
         self._export.stop()
         self._write_report()
@@ -151,6 +153,8 @@ class Agent:
         successor = FlowSource(settings, self._local)
         successor.load()
         self._watch.run(lambda: self._interfaces.move_to(successor.program))
+        self._source.program.detach_signals()
+        successor.program.attach_signals()
         retired, self._source = self._source, successor
         self._left_over.append(_drained(retired))
         successor.carry_over(retired)

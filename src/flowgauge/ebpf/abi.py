@@ -20,6 +20,9 @@ OBSERVED_EGRESS = 0x8000_0000
 FEATURE_NAT = 1
 """Result bit of ``probe_features``: this kernel shows a packet's connection tracking entry."""
 
+DROP_AT_NODE, DROP_SENT, DROP_RECEIVED = range(3)
+"""Where a packet was dropped: in the node's own network namespace; in another, on its way out or in."""
+
 FLOW_KEY: np.dtype[Any] = np.dtype(
     [
         ("src_addr", np.uint8, 16),
@@ -42,7 +45,9 @@ FLOW_VALUE: np.dtype[Any] = np.dtype(
         ("observed", np.uint32, 4),
         ("vlan_id", np.uint16),
         ("ip_tos", np.uint8),
-        ("reserved", np.uint8, 9),
+        ("reserved", np.uint8),
+        ("handshake_us", np.uint32),
+        ("reserved_too", np.uint32),
     ]
 )
 TRANSLATION: np.dtype[Any] = np.dtype(
@@ -77,8 +82,40 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("stamp_counted", np.uint16),
         ("stamp_trace", np.uint16),
         ("nat", np.uint32),
+        ("rtt", np.uint32),
+        ("dns", np.uint32),
+        ("netns", np.uint32),
     ]
 )
+SOCKET_VALUE: np.dtype[Any] = np.dtype(
+    [
+        ("rtt_sum_us", np.uint64),
+        ("last_tick", np.uint64),
+        ("rtt_count", np.uint32),
+        ("rtt_min_us", np.uint32),
+        ("rtt_max_us", np.uint32),
+        ("retransmits", np.uint32),
+        ("rtt_histogram", np.uint32, 20),
+        ("state", np.uint32),
+        ("reserved", np.uint32),
+    ]
+)
+DROP_KEY: np.dtype[Any] = np.dtype(
+    [("flow", FLOW_KEY), ("reason", np.uint32), ("tcp_state", np.uint8), ("place", np.uint8), ("reserved", np.uint16)]
+)
+DROP_VALUE: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("packets", "bytes", "first_tick", "last_tick")])
+ANSWER_KEY: np.dtype[Any] = np.dtype([("flow", FLOW_KEY), ("id", np.uint32), ("reserved", np.uint32)])
+ANSWER_VALUE: np.dtype[Any] = np.dtype(
+    [
+        ("latency_ns", np.uint64),
+        ("tick", np.uint64),
+        ("flags", np.uint16),
+        ("length", np.uint16),
+        ("reserved", np.uint32),
+        ("question", np.uint8, 256),
+    ]
+)
+SIGNAL_COUNTERS: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("sockets_full", "drops_full", "answers_full")])
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
     "flow_value": FLOW_VALUE,
@@ -87,5 +124,11 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "kernel_counters": KERNEL_COUNTERS,
     "not_ip_value": NOT_IP_VALUE,
     "settings": SETTINGS,
+    "socket_value": SOCKET_VALUE,
+    "drop_key": DROP_KEY,
+    "drop_value": DROP_VALUE,
+    "answer_key": ANSWER_KEY,
+    "answer_value": ANSWER_VALUE,
+    "signal_counters": SIGNAL_COUNTERS,
 }
 """By the name of the C structure."""

@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
-from flowgauge.ebpf import abi, bpf_syscall, clsact, hooks
+from flowgauge.ebpf import abi, bpf_syscall, clsact, hooks, signal_hooks
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.hooks import Attachment
+from flowgauge.ebpf.kernel_types import KERNEL_BTF
 from flowgauge.ebpf.libbpf import LoadError, Object, possible_cpus
 from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.ebpf.program_options import ProgramOptions
+from flowgauge.ebpf.signal_hooks import Answer
+from flowgauge.ebpf.tables import Evicted, Tables, empty
 from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import Translations, join
 from flowgauge.errors import EnvironmentProblem
@@ -27,51 +32,18 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.clock import boot_offset_ns
 
 OBJECT = Path(__file__).with_name("flows.bpf.o")
-_KERNEL_BTF = Path("/sys/kernel/btf/vmlinux")
 CONNTRACK_BTF = Path("/sys/kernel/btf/nf_conntrack")
 """There once connection tracking was loaded as a module; not where it is built into the kernel."""
 
 _ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
 _BARE = {Direction.INGRESS: "flow_ingress_l3", Direction.EGRESS: "flow_egress_l3"}
 _PROBE, _CLOCK = "probe_features", "read_clock"
+_BASE = frozenset({*_ETHERNET.values(), *_BARE.values(), _PROBE, _CLOCK})
 _ANY_FRAME = bytes(64)
 _SK_BUFF_BYTES = 192
 """Size of ``struct __sk_buff`` in linux/bpf.h; the kernel takes a shorter or longer one when the rest is zero."""
 
 _log = logs.get("ebpf")
-
-
-@dataclass(frozen=True, slots=True)
-class ProgramOptions:
-    """What is fixed when the program is loaded.
-
-    Attributes:
-        max_flows: entries of the flow table.
-        sampling: one of this many packets, or flows, is taken.
-        sampling_mode: whether chance decides by packet, or by flow (the same for both directions and on every node).
-        nat: whether to look for this node's address translation.
-        salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
-        tcx: False hooks by clsact filters only, as on kernels before 6.6.
-        btf: a file with the kernel's types to go by; None: the kernel's own.
-    """
-
-    max_flows: int = 262_144
-    sampling: int = 1
-    sampling_mode: Literal["packet", "flow"] = "packet"
-    nat: bool = True
-    salt: int = 1
-    tcx: bool = True
-    btf: Path | None = None
-
-    def constants(self) -> bytes:
-        """``abi.SETTINGS`` for these options."""
-        settings = np.zeros(1, abi.SETTINGS)
-        settings["sample_below"] = round(2**32 / self.sampling) if self.sampling > 1 else 0
-        settings["sample_flows"] = self.sampling_mode == "flow"
-        settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
-        settings["stamp_trace"] = settings["stamp_counted"] | 1
-        settings["nat"] = self.nat
-        return settings.tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +69,49 @@ class FlowProgram:
         """Loads the program; EnvironmentProblem when the object is not built or the kernel refuses it."""
         if not OBJECT.exists():
             raise EnvironmentProblem(f"{OBJECT.name} is not built: run `make bpf` (needs clang)")
-        if not (self._options.btf or _KERNEL_BTF).exists():
+        if not (self._options.btf or KERNEL_BTF).exists():
             raise EnvironmentProblem("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which eBPF programs need")
         try:
-            loaded = Object(OBJECT, "flowgauge", self._options.btf)
-            loaded.load(
-                programs={*_ETHERNET.values(), *_BARE.values(), _PROBE, _CLOCK},
-                map_sizes={"flows": self._options.max_flows},
-                constants={".rodata.settings": self._options.constants()},
-            )
+            loaded, answers = self._load()
         except LoadError as error:
             raise _refused(error) from error
         self._object = loaded
         self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
         self._epoch_fd = loaded.map_fd(".data.epoch")
-        self._flows = MapReader(loaded.map_fd("flows"), abi.FLOW_KEY, abi.FLOW_VALUE)
+        self._tracepoints = signal_hooks.Tracepoints(loaded, answers)
+        self._tables = Tables(loaded.map_fd)
         self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
         self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
+
+    def _load(self) -> tuple[Object, dict[str, Answer]]:
+        """The loaded object, with as many signals as the kernel takes, and what it says to each."""
+        signals = self._options.signals()
+        answers = signal_hooks.hoped(signals)
+        try:
+            return self._load_object(_BASE, answers), answers
+        except LoadError:
+            if not answers:
+                raise
+        answers = signal_hooks.ask(signals, lambda programs: self._load_object(programs, {}))
+        return self._load_object(_BASE, answers), answers
+
+    def _load_object(self, programs: frozenset[str], answers: Mapping[str, Answer]) -> Object:
+        loaded = Object(OBJECT, "flowgauge", self._options.btf)
+        loaded.load(
+            programs=programs.union(*(answer.programs for answer in answers.values())),
+            map_sizes=self._options.map_sizes(),
+            constants={".rodata.settings": self._options.constants()},
+        )
+        return loaded
+
+    def attach_signals(self) -> None:
+        """Hooks the signals' tracepoints, which are this machine's, in all network namespaces."""
+        self._tracepoints.attach()
+
+    def detach_signals(self) -> None:
+        """Takes the signals' hooks away; what they measured stays for the next eviction. Safe to call twice."""
+        if self._object is not None:
+            self._tracepoints.detach()
 
     def attach(self, ifindex: int) -> Attachment:
         """Hooks both directions of a device; OSError when the kernel refuses.
@@ -134,8 +132,8 @@ class FlowProgram:
         """File descriptor of a map, which this object owns; OSError (EBADF) when it is not loaded (any more)."""
         return self._loaded().map_fd(name)
 
-    def evict(self) -> Entries:
-        """Takes all flows out of the table: keys are ``abi.FLOW_KEY``, values ``abi.FLOW_VALUE``.
+    def evict(self) -> Evicted:
+        """Takes all flows and signals out of their tables.
 
         Nothing is lost to programs that are just adding: a new epoch begins, and the flows of the one before are taken once no
         program that may know it still runs. What the kernel does not let go of stays for the next time, everything when it
@@ -143,13 +141,9 @@ class FlowProgram:
         """
         with self._lock:
             if self._object is None:
-                return Entries(np.empty(0, abi.FLOW_KEY), np.empty(0, abi.FLOW_VALUE))
+                return Evicted.nothing()
             self._begin_epoch()
-            entries = self._flows.read()
-            entries = entries.take(entries.keys["epoch"] != self._epoch)
-            removed = self._flows.remove(entries.keys)
-        entries.keys["epoch"] = 0
-        return Entries(entries.keys[:removed], entries.values[:removed])
+            return self._tables.take(self._epoch)
 
     def _loaded(self) -> Object:
         loaded = self._object
@@ -172,26 +166,36 @@ class FlowProgram:
             bpf_syscall.lookup(loaded.map_fd(".data.clock"), first.ctypes.data, reading.ctypes.data)
         return Ticks.at(int(reading["tick"][0]), int(reading["monotonic_ns"][0]) + boot_offset_ns())
 
-    def translations(self, keys: abi.Structured) -> Translations:
-        """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``), as far as is known."""
-        known = Entries(np.empty(0, abi.FLOW_KEY), np.empty(0, abi.TRANSLATION))
+    def known_translations(self) -> Entries:
+        """What this node's address translation made of flows, as far as is known: ``abi.FLOW_KEY``, ``abi.TRANSLATION``."""
         try:
             with self._lock:
                 if self._object is not None and self._options.nat:
-                    known = self._translations.read()
+                    return self._translations.read()
         except OSError as error:
             _log.error("translations_not_read", error=str(error))
+        return empty(abi.FLOW_KEY, abi.TRANSLATION)
+
+    def translations(self, keys: abi.Structured) -> Translations:
+        """What this node's address translation made of the flows ``keys`` (``abi.FLOW_KEY``)."""
+        known = self.known_translations()
         return join(keys, known.keys, known.values)
 
     def counters(self) -> dict[str, int]:
-        """Packets by what became of them, under the ledger's names (``kernel_packets_seen`` …)."""
-        names = abi.KERNEL_COUNTERS.names or ()
-        per_cpu = np.zeros(possible_cpus(), abi.KERNEL_COUNTERS)
-        first = np.zeros(1, np.uint32)
+        """Under the ledger's names: packets by what became of them (``kernel_packets_seen`` …), events of full tables."""
+        packets = self._per_cpu("counters", abi.KERNEL_COUNTERS)
+        events = self._per_cpu("signal_counts", abi.SIGNAL_COUNTERS)
+        return {f"kernel_packets_{name}": value for name, value in packets.items()} | {
+            f"kernel_{name}": value for name, value in events.items()
+        }
+
+    def _per_cpu(self, name: str, kind: np.dtype[Any]) -> dict[str, int]:
+        """The members of a structure that every CPU has, added up."""
+        per_cpu, first = np.zeros(possible_cpus(), kind), np.zeros(1, np.uint32)
         with self._lock:
             if self._object is not None:
-                bpf_syscall.lookup(self._object.map_fd("counters"), first.ctypes.data, per_cpu.ctypes.data)
-        return {f"kernel_packets_{name}": int(per_cpu[name].sum()) for name in names}
+                bpf_syscall.lookup(self._object.map_fd(name), first.ctypes.data, per_cpu.ctypes.data)
+        return {member: int(per_cpu[member].sum()) for member in kind.names or ()}
 
     def not_ip(self) -> dict[int, NotIp]:
         """Frames that are not IP, by the ifIndex of the device, both directions."""
@@ -207,10 +211,11 @@ class FlowProgram:
         return found
 
     def features(self) -> dict[str, str]:
-        """What this kernel lets the program see, in words, by the document's feature name."""
-        if not self._options.nat:
-            return {"nat": "off"}
-        return {"nat": "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"}
+        """What this kernel lets the program see, in words, by the document's feature name: on, off, or why not."""
+        found = {"nat": "off", "rtt": "off", "drops": "off", "dns": "on" if self._options.dns else "off"}
+        if self._options.nat:
+            found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"
+        return found | {name: answer.words for name, answer in self._tracepoints.answers.items()}
 
     def outdated(self) -> bool:
         """Whether connection tracking was loaded since this program was: loaded again, it would see translation."""
@@ -221,6 +226,7 @@ class FlowProgram:
 
     def close(self) -> None:
         """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""
+        self.detach_signals()
         with self._lock:
             loaded, self._object = self._object, None
         if loaded is not None:

@@ -12,6 +12,7 @@ import functools
 import os
 import threading
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from flowgauge.errors import EnvironmentProblem
@@ -87,6 +88,8 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__name": (c.c_char_p, [c.c_void_p]),
     "bpf_program__fd": (c.c_int, [c.c_void_p]),
     "bpf_program__set_autoload": (c.c_int, [c.c_void_p, c.c_bool]),
+    "bpf_program__attach": (c.c_void_p, [c.c_void_p]),
+    "bpf_link__destroy": (c.c_int, [c.c_void_p]),
     "bpf_map__fd": (c.c_int, [c.c_void_p]),
     "bpf_map__set_max_entries": (c.c_int, [c.c_void_p, c.c_uint32]),
     "bpf_map__set_initial_value": (c.c_int, [c.c_void_p, c.c_char_p, c.c_size_t]),
@@ -112,6 +115,19 @@ def possible_cpus() -> int:
     return int(library().libbpf_num_possible_cpus())
 
 
+class Link:
+    """A program at a tracepoint."""
+
+    def __init__(self, handle: int) -> None:
+        self._handle: int | None = handle
+
+    def detach(self) -> None:
+        """Takes the program away from its tracepoint; safe to call twice."""
+        handle, self._handle = self._handle, None
+        if handle:
+            library().bpf_link__destroy(handle)
+
+
 class Object:
     """One compiled object; not safe for several threads until it is loaded. One that cannot be loaded is closed.
 
@@ -133,7 +149,7 @@ class Object:
             if not self._handle:
                 raise LoadError(c.get_errno(), f"cannot read {path.name}", _log.tail())
 
-    def load(self, *, programs: set[str], map_sizes: Mapping[str, int], constants: Mapping[str, bytes]) -> None:
+    def load(self, *, programs: AbstractSet[str], map_sizes: Mapping[str, int], constants: Mapping[str, bytes]) -> None:
         """Loads some programs and all maps.
 
         Args:
@@ -163,10 +179,16 @@ class Object:
 
     def program_fd(self, name: str) -> int:
         """File descriptor of a loaded program; owned by the object."""
-        program = self._library.bpf_object__find_program_by_name(self._handle, name.encode())
-        if not program:
-            raise KeyError(name)
-        return int(self._library.bpf_program__fd(program))
+        return int(self._library.bpf_program__fd(self._program(name)))
+
+    def attach(self, name: str) -> Link:
+        """Hooks a loaded program to the tracepoint that its section names; LoadError when the kernel refuses."""
+        with _log.lock:
+            _log.clear()
+            handle = self._library.bpf_program__attach(self._program(name))
+            if not handle:
+                raise LoadError(c.get_errno(), f"attach {name}", _log.tail())
+        return Link(handle)
 
     def map_fd(self, name: str) -> int:
         """File descriptor of a map; owned by the object."""
@@ -177,6 +199,12 @@ class Object:
         handle, self._handle = self._handle, None
         if handle:
             self._library.bpf_object__close(handle)
+
+    def _program(self, name: str) -> int:
+        found: int | None = self._library.bpf_object__find_program_by_name(self._handle, name.encode())
+        if not found:
+            raise KeyError(name)
+        return found
 
     def _map(self, name: str) -> int:
         found: int | None = self._library.bpf_object__find_map_by_name(self._handle, name.encode())

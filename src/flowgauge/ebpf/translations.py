@@ -42,13 +42,28 @@ def join(flow_keys: Structured, known_keys: Structured, known: Structured) -> Tr
     found = np.zeros(count, np.bool_)
     source, destination = _End(count), _End(count)
     if count and len(known_keys):
-        rows = _match(flow_keys, known_keys)
+        rows = match(flow_keys, known_keys)
         found = rows >= 0
         after = known[rows[found]]
         source.fill(found, flow_keys, after, "src")
         destination.fill(found, flow_keys, after, "dst")
         found &= source.changed | destination.changed
     return Translations(found, source.address, destination.address, source.port, destination.port)
+
+
+def before(keys: Structured, flow_keys: Structured, known_keys: Structured, known: Structured) -> Structured:
+    """The flows to which ``keys`` belong that were seen anywhere on the node, perhaps behind its translation.
+
+    A key that is a flow's own stays; one that translation made of a flow becomes that flow's; any other stays.
+    """
+    after = known_keys.copy()
+    for name in ("src_addr", "dst_addr", "src_port", "dst_port"):
+        after[name] = known[name]
+    rows = match(keys, after)
+    rows[match(keys, flow_keys) >= 0] = -1
+    found = keys.copy()
+    found[rows >= 0] = known_keys[rows[rows >= 0]]
+    return found
 
 
 class _End:
@@ -73,11 +88,13 @@ def _words(keys: Structured) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(keys).view(np.uint64).reshape(-1, _KEY_WORDS)
 
 
-def _match(wanted: Structured, known: Structured) -> npt.NDArray[np.intp]:
+def match(wanted: Structured, known: Structured) -> npt.NDArray[np.intp]:
     """For each wanted key the row of the same key in ``known``, -1 without: by hash, then compared in full.
 
     Two known keys of one hash (a chance of 2**-64 a pair) would hide one of them, which reads as not translated.
     """
+    if not len(known):
+        return np.full(len(wanted), -1, np.intp)
     wanted_words, known_words = _words(wanted), _words(known)
     known_hash = (known_words * _MIX).sum(axis=1, dtype=np.uint64)
     order = np.argsort(known_hash)

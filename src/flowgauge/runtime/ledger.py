@@ -50,6 +50,12 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("kernel_packets_not_ip", "packets", Sum.CHOSEN, "Frames that are not IP (ARP, LLDP …).", 205),
     Counter("kernel_packets_parse_error", "packets", Sum.LOST, "IP packets too short or malformed to have a flow.", 206),
     Counter("kernel_packets_table_full", "packets", Sum.LOST, "Packets of new flows that found the flow table full.", 207),
+    # Signals beside packets: what found its table full within one export interval.
+    Counter(
+        "kernel_sockets_full", "events", Sum.NOTE, "Events of TCP sockets (RTT, retransmission, end) that found no room.", 214
+    ),
+    Counter("kernel_drops_full", "events", Sum.NOTE, "Dropped packets whose cause found no room.", 215),
+    Counter("kernel_answers_full", "events", Sum.NOTE, "DNS answers that found no room.", 216),
     # Records, agent to wire.
     Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),
     Counter("eviction_lost", "records", Sum.LOST, "Flow records lost when reading the kernel table failed.", 211),

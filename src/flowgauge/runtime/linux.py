@@ -25,6 +25,13 @@ def _check(result: int, what: str) -> None:
         raise OSError(number, f"{what}: {os.strerror(number)}")
 
 
+def netns_path(name_or_path: str) -> Path:
+    """The file of a network namespace: a name below /run/netns or a path; empty is the calling thread's own."""
+    if not name_or_path:
+        return Path("/proc/thread-self/ns/net")
+    return Path(name_or_path) if "/" in name_or_path else NETNS_DIR / name_or_path
+
+
 @contextmanager
 def in_netns(name_or_path: str) -> Iterator[None]:
     """Runs the block in a network namespace, for the calling thread only.
@@ -34,7 +41,7 @@ def in_netns(name_or_path: str) -> Iterator[None]:
     Args:
         name_or_path: a name below /run/netns, or a path such as ``/proc/PID/ns/net``.
     """
-    path = name_or_path if "/" in name_or_path else str(NETNS_DIR / name_or_path)
+    path = netns_path(name_or_path)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -52,7 +59,7 @@ def in_netns(name_or_path: str) -> Iterator[None]:
 
 def enter_netns(name_or_path: str) -> None:
     """Moves the calling thread into a network namespace for good (before exec)."""
-    path = name_or_path if "/" in name_or_path else str(NETNS_DIR / name_or_path)
+    path = netns_path(name_or_path)
     target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         _check(_libc.setns(target, CLONE_NEWNET), f"enter network namespace {name_or_path}")

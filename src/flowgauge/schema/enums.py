@@ -15,7 +15,7 @@ TIME_SOURCE = ("flow", "received")
 LAYER = ("", "app", "infra")
 IDENTITY_SOURCE = ("", "watch", "cgroup", "nat", "dns", "subnet", "none")
 IDENTITY_CONFIDENCE = ("", "exact", "likely", "guess")
-TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed")
+TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed", "unreachable")
 POLICY_VERDICT = ("", "allow", "deny", "unknown")
 
 

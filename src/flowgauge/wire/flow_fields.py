@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from flowgauge.flow.batch import Array, FlowBatch, definition, dtype_of
 from flowgauge.schema.column import Column, Kind
+from flowgauge.wire.elements import VARIABLE
 from flowgauge.wire.layout import Field
 
 Rows = npt.NDArray[np.intp]
@@ -59,8 +60,14 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("retransmits", "drop_packets", "drop_bytes"),
     ("dns_id", "dns_type", "dns_latency_ns"),
     ("src_mac", "dst_mac", "ether_type"),
+    ("tcp_state_final",),
+    ("drop_cause", "drop_tcp_state"),
+    ("dns_rcode", "dns_name"),
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
+
+TEXTS: frozenset[str] = frozenset({"drop_cause", "drop_tcp_state", "dns_rcode", "dns_name"})
+"""Columns of strings: fields of variable length (RFC 7011 §7), behind all others in a record."""
 
 COLUMNS: tuple[str, ...] = COMMON + tuple(name for group in GROUPS for name in group)
 """Every column that our flows carry; type and code of ICMP are both given or neither."""
@@ -70,8 +77,13 @@ _TIME_ELEMENTS = {"time_start_ns": 152, "time_end_ns": 153}
 
 
 def flow_fields(names: Sequence[str], pen: int, *, v6: bool) -> tuple[FlowField, ...]:
-    """The fields that carry the columns ``names`` of IPv4 or IPv6 flows."""
-    return tuple(_field(definition(name), pen, v6=v6) for name in names if name != "icmp_code")
+    """The fields of fixed length that carry the columns ``names`` of IPv4 or IPv6 flows."""
+    return tuple(_field(definition(name), pen, v6=v6) for name in names if name != "icmp_code" and name not in TEXTS)
+
+
+def text_fields(names: Sequence[str], pen: int) -> dict[str, Field]:
+    """What a template says of each column of strings among ``names``, by name."""
+    return {name: Field(pen, definition(name).enterprise, VARIABLE) for name in names if name in TEXTS}
 
 
 def _field(column: Column, pen: int, *, v6: bool) -> FlowField:

@@ -8,6 +8,7 @@ template; ids are fixed by that, so that a template of one id never changes its 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +18,17 @@ import numpy.typing as npt
 from flowgauge.flow.batch import FlowBatch, definition
 from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.wire.elements import Element, absent_value, our_elements
-from flowgauge.wire.flow_fields import COLUMNS, COMMON, GROUPS, FlowField, Rows, flow_fields
+from flowgauge.wire.flow_fields import COLUMNS, COMMON, GROUPS, TEXTS, FlowField, Rows, flow_fields, text_fields
 from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
-from flowgauge.wire.ipfix_write import MessageWriter, Piece, data_set, template_record
+from flowgauge.wire.ipfix_write import MessageWriter, Piece, data_set, in_sets, template_record, variable
+from flowgauge.wire.layout import Field
 
 Signatures = npt.NDArray[np.uint16]
 """For each row: bit 0 IPv6, bit 1 + i the row has group i of ``GROUPS``."""
 
 _V6 = 1
+MAX_TEXT_BYTES = 300
+"""Longer strings are cut: a DNS name has 255 bytes, and a record must fit into the smallest message."""
 FLOW_TEMPLATES = range(FIRST_DATA_SET, FIRST_DATA_SET + (2 << len(GROUPS)))
 """Ids of flow templates; options templates come behind them."""
 _MAPPED = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]
@@ -33,16 +37,17 @@ _MAPPED = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]
 
 @dataclass(frozen=True, slots=True)
 class FlowTemplate:
-    """The template of one signature."""
+    """The template of one signature: fields of fixed length, then the columns of strings."""
 
     template_id: int
     fields: tuple[FlowField, ...]
+    texts: Mapping[str, Field]
     dtype: np.dtype[Any]
 
     @property
     def record(self) -> bytes:
         """Its template record."""
-        return template_record(self.template_id, [field.specifier for field in self.fields])
+        return template_record(self.template_id, [*(field.specifier for field in self.fields), *self.texts.values()])
 
 
 class FlowEncoder:
@@ -64,7 +69,9 @@ class FlowEncoder:
             names = [*COMMON, *(name for bit, group in enumerate(GROUPS) if signature >> bit + 1 & 1 for name in group)]
             fields = flow_fields(names, self._pen, v6=bool(signature & _V6))
             dtype = np.dtype([(f"f{number}", field.dtype) for number, field in enumerate(fields)])
-            found = self._templates[signature] = FlowTemplate(FIRST_DATA_SET + signature, fields, dtype)
+            found = self._templates[signature] = FlowTemplate(
+                FIRST_DATA_SET + signature, fields, text_fields(names, self._pen), dtype
+            )
         return found
 
     def encode(self, batch: FlowBatch) -> tuple[list[Piece], set[int]]:
@@ -83,6 +90,8 @@ class FlowEncoder:
         records = np.empty(len(rows), template.dtype)
         for number, field in enumerate(template.fields):
             records[f"f{number}"] = field.values(batch, rows)
+        if template.texts:
+            return in_sets(template.template_id, _with_texts(records, batch, rows, template.texts), self._writer.room)
         size = template.dtype.itemsize
         step = max(1, (self._writer.room - SET_HEADER_BYTES) // size)
         full, rest = divmod(len(rows), step)
@@ -91,6 +100,15 @@ class FlowEncoder:
         if rest:
             pieces.append(Piece(data_set(template.template_id, content[full * step * size :].tobytes()), rest))
         return pieces
+
+
+def _with_texts(records: npt.NDArray[np.void], batch: FlowBatch, rows: Rows, names: Iterable[str]) -> Iterator[bytes]:
+    """Each record with its strings behind it; each distinct string is encoded once."""
+    columns = [batch.names(name).take(rows) for name in names]
+    encoded = [[variable(value.encode()[:MAX_TEXT_BYTES]) for value in column.values] for column in columns]
+    codes = zip(*(column.codes.tolist() for column in columns), strict=True)
+    for record, of_row in zip(records, codes, strict=True):
+        yield record.tobytes() + b"".join(texts[code] for texts, code in zip(encoded, of_row, strict=True))
 
 
 def _full_sets(set_id: int, contents: npt.NDArray[np.uint8], records: int) -> list[Piece]:
@@ -129,6 +147,8 @@ def signatures(batch: FlowBatch) -> Signatures:
 
 
 def _present(batch: FlowBatch, name: str) -> npt.NDArray[np.bool_]:
+    if name in TEXTS:
+        return np.not_equal(batch.names(name).codes, 0)
     differs = batch.array(name) != absent_value(definition(name))
     present: npt.NDArray[np.bool_] = differs.reshape(len(batch), -1).any(axis=1)
     return present

@@ -37,7 +37,9 @@ struct flow_value {
 	__u32 observed[OBSERVED_MAX]; /* the first is the hook that counted first */
 	__u16 vlan_id; /* outermost, 0 without */
 	__u8 ip_tos; /* of the first packet */
-	__u8 reserved[9];
+	__u8 reserved;
+	__u32 handshake_us; /* from SYN to SYN/ACK, 0 when it was not seen */
+	__u32 reserved_too;
 };
 
 /* Where a flow's packets went after this node translated their addresses; an end that was not translated is as in the key. */
@@ -96,6 +98,94 @@ struct settings {
 	__u16 stamp_counted; /* written to a packet that was dealt with */
 	__u16 stamp_trace; /* the same, and later hooks add where they saw it */
 	__u32 nat; /* 1: look for this node's address translation */
+	__u32 rtt; /* 1: time handshakes, too */
+	__u32 dns; /* 1: follow questions and answers */
+	__u32 netns; /* inode of the node's network namespace */
+};
+
+/* Round-trip times by powers of two: of 2^i to 2^(i+1) microseconds in place i, of 0.5 s and more in the last. */
+#define RTT_BUCKETS 20
+
+/* How a TCP connection stands or ended: the codes of the column tcp_state_final. */
+enum socket_state {
+	SOCKET_UNKNOWN,
+	SOCKET_ESTABLISHED,
+	SOCKET_RESET,
+	SOCKET_REFUSED,
+	SOCKET_TIMEOUT,
+	SOCKET_CLOSED,
+	SOCKET_UNREACHABLE,
+};
+
+/* What a TCP socket of this machine knows of the flow that it sends, by flow_key. */
+struct socket_value {
+	__u64 rtt_sum_us; /* of the smoothed round-trip times */
+	__u64 last_tick;
+	__u32 rtt_count;
+	__u32 rtt_min_us;
+	__u32 rtt_max_us;
+	__u32 retransmits; /* segments */
+	__u32 rtt_histogram[RTT_BUCKETS];
+	__u32 state; /* enum socket_state */
+	__u32 reserved;
+};
+
+/* Where a packet was dropped: in the node's own network namespace; elsewhere, on its way out or in. */
+enum drop_place { DROP_AT_NODE, DROP_SENT, DROP_RECEIVED };
+
+struct drop_key {
+	struct flow_key flow; /* as the packet was where it was dropped: perhaps after translation */
+	__u32 reason; /* enum skb_drop_reason of the running kernel */
+	__u8 tcp_state; /* of its socket, 0 without */
+	__u8 place;
+	__u16 reserved;
+};
+
+struct drop_value {
+	__u64 packets; /* on the wire, as in flow_value */
+	__u64 bytes;
+	__u64 first_tick;
+	__u64 last_tick;
+};
+
+enum question_kind { QUESTION_DNS, QUESTION_SYN };
+
+/* Something that is to be answered. Whom it asks is no part of it: translation may change that, but not who asks. */
+struct question_key {
+	__u8 asker[16];
+	__u32 id; /* of the DNS message; the sequence number that the SYN/ACK acknowledges */
+	__u16 port; /* of the asker */
+	__u8 proto;
+	__u8 kind;
+};
+
+struct question_value {
+	__u64 at_ns; /* CLOCK_MONOTONIC */
+	struct flow_key flow;
+};
+
+struct answer_key {
+	struct flow_key flow; /* of the question */
+	__u32 id;
+	__u32 reserved;
+};
+
+#define QUESTION_BYTES 256 /* a name has at most 255 (RFC 1035 3.1); type and class of a shorter one follow */
+
+struct answer_value {
+	__u64 latency_ns;
+	__u64 tick;
+	__u16 flags; /* of the DNS header */
+	__u16 length; /* of question */
+	__u32 reserved;
+	__u8 question[QUESTION_BYTES]; /* as in the answer: name, type, class */
+};
+
+/* Events of signals that found their table full. One set per CPU. */
+struct signal_counters {
+	__u64 sockets_full;
+	__u64 drops_full;
+	__u64 answers_full;
 };
 
 /* Result bits of the program probe_features. */

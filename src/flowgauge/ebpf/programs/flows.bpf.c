@@ -26,9 +26,12 @@
 
 #include "abi.h"
 #include "account.h"
+#include "drops.h"
 #include "nat.h"
 #include "parse_any.h"
 #include "parse_fast.h"
+#include "questions.h"
+#include "sockets.h"
 
 #define NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: whatever else is attached has its turn */
 
@@ -77,8 +80,11 @@ __noinline int trace(struct __sk_buff *skb, __u32 ethernet, __u32 point)
 	flow = bpf_map_lookup_elem(&flows, &p.key);
 	if (!flow && settings.nat && before_translation(skb, &p, &before) != UNTRANSLATED) {
 		flow = bpf_map_lookup_elem(&flows, &before);
-		if (flow)
+		if (flow) {
 			record_translation(&before, &p.key);
+			if (may_ask(&p))
+				follow_translated(skb, &p, &before);
+		}
 	}
 	if (flow)
 		observe(flow, point);
@@ -116,17 +122,6 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, __u32 ethernet)
 	if (segments)
 		return segments;
 	return skb->gso_size ? count_segments(skb, ethernet) : 1;
-}
-
-/* The same for both directions of a flow, and on every node. */
-static __always_inline __u32 symmetric_hash(const struct flow_key *key)
-{
-	const __u64 *src = (const __u64 *)key->src_addr, *dst = (const __u64 *)key->dst_addr;
-	__u64 hash = (src[0] ^ dst[0]) * 0x9e3779b97f4a7c15ull;
-
-	hash = (hash ^ (hash >> 32) ^ src[1] ^ dst[1]) * 0xbf58476d1ce4e5b9ull;
-	hash = (hash ^ (hash >> 29) ^ (key->src_port ^ key->dst_port) ^ (__u64)key->proto << 32) * 0x94d049bb133111ebull;
-	return hash >> 32;
 }
 
 static __always_inline bool left_out(const struct packet *p)
@@ -185,6 +180,8 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 	if (result == ADDED_TRACE)
 		skb->tc_index = settings.stamp_trace;
 	count->in_flows += segments;
+	if (may_ask(&p))
+		follow(skb, &p);
 }
 
 static __always_inline int see(struct __sk_buff *skb, __u32 ethernet, __u32 egress)

@@ -8,8 +8,81 @@
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct net {
+	struct ns_common ns;
+};
+
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct net_device {
+	possible_net_t nd_net;
+};
+
 struct sk_buff {
 	unsigned long _nfct; /* pointer to nf_conn, with ip_conntrack_info in the low 3 bits */
+	unsigned int len;
+	unsigned char *head, *data;
+	__u32 end; /* offset of skb_shared_info from head, on 64-bit machines */
+	__u16 network_header; /* offset from head */
+	__be16 protocol;
+	int skb_iif;
+	struct net_device *dev;
+	struct sock *sk;
+	char cb[48];
+};
+
+struct skb_shared_info {
+	unsigned short gso_size, gso_segs;
+};
+
+struct tcp_skb_cb {
+	__u16 tcp_gso_segs;
+};
+
+/* skc_rcv_saddr and skc_daddr are the local and the remote address. */
+struct sock_common {
+	__be32 skc_daddr, skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	volatile unsigned char skc_state;
+	possible_net_t skc_net;
+	struct in6_addr skc_v6_daddr, skc_v6_rcv_saddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	int sk_err;
+};
+
+struct request_sock {
+	struct sock_common __req_common;
+};
+
+struct inet_sock {
+	__be16 inet_sport;
+};
+
+struct inet_connection_sock {
+	struct inet_sock icsk_inet;
+};
+
+struct tcp_sock {
+	struct inet_connection_sock inet_conn;
+	__u32 srtt_us; /* smoothed round-trip time, times 8 */
+};
+
+enum skb_drop_reason {
+	SKB_NOT_DROPPED_YET,
+	SKB_CONSUMED,
+	SKB_DROP_REASON_NOT_SPECIFIED,
+	SKB_DROP_REASON_QUEUE_PURGE,
 };
 
 union nf_inet_addr {

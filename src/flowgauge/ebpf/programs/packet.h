@@ -10,7 +10,8 @@ struct packet {
 	__u16 tcp_flags;
 	__u16 vlan_id;
 	__u8 ip_tos;
-	__u8 unused[3];
+	__u8 unused;
+	__u16 l4; /* offset of the layer 4 header in the frame; 0 where there is none */
 };
 
 enum parsed { PARSED, NOT_IP, MALFORMED };
@@ -45,6 +46,17 @@ static __always_inline bool has_ports(__u8 proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE ||
 	       proto == IPPROTO_DCCP;
+}
+
+/* The same for both directions of a flow, and on every node. */
+static __always_inline __u32 symmetric_hash(const struct flow_key *key)
+{
+	const __u64 *src = (const __u64 *)key->src_addr, *dst = (const __u64 *)key->dst_addr;
+	__u64 hash = (src[0] ^ dst[0]) * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ (hash >> 32) ^ src[1] ^ dst[1]) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ (hash >> 29) ^ (key->src_port ^ key->dst_port) ^ (__u64)key->proto << 32) * 0x94d049bb133111ebull;
+	return hash >> 32;
 }
 
 /*

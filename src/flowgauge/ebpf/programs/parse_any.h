@@ -233,8 +233,10 @@ __noinline int parse_any(struct __sk_buff *skb, struct packet *p, __u32 ethernet
 		return NOT_IP;
 	if (result != PARSED)
 		return result;
-	if (!at.later_fragment)
+	if (!at.later_fragment) {
 		l4_header = read_layer4(skb, p, &at);
+		p->l4 = at.l4;
+	}
 	if (at.fragmented)
 		join_fragment(p, at.id, at.later_fragment);
 	measure(skb, p, at.l3, at.l3_length, at.l4 + l4_header - at.l3);

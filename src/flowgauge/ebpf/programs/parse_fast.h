@@ -38,6 +38,7 @@ static __always_inline bool fast_ports(const struct __sk_buff *skb, struct packe
 	if (l3_length < l3_header + l4_header)
 		return false;
 	p->key.proto = proto;
+	p->l4 = l3_offset + l3_header;
 	measure(skb, p, l3_offset, l3_length, l3_header + l4_header);
 	return true;
 }

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DNS on the wire as words: names of questions (RFC 1035 §3.1), response codes (IANA's registry of DNS parameters)."""
+
+from __future__ import annotations
+
+_RCODES = (
+    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE",
+    "DSOTYPENI",
+)  # fmt: skip
+_RCODE_BITS = 0x000F
+_LONGEST_LABEL = 63
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*+/=:@")
+
+
+def rcode(flags: int) -> str:
+    """``NOERROR``, ``NXDOMAIN`` …: the response code in a DNS header's flags."""
+    number = flags & _RCODE_BITS
+    return _RCODES[number] if number < len(_RCODES) else f"RCODE{number}"
+
+
+def question(raw: bytes) -> tuple[str, int]:
+    """Name and type of a question; the name in lower case and without the last dot, ``.`` for the root.
+
+    What is cut off or malformed gives what could be read of the name, and type 0. Names are not compressed here: nothing comes
+    before them that they could refer to.
+    """
+    labels: list[str] = []
+    at = 0
+    while at < len(raw) and 0 < raw[at] <= _LONGEST_LABEL:
+        labels.append(_label(raw[at + 1 : at + 1 + raw[at]]))
+        at += 1 + raw[at]
+    name = ".".join(labels) or "."
+    if at + 3 > len(raw) or raw[at]:
+        return name, 0
+    return name, int.from_bytes(raw[at + 1 : at + 3], "big")
+
+
+def _label(octets: bytes) -> str:
+    """Lower case; bytes that would be misread, or break a terminal, by their number (RFC 1035 §5.1)."""
+    return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:03d}" for octet in octets).lower()

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes columns of signals: what sockets, drops and DNS answers tell of each flow of an interval.
+
+Pure functions of arrays. Before: :mod:`flowgauge.agent.signal_rows`, which knows the row of each signal; after: the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.agent import dns_text
+from flowgauge.agent.signal_rows import Placed, Rows, SignalRows
+from flowgauge.flow.batch import Array, ColumnData
+from flowgauge.flow.names import Names
+from flowgauge.schema.enums import TCP_STATE_FINAL, code
+
+_U32_MAX = 0xFFFFFFFF
+"""Longest latency that a column of ns holds: 4.3 s."""
+_ESTABLISHED = code(TCP_STATE_FINAL, "established")
+_REASON_PREFIX = "SKB_DROP_REASON_"
+_TCP_STATES = (
+    "", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK",
+    "LISTEN", "CLOSING", "NEW_SYN_RECV", "BOUND_INACTIVE",
+)  # fmt: skip
+"""By the number that Linux promises user space (linux/tcp_states.h)."""
+
+
+def columns(signals: SignalRows, reasons: dict[int, str]) -> dict[str, ColumnData]:
+    """The signals' columns, one row a flow; those that no flow has are not there.
+
+    Args:
+        signals: flows and their signals.
+        reasons: names of this kernel's drop reasons, by number.
+    """
+    count = len(signals.keys)
+    found = _handshakes(signals)
+    if len(signals.sockets.rows):
+        found |= _sockets(signals.sockets, count)
+    if len(signals.drops.rows):
+        found |= _drops(signals.drops, count, reasons)
+    if len(signals.answers.rows):
+        found |= _answers(signals.answers, count)
+    return found
+
+
+def _handshakes(signals: SignalRows) -> dict[str, ColumnData]:
+    microseconds = signals.values["handshake_us"]
+    return {"handshake_ns": _ns(microseconds.astype(np.uint64) * 1000)} if microseconds.any() else {}
+
+
+def _sockets(placed: Placed, count: int) -> dict[str, ColumnData]:
+    values, rows = placed.values, placed.rows
+    measured = values["rtt_count"].astype(np.uint64)
+    mean_us = values["rtt_sum_us"] / np.maximum(measured, 1)
+    state = np.where((values["state"] == 0) & (measured > 0), _ESTABLISHED, values["state"])
+    return {
+        "rtt_min_ns": _spread(_ns(values["rtt_min_us"].astype(np.uint64) * 1000), rows, count),
+        "rtt_avg_ns": _spread(_ns(mean_us * 1000), rows, count),
+        "rtt_max_ns": _spread(_ns(values["rtt_max_us"].astype(np.uint64) * 1000), rows, count),
+        "retransmits": _spread(values["retransmits"], rows, count),
+        "tcp_state_final": _spread(state.astype(np.uint8), rows, count),
+    }
+
+
+def _drops(placed: Placed, count: int, reasons: dict[int, str]) -> dict[str, ColumnData]:
+    """Sums over reasons and states, and the commonest of them."""
+    packets, octets = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
+    np.add.at(packets, placed.rows, placed.values["packets"])
+    np.add.at(octets, placed.rows, placed.values["bytes"])
+    commonest = _last_of_each_row(placed.rows, placed.values["packets"])
+    rows = placed.rows[commonest]
+    return {
+        "drop_packets": packets,
+        "drop_bytes": octets,
+        "drop_cause": _texts(placed.keys["reason"][commonest], rows, count, lambda number: _reason(number, reasons)),
+        "drop_tcp_state": _texts(placed.keys["tcp_state"][commonest], rows, count, _tcp_state),
+    }
+
+
+def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
+    """Of each flow's answers the slowest, which is what one looks for."""
+    slowest = _last_of_each_row(placed.rows, placed.values["latency_ns"])
+    rows, values = placed.rows[slowest], placed.values[slowest]
+    questions = zip(values["question"], values["length"].tolist(), strict=True)
+    asked = [dns_text.question(raw[:length].tobytes()) for raw, length in questions]
+    return {
+        "dns_id": _spread(placed.keys["id"][slowest].astype(np.uint16), rows, count),
+        "dns_type": _spread(np.array([kind for _, kind in asked], np.uint16), rows, count),
+        "dns_latency_ns": _spread(_ns(values["latency_ns"]), rows, count),
+        "dns_rcode": _texts(values["flags"], rows, count, dns_text.rcode),
+        "dns_name": _spread_names(Names.from_strings(name for name, _ in asked), rows, count),
+    }
+
+
+def _ns(values: npt.NDArray[np.uint64] | npt.NDArray[np.float64]) -> npt.NDArray[np.uint32]:
+    return np.minimum(values, _U32_MAX).astype(np.uint32)
+
+
+def _spread(values: Array, rows: Rows, count: int) -> Array:
+    """A column of ``count`` rows with ``values`` in ``rows`` and 0 elsewhere."""
+    column = np.zeros(count, values.dtype)
+    column[rows] = values
+    return column
+
+
+def _spread_names(names: Names, rows: Rows, count: int) -> Names:
+    return Names(_spread(names.codes, rows, count), names.values)
+
+
+def _texts(numbers: Array, rows: Rows, count: int, text_of: Callable[[int], str]) -> Names:
+    """A column of what ``numbers`` mean; each distinct one is put into words once."""
+    distinct, inverse = np.unique(numbers, return_inverse=True)
+    words = Names.from_strings(text_of(number) for number in distinct.tolist())
+    return _spread_names(words.take(inverse.reshape(-1)), rows, count)
+
+
+def _last_of_each_row(rows: Rows, weights: Array) -> Rows:
+    """Of the entries of each row the place of the one with the largest weight."""
+    order = np.lexsort((weights, rows))
+    last = np.append(rows[order][1:] != rows[order][:-1], True)
+    found: Rows = order[last]
+    return found
+
+
+def _reason(number: int, reasons: dict[int, str]) -> str:
+    """As the kernel calls it; a number where it belongs to a module of which we have no names."""
+    return reasons.get(number, f"reason {number:#x}").removeprefix(_REASON_PREFIX)
+
+
+def _tcp_state(number: int) -> str:
+    return _TCP_STATES[number] if number < len(_TCP_STATES) else str(number)

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is fixed when the eBPF programs are loaded: branches of the code, sizes of the maps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from flowgauge.ebpf import abi
+
+MAX_SIGNAL_ENTRIES = 65_536
+"""Sockets with signals, and flows with drops, kept within one export interval: 10 MB and 8 MB of kernel memory."""
+MAX_QUESTIONS = 16_384
+"""Questions (of DNS, and connections being opened) that wait for their answer, and answers within one export interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramOptions:
+    """What is fixed when the program is loaded.
+
+    Attributes:
+        max_flows: entries of the flow table.
+        sampling: one of this many packets, or flows, is taken.
+        sampling_mode: whether chance decides by packet, or by flow (the same for both directions and on every node).
+        nat: whether to look for this node's address translation.
+        rtt: whether to follow TCP sockets (round-trip times, segments sent again, ends of connections) and handshakes.
+        drops: whether to follow the packets that the kernel drops.
+        dns: whether to follow DNS questions and answers.
+        netns: a file of the network namespace that the node's devices are in.
+        salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
+        tcx: False hooks by clsact filters only, as on kernels before 6.6.
+        btf: a file with the kernel's types to go by; None: the kernel's own.
+    """
+
+    max_flows: int = 262_144
+    sampling: int = 1
+    sampling_mode: Literal["packet", "flow"] = "packet"
+    nat: bool = True
+    rtt: bool = False
+    drops: bool = False
+    dns: bool = False
+    netns: Path = Path("/proc/thread-self/ns/net")
+    salt: int = 1
+    tcx: bool = True
+    btf: Path | None = None
+
+    def constants(self) -> bytes:
+        """``abi.SETTINGS`` for these options."""
+        settings = np.zeros(1, abi.SETTINGS)
+        settings["sample_below"] = round(2**32 / self.sampling) if self.sampling > 1 else 0
+        settings["sample_flows"] = self.sampling_mode == "flow"
+        settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
+        settings["stamp_trace"] = settings["stamp_counted"] | 1
+        settings["nat"], settings["rtt"], settings["dns"] = self.nat, self.rtt, self.dns
+        settings["netns"] = _inode(self.netns)
+        return settings.tobytes()
+
+    def signals(self) -> list[str]:
+        """The signals with hooks of their own that are switched on."""
+        return [name for name, on in (("rtt", self.rtt), ("drops", self.drops)) if on]
+
+    def map_sizes(self) -> dict[str, int]:
+        """Entries of the maps; one where a map is not used, which costs nothing."""
+        of_sockets = min(self.max_flows, MAX_SIGNAL_ENTRIES)
+        return {
+            "flows": self.max_flows,
+            "sockets": of_sockets if self.rtt else 1,
+            "drops": of_sockets if self.drops else 1,
+            "questions": MAX_QUESTIONS if self.rtt or self.dns else 1,
+            "answers": MAX_QUESTIONS if self.dns else 1,
+        }
+
+
+def _inode(netns: Path) -> int:
+    try:
+        return netns.stat().st_ino
+    except OSError:
+        return 0  # there is no such namespace: whoever enters it will say so

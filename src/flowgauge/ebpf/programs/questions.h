@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* How long an answer took: of DNS, by port, name and message id; of TCP, from SYN to SYN/ACK. */
+#ifndef FLOWGAUGE_QUESTIONS_H
+#define FLOWGAUGE_QUESTIONS_H
+
+#include "signals.h"
+
+#define DNS_PORT 53
+#define DNS_HEADER 12
+#define DNS_RESPONSE 0x8000
+#define DNS_OPCODE 0x7800
+#define TCP_SYN 0x02
+#define TCP_ACK 0x10
+
+/* A question that waits longer is forgotten when it is asked again: resolvers ask up to 5 s apart (resolv.conf(5)). */
+#define FORGET_NS 10000000000ull
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct question_key);
+	__type(value, struct question_value);
+} questions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 16384);
+	__type(key, struct answer_key);
+	__type(value, struct answer_value);
+} answers SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct answer_value);
+} answer_room SEC(".maps");
+
+/* What a packet asks or answers; at: offset of the DNS message. */
+struct exchange {
+	struct question_key key;
+	__u32 at;
+	__u16 flags;
+	bool answers;
+};
+
+static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
+{
+	__be16 header[3], length;
+	__u8 offset;
+
+	x->at = p->l4 + sizeof(struct udphdr);
+	if (p->key.proto == IPPROTO_TCP) { /* RFC 1035 4.2.2: the message behind its length */
+		if (bpf_skb_load_bytes(skb, p->l4 + 12, &offset, sizeof(offset)))
+			return false;
+		x->at = p->l4 + (offset >> 4) * 4;
+		if (bpf_skb_load_bytes(skb, x->at, &length, sizeof(length)) || bpf_ntohs(length) < DNS_HEADER)
+			return false;
+		x->at += sizeof(length);
+	} else if (p->key.proto != IPPROTO_UDP) {
+		return false;
+	}
+	if (bpf_skb_load_bytes(skb, x->at, header, sizeof(header)) || header[2] != bpf_htons(1))
+		return false;
+	x->flags = bpf_ntohs(header[1]);
+	x->answers = x->flags & DNS_RESPONSE;
+	x->key.id = bpf_ntohs(header[0]);
+	x->key.kind = QUESTION_DNS;
+	/* Only plain queries; and only what the ports say, too: servers ask each other from port 53. */
+	return !(x->flags & DNS_OPCODE) && (x->answers ? p->key.src_port : p->key.dst_port) == DNS_PORT;
+}
+
+static __always_inline bool read_syn(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
+{
+	__be32 numbers[2];
+
+	if (bpf_skb_load_bytes(skb, p->l4 + 4, numbers, sizeof(numbers)))
+		return false;
+	x->answers = p->tcp_flags & TCP_ACK;
+	x->key.id = x->answers ? bpf_ntohl(numbers[1]) : bpf_ntohl(numbers[0]) + 1;
+	x->key.kind = QUESTION_SYN;
+	return true;
+}
+
+static __always_inline bool read_exchange(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
+{
+	if (!p->l4)
+		return false;
+	if (p->tcp_flags & TCP_SYN ? !settings.rtt || !read_syn(skb, p, x) : !settings.dns || !read_dns(skb, p, x))
+		return false;
+	set_address_v6(x->key.asker, x->answers ? p->key.dst_addr : p->key.src_addr);
+	x->key.port = x->answers ? p->key.dst_port : p->key.src_port;
+	x->key.proto = p->key.proto;
+	return true;
+}
+
+static __always_inline void ask(const struct question_key *key, const struct flow_key *flow)
+{
+	struct question_value fresh = {.at_ns = bpf_ktime_get_ns(), .flow = *flow};
+	struct question_value *there = bpf_map_lookup_elem(&questions, key);
+
+	/* Asked again: who asks has been waiting since the first time. */
+	if (!there || fresh.at_ns - there->at_ns > FORGET_NS)
+		bpf_map_update_elem(&questions, key, &fresh, BPF_ANY);
+}
+
+static __always_inline void keep_answer(struct __sk_buff *skb, const struct exchange *x, const struct flow_key *flow,
+					__u64 latency_ns)
+{
+	struct answer_key key = {.flow = *flow, .id = x->key.id};
+	__u32 zero = 0, at = x->at + DNS_HEADER, length = skb->len - at;
+	struct answer_value *answer = bpf_map_lookup_elem(&answer_room, &zero);
+
+	if (!answer || skb->len <= at)
+		return;
+	key.flow.epoch = epoch;
+	answer->latency_ns = latency_ns;
+	answer->tick = bpf_jiffies64();
+	answer->flags = x->flags;
+	/* In this form every verifier since 6.1 sees that the length is 1 to QUESTION_BYTES. */
+	length--;
+	if (length > QUESTION_BYTES - 1)
+		length = QUESTION_BYTES - 1;
+	barrier_var(length);
+	length = (length & (QUESTION_BYTES - 1)) + 1;
+	answer->length = length;
+	if (bpf_skb_load_bytes(skb, at, answer->question, length))
+		return;
+	if (bpf_map_update_elem(&answers, &key, answer, BPF_ANY))
+		COUNT_SIGNAL(answers_full);
+}
+
+/* The first time that this node sees a packet that may ask or answer. */
+__noinline int follow(struct __sk_buff *skb, struct packet *p)
+{
+	struct exchange x = {};
+	struct question_value *asked;
+	struct flow_value *flow;
+	struct flow_key key;
+	__u64 latency_ns;
+
+	if (!p || !read_exchange(skb, p, &x))
+		return 0;
+	if (!x.answers) {
+		ask(&x.key, &p->key);
+		return 0;
+	}
+	asked = bpf_map_lookup_elem(&questions, &x.key);
+	if (!asked)
+		return 0;
+	key = asked->flow;
+	latency_ns = bpf_ktime_get_ns() - asked->at_ns;
+	bpf_map_delete_elem(&questions, &x.key);
+	if (x.key.kind == QUESTION_DNS) {
+		keep_answer(skb, &x, &key, latency_ns);
+		return 0;
+	}
+	key.epoch = epoch;
+	flow = bpf_map_lookup_elem(&flows, &key);
+	if (flow)
+		flow->handshake_us = latency_ns / 1000 ? latency_ns / 1000 : 1;
+	return 0;
+}
+
+/* A later hook sees a question with another address of who asks: its answer will come to that one. */
+__noinline int follow_translated(struct __sk_buff *skb, struct packet *p, struct flow_key *flow)
+{
+	struct exchange x = {};
+
+	if (p && flow && read_exchange(skb, p, &x) && !x.answers)
+		ask(&x.key, flow);
+	return 0;
+}
+
+static __always_inline bool may_ask(const struct packet *p)
+{
+	if (settings.rtt && p->tcp_flags & TCP_SYN)
+		return true;
+	return settings.dns && (p->key.src_port == DNS_PORT || p->key.dst_port == DNS_PORT);
+}
+
+#endif

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The signals that need hooks of their own: which programs each has, whether this kernel takes them, and their tracepoints.
+
+A kernel that refuses one signal still gives the others: when the object does not load as a whole, each signal is tried by
+itself. The answer has three values: available, not supported (with the Linux version that has it), or could not tell, when
+the refusal says nothing about the kernel (a policy, a missing capability, no memory).
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowgauge.ebpf.libbpf import Link, LoadError, Object
+from flowgauge.runtime import logs
+
+_log = logs.get("ebpf")
+
+
+class Support(StrEnum):
+    """Whether this kernel gives a signal."""
+
+    AVAILABLE = "available"
+    NOT_SUPPORTED = "not supported"
+    COULD_NOT_TELL = "could not tell"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal.
+
+    Attributes:
+        name: as in the document's ``features``.
+        ways: programs that measure it, the preferred way first; one is taken.
+        since: the first Linux version that has what the last way needs.
+    """
+
+    name: str
+    ways: tuple[frozenset[str], ...]
+    since: str
+
+
+SIGNALS: tuple[Signal, ...] = (
+    Signal("rtt", (frozenset({"on_tcp_receive", "on_retransmit", "on_retransmit_synack", "on_tcp_state"}),), "5.9"),
+    Signal("drops", (frozenset({"on_drop_at_socket"}), frozenset({"on_drop"})), "5.17"),
+)
+
+_OF_THE_KERNEL = frozenset({errno.EINVAL, errno.EACCES, errno.ENOENT, errno.ESRCH, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What a kernel answers that lacks a tracepoint, an argument of it, or a helper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What this kernel says to one signal; ``words`` for people, ``programs`` those to load."""
+
+    support: Support
+    words: str
+    programs: frozenset[str] = frozenset()
+
+
+def hoped(names: Iterable[str]) -> dict[str, Answer]:
+    """The preferred way of each signal among ``names``, before any kernel was asked."""
+    wanted = set(names)
+    return {s.name: Answer(Support.AVAILABLE, "on", s.ways[0]) for s in SIGNALS if s.name in wanted}
+
+
+def ask(names: Iterable[str], load: Callable[[frozenset[str]], Object]) -> dict[str, Answer]:
+    """What the kernel says to each signal among ``names``, tried by itself; ``load`` loads just these programs."""
+    wanted = set(names)
+    return {signal.name: _ask_one(signal, load) for signal in SIGNALS if signal.name in wanted}
+
+
+def _ask_one(signal: Signal, load: Callable[[frozenset[str]], Object]) -> Answer:
+    answer = Answer(Support.COULD_NOT_TELL, "could not tell")
+    for way in signal.ways:
+        try:
+            load(way).close()
+        except LoadError as error:
+            answer = refusal(signal, error)
+        else:
+            return Answer(Support.AVAILABLE, "on", way)
+    return answer
+
+
+def refusal(signal: Signal, error: LoadError) -> Answer:
+    """What a refusal says of the kernel."""
+    if error.errno in _OF_THE_KERNEL:
+        return Answer(Support.NOT_SUPPORTED, f"not supported: needs Linux >= {signal.since}")
+    return Answer(Support.COULD_NOT_TELL, f"could not tell: {error.strerror}")
+
+
+class Tracepoints:
+    """The programs of the available signals at their tracepoints; inert until ``attach``."""
+
+    def __init__(self, loaded: Object, answers: Mapping[str, Answer]) -> None:
+        self._object = loaded
+        self.answers = dict(answers)
+        self._links: list[Link] = []
+
+    def attach(self) -> None:
+        """Hooks every available signal; one that the kernel refuses here becomes unavailable, and the answers say so."""
+        for signal in SIGNALS:
+            answer = self.answers.get(signal.name)
+            if answer is None or answer.support is not Support.AVAILABLE:
+                continue
+            try:
+                for program in sorted(answer.programs):
+                    self._links.append(self._object.attach(program))
+            except LoadError as error:
+                _log.warning("signal_not_hooked", signal=signal.name, error=error.strerror, log=error.log)
+                self.answers[signal.name] = refusal(signal, error)
+
+    def detach(self) -> None:
+        """Takes all hooks away; safe to call twice."""
+        while self._links:
+            self._links.pop().detach()

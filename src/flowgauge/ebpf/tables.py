@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables that an export interval fills: flows, and the signals that belong to them; all are emptied together.
+
+The keys say in which epoch an entry was made, so that whole epochs are taken out that no program adds to any more. Before:
+the eBPF programs; after: :mod:`flowgauge.ebpf.flow_program`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from flowgauge.ebpf import abi
+from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.runtime import logs
+
+_FLOWS = (abi.FLOW_KEY, abi.FLOW_VALUE)
+_SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
+    "sockets": (abi.FLOW_KEY, abi.SOCKET_VALUE),
+    "drops": (abi.DROP_KEY, abi.DROP_VALUE),
+    "answers": (abi.ANSWER_KEY, abi.ANSWER_VALUE),
+}
+"""Map → types of its keys and values."""
+
+_log = logs.get("ebpf")
+
+
+@dataclass(frozen=True, slots=True)
+class Evicted(Entries):
+    """Flows, and the signals of the same epoch.
+
+    Attributes:
+        sockets: ``abi.FLOW_KEY``, ``abi.SOCKET_VALUE``: what TCP sockets know of the flows that they send.
+        drops: ``abi.DROP_KEY``, ``abi.DROP_VALUE``.
+        answers: ``abi.ANSWER_KEY``, ``abi.ANSWER_VALUE``: answers of DNS, by the flow of the question.
+    """
+
+    sockets: Entries
+    drops: Entries
+    answers: Entries
+
+    @classmethod
+    def nothing(cls) -> Evicted:
+        """No flows, no signals."""
+        flows = empty(*_FLOWS)
+        return cls(flows.keys, flows.values, **{name: empty(*types) for name, types in _SIGNALS.items()})
+
+
+def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
+    """No entries of these types."""
+    return Entries(np.empty(0, key), np.empty(0, value))
+
+
+class EpochTable:
+    """One map whose keys are, or begin with, ``abi.FLOW_KEY``; entries that the kernel keeps are there the next time."""
+
+    def __init__(self, fd: int, key: np.dtype[Any], value: np.dtype[Any]) -> None:
+        self._reader = MapReader(fd, key, value)
+        self._nested = "flow" in (key.names or ())
+
+    def take(self, present: int) -> Entries:
+        """Takes out all entries but those of the ``present`` epoch; their epochs read 0 then.
+
+        What the kernel does not let go of stays for the next time, everything when it raises OSError.
+        """
+        entries = self._reader.read()
+        entries = entries.take(self._epochs(entries) != present)
+        removed = self._reader.remove(entries.keys)
+        self._epochs(entries)[:] = 0
+        return Entries(entries.keys[:removed], entries.values[:removed])
+
+    def _epochs(self, entries: Entries) -> abi.Structured:
+        return (entries.keys["flow"] if self._nested else entries.keys)["epoch"]
+
+
+class Tables:
+    """All tables of one loaded object; ``map_fd`` gives a map's descriptor by its name."""
+
+    def __init__(self, map_fd: Callable[[str], int]) -> None:
+        self._flows = EpochTable(map_fd("flows"), *_FLOWS)
+        self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
+
+    def take(self, present: int) -> Evicted:
+        """Takes out what was counted before the ``present`` epoch; OSError when the flows cannot be read, which stay then."""
+        signals = {name: self._signals_of(name, present) for name in self._signals}
+        flows = self._flows.take(present)
+        return Evicted(flows.keys, flows.values, **signals)
+
+    def _signals_of(self, name: str, present: int) -> Entries:
+        try:
+            return self._signals[name].take(present)
+        except OSError as error:
+            _log.error("signals_not_read", table=name, error=str(error))
+            return empty(*_SIGNALS[name])

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For tests: signals of the flow program as plain values, and a link with a known delay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flowgauge.agent import signal_columns, signal_rows
+from flowgauge.agent.accounter import account
+from flowgauge.agent.local_addresses import LocalAddresses
+from flowgauge.demo.scene.delayer import Delayer
+from flowgauge.ebpf.flow_program import FlowProgram
+from flowgauge.ebpf.kernel_types import enumerators
+from flowgauge.ebpf.translations import join
+from flowgauge.flow import addresses
+from flowgauge.flow.batch import FlowBatch
+from node_kit import TwoPods
+
+_NUMBERS = (
+    "src_port", "dst_port", "proto", "packets", "bytes", "tcp_flags", "rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns",
+    "retransmits", "tcp_state_final", "drop_packets", "drop_bytes", "dns_id", "dns_type", "dns_latency_ns", "time_start_ns",
+    "time_end_ns",
+)  # fmt: skip
+_TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name")
+
+
+def batch(program: FlowProgram) -> FlowBatch:
+    """All flows and signals until now, as an agent that has the machine to itself would send them."""
+    ticks = program.ticks()
+    evicted, known = program.evict(), program.known_translations()
+    signals = signal_rows.place(evicted, known)
+    translated = join(signals.keys, known.keys, known.values)
+    flows = account(signals.keys, signals.values, translated, LocalAddresses(), ticks=ticks, sampling_rate=1)
+    return flows.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason")))
+
+
+def told(program: FlowProgram) -> list[dict[str, Any]]:
+    """The same as plain values; a signal that no flow has reads 0 or empty."""
+    found = batch(program)
+    return [_row(found, at) for at in range(len(found))]
+
+
+def _row(flows: FlowBatch, at: int) -> dict[str, Any]:
+    row: dict[str, Any] = {name: addresses.to_text(flows.array(name)[at].tobytes()) for name in ("src_addr", "dst_addr")}
+    row |= {name: int(flows.array(name)[at]) for name in _NUMBERS}
+    return row | {name: flows.names(name).to_list()[at] for name in _TEXTS}
+
+
+def one(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    """The only row with these values."""
+    found = [row for row in rows if wanted.items() <= row.items()]
+    assert len(found) == 1, (wanted, found or rows)
+    return found[0]
+
+
+@contextmanager
+def delay(node: TwoPods, match: str, delay_s: float) -> Iterator[Delayer]:
+    """Holds back what the node forwards and ``match`` (of iptables) finds."""
+    rule = f"FORWARD {match} -j NFQUEUE --queue-num 0".split()
+    delayer = Delayer(node.node, delay_s)
+    delayer.start()
+    node.run("node", "iptables", "-A", *rule)
+    try:
+        yield delayer
+    finally:
+        node.run("node", "iptables", "-D", *rule)
+        delayer.stop()
