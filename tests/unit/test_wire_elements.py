@@ -191,7 +191,12 @@ def test_a_short_string_may_use_the_long_form_of_its_length() -> None:
 
 
 def test_integers_of_variable_length() -> None:
-    assert value([(95, VARIABLE), (1, 2)], b"\x03\x0d\x01\x02\0\x09", "application_id", "bytes") == (0x0D0102, 9)
+    assert value([(16, VARIABLE), (1, 2)], b"\x03\x0d\x01\x02\0\x09", "src_as", "bytes") == (0x0D0102, 9)
+
+
+def test_applications_of_variable_length() -> None:
+    assert value([(95, VARIABLE), (1, 2)], b"\x03\x0d\x01\x02\0\x09", "application_id", "bytes") == (0x0D000102, 9)
+    assert value([(95, VARIABLE), (1, 2)], b"\0\0\x09", "application_id", "bytes") == (0, 9)
 
 
 def test_text_that_is_not_utf8_does_no_harm() -> None:

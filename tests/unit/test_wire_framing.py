@@ -10,7 +10,7 @@ import pytest
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
-from flowgauge.wire.ipfix import MAX_SETS
+from flowgauge.wire.framing import MAX_SETS
 from flowgauge.wire.pool import MAX_BUFFERS
 from flowgauge.wire.problems import MAX_PROBLEMS
 from wire_kit import a_set, basic, basic_template, column, decode, message
@@ -21,8 +21,8 @@ def test_an_empty_batch_and_empty_datagrams_are_no_problem() -> None:
     assert decode(b"", b"\0").counts == {"decode_unknown_version": 2}
 
 
-def test_versions_that_are_not_decoded_yet_are_counted() -> None:
-    decoded = decode(b"\0\x05" + bytes(60), b"\0\x09" + bytes(60), message(basic_template()))
+def test_versions_that_nobody_has_are_counted() -> None:
+    decoded = decode(b"\0\x06" + bytes(60), b"\0\x0b" + bytes(60), message(basic_template()))
     assert decoded.counts["decode_unknown_version"] == 2
 
 

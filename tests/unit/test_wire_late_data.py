@@ -68,10 +68,10 @@ def test_one_domain_keeps_a_bounded_number_of_bytes(monkeypatch: pytest.MonkeyPa
 def test_all_domains_together_keep_a_bounded_number_of_bytes() -> None:
     budget = Budget(100)
     first, second = Pending(budget), Pending(budget)
-    assert first.keep(PendingSet(256, bytes(60), 0, 0)) == 0
-    assert second.keep(PendingSet(256, bytes(60), 0, 0)) == 1
+    assert first.keep(PendingSet(256, bytes(60), 0, 0, 0)) == 0
+    assert second.keep(PendingSet(256, bytes(60), 0, 0, 0)) == 1
     assert first.take({256})
-    assert second.keep(PendingSet(256, bytes(60), 0, 0)) == 0
+    assert second.keep(PendingSet(256, bytes(60), 0, 0, 0)) == 0
     assert second.clear() == 1
     assert budget.left == 100
 

@@ -10,7 +10,7 @@ import pytest
 from flowgauge.wire import streams as streams_module
 from flowgauge.wire import templates as templates_module
 from flowgauge.wire.decoder import Decoder
-from flowgauge.wire.templates import MAX_FIELDS
+from flowgauge.wire.template_records import MAX_FIELDS
 from wire_kit import BASIC, a_set, basic, basic_template, column, decode, message, template
 
 SWAPPED = (*BASIC[:5], (2, 4), (1, 4))

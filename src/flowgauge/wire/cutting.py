@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.elements import VARIABLE
 from flowgauge.wire.intake import Intake
 from flowgauge.wire.layout import Layout
@@ -20,13 +21,20 @@ ROWS_AT_ONCE = 64
 """Contents copied by one statement: numpy makes a copy between, which is to stay in the cache."""
 MAX_RECORDS_PER_SET = 4096
 """Variable-length records read in one set; a round costs time for the whole batch. 65,535 bytes hold fewer sane ones."""
+MAX_PADDING = 3
+"""Bytes that align a set to four."""
 LONG_LENGTH = 255
 """A length byte that says: two bytes of length follow (RFC 7011 §7)."""
 
 
-def fixed_counts(layout: Layout, sets: DataSets) -> Offsets:
+def fixed_counts(view: ByteView, layout: Layout, sets: DataSets, dialect: Dialect) -> Offsets:
     """Records in each set; what remains behind the last whole one is padding (RFC 7011 §3.3.1)."""
-    return (sets.end - sets.start) // layout.min_bytes
+    size = sets.end - sets.start
+    if dialect.pads_blindly and layout.min_bytes <= MAX_PADDING:
+        for _ in range(MAX_PADDING):
+            size -= (size > 0) & (sets.end - sets.start - size < MAX_PADDING) & (view.octets[sets.start + size - 1] == 0)
+        return -(-size // layout.min_bytes)
+    return size // layout.min_bytes
 
 
 def cut_fixed(intake: Intake, layout: Layout, sets: DataSets, counts: Offsets) -> Records:

@@ -10,10 +10,11 @@ import numpy as np
 from flowgauge.wire.assemble import Block
 from flowgauge.wire.cutting import cut_fixed, cut_variable, fixed_counts
 from flowgauge.wire.decoded import OptionsData, Value
+from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.elements import Elements
+from flowgauge.wire.framing import NOT_TOLD, Sets
 from flowgauge.wire.history import UNKNOWN, History
 from flowgauge.wire.intake import Batch
-from flowgauge.wire.ipfix import Sets
 from flowgauge.wire.layout import Layout
 from flowgauge.wire.options import OptionsReader
 from flowgauge.wire.pending import PendingSet
@@ -38,8 +39,8 @@ class DataDecoder:
         blocks, options: what the sets hold.
     """
 
-    def __init__(self, batch: Batch, elements: Elements, flow_format: int) -> None:
-        self._batch, self._flow_format = batch, flow_format
+    def __init__(self, batch: Batch, elements: Elements, dialect: Dialect) -> None:
+        self._batch, self._dialect = batch, dialect
         self._options_reader = OptionsReader(elements)
         self._rows_left = MAX_ROWS
         self.records: Offsets = np.zeros(len(batch.messages), np.int64)
@@ -77,26 +78,27 @@ class DataDecoder:
     def _flows(self, sets: Sets, layout: Layout) -> Offsets:
         """Cuts the records of one layout; how many each set has."""
         batch, messages = self._batch, self._batch.messages
-        boot_ms = np.array([stream.boot_ms for stream in batch.streams], np.int64)
+        told_ms = np.array([stream.boot_ms for stream in batch.streams], np.int64)
+        boot_ms = messages.boot_ms[sets.message]
         data = DataSets(
             start=sets.start,
             end=sets.end,
             datagram=messages.datagram[sets.message],
             export_s=messages.export_s[sets.message],
-            boot_ms=boot_ms[batch.index[sets.message]],
+            boot_ms=np.where(boot_ms == NOT_TOLD, told_ms[batch.index[sets.message]], boot_ms),
         )
         if layout.variable:
             records = cut_variable(batch.intake.view, layout, data, batch.intake.problems, self._rows_left)
             counts = np.bincount(records.set_row, minlength=len(sets)).astype(np.int64)
         else:
-            counts = self._within_bound(fixed_counts(layout, data), data)
+            counts = self._within_bound(fixed_counts(batch.intake.view, layout, data, self._dialect), data)
             records = cut_fixed(batch.intake, layout, data, counts)
         self._rows_left -= len(records)
         block = Block(
             records,
             layout.reader,
             batch.intake.origins,
-            self._flow_format,
+            self._dialect.flow_format,
             template_id=sets.set_id,
             domain=messages.domain[sets.message],
             fields=layout.fields,
@@ -146,7 +148,7 @@ class DataDecoder:
             records=tuple(records),
             received_ns=int(origins.received_ns[datagram]),
             template_id=template_id,
-            flow_format=self._flow_format,
+            flow_format=self._dialect.flow_format,
             position=origins.position(datagram, start),
         )
         self.options.append(told)
@@ -163,6 +165,7 @@ class DataDecoder:
                 content=bytes(batch.intake.view.memory[int(sets.start[row]) : int(sets.end[row])]),
                 received_ns=int(origins.received_ns[datagram]),
                 export_s=int(batch.messages.export_s[message]),
+                boot_ms=int(batch.messages.boot_ms[message]),
                 number=int(origins.number[datagram]),
                 offset=int(sets.start[row] - origins.base[datagram]),
             )

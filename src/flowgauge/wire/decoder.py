@@ -4,9 +4,9 @@
 Before it: a listener or a capture file; after it: ``pipeline.normalise``. One thread at a time may call a decoder. It never
 raises for anything that a datagram holds: what is malformed is counted and named, the rest is decoded.
 
-Protocols are told apart by the version in their first two bytes, sFlow's in its first four. Those with templates (IPFIX;
-NetFlow v9 is alike) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are :mod:`flowgauge.wire.netflow_legacy`,
-sFlow is :mod:`flowgauge.wire.sflow`. Each yields blocks of records.
+Protocols are told apart by the version in their first two bytes, sFlow's in its first four. Those with templates (IPFIX,
+NetFlow v9) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are :mod:`flowgauge.wire.netflow_legacy`, sFlow is
+:mod:`flowgauge.wire.sflow`. Each yields blocks of records.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.schema.enums import FLOW_FORMAT, code
-from flowgauge.wire import ipfix, netflow_legacy
+from flowgauge.wire import netflow_legacy
 from flowgauge.wire.assemble import Block, assemble
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import CounterData, Decoded, OptionsData, Problem
 from flowgauge.wire.detail import ExtraReader, details
+from flowgauge.wire.dialect import IPFIX, NETFLOW9
+from flowgauge.wire.elements import Elements
 from flowgauge.wire.intake import Intake
+from flowgauge.wire.layout import Layouts
 from flowgauge.wire.netflow_legacy import LegacyDecoder
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool
@@ -51,9 +53,11 @@ class Decoder:
     """
 
     def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False) -> None:
-        self._extra = ExtraReader(pen) if detailed else None
+        elements = Elements(pen)
+        self._extra = ExtraReader(elements) if detailed else None
         self._received = 0
-        self._ipfix = TemplateDecoder(pen, ipfix.VERSION, code(FLOW_FORMAT, "ipfix"))
+        layouts = Layouts(elements)
+        self._templated = {dialect.version: TemplateDecoder(dialect, elements, layouts) for dialect in (IPFIX, NETFLOW9)}
         self._legacy = {version: LegacyDecoder(version) for version in netflow_legacy.VERSIONS}
         self._sflow = SflowDecoder(inner=inner)
         self._scratch, self._pool = Scratch(), Pool()
@@ -79,14 +83,14 @@ class Decoder:
         counters: list[CounterData] = []
 
         versions = np.where(end - base >= 2, view.u16[base] if slot >= 2 else 0, 0)
-        rows = np.flatnonzero(versions == ipfix.VERSION)
-        known = len(rows)
-        if len(rows):
-            messages = ipfix.messages(view, rows, base[rows], end[rows], problems)
-            sets = ipfix.sets(view, messages, problems)
-            found, told = self._ipfix.decode(intake, messages, sets)
-            blocks += found
-            options += told
+        known = 0
+        for version, templated in self._templated.items():
+            rows = np.flatnonzero(versions == version)
+            known += len(rows)
+            if len(rows):
+                found, told = templated.decode(intake, rows, base[rows], end[rows])
+                blocks += found
+                options += told
         for version, decoder in self._legacy.items():
             rows = np.flatnonzero(versions == version)
             known += len(rows)
@@ -117,7 +121,8 @@ class Decoder:
     def finish(self) -> dict[str, int]:
         """What is still open when receiving ends, as increments of counters: gaps that nothing fills any more."""
         open_ = Counter[str]()
-        for finish in (self._ipfix.finish, *(decoder.finish for decoder in self._legacy.values()), self._sflow.finish):
+        finishes = [decoder.finish for decoder in self._templated.values()]
+        for finish in (*finishes, *(decoder.finish for decoder in self._legacy.values()), self._sflow.finish):
             open_.update(finish())
         return dict(open_)
 

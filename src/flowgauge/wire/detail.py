@@ -48,10 +48,10 @@ def _detail(block: Block, first: int, last: int, extra: ExtraReader) -> Detail:
 
 
 class ExtraReader:
-    """Reads the elements that have no column; ``pen`` is the enterprise number under which ours travel."""
+    """Reads the elements that have no column, by the names that ``elements`` has for them."""
 
-    def __init__(self, pen: int) -> None:
-        self._elements = Elements(pen)
+    def __init__(self, elements: Elements) -> None:
+        self._elements = elements
         self._known: dict[tuple[Field, ...], Unread] = {}
 
     def read(self, block: Block) -> Mapping[str, Sequence[Value | None]]:

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Information elements by (enterprise, number): name and data type. IANA's own, and ours from the two registries."""
+"""Information elements by (enterprise, number): name, data type, column. IANA's, vendors', users', and ours."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.resources import files
 
 from flowgauge.runtime import ledger
-from flowgauge.schema import iana
+from flowgauge.schema import iana, vendors
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import COLUMNS
 
 IANA = 0
+NETOBSERV = vendors.NETOBSERV
 VARIABLE = 0xFFFF
 """Field length that says: each record gives its own (RFC 7011 §7)."""
 
@@ -41,7 +46,13 @@ DATA_TYPES: tuple[str, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One information element: ``enterprise`` 0 is IANA; ``unit`` is that of the registries, empty for a plain value."""
+    """One information element.
+
+    Attributes:
+        enterprise: 0 is IANA.
+        unit: that of the registries, empty for a plain value.
+        column: the column that it fills, where neither the column registry nor ``mapping`` says it; or empty.
+    """
 
     enterprise: int
     number: int
@@ -49,6 +60,7 @@ class Element:
     data_type: str
     unit: str = ""
     help: str = ""
+    column: str = ""
 
 
 def element_of_column(column: Column, pen: int) -> Element:
@@ -74,17 +86,51 @@ def our_elements(pen: int) -> tuple[Element, ...]:
 
 
 class Elements:
-    """Looks elements up; ``pen`` is the enterprise number under which ours travel."""
+    """Looks elements up: IANA's, ours, vendors', and those that users add.
 
-    def __init__(self, pen: int) -> None:
+    Args:
+        pen: enterprise number under which ours travel.
+        added: elements of users; they come before vendors' and IANA's, so that a device's peculiarities can be told.
+    """
+
+    def __init__(self, pen: int, added: Iterable[Element] = ()) -> None:
         self.pen = pen
-        self._ours = {element.number: element for element in our_elements(pen)}
+        self._known = {(element.enterprise, element.number): element for element in (*vendors_elements(), *added)}
+        self._known |= {(pen, element.number): element for element in our_elements(pen)}
 
     def get(self, enterprise: int, number: int) -> Element:
         """The element; one that nobody told us of is bytes, named after its numbers."""
+        known = self._known.get((enterprise, number))
+        if known is not None:
+            return known
         if enterprise == IANA and number in iana.ELEMENTS:
             return Element(IANA, number, *iana.ELEMENTS[number])
-        if enterprise == self.pen and number in self._ours:
-            return self._ours[number]
-        name = f"pen{enterprise}_{number}" if enterprise else f"ie{number}"
-        return Element(enterprise, number, name, "octetArray")
+        if enterprise == vendors.V9_SCOPE and number in vendors.V9_SCOPES:
+            return Element(enterprise, number, *vendors.V9_SCOPES[number])
+        if enterprise == vendors.REVERSE and number in iana.ELEMENTS:
+            return Element(enterprise, number, name_of(enterprise, number), iana.ELEMENTS[number][1])
+        if number in vendors.NETOBSERV_NUMBERS and enterprise not in _OTHERS:
+            return replace(self._known[NETOBSERV, number], enterprise=enterprise, name=name_of(enterprise, number))
+        return Element(enterprise, number, name_of(enterprise, number), "octetArray")
+
+
+def name_of(enterprise: int, number: int) -> str:
+    """How an element without a name of IANA's is called: after its numbers, which is what all vendors' names have in common."""
+    if enterprise > vendors.LAST_PEN:
+        return f"scope{number}"
+    return f"pen{enterprise}_{number}" if enterprise else f"ie{number}"
+
+
+@cache
+def vendors_elements() -> tuple[Element, ...]:
+    """The elements of the vendors that we know."""
+    content = files("flowgauge.schema").joinpath("vendor_elements.csv").read_text()
+    return tuple(
+        Element(int(row["enterprise"]), int(row["number"]), name_of(int(row["enterprise"]), int(row["number"])), row["type"],
+                help=row["name"], column=row["column"] or "")
+        for row in csv.DictReader(content.splitlines())
+    )  # fmt: skip
+
+
+_OTHERS = frozenset(element.enterprise for element in vendors_elements()) - {NETOBSERV}
+"""Enterprises whose elements are known not to be NetObserv's."""

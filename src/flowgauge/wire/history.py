@@ -9,9 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.wire.framing import Sets
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch
-from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET, Sets
+from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET
 from flowgauge.wire.layout import Layout
 from flowgauge.wire.templates import Template
 from flowgauge.wire.views import Offsets
@@ -117,11 +118,7 @@ class History:
         return [changes[max(bisect_left(moments, position) - 1, defined)][1] for position in positions]
 
 
-def data_sets(batch: Batch, sets: Sets) -> Sets:
-    """The data sets among ``sets``; sets of reserved ids are passed over (RFC 7011 §3.3.2) and named."""
-    reserved = (sets.set_id < FIRST_DATA_SET) & (sets.set_id != TEMPLATE_SET) & (sets.set_id != OPTIONS_TEMPLATE_SET)
-    if reserved.any():
-        datagrams = batch.messages.datagram[sets.message[reserved]]
-        batch.intake.problems.add_all(datagrams, sets.start[reserved] - 4, "set_id", "2, 3 or from 256", sets.set_id[reserved])
+def data_sets(sets: Sets) -> Sets:
+    """The data sets among ``sets``."""
     rows = sets.set_id >= FIRST_DATA_SET
     return sets if rows.all() else sets.take(rows)

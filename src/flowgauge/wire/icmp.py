@@ -11,7 +11,7 @@ import numpy.typing as npt
 from flowgauge.flow.batch import Array
 from flowgauge.schema.columns import ICMP_PROTOCOLS
 from flowgauge.wire.readers import Columns, Source, integers
-from flowgauge.wire.records import Records
+from flowgauge.wire.records import Index, Records
 
 _ABSENT = -1
 
@@ -20,7 +20,8 @@ _ABSENT = -1
 class IcmpElements:
     """From elements: type (176, 178) and code (177, 179), or both in one as type × 256 + code (32, 139).
 
-    Of the two address families the one that is not zero counts. Records of other protocols have neither.
+    Of the two address families the one that is not zero counts. Records of other protocols have neither; these have no
+    ports. Runs after the ports.
     """
 
     types: tuple[Source, ...]
@@ -36,9 +37,10 @@ class IcmpElements:
         out["icmp_type"][...] = kind & 0xFF
         out["icmp_code"][...] = code & 0xFF if self.codes or self.pairs else _ABSENT
         if self.proto is not None:
-            others = ~_is_icmp(integers(records, self.proto))
-            out["icmp_type"][others] = _ABSENT
-            out["icmp_code"][others] = _ABSENT
+            icmp = _is_icmp(integers(records, self.proto))
+            out["icmp_type"][~icmp] = _ABSENT
+            out["icmp_code"][~icmp] = _ABSENT
+            _without_ports(out, icmp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,13 @@ class IcmpFromPort:
         both = integers(records, self.port)[rows].astype(np.int64)
         out["icmp_type"][rows] = both >> 8 & 0xFF
         out["icmp_code"][rows] = both & 0xFF
-        for port in ("src_port", "dst_port"):
-            if port in out:
-                out[port][rows] = 0
+        _without_ports(out, rows)
+
+
+def _without_ports(out: Columns, rows: Index | npt.NDArray[np.bool_]) -> None:
+    for port in ("src_port", "dst_port"):
+        if port in out:
+            out[port][rows] = 0
 
 
 def _is_icmp(proto: Array) -> npt.NDArray[np.bool_]:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from flowgauge.wire.framing import Messages
 from flowgauge.wire.grouping import Index
-from flowgauge.wire.ipfix import Messages
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.scratch import Scratch

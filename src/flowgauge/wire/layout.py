@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from flowgauge.wire.elements import VARIABLE
+from flowgauge.wire.elements import VARIABLE, Elements
 from flowgauge.wire.mapping import Reader, compile_reader
 
 
@@ -29,19 +29,14 @@ class Layout:
 
     Attributes:
         fields: in the order of the wire; the first ``scope_count`` of an options template are scope.
-        scope_count: 0 for a data template.
+        is_options: whether the records are options data.
         min_bytes: the shortest record; its length when ``variable`` is false.
     """
 
-    def __init__(self, fields: tuple[Field, ...], scope_count: int, pen: int) -> None:
-        self.fields, self.scope_count, self._pen = fields, scope_count, pen
+    def __init__(self, fields: tuple[Field, ...], scope_count: int, elements: Elements, *, is_options: bool) -> None:
+        self.fields, self.scope_count, self.is_options, self._elements = fields, scope_count, is_options, elements
         self.min_bytes = sum(1 if field.length == VARIABLE else field.length for field in fields)
         self.variable = any(field.length == VARIABLE for field in fields)
-
-    @property
-    def is_options(self) -> bool:
-        """Whether the records are options data."""
-        return self.scope_count > 0
 
     @cached_property
     def fixed(self) -> np.dtype[Any]:
@@ -51,21 +46,22 @@ class Layout:
     @cached_property
     def reader(self) -> Reader:
         """What makes columns of the records; compiled when the first data come."""
-        return compile_reader([(field.enterprise, field.number, field.length) for field in self.fields], self._pen)
+        return compile_reader([(field.enterprise, field.number, field.length) for field in self.fields], self._elements)
 
 
 class Layouts:
     """Layouts in use, each once: thousands of exporters announce a handful of layouts."""
 
-    def __init__(self, pen: int) -> None:
-        self._pen = pen
-        self._known: WeakValueDictionary[tuple[int, tuple[Field, ...]], Layout] = WeakValueDictionary()
+    def __init__(self, elements: Elements) -> None:
+        self._elements = elements
+        self._known: WeakValueDictionary[tuple[bool, int, tuple[Field, ...]], Layout] = WeakValueDictionary()
 
-    def get(self, fields: tuple[Field, ...], scope_count: int) -> Layout:
-        """The layout of ``fields``."""
-        layout = self._known.get((scope_count, fields))
+    def get(self, fields: tuple[Field, ...], scope_count: int, *, is_options: bool) -> Layout:
+        """The layout of ``fields``, of which the first ``scope_count`` are scope."""
+        key = is_options, scope_count, fields
+        layout = self._known.get(key)
         if layout is None:
-            layout = self._known[scope_count, fields] = Layout(fields, scope_count, self._pen)
+            layout = self._known[key] = Layout(fields, scope_count, self._elements, is_options=is_options)
         return layout
 
 

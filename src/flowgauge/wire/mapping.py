@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from flowgauge.schema import enums
 from flowgauge.schema.column import Column, Kind
-from flowgauge.schema.columns import COLUMNS
-from flowgauge.wire.elements import IANA
+from flowgauge.schema.columns import BY_NAME, COLUMNS
+from flowgauge.wire.elements import IANA, Elements
 from flowgauge.wire.icmp import IcmpElements, IcmpFromPort
-from flowgauge.wire.readers import AddressV4, Bytes, Code, CodeIfSet, FirstSet, Number, Source, Step, Sum, Words
+from flowgauge.wire.readers import AddressV4, ApplicationId, Bytes, Code, CodeIfSet, FirstSet, Number, Source, Step, Sum, Words
 from flowgauge.wire.texts import MplsLabels, Strings, TextStep
 from flowgauge.wire.times import flow_times
 
@@ -34,9 +34,14 @@ _ALSO: Mapping[str, tuple[int, ...]] = {
     "packets": (86, 24, 298),
     "in_if": (252,),
     "out_if": (253,),
-    "vlan_id": (243,),
+    "vlan_id": (243, 59, 254),
+    "dot1q_customer_vlan_id": (255,),
+    "src_mac": (81,),
+    "dst_mac": (57,),
+    "ip_tos": (55,),
 }
-"""IANA elements that stand in where the column's own is missing, the preferred first: delta, total, then post-… ."""
+"""IANA elements that stand in where the column's own is missing, the preferred first: delta, total, then what it was behind
+the observation point (post…): never beside the column's own, which is what the packets had when they were seen."""
 
 _SHIFTS: Mapping[str, int] = {"flow_direction": 1}
 """Code of an enumerated column less its value on the wire: flowDirection is 0 ingress, 1 egress, from our agent 2 inner."""
@@ -65,17 +70,18 @@ class Reader:
     counts: bool
 
 
-def compile_reader(fields: Sequence[FieldNumbers], pen: int) -> Reader:
+def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader:
     """Compiles the fields of a data template; what has no column is skipped over."""
     sources: dict[tuple[int, int], list[Source]] = {}
     for index, (enterprise, number, length) in enumerate(fields):
         sources.setdefault((enterprise, number), []).append(Source(index, length))
     iana = {number: found[0] for (enterprise, number), found in sources.items() if enterprise == IANA}
-    ours = any(enterprise == pen for enterprise, _, _ in fields)
+    ours = any(enterprise == elements.pen for enterprise, _, _ in fields)
     steps: dict[str, Step] = {}
     texts: list[tuple[str, TextStep]] = []
-    for column in _candidates(sources):
-        found = _sources_of(column, sources, pen)
+    named = _named(sources, elements)
+    for column in dict.fromkeys((*_candidates(sources), *named)):
+        found = _sources_of(column, sources, elements.pen) or tuple(named.get(column, ()))
         if found and column.kind in (Kind.NAMES, Kind.LIST):
             texts.append((column.name, Strings(found[0])))
         elif step := _step(column, found):
@@ -103,6 +109,15 @@ def _by_element() -> dict[int, list[Column]]:
 
 _BY_ELEMENT = _by_element()
 """Columns that an element number, whosever it is, may fill: a template concerns a few of all columns."""
+
+
+def _named(sources: Sources, elements: Elements) -> dict[Column, list[Source]]:
+    """The columns that elements of vendors and users say to fill, and by which fields."""
+    named: dict[Column, list[Source]] = {}
+    for key, found in sources.items():
+        if column := elements.get(*key).column:
+            named.setdefault(BY_NAME[column], []).extend(found)
+    return named
 
 
 def _candidates(sources: Sources) -> list[Column]:
@@ -136,6 +151,8 @@ def _single(column: Column, source: Source) -> Step | None:
         step = Words(column.name, source) if column.kind is Kind.U32X4 else Bytes(column.name, source)
     elif column.kind is Kind.ENUM:
         step = Code(column.name, source, _SHIFTS.get(column.name, 0), len(column.labels) - 1)
+    elif column.name == "application_id":
+        step = ApplicationId(column.name, source)
     elif column.kind not in _FIXED_BYTES and source.length:
         step = Number(column.name, source)
     return step

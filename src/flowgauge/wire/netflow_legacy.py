@@ -25,9 +25,9 @@ from flowgauge.wire.assemble import Block
 from flowgauge.wire.cutting import cut_fixed
 from flowgauge.wire.dialect import IPFIX
 from flowgauge.wire.elements import Elements
+from flowgauge.wire.framing import NOT_TOLD, Messages
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch, Intake
-from flowgauge.wire.framing import NOT_TOLD, Messages
 from flowgauge.wire.judging import judge
 from flowgauge.wire.layout import Field, Layout, Layouts
 from flowgauge.wire.mapping import Reader
@@ -66,7 +66,9 @@ class Version:
 
 
 def _layout(fields: tuple[tuple[int, int], ...], tail: int) -> Layout:
-    return Layout(tuple(Field(0, number, length) for number, length in (*fields, (_PADDING, tail))), 0, Elements(0), is_options=False)
+    return Layout(
+        tuple(Field(0, number, length) for number, length in (*fields, (_PADDING, tail))), 0, Elements(0), is_options=False
+    )
 
 
 VERSIONS: Mapping[int, Version] = {
@@ -126,9 +128,7 @@ class LegacyDecoder:
     def _judge(self, intake: Intake, found: _Headers) -> None:
         senders = intake.origins.source_addr[found.datagram]
         not_told = np.full(len(found.datagram), NOT_TOLD)
-        messages = Messages(
-            found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, not_told
-        )
+        messages = Messages(found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, not_told)
         batch = Batch(intake, messages, *self._streams.of(senders, found.domain))
         judge(batch, found.count)
         for stream in self._streams.trim():

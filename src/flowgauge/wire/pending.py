@@ -28,6 +28,7 @@ class PendingSet:
     content: bytes
     received_ns: int
     export_s: int
+    boot_ms: int
     number: int = 0
     offset: int = 0
 

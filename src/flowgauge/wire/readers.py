@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.flow.batch import Array
 from flowgauge.wire.elements import VARIABLE
@@ -17,7 +18,7 @@ Columns = Mapping[str, Array]
 
 V4_PREFIX = np.frombuffer(b"\0\0\xff\xff\0\0\0\0", np.uint64)[0]
 """Second half of a v4-mapped address (RFC 4291 §2.5.5.2), as it lies in memory, without the IPv4 address."""
-_V4_SHIFT = np.uint64(32 if np.little_endian else 0)
+V4_SHIFT = np.uint64(32 if np.little_endian else 0)
 """Moves the address, as it lies in memory, behind the prefix."""
 _INTEGER_BYTES = frozenset({1, 2, 4, 8})
 
@@ -84,6 +85,45 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class ApplicationId:
+    """An application: one byte of engine, then a selector of any width (RFC 6759 §4).
+
+    Engine × 2²⁴ + selector, as its commonest form of four bytes reads, so that the same application has the same number
+    whatever the width; a selector of more than 24 bits stands below an engine × 2⁵⁶.
+    """
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        octets, end = _padded(records, self.source)
+        engine = octets[:, 0].astype(np.uint64)
+        selector = np.zeros(len(octets), np.uint64)
+        for place in range(1, octets.shape[1]):
+            selector = np.where(end > place, selector << np.uint64(8) | octets[:, place], selector)
+        selector &= np.uint64((1 << 56) - 1)
+        shift = np.where(selector < 1 << 24, np.uint64(24), np.uint64(56))
+        out[self.column][...] = engine << shift | selector
+
+
+MAX_APPLICATION_BYTES = 21
+"""Engine and the longest selector of RFC 6759 §4."""
+
+
+def _padded(records: Records, source: Source) -> tuple[npt.NDArray[np.uint8], Array]:
+    """The bytes of a field as rows of one width, and how long each really is."""
+    if source.length == VARIABLE:
+        spans = records.spans[source.index]
+        length = np.minimum(spans.length, MAX_APPLICATION_BYTES)
+        at = spans.start[:, None] + np.arange(max(int(length.max(initial=1)), 1))
+        return spans.view.octets[np.minimum(at, len(spans.view.octets) - 1)] * (length > 0)[:, None], length
+    raw = np.ascontiguousarray(records.fixed[source.name])
+    octets = raw.view(np.uint8).reshape(len(raw), source.length)[:, :MAX_APPLICATION_BYTES]
+    return octets, np.full(len(raw), octets.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """An enumerated column: the value plus ``shift``; what is beyond ``last`` is code 0 (absent or unknown)."""
 
@@ -126,7 +166,7 @@ class AddressV4:
         halves = out[self.column].view(np.uint64)
         halves[:, 0] = 0
         as_it_lies = records.fixed[self.source.name].view(np.uint32)
-        address = as_it_lies.astype(np.uint64) << _V4_SHIFT
+        address = as_it_lies.astype(np.uint64) << V4_SHIFT
         prefix = V4_PREFIX * (address != 0) if self.zero_is_absent else V4_PREFIX
         np.bitwise_or(address, prefix, out=halves[:, 1])
 

@@ -22,7 +22,7 @@ class DataSets:
         start, end: bytes of their contents in the buffer.
         datagram: where they came from.
         export_s: export time of their messages, seconds since 1970.
-        boot_ms: start of their exporters, ms since 1970; 0 = not known.
+        boot_ms: start of their exporters, ms since 1970, or ``framing.NOT_TOLD``.
     """
 
     start: Offsets

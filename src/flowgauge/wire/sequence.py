@@ -52,13 +52,16 @@ class Seen:
 class SequenceState:
     """The state of one domain. ``observe`` takes messages in order of arrival and adds to ``counts``.
 
+    ``unit`` is the counter of what is missing: records, or messages where these are what numbers count.
+
     A message from before the expected one fills a gap (it came late), or is known (a duplicate), or else it is kept in mind:
     when the next one follows it, the exporter has restarted; when the next one follows what was expected, it just came late.
     """
 
-    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped")
+    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped", "_unit")
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
         self._expected: int | None = None
         self._restarted: int | None = None
         self._gaps: list[_Gap] = []
@@ -122,7 +125,7 @@ class SequenceState:
             ahead = (seen.sequence - self._restarted) % _MODULUS
             if ahead <= MAX_RESTART_GAP_RECORDS:
                 counts["sequence_resets"] += 1
-                counts["sequence_gap_records"] += self.finish()
+                self.finish(counts)
                 self._expected, self._restarted = self._restarted, None
                 self._forward(seen, ahead, counts)
                 return
@@ -132,7 +135,7 @@ class SequenceState:
     def _open_gap(self, records: int, seen: Seen, counts: Counter[str]) -> None:
         self._gaps.append(_Gap(self._expected or 0, records, seen.received_ns, self._messages))
         if len(self._gaps) > MAX_GAPS:
-            counts["sequence_gap_records"] += self._gaps.pop(0).records
+            counts[self._unit] += self._gaps.pop(0).records
 
     def settle(self, now_ns: int, counts: Counter[str]) -> None:
         """Calls gaps that have been open for too long a loss."""
@@ -140,13 +143,12 @@ class SequenceState:
             gap = self._gaps[0]
             if now_ns - gap.since_ns < SETTLE_NS and self._messages - gap.at_message < SETTLE_MESSAGES:
                 return
-            counts["sequence_gap_records"] += self._gaps.pop(0).records
+            counts[self._unit] += self._gaps.pop(0).records
 
-    def finish(self) -> int:
-        """The records of all gaps that are still open; they are lost."""
-        lost = sum(gap.records for gap in self._gaps)
+    def finish(self, counts: Counter[str]) -> None:
+        """Calls all gaps that are still open a loss."""
+        counts[self._unit] += sum(gap.records for gap in self._gaps)
         self._gaps.clear()
-        return lost
 
     def _advance(self, seen: Seen) -> None:
         """After a message with an unknown number of records the next number cannot be known."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is remembered of each exporter: one stream for each (address, version, observation domain).
+"""What is remembered of each exporter: one stream for each (protocol, address, observation domain).
 
 The source port is no part of the key: exporters behind address translation or with several processes change it, and their
 templates would never be found (RFC 7011 §8 would have it in the session).
@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.budget import Budget
+from flowgauge.wire.dialect import Dialect
+from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.grouping import Index, group
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.pending import MAX_BYTES, Pending
@@ -26,7 +29,17 @@ MAX_STREAMS = 65_536
 MAX_FIELDS_IN_ALL = 4 << 20
 """Template fields remembered of all streams: 100,000 templates of 40; at worst, none alike, about 100 bytes each."""
 
-StreamKey = tuple[bytes, int, int]
+StreamKey = tuple[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all streams of one protocol share: its dialect, layouts, and budgets of waiting bytes and of template fields."""
+
+    dialect: Dialect
+    layouts: Layouts
+    waiting: Budget
+    fields: Budget
 
 
 class Stream:
@@ -35,25 +48,24 @@ class Stream:
     Attributes:
         exporter_addr: 16 bytes.
         domain: observation domain.
-        boot_ms: when the exporter started, ms since 1970, as it told in options data; 0 = it did not.
+        boot_ms: when the exporter started, ms since 1970, as it told in options data, else ``NOT_TOLD``.
     """
 
     __slots__ = ("boot_ms", "domain", "exporter_addr", "pending", "sequence", "templates")
 
-    def __init__(self, exporter_addr: bytes, domain: int, layouts: Layouts, waiting: Budget, fields: Budget) -> None:
+    def __init__(self, exporter_addr: bytes, domain: int, shared: Shared) -> None:
         self.exporter_addr, self.domain = exporter_addr, domain
-        self.templates = Templates(layouts, fields)
-        self.sequence = SequenceState()
-        self.pending = Pending(waiting)
-        self.boot_ms = 0
+        self.templates = Templates(shared.dialect.definitions, shared.layouts, shared.fields)
+        self.sequence = SequenceState(shared.dialect.gap_counter)
+        self.pending = Pending(shared.waiting)
+        self.boot_ms = NOT_TOLD
 
 
 class Streams:
-    """All streams, least recently heard first."""
+    """All streams of one protocol, least recently heard first."""
 
-    def __init__(self, layouts: Layouts) -> None:
-        self._layouts = layouts
-        self._waiting, self._fields = Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL)
+    def __init__(self, dialect: Dialect, layouts: Layouts) -> None:
+        self._shared = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL))
         self._streams: OrderedDict[StreamKey, Stream] = OrderedDict()
 
     def __len__(self) -> int:
@@ -62,11 +74,10 @@ class Streams:
     def __iter__(self) -> Iterator[Stream]:
         return iter(self._streams.values())
 
-    def of(self, version: int, senders: npt.NDArray[np.uint8], domains: npt.NDArray[np.uint32]) -> tuple[list[Stream], Index]:
+    def of(self, senders: npt.NDArray[np.uint8], domains: npt.NDArray[np.uint32]) -> tuple[list[Stream], Index]:
         """The streams of messages, and for each message the index of its stream.
 
         Args:
-            version: protocol version of all of them.
             senders: uint8 (n, 16) source addresses.
             domains: uint32 (n,) observation domains.
         """
@@ -74,13 +85,13 @@ class Streams:
         keys[:, :2] = np.ascontiguousarray(senders).view(np.uint64)
         keys[:, 2] = domains
         first, index = group(keys)
-        streams = [self._get((senders[row].tobytes(), version, int(domains[row]))) for row in first.tolist()]
+        streams = [self._get((senders[row].tobytes(), int(domains[row]))) for row in first.tolist()]
         return streams, index
 
     def trim(self) -> list[Stream]:
         """Forgets the streams not heard of for longest, down to the bounds; returns them, so that their losses are counted."""
         evicted = []
-        while len(self._streams) > MAX_STREAMS or (self._fields.left < 0 and len(self._streams) > 1):
+        while len(self._streams) > MAX_STREAMS or (self._shared.fields.left < 0 and len(self._streams) > 1):
             _, stream = self._streams.popitem(last=False)
             stream.templates.clear()
             evicted.append(stream)
@@ -89,7 +100,7 @@ class Streams:
     def _get(self, key: StreamKey) -> Stream:
         stream = self._streams.get(key)
         if stream is None:
-            stream = self._streams[key] = Stream(key[0], key[2], self._layouts, self._waiting, self._fields)
+            stream = self._streams[key] = Stream(*key, self._shared)
         else:
             self._streams.move_to_end(key)
         return stream

@@ -15,44 +15,47 @@ import numpy as np
 from flowgauge.wire.assemble import Block
 from flowgauge.wire.data_decoder import DataDecoder
 from flowgauge.wire.decoded import OptionsData
+from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.elements import Elements
+from flowgauge.wire.framing import Messages, Sets
+from flowgauge.wire.grouping import Index
 from flowgauge.wire.history import History, data_sets
 from flowgauge.wire.intake import Batch, Intake
-from flowgauge.wire.ipfix import Messages, Sets
 from flowgauge.wire.judging import judge
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.streams import Stream, Streams
-from flowgauge.wire.views import ByteView
+from flowgauge.wire.views import ByteView, Offsets
 
 
 class TemplateDecoder:
     """The decoder of one template-based protocol.
 
     Args:
-        pen: enterprise number of our own elements.
-        version: the protocol's, part of what tells streams apart.
-        flow_format: its code in ``enums.FLOW_FORMAT``.
+        dialect: which one.
+        elements: the information elements that are known.
+        layouts: shared with the decoders of other protocols.
     """
 
-    def __init__(self, pen: int, version: int, flow_format: int) -> None:
-        self._elements = Elements(pen)
-        self._streams = Streams(Layouts(pen))
-        self._version, self._flow_format = version, flow_format
+    def __init__(self, dialect: Dialect, elements: Elements, layouts: Layouts) -> None:
+        self._dialect, self._elements = dialect, elements
+        self._streams = Streams(dialect, layouts)
 
-    def decode(self, intake: Intake, messages: Messages, sets: Sets) -> tuple[list[Block], list[OptionsData]]:
-        """The records of a batch, and what the exporters say of themselves."""
+    def decode(self, intake: Intake, datagram: Index, start: Offsets, end: Offsets) -> tuple[list[Block], list[OptionsData]]:
+        """The records of datagrams that begin with the protocol's version, and what the exporters say of themselves."""
+        messages = self._dialect.messages(intake.view, datagram, start, end, intake.problems)
         if not len(messages):
             return [], []
+        sets = self._dialect.sets(intake.view, messages, intake.problems)
         senders = intake.origins.source_addr[messages.datagram]
-        batch = Batch(intake, messages, *self._streams.of(self._version, senders, messages.domain))
+        batch = Batch(intake, messages, *self._streams.of(senders, messages.domain))
         history = History()
         history.learn(batch, sets)
-        data = DataDecoder(batch, self._elements, self._flow_format)
-        data.decode(data_sets(batch, sets), history)
-        judge(batch, data.records)
+        data = DataDecoder(batch, self._elements, self._dialect)
+        data.decode(data_sets(sets), history)
+        judge(batch, np.ones_like(data.records) if self._dialect.numbers_messages else data.records)
         for stream in self._streams.trim():
             _close(stream, intake.counts)
         waiting = [
@@ -91,11 +94,12 @@ class TemplateDecoder:
             export_s=np.array([kept.export_s for _, kept in waiting], np.int64),
             sequence=np.zeros(len(row), np.uint32),
             domain=np.array([streams[number].domain for number, _ in waiting], np.uint32),
+            boot_ms=np.array([kept.boot_ms for _, kept in waiting], np.int64),
         )
         set_id = np.array([kept.template_id for _, kept in waiting], np.int64)
         intake = Intake(ByteView(content), max(len(content), 1), origins, problems, batch.intake.counts, batch.intake.scratch)
         index = np.array([number for number, _ in waiting], np.intp)
-        data = DataDecoder(Batch(intake, messages, streams, index), self._elements, self._flow_format)
+        data = DataDecoder(Batch(intake, messages, streams, index), self._elements, self._dialect)
         data.decode(Sets(row, set_id, end - size, end, row), History())
         batch.intake.counts["decode_late_records"] += int(np.maximum(data.records, 0).sum())
         batch.intake.problems.include(problems)
@@ -103,5 +107,5 @@ class TemplateDecoder:
 
 
 def _close(stream: Stream, counts: Counter[str]) -> None:
-    counts["sequence_gap_records"] += stream.sequence.finish()
+    stream.sequence.finish(counts)
     counts["decode_pending_dropped_sets"] += stream.pending.clear()

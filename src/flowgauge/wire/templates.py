@@ -1,35 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Template records: parsed from sets (RFC 7011 §3.4), kept per observation domain, withdrawn, replaced, bounded."""
+"""The templates of an observation domain: announced, withdrawn (RFC 7011 §8), replaced, bounded."""
 
 from __future__ import annotations
 
-import struct
 from collections import OrderedDict
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flowgauge.wire.budget import Budget
-from flowgauge.wire.elements import VARIABLE
-from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET
-from flowgauge.wire.layout import Field, Layout, Layouts
+from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET
+from flowgauge.wire.layout import Layout, Layouts
+from flowgauge.wire.template_records import Definition, Parse, TemplateError
 
 MAX_TEMPLATES = 1024
 """Templates kept of one domain, beyond it the one announced longest ago goes: devices have tens."""
-MAX_FIELDS = 512
-"""Fields of one template: above what fits in an Ethernet frame (about 360), below what makes one record cost a second."""
 MAX_KNOWN_SETS = 64
 """Contents of template sets remembered as known, so that a refresh costs one lookup."""
 MAX_KNOWN_SET_BYTES = 4096
-
-_ENTERPRISE_BIT = 0x8000
-
-
-class TemplateError(ValueError):
-    """A template record that cannot be used; ``at`` counts from the start of the set's content."""
-
-    def __init__(self, at: int, cause: str, expected: str, found: str) -> None:
-        super().__init__(cause)
-        self.at, self.cause, self.expected, self.found = at, cause, expected, found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +33,6 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
-    """One template record of a set: ``fields`` empty for a withdrawal; id 2 or 3 withdraws all of that kind."""
-
-    template_id: int
-    fields: tuple[Field, ...]
-    scope_count: int
-
-
-@dataclass(frozen=True, slots=True)
 class Change:
     """What a template set changed: the template before and after, None where there is none."""
 
@@ -67,8 +44,8 @@ class Change:
 class Templates:
     """The templates of one observation domain of one exporter; their fields are taken from the budget ``fields``."""
 
-    def __init__(self, layouts: Layouts, fields: Budget) -> None:
-        self._layouts, self._fields = layouts, fields
+    def __init__(self, parse: Parse, layouts: Layouts, fields: Budget) -> None:
+        self._parse, self._layouts, self._fields = parse, layouts, fields
         self._templates: OrderedDict[int, Template] = OrderedDict()
         self._known_sets: dict[bytes, int] = {}
         self._generation = 0
@@ -92,7 +69,7 @@ class Templates:
         changes: list[Change] = []
         announced = 0
         try:
-            for definition in definitions(content, set_id):
+            for definition in self._parse(content, set_id):
                 changes += self._apply(definition)
                 announced += bool(definition.fields)
         except TemplateError as error:
@@ -111,7 +88,7 @@ class Templates:
     def _apply(self, definition: Definition) -> list[Change]:
         if not definition.fields:
             return self._withdraw(definition)
-        layout = self._layouts.get(definition.fields, definition.scope_count)
+        layout = self._layouts.get(definition.fields, definition.scope_count, is_options=definition.options)
         before = self._templates.get(definition.template_id)
         if before is not None and before.layout is layout:
             self._templates.move_to_end(definition.template_id)
@@ -139,54 +116,3 @@ class Templates:
         if changes:
             self._known_sets.clear()
         return changes
-
-
-def definitions(content: bytes, set_id: int) -> Iterator[Definition]:
-    """The template records of a set's content; TemplateError at the first malformed one. Padding is skipped."""
-    at, options = 0, set_id == OPTIONS_TEMPLATE_SET
-    while len(content) - at >= 4:
-        template_id, count = struct.unpack_from("!HH", content, at)
-        if template_id == 0 and not any(content[at:]):
-            return
-        if template_id < FIRST_DATA_SET and not (
-            count == 0 and template_id == (OPTIONS_TEMPLATE_SET if options else TEMPLATE_SET)
-        ):
-            raise TemplateError(at, "template_header", "template id from 256", str(template_id))
-        begin, at = at, at + 4
-        if count == 0:
-            yield Definition(template_id, (), 0)
-            continue
-        if count > MAX_FIELDS:
-            raise TemplateError(begin, "template_fields", f"at most {MAX_FIELDS} fields", str(count))
-        scope_count = 0
-        if options:
-            scope_count, at = _scope(content, begin, count), at + 2
-        fields, at = _fields(content, begin, at, count)
-        if sum(1 if field.length == VARIABLE else field.length for field in fields) == 0:
-            raise TemplateError(begin, "template_size", "records of at least 1 byte", "0")
-        yield Definition(template_id, fields, scope_count)
-
-
-def _scope(content: bytes, begin: int, count: int) -> int:
-    """The number of scope fields, 1 to ``count`` (RFC 7011 §3.4.2.2: zero is not allowed)."""
-    scope_count = int.from_bytes(content[begin + 4 : begin + 6], "big")
-    if len(content) < begin + 6 or not 1 <= scope_count <= count:
-        raise TemplateError(begin, "template_scope", f"1 to {count} scope fields", str(scope_count))
-    return scope_count
-
-
-def _fields(content: bytes, begin: int, at: int, count: int) -> tuple[tuple[Field, ...], int]:
-    """``count`` field specifiers from ``at``, and where they end."""
-    fields: list[Field] = []
-    for _ in range(count):
-        if len(content) - at < 4:
-            raise TemplateError(begin, "template_length", f"{count} fields", f"{len(fields)} within the set")
-        number, length = struct.unpack_from("!HH", content, at)
-        at, enterprise = at + 4, 0
-        if number & _ENTERPRISE_BIT:
-            if len(content) - at < 4:
-                raise TemplateError(begin, "template_length", "enterprise number", "end of set")
-            (enterprise,) = struct.unpack_from("!I", content, at)
-            at, number = at + 4, number & ~_ENTERPRISE_BIT
-        fields.append(Field(enterprise, number, length))
-    return tuple(fields), at

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from flowgauge.flow.batch import Array
 from flowgauge.schema.iana import NUMBERS
+from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.readers import Columns, Source, integers
 from flowgauge.wire.records import Records
 
@@ -30,6 +31,7 @@ _MAX_MS = np.uint64((1 << 63) // 1_000_000 - 1)
 MAX_BOOT_MS = 1 << 43
 """Latest believable start of an exporter, year 2248: with an uptime added, its ns still fit into an int64."""
 BOOT_ELEMENT = "systemInitTimeMilliseconds"
+_HALF_UPTIME_MS, _UPTIME_MASK = 1 << 31, (1 << 32) - 1
 
 
 def from_seconds(records: Records, source: Source) -> Times:
@@ -62,14 +64,19 @@ def before_export(records: Records, source: Source) -> Times:
 def since_boot(records: Records, source: Source, boot: Source | None = None) -> Times:
     """Milliseconds since the exporter started; the export time where its start is not known.
 
-    The start comes with the record (``boot``, systemInitTimeMilliseconds) or was told in options data.
+    The start comes with the record (``boot``, systemInitTimeMilliseconds), is in the header (NetFlow v9), or was told in
+    options data. The clock is of 32 bits and begins again after 49.7 days: of the times that a value may mean, the one
+    nearest to the export time counts, so a flow may have begun before the clock's wrap, or end after the header was made.
     """
     if boot is not None:
         boot_ms = np.minimum(integers(records, boot).astype(np.uint64), MAX_BOOT_MS).astype(np.int64)
+        boot_ms[boot_ms == 0] = NOT_TOLD
     else:
         boot_ms = records.sets.boot_ms[records.set_row]
-    uptime_ms = integers(records, source).astype(np.int64) & 0xFFFFFFFF
-    return np.where(boot_ms > 0, (boot_ms + uptime_ms) * 1_000_000, _export_ns(records))
+    export_ms = records.sets.export_s[records.set_row] * 1000
+    before_ms = export_ms - boot_ms - integers(records, source).astype(np.int64)
+    before_ms = (before_ms + _HALF_UPTIME_MS & _UPTIME_MASK) - _HALF_UPTIME_MS
+    return (export_ms - np.where(boot_ms == NOT_TOLD, 0, before_ms)) * 1_000_000
 
 
 def _export_ns(records: Records) -> Times:
