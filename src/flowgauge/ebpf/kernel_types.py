@@ -33,7 +33,7 @@ _EXTRA_BYTES = {
 
 @functools.cache
 def enumerators(name: str, path: Path = KERNEL_BTF) -> dict[int, str]:
-    """Value → name of each member of ``enum name``; nothing when the kernel has no such type, or does not tell its types."""
+    """Value (as 32 bits) → name of each member of ``enum name``; nothing when the kernel has no such type, or does not tell its types."""
     try:
         with path.open("rb") as file:  # sysfs gives no size, so read_bytes would not do
             data = file.read()
@@ -57,5 +57,5 @@ def enumerators(name: str, path: Path = KERNEL_BTF) -> dict[int, str]:
 
 
 def _member(data: bytes, texts: bytes, at: int) -> tuple[int, str]:
-    name_at, value = struct.unpack_from("=Ii", data, at)
+    name_at, value = struct.unpack_from("=II", data, at)
     return value, texts[name_at : texts.index(b"\0", name_at)].decode()

@@ -5,6 +5,7 @@
 
 #include <bpf/bpf_tracing.h>
 
+#include "nat.h"
 #include "signals.h"
 
 #define MAX_DROP_EXTENSIONS 4
@@ -154,6 +155,7 @@ static __always_inline void add_dropped(const struct dropped *d)
 static __always_inline int see_dropped(struct sk_buff *skb, __u32 reason, const struct sock *sk)
 {
 	struct dropped d = {};
+	struct flow_key before = {};
 	const unsigned char *l3;
 	bool read = false;
 
@@ -167,6 +169,9 @@ static __always_inline int see_dropped(struct sk_buff *skb, __u32 reason, const 
 	if (!read)
 		return 0;
 	read_dropped_l4(&d, l3 + d.headers);
+	/* A packet dropped behind translation never reaches the hook that would have told how it was translated. */
+	if (settings.nat && conntrack_is_readable() && key_before(&before, &d.key.flow, skb->_nfct) != UNTRANSLATED)
+		d.key.flow = before;
 	if (flow_left_out(&d.key.flow))
 		return 0;
 	measure_dropped(&d, skb, l3);

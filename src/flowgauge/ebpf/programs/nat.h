@@ -12,10 +12,15 @@ enum translated { UNTRANSLATED, TRANSLATED_ORIGINAL, TRANSLATED_REPLY };
  * Connection tracking may be a module that is not loaded, or not be built at all. Asking for the type would not do: kernels
  * also have a struct nf_conn___init, which counts as another flavour of it.
  */
+static __always_inline bool conntrack_is_readable(void)
+{
+	return bpf_core_field_exists(struct nf_conn, status) && bpf_core_field_exists(struct nf_conn, tuplehash) &&
+	       bpf_core_field_exists(struct sk_buff, _nfct);
+}
+
 static __always_inline bool nat_is_readable(void)
 {
-	return bpf_cast_to_kern_ctx && bpf_core_field_exists(struct nf_conn, status) &&
-	       bpf_core_field_exists(struct nf_conn, tuplehash) && bpf_core_field_exists(struct sk_buff, _nfct);
+	return bpf_cast_to_kern_ctx && conntrack_is_readable();
 }
 
 struct tuple {
@@ -34,17 +39,17 @@ struct tuple {
 	} while (0)
 
 /* The key as it was before translation: the tuple's addresses and ports, the packet's ICMP type. */
-static __always_inline void key_of_tuple(struct flow_key *key, const struct packet *p, const struct tuple *tuple)
+static __always_inline void key_of_tuple(struct flow_key *key, const struct flow_key *now, const struct tuple *tuple)
 {
-	*key = p->key;
-	if (is_v4(&p->key)) {
+	*key = *now;
+	if (is_v4(now)) {
 		set_address_v4(key->src_addr, tuple->src.all[0]);
 		set_address_v4(key->dst_addr, tuple->dst.all[0]);
 	} else {
 		set_address_v6(key->src_addr, &tuple->src);
 		set_address_v6(key->dst_addr, &tuple->dst);
 	}
-	if (has_ports(p->key.proto)) {
+	if (has_ports(now->proto)) {
 		key->src_port = bpf_ntohs(tuple->src_port);
 		key->dst_port = bpf_ntohs(tuple->dst_port);
 	}
@@ -58,19 +63,15 @@ static __always_inline bool same_key(const struct flow_key *a, const struct flow
 }
 
 /*
- * Whether this node translated the packet, and in which direction of its connection; then before is its key as it was.
+ * Whether the connection behind nfct (sk_buff._nfct) was translated, in which direction the packet goes, and its key before.
  * Only packets of the connection itself count: an ICMP error that relates to one carries another tuple.
  */
-__noinline int before_translation(struct __sk_buff *skb, struct packet *p, struct flow_key *before)
+static __always_inline int key_before(struct flow_key *before, const struct flow_key *now, unsigned long nfct)
 {
 	struct tuple tuple = {};
 	struct nf_conn *conn;
-	unsigned long nfct, info;
+	unsigned long info = nfct & NFCT_INFO_MASK;
 
-	if (!p || !before || !nat_is_readable())
-		return UNTRANSLATED;
-	nfct = ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->_nfct;
-	info = nfct & NFCT_INFO_MASK;
 	conn = (struct nf_conn *)(nfct & ~NFCT_INFO_MASK);
 	if (!conn || !(BPF_CORE_READ(conn, status) & IPS_NAT_MASK))
 		return UNTRANSLATED;
@@ -78,12 +79,20 @@ __noinline int before_translation(struct __sk_buff *skb, struct packet *p, struc
 		READ_TUPLE(&tuple, conn, 0);
 	else if (info == NFCT_ESTABLISHED_REPLY)
 		READ_TUPLE(&tuple, conn, 1);
-	if (tuple.proto != p->key.proto)
+	if (tuple.proto != now->proto)
 		return UNTRANSLATED;
-	key_of_tuple(before, p, &tuple);
-	if (same_key(before, &p->key))
+	key_of_tuple(before, now, &tuple);
+	if (same_key(before, now))
 		return UNTRANSLATED;
 	return info == NFCT_ESTABLISHED_REPLY ? TRANSLATED_REPLY : TRANSLATED_ORIGINAL;
+}
+
+/* Whether this node translated the packet, and in which direction of its connection; then before is its key as it was. */
+__noinline int before_translation(struct __sk_buff *skb, struct packet *p, struct flow_key *before)
+{
+	if (!p || !before || !nat_is_readable())
+		return UNTRANSLATED;
+	return key_before(before, &p->key, ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->_nfct);
 }
 
 #endif

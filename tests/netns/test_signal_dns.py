@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""DNS as the node sees it, against a server that keeps a log of what it was asked and is as slow as it is told to be."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from flowgauge.demo.scene import kernel
+from node_kit import FAR, A, B, Observed, TwoPods, observed, two_pods
+from signal_kit import one, told
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf]
+
+SERVICE = "10.96.0.10"
+RULES = f"""
+table ip svc {{
+  chain translate {{
+    type nat hook prerouting priority dstnat;
+    ip daddr {SERVICE} udp dport 53 dnat to {B}:53
+    ip daddr {SERVICE} tcp dport 53 dnat to {B}:53
+  }}
+  chain hide {{
+    type nat hook postrouting priority srcnat;
+    oifname "eth0" masquerade
+  }}
+}}
+"""
+NOERROR, NXDOMAIN = 0, 3
+TYPE_A, TYPE_AAAA = 1, 28
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[TwoPods]:
+    with two_pods() as built:
+        kernel.nft(built.node, RULES)
+        yield built
+
+
+@contextmanager
+def followed(node: TwoPods) -> Iterator[Observed]:
+    with observed(node, dns=True) as watch:
+        yield watch
+
+
+def question(name: str, kind: int = TYPE_A) -> bytes:
+    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
+    return labels + b"\0" + struct.pack("!HH", kind, 1)
+
+
+def query(number: int, name: str, kind: int = TYPE_A) -> bytes:
+    return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + question(name, kind)
+
+
+def answer(asked: bytes, rcode: int = NOERROR) -> bytes:
+    return asked[:2] + struct.pack("!H", 0x8180 | rcode) + asked[4:]
+
+
+@dataclass(slots=True)
+class Server:
+    """Answers queries over UDP after ``delay_s``, names that begin with ``no`` with NXDOMAIN, ``never`` not at all."""
+
+    socket: socket.socket
+    delay_s: float
+    log: list[tuple[int, float]] = field(default_factory=list)
+    """Id of each query, and the seconds that it took here."""
+
+    def run(self) -> None:
+        while True:
+            asked, peer = self.socket.recvfrom(2000)
+            if not asked:
+                return
+            since = time.monotonic()
+            if asked[13:18] == b"never":
+                continue
+            time.sleep(self.delay_s)
+            self.socket.sendto(answer(asked, NXDOMAIN if asked[13:15] == b"no" else NOERROR), peer)
+            self.log.append((int.from_bytes(asked[:2], "big"), time.monotonic() - since))
+
+
+@contextmanager
+def server(node: TwoPods, delay_s: float, place: str = "b") -> Iterator[Server]:
+    with node.socket(place, socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("", 53))
+        running = Server(bound, delay_s)
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        try:
+            yield running
+        finally:
+            with node.socket(place, socket.AF_INET, socket.SOCK_DGRAM) as knock:
+                knock.sendto(b"", ("127.0.0.1", 53))
+            thread.join(10)
+
+
+def ask(node: TwoPods, to: str, *queries: bytes) -> int:
+    """Asks from one socket and waits for all answers; its port."""
+    with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((to, 53))
+        for asked in queries:
+            client.send(asked)
+        for _ in queries:
+            client.recv(2000)
+        port: int = client.getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("delay_s", [0.02, 0.3])
+def test_a_question_has_its_name_its_answer_and_how_long_that_took(node: TwoPods, delay_s: float) -> None:
+    with followed(node) as watch, server(node, delay_s) as dns:
+        port = ask(node, B, query(4711, "Api.Shop.svc.cluster.local", TYPE_AAAA))
+        row = one(told(watch.program), src_addr=A, dst_addr=B, src_port=port)
+    assert dns.log[0][0] == row["dns_id"] == 4711
+    assert (row["dns_name"], row["dns_type"], row["dns_rcode"]) == ("api.shop.svc.cluster.local", TYPE_AAAA, "NOERROR")
+    assert abs(row["dns_latency_ns"] / 1e9 - dns.log[0][1]) < max(0.1 * delay_s, 0.005)
+
+
+def test_asked_through_a_service_and_answered_by_its_backend(node: TwoPods) -> None:
+    with followed(node) as watch, server(node, 0.03):
+        port = ask(node, SERVICE, query(1, "nowhere.example"))
+        rows = told(watch.program)
+    row = one(rows, src_addr=A, src_port=port)
+    assert (row["dst_addr"], row["dns_name"], row["dns_rcode"]) == (SERVICE, "nowhere.example", "NXDOMAIN")
+    assert row["dns_latency_ns"] / 1e9 >= 0.03
+    assert one(rows, dst_addr=A, dst_port=port)["dns_name"] == ""
+
+
+def test_asked_from_behind_masquerade(node: TwoPods) -> None:
+    """The answer comes to the address that the node gave the question."""
+    with followed(node) as watch, server(node, 0.02, "far"):
+        port = ask(node, FAR, query(2, "outside.example"))
+        row = one(told(watch.program), src_addr=A, src_port=port)
+    assert (row["dst_addr"], row["dns_name"], row["dns_rcode"]) == (FAR, "outside.example", "NOERROR")
+
+
+def test_of_several_questions_of_one_socket_the_slowest_counts(node: TwoPods) -> None:
+    with followed(node) as watch, server(node, 0.05):
+        port = ask(node, B, query(10, "first.example"), query(11, "last.example", TYPE_AAAA))
+        row = one(told(watch.program), src_addr=A, src_port=port)
+    assert (row["dns_id"], row["dns_name"]) == (11, "last.example")
+    assert row["dns_latency_ns"] >= 90_000_000
+
+
+def test_a_question_asked_again_has_waited_since_the_first_time(node: TwoPods) -> None:
+    with followed(node) as watch, node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind(("", 53))
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((B, 53))
+            client.send(query(20, "late.example"))
+            time.sleep(0.2)
+            client.send(query(20, "late.example"))
+            asked, peer = dns.recvfrom(2000)
+            dns.sendto(answer(asked), peer)
+            client.recv(2000)
+        row = one(told(watch.program), src_addr=A, dst_addr=B)
+    assert row["dns_latency_ns"] >= 200_000_000
+
+
+def test_an_answer_that_comes_after_its_question_was_exported(node: TwoPods) -> None:
+    with followed(node) as watch, node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind(("", 53))
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((B, 53))
+            client.send(query(30, "later.example"))
+            asked, peer = dns.recvfrom(2000)
+            first = one(told(watch.program), src_addr=A, dst_addr=B)
+            dns.sendto(answer(asked), peer)
+            client.recv(2000)
+        second = one(told(watch.program), src_addr=A, dst_addr=B)
+    assert (first["packets"], first["dns_name"]) == (1, "")
+    assert (second["packets"], second["dns_name"], second["dns_rcode"]) == (0, "later.example", "NOERROR")
+
+
+def test_over_tcp(node: TwoPods) -> None:
+    with followed(node) as watch, node.socket("b", socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", 53))
+        listener.listen()
+        with node.socket("a", socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.connect((SERVICE, 53))
+            asked = query(40, "large.example")
+            client.sendall(struct.pack("!H", len(asked)) + asked)
+            connection, _ = listener.accept()
+            with connection:
+                got = connection.recv(2000)
+                time.sleep(0.04)
+                connection.sendall(got[:2] + answer(got[2:]))
+                client.recv(2000)
+            row = one(told(watch.program), src_addr=A, dst_addr=SERVICE)
+    assert (row["dns_id"], row["dns_name"], row["dns_rcode"]) == (40, "large.example", "NOERROR")
+    assert 0.04 <= row["dns_latency_ns"] / 1e9 < 0.1
+
+
+def test_the_longest_name_is_whole(node: TwoPods) -> None:
+    name = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    with followed(node) as watch, server(node, 0):
+        port = ask(node, B, query(50, name))
+        row = one(told(watch.program), src_addr=A, src_port=port)
+    assert row["dns_name"] == name
+
+
+def test_what_is_no_dns_on_its_port_is_left_alone(node: TwoPods) -> None:
+    with followed(node) as watch, server(node, 0):
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((B, 53))
+            for size in range(1, 60):
+                client.send(b"\xff" * size)
+                client.recv(2000)
+            port = client.getsockname()[1]
+        row = one(told(watch.program), src_addr=A, src_port=port)
+    assert (row["packets"], row["dns_name"], row["dns_rcode"]) == (59, "", "")
+
+
+def test_switched_off_it_follows_nothing(node: TwoPods) -> None:
+    with observed(node) as watch, server(node, 0):
+        port = ask(node, B, query(60, "quiet.example"))
+        row = one(told(watch.program), src_addr=A, src_port=port)
+        assert watch.program.features()["dns"] == "off"
+    assert row["dns_name"] == ""
