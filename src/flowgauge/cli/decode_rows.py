@@ -16,7 +16,7 @@ from flowgauge.flow.rows import to_values
 from flowgauge.schema import enums, iana
 from flowgauge.schema.column import Kind
 from flowgauge.schema.columns import COLUMNS
-from flowgauge.wire.decoded import Decoded, Detail, OptionsData, Value
+from flowgauge.wire.decoded import CounterData, Decoded, Detail, OptionsData, Value
 
 Row = msgspec.Struct | dict[str, Any]
 """One record: its keys and values, nested once under ``extra``."""
@@ -28,8 +28,10 @@ MAX_TYPES = 4096
 EXTRA = "extra"
 
 _FLOW = enums.code(enums.RECORD_KIND, "flow")
-_OPTIONS = "options"
+_SFLOW = enums.code(enums.FLOW_FORMAT, "sflow5")
 _TIME = "time_received_ns"
+_TIMES = ("time_start_ns", "time_end_ns")
+"""Of sFlow samples these are the time of receipt: they have no other."""
 _PLAIN_KINDS = frozenset({Kind.U8, Kind.U16, Kind.U32, Kind.U64, Kind.I16, Kind.I64, Kind.ADDR, Kind.MAC})
 _OPTION_COLUMNS: Mapping[str, str] = {
     iana.ELEMENTS[number][0]: column.name
@@ -44,7 +46,7 @@ _OPTION_COLUMNS: Mapping[str, str] = {
 def rows(decoded: Decoded, *, everything: bool) -> Iterator[list[Row]]:
     """The records of one batch, some at a time; flows only, or ``everything``: options, events and counters too."""
     order, positions = _order(decoded, everything=everything)
-    told = _options(decoded.options) if everything else []
+    told = _told(decoded) if everything else []
     places = np.searchsorted(positions, [position for position, _ in told]).tolist()
     done = 0
     for first in range(0, len(order), ROWS_AT_ONCE):
@@ -89,8 +91,9 @@ def _flows(decoded: Decoded, order: np.ndarray[Any, Any]) -> list[Row]:
 
 def _of_layout(flows: FlowBatch, order: np.ndarray[Any, Any], detail: Detail) -> list[Row]:
     columns = [name for name in flows if name in detail.columns]
-    if _TIME in columns and not flows.array(_TIME)[order].all():  # a file that does not say when
-        columns.remove(_TIME)
+    if not flows.array(_TIME)[order].all():  # a file that does not say when
+        sampled = bool((flows.array("flow_format")[order] == _SFLOW).all())
+        columns = [name for name in columns if name != _TIME and not (sampled and name in _TIMES)]
     values = to_values(FlowBatch({name: flows[name] for name in columns}, len(flows)).take(order))
     if detail.extra:
         places = (order - detail.first).tolist()
@@ -116,19 +119,31 @@ def _plain_all(values: Sequence[Value | None], places: Sequence[int]) -> list[An
     return [_plain(value) for value in chosen] if any(isinstance(value, bytes) for value in chosen) else chosen
 
 
-def _options(options: Sequence[OptionsData]) -> list[tuple[int, Row]]:
-    """One row a record of options data, with its position."""
-    told = sorted(options, key=lambda one: one.position)
-    return [(one.position, _option(one, record)) for one in told for record in one.records]
+def _told(decoded: Decoded) -> list[tuple[int, Row]]:
+    """What the exporters say of themselves, one row a record, with its position."""
+    found = [(told.position, _option(told, record)) for told in decoded.options for record in told.records]
+    found += [(told.position, _counter(told)) for told in decoded.counters]
+    return sorted(found, key=lambda entry: entry[0])
 
 
-def _option(told: OptionsData, record: Mapping[str, Value]) -> Row:
-    row: dict[str, Any] = {"record_kind": _OPTIONS, "flow_format": enums.FLOW_FORMAT[told.flow_format]}
+def _head(kind: str, flow_format: str, told: OptionsData | CounterData) -> dict[str, Any]:
+    row: dict[str, Any] = {"record_kind": kind, "flow_format": flow_format}
     if told.received_ns:
         row[_TIME] = told.received_ns
     if address := to_text(told.exporter_addr):
         row["exporter_addr"] = address
     row["obs_domain_id"] = told.obs_domain_id
+    return row
+
+
+def _counter(told: CounterData) -> Row:
+    values = {name: _plain(value) for name, value in told.values.items()}
+    source = {"source_type": told.source_type, "source_index": told.source_index}
+    return {**_head("counter", "sflow5", told), EXTRA: source | values}
+
+
+def _option(told: OptionsData, record: Mapping[str, Value]) -> Row:
+    row = _head("options", enums.FLOW_FORMAT[told.flow_format], told)
     if told.template_id:
         row["template_id"] = told.template_id
     extra: dict[str, Any] = {}
