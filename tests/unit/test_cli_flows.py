@@ -101,7 +101,7 @@ def test_the_table_reads_as_a_sentence(console: Console) -> None:
         r"5432 postgresql  4\.0 MB    4,000  out of node-a",
         row,
     )
-    assert re.match(r"1 flow · [\d:]+ – [\d:]+ · 99\.90 % complete; missing: 1 records missing", footer)
+    assert re.match(r"1 flow · [\d: -]+ – [\d: -]+ · 99\.90 % complete; missing: 1 records missing", footer)
 
 
 def test_scaled_figures_are_marked_with_their_error_and_replies_as_such(console: Console) -> None:
