@@ -47,11 +47,17 @@ def templates(pen: int) -> list[bytes]:
     return [
         template_record(SYSTEM_TEMPLATE, _system_fields(pen), scope_count=1),
         template_record(INTERFACE_TEMPLATE, _fields(ingressInterface=4, interfaceName=VARIABLE), scope_count=1),
-        template_record(TYPE_TEMPLATE, _fields(
-            privateEnterpriseNumber=4, informationElementId=2, informationElementDataType=1, informationElementSemantics=1,
-            informationElementUnits=2, informationElementName=VARIABLE,
-        ), scope_count=2),
-    ]  # fmt: skip
+        type_template(),
+    ]
+
+
+def type_template() -> bytes:
+    """The options template record of ``type_records``."""
+    fields = _fields(
+        privateEnterpriseNumber=4, informationElementId=2, informationElementDataType=1, informationElementSemantics=1,
+        informationElementUnits=2, informationElementName=VARIABLE,
+    )  # fmt: skip
+    return template_record(TYPE_TEMPLATE, fields, scope_count=2)
 
 
 def _fields(**lengths: int) -> list[Field]:

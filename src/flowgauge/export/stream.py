@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages over TCP or TLS (RFC 7011 §10.4): a lost connection is made again, and what was not acknowledged is sent again.
+
+Each connection is a transport session: sequence numbers begin anew and templates come first. A message counts as sent when the
+receiver's machine has acknowledged its bytes: the kernel tells how many are still under way. A receiver may have read some
+without their acknowledgement arriving, so that it has them twice after a break; none goes missing on the way.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import ssl
+import struct
+import termios
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.export.counts import Counts
+from flowgauge.export.messages import Message, Numbering
+from flowgauge.export.pace import Patience, Sleep
+from flowgauge.export.settings import ExportSettings, Transport
+from flowgauge.export.tls import client_context
+
+CONNECT_S = 5.0
+"""How long one try to connect may take."""
+SEND_S = 30.0
+"""How long a receiver may take nothing before the connection is given up."""
+LISTEN_EVERY_S = 0.1
+"""A receiver says nothing, but may end the connection or refuse us: that is looked at so often."""
+CLOSE_S = 2.0
+
+_BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""Of TLS's errors those that mean a lost connection; the others are refusals, which trying again does not change."""
+
+
+class StreamTransport:
+    """Sends between ``start`` and ``close``.
+
+    Args:
+        settings: the receiver, whether and how TLS is used, and how long an absence is waited out.
+        greeting: makes what a new session begins with.
+        counts: is told what became of the flows.
+    """
+
+    def __init__(
+        self, settings: ExportSettings, greeting: Callable[[], Sequence[Message]], counts: Counts, sleep: Sleep = time.sleep
+    ) -> None:
+        self._host, self._port, self._greeting = settings.host, settings.port, greeting
+        self._counts, self._sleep = counts, sleep
+        self._tls = client_context(settings.tls) if settings.transport is Transport.TLS else None
+        self._server_name = settings.tls.server_name or settings.host
+        self._numbering = Numbering(settings.protocol)
+        self._patience_s, self._patience = settings.patience_s, Patience(settings.patience_s, sleep)
+        self._socket: socket.socket | None = None
+        self._written = 0
+        self._unconfirmed: deque[tuple[int, Message]] = deque()
+        self._again: deque[Message] = deque()
+        self._listen_at = 0.0
+        self._connected_before = False
+        self.problem = ""
+
+    def start(self) -> None:
+        """Connects; EnvironmentProblem when nobody is there within the patience, or refuses us."""
+        while True:
+            try:
+                self._connect()
+            except OSError as error:
+                self._lost(error)
+                if not self._patience.wait():
+                    raise EnvironmentProblem(f"{self._host}:{self._port} does not answer: {self.problem}") from error
+            else:
+                return
+
+    def deliver(self, message: Message) -> bool:
+        """Hands one message over; False when nobody took it, for the reason in ``problem``."""
+        while True:
+            try:
+                self._write_or_raise(message)
+            except OSError as error:
+                self._lost(error)
+                if not self._patience.wait():
+                    self._counts.failed += message.flows
+                    return False
+            else:
+                self._patience.there()
+                return True
+
+    def finish(self) -> None:
+        """Waits until everything is acknowledged; what is not within the patience counts as failed."""
+        deadline = time.monotonic() + max(self._patience_s, CLOSE_S)
+        while (self._unconfirmed or self._again) and time.monotonic() < deadline:
+            try:
+                self._ready()
+                self._listen_at = 0.0
+            except OSError as error:
+                self._lost(error)
+            self._sleep(0.01)
+
+    def close(self) -> None:
+        """Ends the session; safe to call twice."""
+        self._counts.failed += sum(message.flows for _, message in self._unconfirmed)
+        self._counts.failed += sum(message.flows for message in self._again)
+        self._unconfirmed.clear()
+        self._again.clear()
+        if self._socket is None:
+            return
+        try:
+            self._socket.settimeout(CLOSE_S)
+            if isinstance(self._socket, ssl.SSLSocket):
+                self._socket.unwrap()
+            self._socket.shutdown(socket.SHUT_WR)
+        except (OSError, ValueError):
+            pass  # the other side was quicker
+        self._socket.close()
+        self._socket = None
+
+    def _write_or_raise(self, message: Message) -> None:
+        self._ready()
+        self._write(message)
+
+    def _ready(self) -> None:
+        """A connection on which everything from before has been sent again."""
+        if self._socket is None:
+            self._connect()
+        self._listen()
+        self._confirm()
+        while self._again:
+            self._write(self._again[0])
+            self._counts.repeated += self._again.popleft().flows
+
+    def _connect(self) -> None:
+        """A new session, with its greeting."""
+        opened = socket.create_connection((self._host, self._port), timeout=CONNECT_S)
+        try:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = self._tls.wrap_socket(opened, server_hostname=self._server_name) if self._tls else opened
+        except BaseException:
+            opened.close()
+            raise
+        self._socket.settimeout(SEND_S)
+        self._written = 0
+        self._numbering.restart()
+        self._counts.reconnects += self._connected_before
+        self._connected_before = True
+        for message in self._greeting():
+            self._write(message)
+
+    def _write(self, message: Message) -> None:
+        """Writes the whole message; when that fails, it does not count as under way."""
+        assert self._socket is not None  # noqa: S101 - `_ready` connected
+        stamped = self._numbering.stamped(message)
+        self._socket.sendall(stamped)
+        self._numbering.sent(message)
+        self._written += len(stamped)
+        self._unconfirmed.append((self._written, message))
+
+    def _confirm(self) -> None:
+        """Counts what has been acknowledged.
+
+        Of TLS the kernel counts the encrypted bytes, which are more: so the estimate errs towards "still under way".
+        """
+        assert self._socket is not None  # noqa: S101 - `_ready` connected
+        (under_way,) = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)))
+        while self._unconfirmed and self._unconfirmed[0][0] <= self._written - under_way:
+            self._counts.sent += self._unconfirmed.popleft()[1].flows
+
+    def _listen(self) -> None:
+        """Raises when the receiver has ended the connection or refused us; whatever it says is passed over."""
+        now = time.monotonic()
+        if now < self._listen_at:
+            return
+        self._listen_at = now + LISTEN_EVERY_S
+        assert self._socket is not None  # noqa: S101 - `_ready` connected
+        self._socket.setblocking(False)
+        try:
+            if not self._socket.recv(4096):
+                raise ConnectionResetError("the receiver ended the connection")
+        except (BlockingIOError, ssl.SSLWantReadError):
+            pass
+        finally:
+            self._socket.settimeout(SEND_S)
+
+    def _lost(self, error: OSError) -> None:
+        """Closes the connection and keeps what was under way; a refusal is raised as EnvironmentProblem."""
+        self.problem = _words(error)
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        # Templates are told by the greeting of the next session.
+        self._again.extendleft(message for _, message in reversed(self._unconfirmed) if message.flows)
+        self._unconfirmed.clear()
+        if isinstance(error, ssl.SSLError) and not isinstance(error, _BROKEN):
+            raise EnvironmentProblem(f"{self._host}:{self._port} and we do not agree on TLS: {self.problem}") from error
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not accepted ({error.verify_message}); --ca-file names whom to trust"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or str(error)).replace("_", " ").lower()
+    return error.strerror or str(error) or type(error).__name__
