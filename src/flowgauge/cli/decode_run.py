@@ -73,7 +73,7 @@ class Decoding:
             "options_records": counts["decode_options_records"],
             "records_recovered_late": counts["decode_late_records"],
             "sets_without_template": counts["decode_pending_dropped_sets"],
-            "decode_errors": dict(sorted(self._causes.items())),
+            "decode_errors": {cause: count for cause, count in sorted(self._causes.items()) if count},
             "error_datagrams": counts["decode_error_datagrams"],
             "sflow_samples": {name.removeprefix("sflow_"): seen[name] for name in sorted(seen) if name.startswith("sflow_")},
             "sequence_gaps": counts["sequence_gap_records"],

@@ -83,27 +83,30 @@ class Decoder:
         counters: list[CounterData] = []
 
         versions = np.where(end - base >= 2, view.u16[base] if slot >= 2 else 0, 0)
-        known = 0
+        known = np.zeros(len(datagrams), np.bool_)
         for version, templated in self._templated.items():
             rows = np.flatnonzero(versions == version)
-            known += len(rows)
+            known[rows] = True
             if len(rows):
                 found, told = templated.decode(intake, rows, base[rows], end[rows])
                 blocks += found
                 options += told
         for version, decoder in self._legacy.items():
             rows = np.flatnonzero(versions == version)
-            known += len(rows)
+            known[rows] = True
             if len(rows):
                 blocks += decoder.decode(intake, rows, base[rows], end[rows])
         rows = np.flatnonzero((versions == 0) & (end - base >= 4))
         rows = rows[view.u32[base[rows]] == sflow_headers.VERSION]
-        known += len(rows)
+        known[rows] = True
         if len(rows):
             found, told, counters = self._sflow.decode(intake, rows, base[rows], end[rows])
             blocks += found
             options += told
-        counts["decode_unknown_version"] += len(datagrams) - known
+        unknown = np.flatnonzero(~known)
+        counts["decode_unknown_version"] += len(unknown)
+        if self._extra and len(unknown):
+            problems.add_all(unknown, base[unknown], "version", "1, 5, 7, 9, 10 or sFlow 5", versions[unknown].astype(np.int64))
         flows = assemble(blocks, self._pool)
         counts["decode_records"] += len(flows)
         counts["decode_error_datagrams"] += problems.datagrams
