@@ -40,6 +40,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
+from flowgauge.pipeline.tally import Tally
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema.enums import LOCAL_ENDS, code
@@ -200,7 +201,8 @@ def stages(blocks: Sequence[Block], path: Path) -> dict[str, float]:
     ledger, directory, decoder = Ledger("collector", "bench@1"), ExporterDirectory(), Decoder()
     naming = Naming(path, Enrichment())
     naming.start()
-    pipeline = Pipeline(directory, naming.stage, Dedup(directory, "Mark", ledger), ledger, retention_hours=168)
+    tally = Tally()
+    pipeline = Pipeline(directory, naming.stage, Dedup(directory, "Mark", tally), tally, retention_hours=168)
     spent = 0.0
     for block in blocks:
         begin = time.thread_time()

@@ -16,7 +16,7 @@ from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.pipeline.late import MAX_LATENESS_MS
 from flowgauge.pipeline.normalise import FUTURE_NS, Normalise
-from flowgauge.runtime.ledger import Ledger
+from flowgauge.pipeline.tally import Tally
 from flowgauge.schema.columns import BY_PHYSICAL
 
 NOW = 1_800_000_000 * SECOND_NS
@@ -51,10 +51,10 @@ def batches(draw: st.DrawFn) -> FlowBatch:
 @settings(max_examples=100, deadline=None)
 @given(batches(), st.sampled_from(["Mark", "Drop", "Off"]))
 def test_every_flow_is_kept_or_counted_and_can_be_stored(batch: FlowBatch, mode: str) -> None:
-    ledger, known = Ledger("collector", "x@1"), directory(["node-a"], NOW)
-    pipeline = Pipeline(known, lambda named: named, Dedup(known, mode, ledger), ledger, retention_hours=168)  # type: ignore[arg-type]
-    kept = pipeline(batch)
-    counted = ledger.snapshot()
+    tally, known = Tally(), directory(["node-a"], NOW)
+    pipeline = Pipeline(known, lambda named: named, Dedup(known, mode, tally), tally, retention_hours=168)  # type: ignore[arg-type]
+    result = pipeline(batch)
+    kept, counted = result.flows, result.counts
     assert len(kept) + counted.get("pipeline_late", 0) + counted.get("pipeline_duplicates_dropped", 0) == len(batch)
     if not len(kept):
         return

@@ -4,24 +4,19 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from collector_process import Command
 from flowgauge.cli.collect import _host_port
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.config.model import Collector, Storage
 from flowgauge.errors import UsageError
-from flowgauge.run.part import free_port, secret_pipe
+from flowgauge.run.part import free_port
 from ipfix_kit import Exporter, records
 from store_kit import SECRET, StoreProcess, running_store
 
@@ -34,54 +29,6 @@ _DOCUMENT = """spec:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
     with running_store(tmp_path_factory.mktemp("store")) as running:
         yield running
-
-
-class Command:
-    """``flowgauge collect`` with the store's address and secret."""
-
-    def __init__(self, store: StoreProcess, folder: Path, *arguments: str, secret: str = SECRET) -> None:
-        self.http = free_port()
-        descriptor = secret_pipe(secret)
-        argv = [sys.executable, "-m", "flowgauge.cli.main", "collect", "--store-url", store.url, "--store-secret-fd",
-                str(descriptor), "--http-port", str(self.http), *arguments]  # fmt: skip
-        self._log = folder / f"collect-{self.http}.log"
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(argv, stderr=log, pass_fds=(descriptor,))
-        os.close(descriptor)
-
-    def until_ready(self) -> None:
-        """Waits."""
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                self.get("/readyz")
-            except (urllib.error.URLError, ConnectionError):
-                assert self.process.poll() is None, self.log()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            else:
-                return
-
-    def get(self, path: str) -> str:
-        """The answer."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
-            return str(answer.read().decode())
-
-    def until_logged(self, event: str) -> None:
-        """Waits until it says so."""
-        deadline = time.monotonic() + 30
-        while f'"{event}"' not in self.log():
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
-
-    def log(self) -> str:
-        """What it has logged."""
-        return self._log.read_text(encoding="utf-8")
-
-    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Exit status and log."""
-        self.process.send_signal(number)
-        return self.process.wait(30), self.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from flowgauge.collector import decode as decode_module
+from flowgauge.collector import gatherer as gatherer_module
 from flowgauge.collector import main as module
 from flowgauge.collector.main import CollectorProcess
 from flowgauge.collector.settings import CollectorSettings
@@ -170,9 +170,11 @@ def test_kill_9_of_the_store_under_load_costs_no_row_and_doubles_none(store: Sto
 @pytest.mark.slow
 def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows wait in a queue of bounded length, then datagrams in another; what finds both full is counted by cause."""
-    monkeypatch.setattr(module, "WRITE_QUEUE_ROWS", 50_000)
+    monkeypatch.setattr(module, "WRITE_QUEUE_ROWS_ALONE", 50_000)
+    monkeypatch.setattr(module, "DECODED_ROWS", 10_000)
+    monkeypatch.setattr(gatherer_module, "MAX_ROWS", 5_000)
     monkeypatch.setattr(module, "RECEIVE_QUEUE_BYTES", 4 << 20)
-    monkeypatch.setattr(decode_module, "QUEUE_WAIT_S", 0.2)
+    monkeypatch.setattr(gatherer_module, "QUEUE_WAIT_S", 0.2)
     with collecting(store, collector=Collector(port=0, receive_buffer_bytes=212_992)) as collector:
         agent = Sending(collector)
         agent.flows(1000)
@@ -181,7 +183,7 @@ def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StorePro
         waiting = []
         for _ in range(60):
             agent.flows(4000)
-            waiting.append(collector._rows.rows)
+            waiting.append(collector._ready._held)
         until(lambda: collector.ledger.snapshot().get("pipeline_queue_full", 0) > 0)
         os.kill(store.pid, signal.SIGCONT)
         assert max(waiting) <= 50_000

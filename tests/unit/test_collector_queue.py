@@ -1,66 +1,97 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bounded queue before the store, and the writer behind it: no row twice, none lost, whatever the store does."""
+"""Segments between decoder and store: bounded memory, back-pressure, and a writer that loses none and doubles none."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from collector_kit import decoded
 from flowgauge.collector import writer as module
-from flowgauge.collector.row_queue import RowQueue
+from flowgauge.collector.segments import Segment, SegmentQueue
+from flowgauge.collector.spool import NoSpool
 from flowgauge.collector.writer import Writer
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.pipeline.graph import Processed
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.errors import StoreFull, StoreRejected, StoreUnavailable
 from store_kit import flows
 
 
-def rows(batches: list[FlowBatch]) -> int:
-    return sum(map(len, batches))
+def raw(rows: int, number: int = 1, path: Path | None = None) -> Segment:
+    """A segment as the gatherer hands it on."""
+    return Segment(f"x@1/{number}", rows, path, raw=[decoded(rows)])
 
 
-def test_batches_come_out_in_order_and_no_more_rows_than_asked() -> None:
-    waiting = RowQueue(1000)
-    for size in (10, 20, 30, 40):
-        assert waiting.put(flows("x", size), 0)
-    assert [len(batch) for batch in waiting.take(60, 0.01)] == [10, 20, 30]
-    assert [len(batch) for batch in waiting.take(5, 0.01)] == [40]  # at least one
-    assert waiting.take(5, 0.01) == []
+def ready(rows: int, token: str, **counts: int) -> Segment:
+    """A segment that went through the pipeline."""
+    return Segment(token, rows, ready=Processed(flows("x", rows), counts))
+
+
+def test_segments_come_out_in_order() -> None:
+    waiting = SegmentQueue(1000)
+    for number in range(3):
+        assert waiting.put(raw(10, number), 0)
+    assert (len(waiting), waiting.rows) == (3, 30)
+    found = [segment.token for _ in range(3) if (segment := waiting.take(0)) is not None]
+    assert found == ["x@1/0", "x@1/1", "x@1/2"]
+    assert waiting.take(0.01) is None
     assert waiting.rows == 0
 
 
-def test_a_full_queue_makes_the_one_who_puts_wait_and_then_refuses() -> None:
-    waiting = RowQueue(100)
-    assert waiting.put(flows("x", 90), 0)
-    assert not waiting.put(flows("x", 20), 0.05)
+def test_what_is_in_memory_only_waits_for_room_and_is_then_refused() -> None:
+    waiting = SegmentQueue(100)
+    assert waiting.put(raw(90), 0)
+    assert not waiting.put(raw(20), 0.05)
     assert waiting.rows == 90
-    threading.Timer(0.1, lambda: waiting.take(1, 0)).start()
-    assert waiting.put(flows("x", 20), 10)
+    threading.Timer(0.1, lambda: waiting.take(0)).start()
+    assert waiting.put(raw(20), 10)
     assert waiting.rows == 20
 
 
-def test_an_empty_queue_takes_a_batch_of_any_size() -> None:
-    assert RowQueue(10).put(flows("x", 50), 0)
+def test_what_is_on_disk_never_waits_and_takes_no_memory_when_there_is_no_room(tmp_path: Path) -> None:
+    waiting = SegmentQueue(100)
+    assert waiting.put(raw(90), 0)
+    behind = raw(20, path=tmp_path / "1.seg")
+    assert waiting.put(behind, 0)
+    assert not behind.in_memory
+    assert waiting.rows == 110
+    within = raw(10, path=tmp_path / "2.seg")
+    assert waiting.put(within, 0)
+    assert within.in_memory
 
 
-def test_take_returns_at_once_when_there_is_enough() -> None:
-    waiting = RowQueue(1000)
-    threading.Timer(0.1, lambda: waiting.put(flows("x", 100), 0)).start()
-    assert rows(waiting.take(100, 60)) == 100
+def test_an_empty_queue_takes_a_segment_of_any_size() -> None:
+    assert SegmentQueue(10).put(raw(50), 0)
 
 
 def test_a_closed_queue_refuses_and_can_be_emptied() -> None:
-    waiting = RowQueue(1000)
-    waiting.put(flows("x", 5), 0)
+    waiting = SegmentQueue(1000)
+    waiting.put(raw(5), 0)
     waiting.close()
-    assert not waiting.put(flows("x", 5), 10)
+    assert not waiting.put(raw(5), 10)
     assert not waiting.finished
-    assert rows(waiting.take(1, 60)) == 5
+    assert waiting.take(60) is not None
     assert waiting.finished
-    assert waiting.take(1, 60) == []
+    assert waiting.take(60) is None
+
+
+def test_of_two_copies_one_always_stays(tmp_path: Path) -> None:
+    """Whichever of memory and file is dropped first, the other cannot be."""
+    segment = raw(5, path=tmp_path / "1.seg")
+    assert segment.drop_file() == (tmp_path / "1.seg", False)
+    assert not segment.let_go()
+    assert segment.in_memory
+    other = raw(5, path=tmp_path / "2.seg")
+    assert other.let_go()
+    assert other.drop_file() == (tmp_path / "2.seg", True)  # the caller counts them as lost
+    held = raw(5, path=tmp_path / "3.seg")
+    held.take_in_hand()
+    assert held.drop_file(unless_in_hand=True) == (None, False)
 
 
 class Store:
@@ -88,19 +119,19 @@ class Store:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Store, dict[str, int]]]:
-    monkeypatch.setattr(module, "MAX_WAIT_S", 0.02)
+    monkeypatch.setattr(module, "_WAIT_S", 0.02)
     monkeypatch.setattr(module, "_RETRY_PAUSE_S", 0.01)
 
     def write(
-        *answers: Exception | None, sizes: tuple[int, ...] = (10, 20), stop_s: float = 10.0
+        *answers: Exception | None, sizes: tuple[int, ...] = (10, 20), stop_s: float = 10.0, late: int = 0
     ) -> tuple[Store, dict[str, int]]:
-        store, ledger, waiting = Store(*answers), Ledger("collector", "x@1"), RowQueue(10_000)
-        writer = Writer(store, waiting, ledger, "x@1")  # type: ignore[arg-type]
+        store, ledger, waiting = Store(*answers), Ledger("collector", "x@1"), SegmentQueue(10_000)
+        writer = Writer(store, waiting, NoSpool("x@1"), lambda batch: Processed(batch, {}), ledger)  # type: ignore[arg-type]
         writer.start()
-        for size in sizes:
-            waiting.put(flows("x", size), 1)
+        for number, size in enumerate(sizes):
+            waiting.put(ready(size, f"x@1/{number}", pipeline_late=late), 1)
             deadline = time.monotonic() + 0.3
-            while waiting.rows and time.monotonic() < deadline:
+            while writer.waiting and time.monotonic() < deadline:
                 time.sleep(0.005)
         writer.stop(stop_s)
         return store, ledger.snapshot()
@@ -108,14 +139,19 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Store, dict[
     return write
 
 
-def test_each_batch_has_a_token_of_its_own(written: Callable[..., tuple[Store, dict[str, int]]]) -> None:
+def test_each_segment_is_written_with_its_token(written: Callable[..., tuple[Store, dict[str, int]]]) -> None:
     store, counted = written()
     assert store.kept == {"x@1/0": 10, "x@1/1": 20}
     assert counted == {"store_rows_written": 30}
     assert store.migrated == 1
 
 
-def test_a_store_that_is_away_gets_the_same_batch_with_the_same_token(
+def test_what_the_pipeline_left_out_is_counted_with_the_rest(written: Callable[..., tuple[Store, dict[str, int]]]) -> None:
+    _, counted = written(StoreUnavailable("away"), StoreRejected("no"), late=3)
+    assert counted == {"store_rows_failed": 10, "store_rows_written": 20, "pipeline_late": 6, "store_insert_retries": 1}
+
+
+def test_a_store_that_is_away_gets_the_same_segment_with_the_same_token(
     written: Callable[..., tuple[Store, dict[str, int]]],
 ) -> None:
     store, counted = written(StoreUnavailable("away"), StoreFull("full"), StoreUnavailable("away"), sizes=(10,))
@@ -123,7 +159,7 @@ def test_a_store_that_is_away_gets_the_same_batch_with_the_same_token(
     assert counted == {"store_rows_written": 10, "store_insert_retries": 3}
 
 
-def test_a_refused_batch_is_counted_and_the_next_one_written(written: Callable[..., tuple[Store, dict[str, int]]]) -> None:
+def test_a_refused_segment_is_counted_and_the_next_one_written(written: Callable[..., tuple[Store, dict[str, int]]]) -> None:
     for refusal in (StoreRejected("no"), ValueError("a mistake of ours")):
         store, counted = written(refusal)
         assert store.kept == {"x@1/1": 20}
@@ -132,6 +168,7 @@ def test_a_refused_batch_is_counted_and_the_next_one_written(written: Callable[.
 
 def test_what_the_store_did_not_take_until_the_end_is_counted(written: Callable[..., tuple[Store, dict[str, int]]]) -> None:
     away = [StoreUnavailable("away")] * 10_000
-    store, counted = written(*away, sizes=(10, 20), stop_s=0.2)
+    store, counted = written(*away, sizes=(10, 20), stop_s=0.2, late=2)
     assert store.kept == {}
     assert counted["store_rows_failed"] == 30
+    assert counted["pipeline_late"] == 4

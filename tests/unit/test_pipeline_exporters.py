@@ -17,19 +17,19 @@ NOW = 1_800_000_000_000_000_000
 def test_flows_are_counted_for_each_exporter_and_domain() -> None:
     known = ExporterDirectory()
     batch = decoded(6, exporter=["192.0.2.1"] * 3 + ["192.0.2.2"] * 3, domain=[1, 1, 2, 1, 1, 1], flow_format="ipfix")
-    rows = known.rows(batch, NOW)
+    rows = known.count(batch, NOW)
     assert rows.codes.tolist() == [0, 0, 1, 2, 2, 2]
     assert [(e.addr[-1], e.domain, e.flows, e.seen_ns) for e in known.snapshot()] == [
         (1, 1, 2, NOW), (1, 2, 1, NOW), (2, 1, 3, NOW),
     ]  # fmt: skip
-    known.rows(batch, NOW + SECOND_NS)
+    known.count(batch, NOW + SECOND_NS)
     assert [e.flows for e in known.snapshot()] == [4, 2, 6]
 
 
 def test_the_rate_levels_off_and_dies_away() -> None:
     known = ExporterDirectory()
     for second in range(60):
-        known.rows(decoded(100), NOW + second * SECOND_NS)
+        known.count(decoded(100), NOW + second * SECOND_NS)
     (exporter,) = known.snapshot()
     assert exporter.flows_per_s(NOW + 59 * SECOND_NS) == pytest.approx(100, rel=0.1)
     assert exporter.flows_per_s(NOW + 200 * SECOND_NS) < 0.01
@@ -38,12 +38,12 @@ def test_the_rate_levels_off_and_dies_away() -> None:
 def test_an_agent_that_falls_silent_is_gone_after_a_minute_or_three_of_its_intervals() -> None:
     known = directory(["node-a"], NOW)
     assert known.agents().names == {"node-a"}
-    known.rows(decoded(exporter="203.0.113.9"), NOW + 60 * SECOND_NS)
+    known.count(decoded(exporter="203.0.113.9"), NOW + 60 * SECOND_NS)
     assert known.agents().names == {"node-a"}
-    known.rows(decoded(exporter="203.0.113.9"), NOW + 61 * SECOND_NS)
+    known.count(decoded(exporter="203.0.113.9"), NOW + 61 * SECOND_NS)
     assert known.agents().names == frozenset()
     known.learn([options(report("node-a"), received_ns=NOW + 100 * SECOND_NS)])
-    known.rows(decoded(exporter="203.0.113.9"), NOW + 399 * SECOND_NS)
+    known.count(decoded(exporter="203.0.113.9"), NOW + 399 * SECOND_NS)
     assert known.agents().names == {"node-a"}
 
 
@@ -51,7 +51,7 @@ def test_agents_of_before_a_restart_count_until_they_must_have_spoken() -> None:
     known = ExporterDirectory()
     known.know_agents(["node-a", "node-b"], NOW)
     assert known.agents().names == {"node-a", "node-b"}
-    known.rows(decoded(), NOW + 61 * SECOND_NS)
+    known.count(decoded(), NOW + 61 * SECOND_NS)
     assert known.agents().names == frozenset()
 
 

@@ -24,6 +24,9 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     kubernetes_objects: Annotated[
         Path | None, typer.Option(help="Objects that give names: file or folder of `kubectl get -o json`, or an event log.")
     ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the spool; default: /var/lib/flowgauge for root, else the user's.")
+    ] = None,
     store_url: Annotated[str, typer.Option(help="The store: http://host:port; default: spec.storage.address.")] = "",
     store_secret_fd: Annotated[int, typer.Option(help="Descriptor with the store's secret; -1: none.")] = -1,
     deduplicate: Annotated[str, typer.Option(help="Further observations of the same packets: Mark, Drop or Off.")] = "",
@@ -49,6 +52,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
         with names from a folder of `kubectl get … -o json` files
     """
     from flowgauge.config.effective import Flag
+    from flowgauge.run import machine
     from flowgauge.runtime import logs
 
     host, port = _host_port(listen)
@@ -61,6 +65,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     own = {
         "listen_host": host,
         "store_secret": _secret(store_secret_fd),
+        "data_dir": machine.data_dir(data_dir),
         "objects": kubernetes_objects,
         "pen": pen,
         "http_address": http_address,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decode thread: blocks of datagrams through decoder and pipeline to the live tap and the writer's queue.
+"""The decode thread: blocks of datagrams through the decoder into segments, which the spool has before anything else happens.
 
 Nothing that a datagram holds ends the thread: the decoder counts what is malformed, and a mistake of ours costs one block,
 is counted (``pipeline_failed``) and logged whole.
@@ -7,26 +7,22 @@ is counted (``pipeline_failed``) and logged whole.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Mapping
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.blocks import Block
-from flowgauge.collector.live import LiveTap
-from flowgauge.collector.row_queue import RowQueue
+from flowgauge.collector.gatherer import Gatherer
 from flowgauge.flow.addresses import to_text
-from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.exporters import ExporterDirectory
-from flowgauge.pipeline.graph import Pipeline
+from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, Problem
 from flowgauge.wire.decoder import Decoder
-
-QUEUE_WAIT_S = 1.0
-"""How long a batch waits for room in the writer's queue before it is dropped and counted."""
 
 _log = logs.get("collector")
 
@@ -45,14 +41,13 @@ class DecodeLoop:
         give_back: Callable[[Block], None],
         decoder: Decoder,
         directory: ExporterDirectory,
-        pipeline: Pipeline,
-        tap: LiveTap,
-        rows: RowQueue,
+        thin: Thin,
+        gatherer: Gatherer,
         agents: AgentLedgers,
         ledger: Ledger,
     ) -> None:
         self._filled, self._give_back, self._decoder = filled, give_back, decoder
-        self._directory, self._pipeline, self._tap, self._rows = directory, pipeline, tap, rows
+        self._directory, self._thin, self._gatherer = directory, thin, gatherer
         self._agents, self._ledger = agents, ledger
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._limit = logs.RateLimit()
@@ -71,7 +66,7 @@ class DecodeLoop:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        while (block := self._filled.get()) is not None:
+        while (block := self._next()) is not None:
             try:
                 self._take_in(block.datagrams())
             except Exception:  # noqa: BLE001 - a mistake of ours must not end reception
@@ -80,28 +75,28 @@ class DecodeLoop:
             finally:
                 self._give_back(block)
         self._count(self._decoder.finish())
+        self._gatherer.hand_on()
+
+    def _next(self) -> Block | None:
+        """The next block, None at the end; hands on what is due in the meantime."""
+        while True:
+            due_in_s = self._gatherer.due_in_s()
+            if due_in_s == 0:
+                self._gatherer.hand_on()
+                continue
+            with contextlib.suppress(queue.Empty):
+                return self._filled.get(timeout=due_in_s)
 
     def _take_in(self, datagrams: Datagrams) -> None:
         decoded = self._decoder.decode(datagrams)
         self._count(decoded.counts)
         self._tell(decoded)
         self._agents.learn(self._directory.learn(decoded.options))
-        if len(decoded.flows):
-            self._pass_on(decoded.flows)
-
-    def _pass_on(self, flows: FlowBatch) -> None:
-        try:
-            batch = self._pipeline(flows)
-        except Exception:  # noqa: BLE001 - see above
-            _log.exception("flows_lost_in_pipeline", flows=len(flows))
-            self._ledger.add("pipeline_failed", len(flows))
+        if not len(decoded.flows):
             return
-        if not len(batch):
-            return
-        self._tap.publish(batch)
-        if not self._rows.put(batch, QUEUE_WAIT_S):
-            self._ledger.add("pipeline_queue_full", len(batch))
-            self._warn("pipeline_queue_full", flows=len(batch), detail="the store is too slow, or away")
+        kept = self._thin(decoded.flows)
+        if len(kept):
+            self._gatherer.add(kept)
 
     def _count(self, counts: Mapping[str, int]) -> None:
         for name, count in counts.items():

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
+from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.errors import FlowgaugeError
@@ -32,16 +34,32 @@ Place = tuple[str, str, str]
 _log = logs.get("collector")
 
 
+class Former(Protocol):
+    """What the spool knows of collectors that died."""
+
+    @property
+    def former_ledgers(self) -> dict[str, dict[str, int]]:
+        """Instance → counters that the store may not have."""
+
+    def told(self, instances: set[str]) -> None:
+        """The store has them."""
+
+
 class LedgerWriter:
     """Writes between ``start`` and ``stop``.
 
     Args:
         store: with a short retry of its own; not the writer's, whose retries count as those of flows.
+        former: ledgers of collectors that died before they could tell the store; None when there are none.
     """
 
-    def __init__(self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, clock: Clock = now_ns) -> None:
-        self._store, self._ledger, self._agents, self._clock = store, ledger, agents, clock
+    def __init__(
+        self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, former: Former | None = None, clock: Clock = now_ns
+    ) -> None:
+        self._store, self._ledger, self._agents, self._former, self._clock = store, ledger, agents, former, clock
         self._written: dict[Place, tuple[int, float]] = {}
+        self.told = False
+        """Whether the store has the values of the last write."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._limit = logs.RateLimit()
@@ -63,7 +81,8 @@ class LedgerWriter:
     def write(self) -> bool:
         """Writes what has moved; whether the store has it."""
         now = time.monotonic()
-        current = self._current()
+        former = self._former.former_ledgers if self._former is not None else {}
+        current = self._current(former)
         due = {place: value for place, value in current.items() if self._is_due(place, value, now)}
         time_ms = self._clock() // 1_000_000
         try:
@@ -75,6 +94,8 @@ class LedgerWriter:
             return False
         self._written = {place: self._written[place] for place in current if place in self._written}
         self._written.update({place: (value, now) for place, value in due.items()})
+        if self._former is not None and former:
+            self._former.told(set(former))
         return True
 
     def _run(self) -> None:
@@ -82,12 +103,15 @@ class LedgerWriter:
         while not last:
             last = self._stopping.wait(INTERVAL_S)
             try:
-                self.write()
+                self.told = self.write()
             except Exception:  # noqa: BLE001 - the next write must be tried all the same
                 _log.exception("ledger_write_failed")
 
-    def _current(self) -> dict[Place, int]:
-        sources = [(self._ledger.component, self._ledger.instance, self._ledger.snapshot())]
+    def _current(self, former: Mapping[str, Mapping[str, int]]) -> dict[Place, int]:
+        sources: list[tuple[str, str, Mapping[str, int]]] = [
+            (self._ledger.component, self._ledger.instance, self._ledger.snapshot())
+        ]
+        sources += [(self._ledger.component, instance, counters) for instance, counters in former.items()]
         sources += [("agent", instance, counters) for instance, counters in self._agents.snapshot().items()]
         return {
             (component, instance, counter): min(value, MAX_VALUE)

@@ -3,10 +3,11 @@
 
 ::
 
-    receive thread ─blocks─► decode thread ─rows─► write thread ─► store
-      (bytes-bounded)          │     (rows-bounded)                  ▲
-                               ├─► live tap                          │
-                               └─► agents' counters ─► ledger thread ┘
+    receive thread ─blocks─► decode thread ─segments─► process thread ─segments─► write thread ─► store
+      (bytes-bounded)          │     │   (rows-bounded)    │      (rows-bounded)    ▲               ▲
+                               │     └─► spool on disk ────┼────────────────────────┘               │
+                               │                           └─► live tap                             │
+                               └─► agents' counters ─► ledger thread ───────────────────────────────┘
 
 Settings change through :meth:`CollectorProcess.apply`, called by the main thread.
 """
@@ -20,12 +21,15 @@ import threading
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.blocks import Block
 from flowgauge.collector.decode import DecodeLoop
+from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
+from flowgauge.collector.process import ProcessLoop
 from flowgauge.collector.receiver import Receiver
-from flowgauge.collector.row_queue import RowQueue
+from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.settings import CollectorSettings
+from flowgauge.collector.spool import NoSpool, Spool
 from flowgauge.collector.status import Parts, Status
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.collector.writer import Writer
@@ -33,6 +37,8 @@ from flowgauge.errors import EnvironmentProblem, InternalError
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
+from flowgauge.pipeline.tally import Tally
+from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import Handler, HttpServer, is_loopback
@@ -43,8 +49,12 @@ from flowgauge.wire.decoder import Decoder
 
 RECEIVE_QUEUE_BYTES = 32 << 20
 """Datagrams that may wait for the decoder: 16 blocks, 16 000 datagrams, about 250 000 flows."""
-WRITE_QUEUE_ROWS = 1_000_000
-"""Flows that may wait for the store, about 250 B each: 20 s at 50 000 flows/s, longer than a store takes to come back."""
+DECODED_ROWS = 200_000
+"""Decoded flows in memory that may wait for the pipeline, about 150 B each; the spool has the others."""
+WRITE_QUEUE_ROWS = 300_000
+"""Flows in memory that may wait for the store, about 250 B each; the spool has the others."""
+WRITE_QUEUE_ROWS_ALONE = 1_000_000
+"""The same without a spool: 20 s at 50 000 flows/s, longer than a store takes to come back."""
 STORE_RETRY_S = 1.0
 """How long one write tries by itself; the writer goes on after it, and looks whether it should end."""
 DECODE_STOP_S = 3.0
@@ -70,26 +80,38 @@ class CollectorProcess:
         self._receiver = Receiver(sock, RECEIVE_QUEUE_BYTES, filled, self.ledger)
         self._naming = Naming(settings.objects, settings.collector.enrichment)
         self._directory = ExporterDirectory()
-        self._dedup = Dedup(self._directory, settings.collector.deduplicate, self.ledger)
+        self._thin = Thin(self._directory, self.ledger, keep_one_of=settings.collector.sampling,
+                          limit_per_s=settings.collector.exporter_rate_limit)  # fmt: skip
+        tally = Tally()
+        self._dedup = Dedup(self._directory, settings.collector.deduplicate, tally)
         self._pipeline = Pipeline(
-            self._directory, self._naming.stage, self._dedup, self.ledger, retention_hours=settings.retention_hours
+            self._directory, self._naming.stage, self._dedup, tally, retention_hours=settings.retention_hours
         )
         self._tap = LiveTap(self.ledger)
         self._agents = AgentLedgers()
-        self._rows = RowQueue(WRITE_QUEUE_ROWS)
+        self._spool = _spool(settings, self.ledger)
+        spool = self._spool or NoSpool(self.ledger.instance)
+        raw = SegmentQueue(DECODED_ROWS)
+        ready = self._ready = SegmentQueue(WRITE_QUEUE_ROWS if self._spool else WRITE_QUEUE_ROWS_ALONE)
+        self._writer = Writer(self._store, ready, spool, self._pipeline, self.ledger)
+        self._process = ProcessLoop(raw, ready, self._pipeline, self._tap, self._dropped)
+        gatherer = Gatherer(
+            spool, raw, waiting=lambda: len(raw) + self._writer.waiting, watched=lambda: bool(self._tap.viewers),
+            dropped=self._dropped,
+        )  # fmt: skip
         self._decode = DecodeLoop(
             filled, give_back=self._receiver.give_back, decoder=Decoder(settings.pen), directory=self._directory,
-            pipeline=self._pipeline, tap=self._tap, rows=self._rows, agents=self._agents, ledger=self.ledger,
+            thin=self._thin, gatherer=gatherer, agents=self._agents, ledger=self.ledger,
         )  # fmt: skip
-        self._writer = Writer(self._store, self._rows, self.ledger, self.ledger.instance)
-        self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents)
+        self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool)
         self._status = Status(
             Parts(
                 ledger=self.ledger, agents=self._agents, directory=self._directory, pipeline=self._pipeline, tap=self._tap,
-                receiver=self._receiver, rows=self._rows, writer=self._writer, naming=self._naming,
+                receiver=self._receiver, writer=self._writer, spool=self._spool, naming=self._naming,
             )
         )  # fmt: skip
         self._http = HttpServer(settings.http_address, settings.http_port, self._routes())
+        self._limit = logs.RateLimit()
         self._started = False
 
     def start(self) -> None:
@@ -102,7 +124,10 @@ class CollectorProcess:
         self._started = True
         self._greet_store()
         self._naming.start()
+        for segment in self._spool.start() if self._spool else []:
+            self._ready.put(segment, 0)
         self._writer.start()
+        self._process.start()
         self._ledger_writer.start()
         self._decode.start()
         self._receiver.start()
@@ -118,10 +143,13 @@ class CollectorProcess:
         self._started = False
         self._receiver.stop()
         self._decode.stop(DECODE_STOP_S)
+        self._process.stop(DECODE_STOP_S)
         self._writer.stop(WRITE_STOP_S)
         self._tap.stop()
         self._naming.stop()
         self._ledger_writer.stop(LEDGER_STOP_S)
+        if self._spool is not None:
+            self._spool.stop(told=self._ledger_writer.told)
         self._write_report()
         self._http.stop()
         self._store.close()
@@ -149,7 +177,9 @@ class CollectorProcess:
         threads = {
             "receiver": self._receiver.ready,
             "decoder": self._decode.ready,
+            "pipeline": self._process.ready,
             "writer": self._writer.ready,
+            "spool": self._spool.ready if self._spool else lambda: True,
             "ledger writer": self._ledger_writer.ready,
             "follower of objects": self._naming.ready,
         }
@@ -172,6 +202,8 @@ class CollectorProcess:
             _log.warning("setting_needs_restart", setting=name, detail="restart the collector to apply it")
         logs.configure(settings.log_level)
         self._dedup.mode = settings.collector.deduplicate
+        self._thin.keep_one_of = settings.collector.sampling
+        self._thin.limit_per_s = settings.collector.exporter_rate_limit
         if before.collector.enrichment != settings.collector.enrichment:
             self._pipeline.replace_enrich(self._naming.changed(settings.collector.enrichment))
         self.settings = settings
@@ -194,6 +226,14 @@ class CollectorProcess:
         else:
             remember_agents(self._ledger_store, self._directory)
 
+    def _dropped(self, segment: Segment) -> None:
+        """Flows that found room neither on disk nor in memory."""
+        counter = "spool_rows_shed" if self._spool is not None and self._spool.full else "pipeline_queue_full"
+        self.ledger.add(counter, segment.rows)
+        allowed, held_back = self._limit.allow(counter)
+        if allowed:
+            _log.warning(counter, flows=segment.rows, detail="the store is too slow, or away", held_back=held_back)
+
     def _write_report(self) -> None:
         path = self.settings.report_path
         if path is None:
@@ -202,6 +242,11 @@ class CollectorProcess:
             path.write_text(json.dumps(self._status.report(), indent=1), encoding="utf-8")
         except OSError as error:
             _log.warning("report_not_written", path=str(path), error=str(error))
+
+
+def _spool(settings: CollectorSettings, ledger: Ledger) -> Spool | None:
+    spool = settings.collector.spool
+    return Spool(settings.data_dir / "spool", spool, ledger) if settings.data_dir and spool.enable else None
 
 
 def _open(settings: CollectorSettings, ledger: Ledger, *, counted: bool) -> FlowStore:

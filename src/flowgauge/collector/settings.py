@@ -28,6 +28,7 @@ class CollectorSettings:
         storage: section ``spec.storage``: its retention limits how old a flow may be.
         listen_host: address on which flows are received; empty: derived from the document's address (see ``host``).
         name: which collector this is in the ledger; default: the host's name, in a cluster the pod's.
+        data_dir: folder of the spool, and of what outlives a restart; None keeps everything in memory.
         objects: Kubernetes objects that give names: file, folder or event log; None leaves addresses without names.
         pen: private enterprise number of our agents' own elements.
         http_address, http_port: where metrics, health, the API and the live tap listen; port 0 takes a free one.
@@ -41,6 +42,7 @@ class CollectorSettings:
     storage: Storage = field(default_factory=Storage)
     listen_host: str = ""
     name: str = field(default_factory=socket.gethostname)
+    data_dir: Path | None = None
     objects: Path | None = None
     pen: int = DOCUMENTATION_PEN
     http_address: str = "127.0.0.1"
@@ -69,5 +71,5 @@ class CollectorSettings:
 
 _APPLIED = {"collector", "log_level"}
 _FIXED = tuple(entry.name for entry in fields(CollectorSettings) if entry.name not in _APPLIED)
-_APPLIED_IN_COLLECTOR = {"enrichment", "deduplicate"}
+_APPLIED_IN_COLLECTOR = {"enrichment", "deduplicate", "sampling", "exporter_rate_limit"}
 _FIXED_IN_COLLECTOR = tuple(name for name in Collector.model_fields if name not in _APPLIED_IN_COLLECTOR)

@@ -11,7 +11,7 @@ from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
 from flowgauge.collector.receiver import Receiver
-from flowgauge.collector.row_queue import RowQueue
+from flowgauge.collector.spool import Spool
 from flowgauge.collector.writer import Writer
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import Exporter, ExporterDirectory
@@ -32,8 +32,8 @@ class Parts:
     directory: ExporterDirectory
     pipeline: Pipeline
     receiver: Receiver
-    rows: RowQueue
     writer: Writer
+    spool: Spool | None
     tap: LiveTap
     naming: Naming
 
@@ -79,11 +79,15 @@ class Status:
         parts = self._parts
         yield Sample("collector_receive_buffer_bytes", "Receive buffer that the kernel gave the UDP socket.",
                      parts.receiver.buffer_bytes)  # fmt: skip
-        yield Sample("collector_queue_rows", "Flows that wait for the store's writer.", parts.rows.rows)
-        yield Sample("collector_queue_limit_rows", "Flows that may wait for the store's writer.", parts.rows.max_rows)
+        yield Sample("collector_queue_rows", "Flows that wait for the store.", parts.writer.waiting_rows)
         yield Sample("collector_store_available", "1 while the store takes what is written to it.", not parts.writer.problem)
         yield Sample("collector_exporters", "Exporters and observation domains heard.", len(parts.directory.snapshot()))
         yield Sample("collector_live_viewers", "Clients of the live tap.", parts.tap.viewers)
+        if parts.spool is not None:
+            yield Sample("collector_spool_segments", "Segments on disk.", parts.spool.segments)
+            yield Sample("collector_spool_bytes", "What the spool takes of the disk.", parts.spool.bytes)
+            yield Sample("collector_spool_limit_bytes", "What it may take.", parts.spool.max_bytes)
+            yield Sample("collector_spool_writable", "1 while decoded flows are put on disk.", not parts.spool.problem)
         yield from parts.naming.samples()
         for step in parts.pipeline.steps:
             yield Sample("collector_stage_cpu_seconds", "CPU time that a stage of the pipeline has used.", step.cpu_s,

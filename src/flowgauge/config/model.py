@@ -109,8 +109,10 @@ class Exporter(_Section):
     """Which namespaces are observed; all by default."""
     pods: PodChoice = Field(default_factory=PodChoice)
     """Which pods are observed; all by default."""
-    features: list[Feature] = Field(default_factory=lambda: [Feature.NAT])
-    """Signals beyond bytes and packets; each costs nothing when off."""
+    features: list[Feature] = Field(default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS])
+    """Signals beyond bytes and packets; each costs nothing when off. rtt: round-trip and handshake times, segments sent again
+    and how connections end; drops: packets that the kernel dropped, and why; dns: names asked, answers and how long they took;
+    nat: what address translation made of a flow."""
     rules: list[dict[str, Any]] = Field(default_factory=list)
     """Filter rules, first match wins."""
 
@@ -154,6 +156,17 @@ class Enrichment(_Section):
     """Fixed names of addresses outside Kubernetes."""
 
 
+class Spool(_Section):
+    """Flows on disk until the store has them: what outlives a store that is away, and a collector that is killed."""
+
+    enable: bool = True
+    """Whether decoded flows are put on disk before they are stored; off: they wait in memory only, and less of them."""
+    max_bytes: Annotated[int, Field(ge=16_777_216)] = 4_294_967_296
+    """What the spool may take of the disk (a flow takes about 30 B); the last 512 MiB of the file system are left free."""
+    shed: Literal["Oldest", "Newest"] = "Oldest"
+    """Which flows go, counted, when the spool is full."""
+
+
 class Collector(_Section):
     """Where exporters send, and what is done with it."""
 
@@ -167,14 +180,18 @@ class Collector(_Section):
     """How agents send."""
     listeners: list[dict[str, Any]] = Field(default_factory=list)
     """More ports."""
-    sampling: Annotated[int, Field(ge=1)] = 1
+    sampling: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Keeps one of this many flows; totals stay unbiased."""
+    exporter_rate_limit: Annotated[int, Field(ge=0)] = 0
+    """Flows a second that are kept of one exporter; 0: all. Beyond it the rate of what is kept is raised instead."""
     deduplicate: Annotated[Literal["Mark", "Drop", "Off"], BeforeValidator(values.off_word)] = "Mark"
     """What happens to further observations of the same packets."""
     receive_buffer_bytes: Annotated[int, Field(ge=212_992)] = 33_554_432
     """Socket receive buffer asked of the kernel; a larger one rides out longer pauses."""
     enrichment: Enrichment = Field(default_factory=Enrichment)
     """How addresses get names."""
+    spool: Spool = Field(default_factory=Spool)
+    """Flows on disk until the store has them."""
     forward: list[dict[str, Any]] = Field(default_factory=list)
     """Where flows are sent on."""
 

@@ -17,7 +17,7 @@ Sentence = Callable[[Spec], str]
 PARTS = ("agent", "collector", "store", "console")
 """Names that ``logLevels`` knows."""
 
-_BUILT_FEATURES = (Feature.NAT,)
+_BUILT_FEATURES = (Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS)
 _SURE = 1.96
 """Standard deviations that hold 95 % of a normal distribution."""
 
@@ -161,7 +161,11 @@ DOES: dict[str, Sentence] = {
     "spec.collector.transport": lambda s: f"agents send over {s.collector.transport}",
     "spec.collector.listeners": _count("more ports", lambda s: s.collector.listeners),
     "spec.collector.sampling": lambda s: "every flow is stored" if s.collector.sampling == 1 else
-        f"1 of {s.collector.sampling} flows is stored; totals stay unbiased",
+        f"1 of {s.collector.sampling} flows is stored, both directions of a connection or neither; totals are scaled by "
+        f"{s.collector.sampling} and marked ≈",
+    "spec.collector.exporterRateLimit": lambda s: f"of an exporter that sends more than {s.collector.exporter_rate_limit:,} "
+        "flows a second some are left out, and the others count for them" if s.collector.exporter_rate_limit else
+        "exporters may send as fast as they like",
     "spec.collector.deduplicate": _deduplicate,
     "spec.collector.receiveBufferBytes": lambda s: f"the socket asks the kernel for {s.collector.receive_buffer_bytes >> 20} "
         "MiB of receive buffer (without root at most net.core.rmem_max)",
@@ -177,6 +181,11 @@ DOES: dict[str, Sentence] = {
     "spec.collector.enrichment.externalLabel": lambda s: "addresses outside the cluster without a label of their own are "
         f"{s.collector.enrichment.external_label or 'left without one'}",
     "spec.collector.enrichment.names": _count("fixed names", lambda s: s.collector.enrichment.names),
+    "spec.collector.spool.enable": lambda s: "decoded flows are on disk until the store has them" if s.collector.spool.enable
+        else "flows wait for the store in memory only, and those not stored yet are lost with the collector",
+    "spec.collector.spool.maxBytes": lambda s: f"the spool takes at most {s.collector.spool.max_bytes >> 20:,} MiB of disk, "
+        f"about {s.collector.spool.max_bytes // 30_000_000:,} million flows",
+    "spec.collector.spool.shed": lambda s: f"when the spool is full the {s.collector.spool.shed.lower()} flows go, counted",
     "spec.collector.forward": _count("places to which flows are sent on", lambda s: s.collector.forward),
     "spec.storage.type": _storage,
     "spec.storage.address": lambda s: f"the server is at {s.storage.address}" if s.storage.address else "no server is needed",
@@ -231,7 +240,6 @@ NOT_YET: dict[str, Sentence] = {
         "this build sends and reads IPFIX only: agents send IPFIX, and NetFlow and sFlow datagrams are counted, not decoded"),
     "spec.collector.transport": _unless(lambda s: s.collector.transport != "UDP", "this build sends and receives over UDP"),
     "spec.collector.listeners": _unless(lambda s: s.collector.listeners, "this build listens on one port"),
-    "spec.collector.sampling": _unless(lambda s: s.collector.sampling > 1, "this build stores every flow"),
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
     "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
         "this build stores no annotations"),

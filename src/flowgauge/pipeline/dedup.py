@@ -26,7 +26,7 @@ import numpy.typing as npt
 from flowgauge.flow import addresses
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.exporters import AgentNodes, ExporterDirectory
-from flowgauge.runtime.ledger import Ledger
+from flowgauge.pipeline.tally import Counts
 from flowgauge.schema.enums import DUPLICATE_OF, LOCAL_ENDS, code
 
 Mode = Literal["Mark", "Drop", "Off"]
@@ -42,8 +42,8 @@ _NOT_TOLD, _NONE, _DST = (code(LOCAL_ENDS, label) for label in ("", "none", "dst
 class Dedup:
     """Sets ``duplicate_of``, or leaves duplicates out, by ``mode``; both may be read and set while it works."""
 
-    def __init__(self, directory: ExporterDirectory, mode: Mode, ledger: Ledger) -> None:
-        self._directory, self._ledger = directory, ledger
+    def __init__(self, directory: ExporterDirectory, mode: Mode, counts: Counts) -> None:
+        self._directory, self._counts = directory, counts
         self._paths = TransitPaths()
         self.mode: Mode = mode
 
@@ -53,10 +53,10 @@ class Dedup:
         marks = np.zeros(len(batch), np.uint8) if mode == "Off" else self.marks(batch)
         count = int(np.count_nonzero(marks))
         if mode == "Drop" and count:
-            self._ledger.add("pipeline_duplicates_dropped", count)
+            self._counts.add("pipeline_duplicates_dropped", count)
             batch, marks = batch.take(marks == 0), marks[marks == 0]
         else:
-            self._ledger.add("pipeline_duplicates_marked", count)
+            self._counts.add("pipeline_duplicates_marked", count)
         return batch.with_columns({"duplicate_of": marks})
 
     def marks(self, batch: FlowBatch) -> npt.NDArray[np.uint8]:

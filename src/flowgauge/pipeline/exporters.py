@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is known of each exporter: its name, its interfaces' names, its sampling, and which nodes have an agent of ours.
 
-Learned from options data by the decode thread, which also looks it up for each batch; ``snapshot`` is safe from any thread.
+Learned from options data by the decode thread, and looked up for each batch by whichever thread runs the pipeline.
 Bounded: whoever reaches the UDP port can invent exporters.
 """
 
@@ -101,7 +101,7 @@ class AgentNodes:
 
 
 class ExporterDirectory:
-    """All exporters heard. One thread learns and looks up."""
+    """All exporters heard. Safe from any thread; what is told of one exporter is read without a lock."""
 
     def __init__(self) -> None:
         self._exporters: dict[Key, Exporter] = {}
@@ -113,44 +113,52 @@ class ExporterDirectory:
     def learn(self, received: Iterable[OptionsData]) -> list[options.AgentReport]:
         """Takes in options data; returns what agents reported of themselves."""
         reports: list[options.AgentReport] = []
-        for data in received:
-            exporter = self._exporter((data.exporter_addr, data.obs_domain_id))
-            exporter.seen_ns = data.received_ns
-            self._now_ns = max(self._now_ns, data.received_ns)
-            for record in data.records:
-                self._learn_record(exporter, record)
-                report = options.agent_report(record)
-                if report is not None:
-                    self._heard_agent(exporter, data.received_ns)
-                    reports.append(report)
+        with self._lock:
+            for data in received:
+                exporter = self._exporter((data.exporter_addr, data.obs_domain_id))
+                exporter.seen_ns = data.received_ns
+                self._now_ns = max(self._now_ns, data.received_ns)
+                for record in data.records:
+                    self._learn_record(exporter, record)
+                    report = options.agent_report(record)
+                    if report is not None:
+                        self._heard_agent(exporter, data.received_ns)
+                        reports.append(report)
         return reports
 
     def know_agents(self, nodes: Iterable[str], now_ns: int) -> None:
         """Takes nodes for having an agent although it has not reported here yet, as after a restart of the collector."""
         self._now_ns = max(self._now_ns, now_ns)
-        self._elsewhere.update(dict.fromkeys(nodes, now_ns))
+        self._elsewhere = {**self._elsewhere, **dict.fromkeys(nodes, now_ns)}
 
-    def rows(self, batch: FlowBatch, now_ns: int) -> ExporterRows:
-        """The exporters of a batch before ``normalise``, whose flows are counted with this."""
-        self._now_ns = max(self._now_ns, now_ns)
+    def count(self, batch: FlowBatch, now_ns: int) -> ExporterRows:
+        """The exporters of a decoded batch, whose flows are counted with this."""
+        found = self.rows(batch)
+        counts = np.bincount(found.codes, minlength=len(found.exporters)).tolist()
+        formats = np.zeros(len(found.exporters), np.uint8)
+        formats[found.codes] = batch.array("flow_format")
+        with self._lock:
+            self._now_ns = max(self._now_ns, now_ns)
+            for exporter, flows, flow_format in zip(found.exporters, counts, formats.tolist(), strict=True):
+                exporter.count(flows, now_ns)
+                exporter.flow_format = flow_format
+        return found
+
+    def rows(self, batch: FlowBatch) -> ExporterRows:
+        """The exporters of a batch before ``normalise``."""
         addr, domain = batch.array("exporter_addr"), batch.array("obs_domain_id")
         starts = _run_starts(addr, domain)
         keys = zip(map(bytes, addr[starts]), domain[starts].tolist(), strict=True)
         index: dict[Key, int] = {}
         run_codes = np.fromiter((index.setdefault(key, len(index)) for key in keys), np.int32, len(starts))
         codes = np.repeat(run_codes, np.diff(starts, append=len(batch)))
-        found = ExporterRows(codes, [self._exporter(key) for key in index])
-        counts = np.bincount(codes, minlength=len(index)).tolist()
-        formats = dict(zip(run_codes.tolist(), batch.array("flow_format")[starts].tolist(), strict=True))
-        for number, exporter in enumerate(found.exporters):
-            exporter.count(counts[number], now_ns)
-            exporter.flow_format = formats[number]
-        return found
+        with self._lock:
+            return ExporterRows(codes, [self._exporter(key) for key in index])
 
     def agents(self) -> AgentNodes:
         """The nodes whose agents report, as of the latest batch."""
         now_ns = self._now_ns
-        heard = [exporter for exporter in self._exporters.values() if exporter.has_agent(now_ns)]
+        heard = [exporter for exporter in self.snapshot() if exporter.has_agent(now_ns)]
         elsewhere = [name for name, at_ns in self._elsewhere.items() if now_ns - at_ns <= AGENT_SILENT_S * 1e9]
         names = frozenset(filter(None, (*(exporter.name for exporter in heard), *elsewhere)))
         addresses = frozenset(exporter.addr for exporter in heard if not _is_loopback(exporter.addr))
@@ -186,16 +194,14 @@ class ExporterDirectory:
             if len(self._exporters) >= MAX_EXPORTERS:
                 self._forget()
             exporter = Exporter(*key)
-            with self._lock:
-                self._exporters[key] = exporter
+            self._exporters[key] = exporter
         return exporter
 
     def _forget(self) -> None:
         """Drops the tenth that was heard least recently."""
         oldest = sorted(self._exporters, key=lambda key: self._exporters[key].seen_ns)[: max(1, MAX_EXPORTERS // 10)]
-        with self._lock:
-            for key in oldest:
-                self._interface_names -= len(self._exporters.pop(key).interfaces)
+        for key in oldest:
+            self._interface_names -= len(self._exporters.pop(key).interfaces)
 
 
 def _is_loopback(addr: bytes) -> bool:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.pipeline.tally import Counts
 from flowgauge.runtime import logs
-from flowgauge.runtime.ledger import Ledger
 
 MAX_LATENESS_MS = 2 * 3600 * 1000
 """A flow may have ended this long before it was received: at most three partitions are open then."""
@@ -23,8 +23,8 @@ _log = logs.get("collector")
 class DropLate:
     """Takes out flows older than the store's retention or ``MAX_LATENESS_MS``, whichever is less."""
 
-    def __init__(self, ledger: Ledger, retention_hours: int) -> None:
-        self._ledger = ledger
+    def __init__(self, counts: Counts, retention_hours: int) -> None:
+        self._counts = counts
         self._max_age_ms = min(MAX_LATENESS_MS, retention_hours * 3600 * 1000)
         self._limit = logs.RateLimit()
 
@@ -36,7 +36,7 @@ class DropLate:
         count = int(np.count_nonzero(late))
         if not count:
             return batch
-        self._ledger.add("pipeline_late", count)
+        self._counts.add("pipeline_late", count)
         allowed, held_back = self._limit.allow("late")
         if allowed:
             _log.warning("flows_too_late", flows=count, oldest_age_s=int(age_ms.max()) // 1000, held_back=held_back,

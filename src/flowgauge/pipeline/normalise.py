@@ -44,7 +44,7 @@ class Normalise:
     def __call__(self, batch: FlowBatch) -> FlowBatch:
         """The batch as it is kept."""
         received = batch.array("time_received_ns")
-        rows = self._directory.rows(batch, int(received.max(initial=0)))
+        rows = self._directory.rows(batch)
         return batch.without(*_CONSUMED).with_columns(
             {
                 **times(batch.array("time_start_ns"), batch.array("time_end_ns"), received),
@@ -82,7 +82,12 @@ def latencies(batch: FlowBatch) -> dict[str, ColumnData]:
 
 
 def sampling(batch: FlowBatch, rows: ExporterRows) -> dict[str, ColumnData]:
-    """``sampling_rate``, filled with what the exporter told in its options, and ``sampling_source``."""
+    """``sampling_rate``, filled with what the exporter told in its options, and ``sampling_source``.
+
+    A batch that has its ``sampling_source`` already keeps both.
+    """
+    if "sampling_source" in batch:
+        return {name: batch[name] for name in ("sampling_rate", "sampling_source")}
     own = batch.array("sampling_rate")
     told = rows.each(exporter.sampling for exporter in rows.exporters).astype(np.uint32)
     from_agent = batch.array("flow_format") == code(FLOW_FORMAT, "agent")

@@ -45,7 +45,7 @@ class Plan:
 
     Attributes:
         document: file that the parts read, and read again at SIGHUP; None: the defaults.
-        data_dir: holds ``store/``.
+        data_dir: holds ``store/`` and ``spool/``.
         runtime_dir: holds ``logs/``.
         agents: none when nothing observes here.
         objects: Kubernetes objects for names, as ``kubectl get -o json`` prints them or a followed event log.
@@ -177,6 +177,7 @@ def _collector(plan: Plan, listen: str, url: str, store_url: str, secret: str) -
     argv = _command(
         "collect",
         *_file(plan),
+        *("--data-dir", str(plan.data_dir)),
         *("--listen", listen),
         *("--store-url", store_url),
         *("--http-port", url.rpartition(":")[2]),

@@ -88,6 +88,16 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("store_insert_retries", "batches", Sum.NOTE, "Inserts tried again."),
     Counter("live_rows_dropped", "records", Sum.NOTE, "Rows a slow live viewer did not get (they are stored all the same)."),
     Counter("pipeline_failed", "records", Sum.LOST, "Flows lost to a mistake of ours in the pipeline; the log says which."),
+    # Between decoder and store; what is in the spool is neither stored nor lost yet.
+    Counter("pipeline_thinned", "records", Sum.CHOSEN, "Flows left out by collector.sampling; the others count for them."),
+    Counter(
+        "pipeline_rate_limited", "records", Sum.CHOSEN, "Flows left out by an exporter's rate limit; others count for them."
+    ),
+    Counter("spool_rows_shed", "records", Sum.LOST, "Flows shed because the spool was full, the store being away or too slow."),
+    Counter("spool_rows_damaged", "records", Sum.LOST, "Flows in the spool that could not be read back."),
+    Counter("spool_rows_replayed", "records", Sum.NOTE, "Flows read back from the spool to be written."),
+    Counter("spool_rows_adopted", "records", Sum.NOTE, "Flows found in the spool of a collector that had ended before."),
+    Counter("spool_write_failures", "batches", Sum.NOTE, "Batches that could not be put on disk and were kept in memory only."),
     # sFlow: what its own numbers tell beyond flow records.
     Counter("sequence_gap_datagrams", "datagrams", Sum.NOTE, "sFlow datagrams missing from the agents' sequence numbers."),
     Counter("sequence_gap_counter_samples", "samples", Sum.NOTE, "sFlow counter samples missing from their sequence numbers."),

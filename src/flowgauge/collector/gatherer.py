@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Decoded batches become segments: written ahead to the spool at once, handed on when there are enough or it is time.
+
+The size of a segment follows the load: one a second while the store keeps up, so that flows are seen soon; up to ``MAX_ROWS``
+while others wait already, since names and inserts cost less the more flows share them. Used by the decode thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from flowgauge.collector.segments import Segment, SegmentQueue
+from flowgauge.flow.batch import FlowBatch
+
+MAX_ROWS = 100_000
+"""Rows of a segment: beyond it the store's cost per row hardly falls, below it it rises (measured)."""
+MAX_AGE_S = 1.0
+"""Age at which a smaller segment is handed on all the same: a flow is to be seen within 3 s of its export."""
+PATIENT_AGE_S = 5.0
+"""… while segments wait for the store already and nobody watches: this one would only wait, too."""
+BACKLOG = 2
+"""So many segments that wait are a backlog."""
+QUEUE_WAIT_S = 1.0
+"""How long a segment that is in memory only waits for room before it is dropped and counted."""
+
+
+class Ahead(Protocol):
+    """The side of the spool to which is written ahead."""
+
+    def begin(self) -> Segment:
+        """A new segment."""
+
+    def append(self, segment: Segment, batch: FlowBatch) -> bool:
+        """Puts a batch on disk; False when that cannot be."""
+
+    def seal(self, segment: Segment) -> None:
+        """Nothing more is added."""
+
+
+class Gatherer:
+    """Gathers for ``queue``.
+
+    Args:
+        waiting: how many segments wait for the store.
+        watched: whether somebody looks at flows as they pass.
+        dropped: called with a segment for which there was no room.
+    """
+
+    def __init__(self, spool: Ahead, queue: SegmentQueue, *, waiting: Callable[[], int], watched: Callable[[], bool],
+                 dropped: Callable[[Segment], None]) -> None:  # fmt: skip
+        self._spool, self._queue = spool, queue
+        self._waiting, self._watched, self._dropped = waiting, watched, dropped
+        self._open: Segment | None = None
+
+    def add(self, batch: FlowBatch) -> None:
+        """Takes a decoded batch; when this returns it outlives this process, if the disk can be written."""
+        segment = self._open = self._open or self._spool.begin()
+        if not self._spool.append(segment, batch) and segment.path is not None:
+            self.hand_on()  # what is on disk already; the rest is another segment, on disk or not
+            self.add(batch)
+            return
+        segment.raw.append(batch)
+        segment.rows += len(batch)
+        if segment.rows >= MAX_ROWS:
+            self.hand_on()
+
+    def due_in_s(self) -> float | None:
+        """Seconds until the open segment is to be handed on; None when there is none."""
+        if self._open is None:
+            return None
+        patient = self._waiting() >= BACKLOG and not self._watched()
+        return max(0.0, self._open.begun_at + (PATIENT_AGE_S if patient else MAX_AGE_S) - time.monotonic())
+
+    def hand_on(self) -> None:
+        """Ends the open segment, if there is one."""
+        segment, self._open = self._open, None
+        if segment is None:
+            return
+        self._spool.seal(segment)
+        if not self._queue.put(segment, QUEUE_WAIT_S):
+            self._dropped(segment)

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders of the spool: one for each start of a collector, locked while it runs, adopted by the next when it has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from flowgauge.collector import frames
+from flowgauge.collector.segments import Segment
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.runtime import logs
+from flowgauge.runtime.ledger import BY_NAME
+
+_LEDGER = "ledger.json"
+_LOCK = "lock"
+_INSTANCE = re.compile(r"[^\s/]{1,200}@\d{1,20}")
+
+_log = logs.get("collector")
+
+
+class Folder:
+    """A folder whose lock we hold.
+
+    Attributes:
+        counters: the instance's ledger, as it was noted last.
+        acknowledged: token of the segment that the store took last.
+    """
+
+    def __init__(self, path: Path, lock: int) -> None:
+        self.path, self._lock = path, lock
+        self.instance = path.name
+        self.counters: dict[str, int] = {}
+        self.acknowledged = ""
+
+    def note(self, counters: Mapping[str, int], acknowledged: str) -> None:
+        """Keeps the ledger and the last acknowledgement; either all or nothing of it. OSError when it cannot be written."""
+        self.acknowledged = acknowledged or self.acknowledged
+        text = json.dumps({"counters": counters, "acknowledged": self.acknowledged})
+        new = self.path / f"{_LEDGER}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.path / _LEDGER)
+
+    def recall(self) -> None:
+        """Reads what was noted; without it the counters of the instance are not known."""
+        try:
+            noted = json.loads((self.path / _LEDGER).read_text(encoding="utf-8"))
+            self.counters = {name: int(value) for name, value in noted["counters"].items() if name in BY_NAME}
+            self.acknowledged = str(noted["acknowledged"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            _log.warning("spool_without_ledger", folder=str(self.path), error=str(error))
+
+    def segments(self) -> list[Segment]:
+        """The segments on disk, oldest first."""
+        found: list[Segment] = []
+        for path in sorted(self.path.glob("*.seg")):
+            token = f"{self.instance}/{int(path.stem)}" if path.stem.isdigit() else ""
+            with contextlib.suppress(OSError):
+                segment = Segment(token, frames.rows_of(path), path, path.stat().st_size, sealed_at=1e-9)
+                if token and segment.rows:
+                    found.append(segment)
+                else:
+                    path.unlink()
+        return found
+
+    def remove(self) -> None:
+        """Removes it with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def release(self) -> None:
+        """Gives the lock back; safe to call twice."""
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def make(root: Path, instance: str) -> Folder:
+    """A new folder; EnvironmentProblem when it cannot be."""
+    path = root / re.sub(r"[\s/]", "_", instance)
+    try:
+        path.mkdir(mode=0o700, parents=True)
+        folder = _locked(path)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot make the spool {path}: {error.strerror}; choose another --data-dir") from error
+    if folder is None:
+        raise EnvironmentProblem(f"the spool {path} is another collector's")
+    return folder
+
+
+def adopt(root: Path) -> list[Folder]:
+    """The folders whose collectors have ended, in the order of their starts.
+
+    The segment that the store took last may still be there, when its collector died before it could remove it.
+    """
+    found: list[Folder] = []
+    paths = [path for path in root.iterdir() if path.is_dir() and _INSTANCE.fullmatch(path.name)]
+    for path in sorted(paths, key=lambda one: int(one.name.rpartition("@")[2])):
+        folder = None
+        with contextlib.suppress(OSError):
+            folder = _locked(path)
+        if folder is not None:
+            folder.recall()
+            found.append(folder)
+    by_instance = {folder.instance: folder for folder in found}
+    for token in {folder.acknowledged for folder in found}:
+        instance, _, number = token.rpartition("/")
+        if instance in by_instance and number.isdigit():
+            (by_instance[instance].path / f"{int(number):010}.seg").unlink(missing_ok=True)
+    return found
+
+
+def sync(path: Path | None) -> None:
+    """Flushes a file or folder to the disk; one that is gone needs none."""
+    if path is None:
+        return
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _locked(path: Path) -> Folder | None:
+    """The folder with its lock; None when somebody else has it."""
+    lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return Folder(path, lock)
