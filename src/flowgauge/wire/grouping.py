@@ -9,7 +9,7 @@ import numpy.typing as npt
 Keys = npt.NDArray[np.uint64]
 Index = npt.NDArray[np.intp]
 
-_MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93], np.uint64)
+_MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F], np.uint64)
 """Odd constants, one a key; a batch has few distinct keys, and collisions are found."""
 
 
@@ -17,7 +17,7 @@ def group(keys: Keys) -> tuple[Index, Index]:
     """Groups of equal rows.
 
     Args:
-        keys: uint64 (n, k), k ≤ 4.
+        keys: uint64 (n, k), k ≤ 5.
 
     Returns:
         The first row of each group, and for each row the number of its group.
@@ -27,7 +27,9 @@ def group(keys: Keys) -> tuple[Index, Index]:
     if (keys == keys[0]).all():
         return np.zeros(1, np.intp), np.zeros(len(keys), np.intp)
     hashed = (keys * _MIX[: keys.shape[1]]).sum(axis=1, dtype=np.uint64)
-    _, first, inverse = np.unique(hashed, return_index=True, return_inverse=True)
+    runs = np.flatnonzero(np.concatenate([[True], hashed[1:] != hashed[:-1]]))  # senders' rows mostly come in runs
+    _, first, inverse = np.unique(hashed[runs], return_index=True, return_inverse=True)
+    first, inverse = runs[first], np.repeat(inverse.reshape(-1), np.diff(runs, append=len(hashed)))
     if not (keys[first[inverse]] == keys).all():  # a collision, by chance or on purpose: compare in full
         _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     return first, inverse.reshape(-1)

@@ -112,7 +112,7 @@ class Numbering:
         if smooth.any():
             size = items.size[smooth]
             self._advance(items.owner[smooth], size, np.where(size < _WINDOW, _below(size), _ALL), verdict)
-            self._strayed[items.owner[smooth]] = False
+            self._recover(items.owner[smooth], verdict)
         if not smooth.all():
             uneven = np.repeat(~smooth, items.size)
             self._uneven(items.part(uneven), ahead[uneven], verdict)
@@ -168,37 +168,53 @@ class Numbering:
         return ahead
 
     def _fell(self, items: Items) -> Mask:
-        """Where a sender's clock is far behind what it was; when it wraps after 49.7 days the difference is small."""
-        past = np.repeat(self._clock[items.owner], items.size)
-        known = np.repeat(self._clock[items.owner] > 0, items.size)
-        return ((items.clock - past).view(np.int32) < -RESTART_MS) & known
+        """Numbers behind a fall of their sender's clock; when it wraps after 49.7 days the difference is small."""
+        past = np.empty_like(items.clock)
+        past[1:] = items.clock[:-1]
+        past[items.first] = self._clock[items.owner]
+        falls = np.cumsum(((items.clock - past).view(np.int32) < -RESTART_MS) & (past > 0))
+        before = np.where(items.first > 0, falls[items.first - 1], 0)
+        return falls > np.repeat(before, items.size)
 
     def _uneven(self, items: Items, ahead: npt.NDArray[np.int64], verdict: Verdict) -> None:
+        """Senders of which some number is not the one expected.
+
+        A number far from the others is a stray. A sender has restarted when its clock says so, or when two strays came last;
+        a single one is kept in mind until the next number says what it was.
+        """
         fell = self._fell(items)
         stray = (ahead < -_WINDOW) | (ahead > MAX_AHEAD) | fell
         if not stray.any():
+            self._recover(items.owner, verdict)
             self._take(items, ahead, verdict)
-            self._strayed[items.owner] = False
             return
-        # A sender has restarted when its clock says so, or when what came last from it is two strays in a row.
         index = np.arange(len(stray))
         good = np.maximum.reduceat(np.where(stray, -1, index), items.first)
         trailing = np.where(good >= 0, items.last - good, items.size)
-        restarted = (
-            (trailing >= 2) | (np.logical_or.reduceat(fell, items.first)) | (self._strayed[items.owner] & (trailing > 0))
-        )
+        restarted = (trailing >= 2) | np.logical_or.reduceat(fell, items.first)
+        restarted |= self._strayed[items.owner] & (trailing == items.size)
         restarted &= trailing > 0
+        tail = index > np.repeat(np.where(trailing > 0, items.last - trailing, len(index)), items.size)
+        self._recover(items.owner[good >= 0], verdict)
         self._strayed[items.owner] = ~restarted & (trailing > 0)
-        tail = index > np.repeat(np.where(restarted, items.last - trailing, len(index)), items.size)
         verdict.late += int(np.count_nonzero(stray & ~tail))
         self._part(items, ~stray, ahead, verdict)
         if restarted.any():
-            verdict.restarts += int(np.count_nonzero(restarted))
-            owner = items.owner[restarted]
-            verdict.lost.append((owner, self.forget(owner)))
-            self._begin(owner, items.number[(items.last - trailing + 1)[restarted]])
-            later = self._ahead(items)
-            self._part(items, tail & (later >= -_WINDOW) & (later <= MAX_AHEAD), later, verdict)
+            self._restart(items, restarted, tail & np.repeat(restarted, items.size), trailing, verdict)
+
+    def _restart(self, items: Items, restarted: Mask, tail: Mask, trailing: npt.NDArray[np.int64], verdict: Verdict) -> None:
+        """Begins anew with the numbers in ``tail``, which come last of their senders."""
+        owner = items.owner[restarted]
+        verdict.restarts += len(owner)
+        verdict.lost.append((owner, self.forget(owner)))
+        self._begin(owner, items.number[(items.last - trailing + 1)[restarted]])
+        ahead = self._ahead(items)
+        self._part(items, tail & (ahead >= -_WINDOW) & (ahead <= MAX_AHEAD), ahead, verdict)
+
+    def _recover(self, owner: Index, verdict: Verdict) -> None:
+        """A number as expected says that the stray before it had just come late."""
+        verdict.late += int(np.count_nonzero(self._strayed[owner]))
+        self._strayed[owner] = False
 
     def _part(self, items: Items, chosen: Mask, ahead: npt.NDArray[np.int64], verdict: Verdict) -> None:
         if chosen.any():
@@ -208,15 +224,17 @@ class Numbering:
     def _take(self, items: Items, ahead: npt.NDArray[np.int64], verdict: Verdict) -> None:
         """Takes numbers within the window or ahead of it: each sender's in rising order, repetitions once."""
         group = np.repeat(np.arange(len(items.owner)), items.size)
-        order = np.argsort(group << 32 | (ahead + _WINDOW), kind="stable")
-        group, ahead = group[order], ahead[order]
+        place = group << 32 | (ahead + _WINDOW)
+        overtaken = place < np.maximum.accumulate(place)
+        order = np.argsort(place, kind="stable")
+        group, ahead, overtaken = group[order], ahead[order], overtaken[order]
         again = np.zeros(len(ahead), np.bool_)
         again[1:] = (ahead[1:] == ahead[:-1]) & (group[1:] == group[:-1])
         before = (ahead < 0) & ~again
         bit = _ONE << (np.where(before, -1 - ahead, 0)).astype(np.uint64)
         known = before & (self._seen[items.owner][group] & bit != 0)
         verdict.duplicates += int(np.count_nonzero(known | again))
-        verdict.late += int(np.count_nonzero(before & ~known))
+        verdict.late += int(np.count_nonzero((before | overtaken) & ~known & ~again))
         self._seen[items.owner] |= np.bitwise_or.reduceat(np.where(before, bit, 0), items.first)
         steps = np.maximum(ahead[items.last] + 1, 0)
         behind = steps[group] - 1 - ahead

@@ -51,6 +51,7 @@ class Heads:
         labels: the MPLS stack, uint32 (n, 0 … ``MAX_LABELS``), entries as on the wire, 0 = no entry.
         src_addr, dst_addr: uint8 (n, 16).
         proto, tos, ttl, src_port, dst_port, tcp_flags, icmp_type, icmp_code: as the columns of these names.
+        portless: where a protocol has ports but they were not captured: later fragments, heads cut before them.
         l3_at: offset in the buffer of the IP packet, or of what is behind the link layer; ``is_ip`` says which.
         l3_bytes: length that the IP header claims, 0 where it claims none.
         l4_at, l4_end: what is behind the IP header, up to where it was captured; equal where nothing was.
@@ -72,6 +73,7 @@ class Heads:
     tcp_flags: npt.NDArray[np.uint16]
     icmp_type: npt.NDArray[np.int16]
     icmp_code: npt.NDArray[np.int16]
+    portless: npt.NDArray[np.bool_]
     l3_at: Offsets
     l3_bytes: Offsets
     is_ip: npt.NDArray[np.bool_]
@@ -90,8 +92,9 @@ class Heads:
             customer_vlan=zeros(np.uint16), labels=zeros(np.uint32, 0), src_addr=zeros(np.uint8, 16),
             dst_addr=zeros(np.uint8, 16), proto=zeros(np.uint8), tos=np.full(count, -1, np.int16), ttl=zeros(np.uint8),
             src_port=zeros(np.uint16), dst_port=zeros(np.uint16), tcp_flags=zeros(np.uint16),
-            icmp_type=np.full(count, -1, np.int16), icmp_code=np.full(count, -1, np.int16), l3_at=zeros(np.int64),
-            l3_bytes=zeros(np.int64), is_ip=zeros(np.bool_), l4_at=zeros(np.int64), l4_end=zeros(np.int64),
+            icmp_type=np.full(count, -1, np.int16), icmp_code=np.full(count, -1, np.int16), portless=zeros(np.bool_),
+            l3_at=zeros(np.int64), l3_bytes=zeros(np.int64), is_ip=zeros(np.bool_),
+            l4_at=zeros(np.int64), l4_end=zeros(np.int64),
         )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16, narrowed, put
 from flowgauge.wire.packet_headers_link import Cursor
+from flowgauge.wire.readers import V4_PREFIX, V4_SHIFT
 from flowgauge.wire.views import Octets, Offsets
 
 if TYPE_CHECKING:
@@ -49,17 +50,21 @@ def ipv4(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     row, at, end, head, size = narrowed(valid, cursor.row, cursor.at, cursor.end, head, size)
     total = be16(head, 2).astype(np.int64)
     _network(heads, row, at, proto=head[:, 9], tos=head[:, 1], ttl=head[:, 8])
-    for target, place in ((heads.src_addr, 12), (heads.dst_addr, 16)):
-        address = np.zeros((len(row), 16), np.uint8)
-        address[:, 10:12] = 0xFF
-        address[:, 12:] = head[:, place : place + 4]
-        put(target, row, address)
+    put(heads.src_addr.view(np.uint64)[:, 1], row, mapped(head, 12))
+    put(heads.dst_addr.view(np.uint64)[:, 1], row, mapped(head, 16))
     put(heads.l3_bytes, row, np.where(total >= size, total, 0))
     # Behind the packet's own end is padding of the frame. A total of 0 comes from cards that cut segments themselves.
     end = np.where(total >= size, np.minimum(end, at + total), end)
     later = be16(head, 6) & 0x1FFF != 0
     l4 = head[:, _V4_BYTES:] if (size == _V4_BYTES).all() else windows.take(np.minimum(at + size, end), _TRANSPORT_BYTES)
     _transport(heads, row, head[:, 9], l4, at=np.minimum(at + size, end), end=np.where(later, at, end))
+
+
+def mapped(rows: Octets, at: int) -> npt.NDArray[np.uint64]:
+    """The second half of the v4-mapped form of the IPv4 address at byte ``at`` of each row; the first half is 0."""
+    address = rows[:, at : at + 4].view(np.uint32)[:, 0].astype(np.uint64)
+    half: npt.NDArray[np.uint64] = address << V4_SHIFT | V4_PREFIX
+    return half
 
 
 def ipv6(windows: Windows, heads: Heads, cursor: Cursor) -> None:
@@ -124,7 +129,11 @@ def _transport(heads: Heads, row: Index, proto: npt.NDArray[np.uint8], l4: Octet
     room = end - at
     put(heads.l4_at, row, at)
     put(heads.l4_end, row, np.maximum(at, end))
-    ported = _HAS_PORTS[proto] & (room >= _PORTS_BYTES)
+    ported = _HAS_PORTS[proto]
+    portless = ported & (room < _PORTS_BYTES)
+    if portless.any():
+        put(heads.portless, row, portless)
+        ported = ported & ~portless
     put(heads.src_port, row, be16(l4, 0) * ported)
     put(heads.dst_port, row, be16(l4, 2) * ported)
     put(heads.tcp_flags, row, (be16(l4, 12) & 0x1FF) * ((proto == _TCP) & (room >= _FLAGS_END)))

@@ -34,6 +34,8 @@ _FIRST_ETHER_TYPE = 0x0600
 """Below it the field is the length of an IEEE 802.3 frame."""
 _TAGS = (0x8100, 0x88A8, 0x9100, 0x9200)
 """802.1Q, 802.1ad, and what bridges used before it."""
+_IS_TAG = np.zeros(PPP_FRAME + 1, np.bool_)
+_IS_TAG[list(_TAGS)] = True
 _SNAP = bytes((0xAA, 0xAA, 0x03, 0, 0, 0))
 _PPP_KINDS = {0x0021: IPV4, 0x0057: IPV6, 0x0281: MPLS, 0x0283: MPLS_MULTICAST}
 
@@ -60,111 +62,112 @@ class Cursor:
             chosen |= self.kind == kind
         return Cursor(*narrowed(chosen, self.row, self.at, self.end, self.kind))
 
+    def at_(self, chosen: Mask) -> tuple[Index, Cursor]:
+        """The indexes of the packets chosen, and they as a cursor of their own."""
+        index = np.flatnonzero(chosen)
+        if len(index) == len(chosen):
+            return index, self
+        return index, Cursor(self.row[index], self.at[index], self.end[index], self.kind[index])
+
     def step(self, chosen: Index, at: Offsets, kind: Kinds) -> None:
         """Moves the packets at the indexes ``chosen`` on."""
-        put(self.at, chosen, at)
-        put(self.kind, chosen, kind)
+        if len(chosen) == len(self.row):
+            self.at, self.kind = at, kind
+        else:
+            self.at, self.kind = self.at.copy(), self.kind.copy()
+            self.at[chosen], self.kind[chosen] = at, kind
 
 
 def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """MAC addresses, VLAN tags, LLC/SNAP of the frames among the packets."""
-    cursor.at, cursor.kind = cursor.at.copy(), cursor.kind.copy()  # they are the caller's
-    index = np.flatnonzero(cursor.kind == ETHERNET_FRAME)
+    index, frames = cursor.at_(cursor.kind == ETHERNET_FRAME)
     if not len(index):
         return
-    row, at, room = cursor.row[index], cursor.at[index], (cursor.end - cursor.at)[index]
-    frame = windows.take(at, 32)
+    row, at, room = frames.row, frames.at, frames.end - frames.at
+    frame = windows.take(at, 16)
     whole = room >= _ETHERNET_BYTES
-    put(heads.dst_mac, row, frame[:, :_MAC_BYTES] * (room >= _MAC_BYTES)[:, None])
-    put(heads.src_mac, row, frame[:, _MAC_BYTES : 2 * _MAC_BYTES] * (room >= 2 * _MAC_BYTES)[:, None])
-    kind = np.where(whole, be16(frame, 12), NOTHING).astype(np.int32)
-    cursor.step(index, at + np.minimum(room, _ETHERNET_BYTES), kind)
+    kind = be16(frame, 12).astype(np.int32)
+    if not whole.all():
+        kind[~whole] = NOTHING
+        frame = frame * (np.arange(frame.shape[1]) < room[:, None])
+    put(heads.dst_mac, row, frame[:, :_MAC_BYTES])
+    put(heads.src_mac, row, frame[:, _MAC_BYTES : 2 * _MAC_BYTES])
+    cursor.step(index, at + np.where(whole, _ETHERNET_BYTES, np.maximum(room, 0)), kind)
     _tags(windows, heads, cursor)
     _snap(windows, cursor)
 
 
 def _tags(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     for depth in range(MAX_TAGS + 1):
-        index = np.flatnonzero(_is_tag(cursor.kind))
+        index, tagged = cursor.at_(_IS_TAG[cursor.kind])
         if not len(index):
             return
-        whole = (cursor.end - cursor.at)[index] >= _TAG_BYTES
-        if depth == MAX_TAGS or not whole.all():
-            cursor.kind[index if depth == MAX_TAGS else index[~whole]] = NOTHING
-            index = index[:0] if depth == MAX_TAGS else index[whole]
-        tag = windows.take(cursor.at[index], _TAG_BYTES)
+        tag = windows.take(tagged.at, _TAG_BYTES)
+        whole = (tagged.end - tagged.at >= _TAG_BYTES) & (depth < MAX_TAGS)
         if depth < 2:
             target = heads.customer_vlan if depth else heads.vlan_id
-            put(target, cursor.row[index], be16(tag, 0) & 0x0FFF)
-        cursor.step(index, cursor.at[index] + _TAG_BYTES, be16(tag, 2).astype(np.int32))
-
-
-def _is_tag(kind: Kinds) -> Mask:
-    found: Mask = kind == _TAGS[0]
-    for number in _TAGS[1:]:
-        found |= kind == number
-    return found
+            put(target, tagged.row, (be16(tag, 0) & 0x0FFF) * whole)
+        cursor.step(index, tagged.at + _TAG_BYTES * whole, (be16(tag, 2) * whole).astype(np.int32))
 
 
 def _snap(windows: Windows, cursor: Cursor) -> None:
     """IEEE 802.3 frames: with SNAP there is an EtherType behind, with plain LLC there is none."""
-    index = np.flatnonzero((cursor.kind < _FIRST_ETHER_TYPE) & (cursor.kind != NOTHING))
+    index, frames = cursor.at_((cursor.kind < _FIRST_ETHER_TYPE) & (cursor.kind != NOTHING))
     if not len(index):
         return
-    head = windows.take(cursor.at[index], _SNAP_BYTES)
+    head = windows.take(frames.at, _SNAP_BYTES)
     snap = (head[:, : len(_SNAP)] == np.frombuffer(_SNAP, np.uint8)).all(axis=1)
-    snap &= (cursor.end - cursor.at)[index] >= _SNAP_BYTES
+    snap &= frames.end - frames.at >= _SNAP_BYTES
     kind = np.where(snap, be16(head, 6), NOTHING).astype(np.int32)
-    cursor.step(index, cursor.at[index] + _SNAP_BYTES * snap, kind)
+    cursor.step(index, frames.at + _SNAP_BYTES * snap, kind)
 
 
 def pppoe(windows: Windows, cursor: Cursor) -> None:
     """PPPoE session packets (RFC 2516 §4); PPP follows."""
-    index = np.flatnonzero(cursor.kind == PPPOE_SESSION)
+    index, session = cursor.at_(cursor.kind == PPPOE_SESSION)
     if not len(index):
         return
-    head = windows.take(cursor.at[index], _PPPOE_BYTES)
-    whole = ((cursor.end - cursor.at)[index] >= _PPPOE_BYTES) & (head[:, 0] == 0x11) & (head[:, 1] == 0)
+    head = windows.take(session.at, _PPPOE_BYTES)
+    whole = (session.end - session.at >= _PPPOE_BYTES) & (head[:, 0] == 0x11) & (head[:, 1] == 0)
     kind = np.where(whole, PPP_FRAME, NOTHING).astype(np.int32)
-    cursor.step(index, cursor.at[index] + _PPPOE_BYTES * whole, kind)
+    cursor.step(index, session.at + _PPPOE_BYTES * whole, kind)
 
 
 def ppp(windows: Windows, cursor: Cursor) -> None:
     """PPP, with or without the address and control bytes of HDLC framing (RFC 1662 §3.1)."""
-    index = np.flatnonzero(cursor.kind == PPP_FRAME)
+    index, frames = cursor.at_(cursor.kind == PPP_FRAME)
     if not len(index):
         return
-    head = windows.take(cursor.at[index], 4)
+    head = windows.take(frames.at, 4)
     framed = (head[:, 0] == 0xFF) & (head[:, 1] == 0x03)
     size = np.where(framed, 2 + _PPP_BYTES, _PPP_BYTES)
     protocol = np.where(framed, be16(head, 2), be16(head, 0))
     kind = np.full(len(index), NOTHING, np.int32)
-    whole = (cursor.end - cursor.at)[index] >= size
+    whole = frames.end - frames.at >= size
     for number, meant in _PPP_KINDS.items():
         kind[whole & (protocol == number)] = meant
-    cursor.step(index, cursor.at[index] + size * whole, kind)
+    cursor.step(index, frames.at + size * whole, kind)
 
 
 def mpls(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """The label stack, and by its first four bits what is below it: IPv4, IPv6, or (a pseudowire) something else."""
-    index = np.flatnonzero((cursor.kind == MPLS) | (cursor.kind == MPLS_MULTICAST))
+    index, packets = cursor.at_((cursor.kind == MPLS) | (cursor.kind == MPLS_MULTICAST))
     if not len(index):
         return
     labels = np.zeros((len(heads.proto), MAX_LABELS), np.uint32)
-    at, end = cursor.at[index], cursor.end[index]
+    at, end, bottom = packets.at.copy(), packets.end, np.zeros(len(index), np.bool_)
     open_ = np.arange(len(index))
     for depth in range(MAX_LABELS):
         open_ = open_[(end - at)[open_] >= _LABEL_BYTES]
         if not len(open_):
             break
         entry = windows.take(at[open_], _LABEL_BYTES).view(">u4")[:, 0].astype(np.uint32)
-        labels[cursor.row[index[open_]], depth] = entry
+        labels[packets.row[open_], depth] = entry
         at[open_] += _LABEL_BYTES
-        bottom = entry >> np.uint32(8) & np.uint32(1) == 1
-        cursor.kind[index[open_[bottom]]] = ETHERNET_FRAME  # marks: the bottom was reached
-        open_ = open_[~bottom]
+        bottom[open_] = entry >> np.uint32(8) & np.uint32(1) == 1
+        open_ = open_[~bottom[open_]]
     heads.labels = labels
-    reached = (cursor.kind[index] == ETHERNET_FRAME) & (end > at)
     version = windows.take(at, 1)[:, 0] >> 4
-    kind = np.select([reached & (version == 4), reached & (version == 6)], [IPV4, IPV6], NOTHING)
+    readable = bottom & (end > at)
+    kind = np.select([readable & (version == 4), readable & (version == 6)], [IPV4, IPV6], NOTHING)
     cursor.step(index, at, kind.astype(np.int32))

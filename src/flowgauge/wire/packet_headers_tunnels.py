@@ -56,9 +56,9 @@ def _gre(head: Octets, chosen: Mask, kind: Kinds, size: Offsets) -> None:
 
 
 def _within(protocol: Numbers) -> Kinds:
-    kind = np.where(np.isin(protocol, _CARRIED), protocol, NOTHING)
+    kind = np.where(np.isin(protocol, _CARRIED), protocol.astype(np.int32), NOTHING)
     kind[np.isin(protocol, (_BRIDGED, _ERSPAN_2, _ERSPAN_3))] = ETHERNET_FRAME
-    return kind.astype(np.int32)
+    return kind
 
 
 def _vxlan(head: Octets, chosen: Mask, kind: Kinds, size: Offsets) -> None:

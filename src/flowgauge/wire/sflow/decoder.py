@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.schema.enums import FLOW_DIRECTION, FLOW_FORMAT, SAMPLING_ALGORITHM, code
 from flowgauge.wire.assemble import Block
@@ -30,7 +31,7 @@ from flowgauge.wire.records import DataSets, Records
 from flowgauge.wire.sflow import counters, extended, packets
 from flowgauge.wire.sflow.headers import Heads, heads
 from flowgauge.wire.sflow.parts import Containers, find
-from flowgauge.wire.sflow.reading import ENTERPRISE_RECORDS, Reading
+from flowgauge.wire.sflow.reading import Reading
 from flowgauge.wire.sflow.reasons import causes, forwarding_status
 from flowgauge.wire.sflow.samples import (
     COUNTER,
@@ -54,6 +55,8 @@ MAX_RECORDS = 64
 """Records read of one sample; the standard has some fifty formats in all."""
 
 _SFLOW5 = code(FLOW_FORMAT, "sflow5")
+_NONE: frozenset[str] = frozenset()
+_PORTS = frozenset({"src_port", "dst_port"})
 _PACKET = code(SAMPLING_ALGORITHM, "packet")
 _INGRESS, _EGRESS = code(FLOW_DIRECTION, "ingress"), code(FLOW_DIRECTION, "egress")
 _LABELS_DTYPE = np.dtype([(f"f{number}", np.uint32) for number in range(MAX_LABELS)])
@@ -88,7 +91,8 @@ class SflowDecoder:
         if not len(found):
             return blocks, told, counted
         agent = self._sources.observe_datagrams(intake, found)
-        parts = find(intake, windows, Containers(found.datagram, found.start, found.end, found.samples), "sample", MAX_SAMPLES)
+        within = Containers(found.datagram, found.start, found.end, found.samples)
+        parts = find(intake, windows, within, "sample", MAX_SAMPLES).in_order()
         kinds = np.bincount(np.minimum(parts.tag, len(KINDS) + 1), minlength=len(KINDS) + 2)
         intake.seen["sflow_unknown"] += int(kinds[0] + kinds[-1])
         for kind in KINDS:
@@ -101,12 +105,12 @@ class SflowDecoder:
             self._sources.observe_samples(intake, found, chosen, kind, agent)
             records = find(intake, windows, chosen.records, "record", MAX_RECORDS)
             if kind in (COUNTER, EXPANDED_COUNTER):
-                values, names = counters.counters(intake, found, chosen, records)
+                values, names = counters.counters(intake, found, chosen, records.in_order())
                 counted += values
                 told += names
             else:
                 reading = Reading.of(intake, windows, chosen, records)
-                blocks.append(self._block(reading, found, discarded=kind == DISCARDED))
+                blocks += self._blocks(reading, found, discarded=kind == DISCARDED)
         self._sources.settle(int(intake.origins.received_ns[datagram].max()), intake.counts)
         return blocks, told, counted
 
@@ -118,43 +122,54 @@ class SflowDecoder:
         """The configured and the effective sampling rate of each data source."""
         return self._sources.sampling()
 
-    def _block(self, reading: Reading, found: Heads, *, discarded: bool) -> Block:
+    def _blocks(self, reading: Reading, found: Heads, *, discarded: bool) -> list[Block]:
+        """The samples as one block; in two where some have no ports, since a column is there for a whole block or not."""
         shown = packets.packets(reading, inner=self._inner)
         extended.extended(reading)
-        reading.intake.seen["samples_without_packet"] += int(np.count_nonzero(~shown))
-        read = reading.formats[_RECORDS_READ].sum()
-        reading.intake.seen["skipped_records"] += int(reading.formats[: ENTERPRISE_RECORDS + 1].sum() - read)
-        texts: list[tuple[str, TextStep]] = []
+        seen = reading.intake.seen
+        seen["samples_without_packet"] += int(np.count_nonzero(~shown))
+        seen["skipped_records"] += int(reading.formats.sum() - reading.formats[_RECORDS_READ].sum())
         if discarded:
             _discards(reading)
-            texts.append(("drop_cause", GivenNames(causes(reading.samples.words["reason"]))))
         else:
             _flows(reading)
-        if reading.labels.any():
-            texts.append(("mpls_labels", _LABELS))
-        columns = reading.sheet.columns
-        return Block(
-            records=_records(reading, found),
-            reader=Reader((Given(columns),), tuple(columns), tuple(texts), ours=False, counts=not discarded),
-            origins=_origins(reading.intake, found),
-            flow_format=_SFLOW5,
-            template_id=np.zeros(len(found), np.int64),
-            domain=found.sub_agent,
-        )
+        if not reading.portless.any():
+            return [_block(reading, found, np.arange(len(shown)), _NONE, discarded=discarded)]
+        return [
+            _block(reading, found, np.flatnonzero(~reading.portless), _NONE, discarded=discarded),
+            _block(reading, found, np.flatnonzero(reading.portless), _PORTS, discarded=discarded),
+        ]
+
+
+def _block(reading: Reading, found: Heads, row: Index, without: frozenset[str], *, discarded: bool) -> Block:
+    """Some of the samples, without some columns."""
+    columns = reading.sheet.chosen(row, without)
+    texts: list[tuple[str, TextStep]] = []
+    if discarded:
+        texts.append(("drop_cause", GivenNames(causes(reading.samples.words["reason"][row]))))
+    labels = reading.labels[row] >> np.uint32(8)  # without the time to live, as in IPFIX
+    if labels.any():
+        texts.append(("mpls_labels", _LABELS))
+    return Block(
+        records=_records(labels, reading.samples.head[row], found),
+        reader=Reader((Given(columns),), tuple(columns), tuple(texts), ours=False, counts=not discarded),
+        origins=_origins(reading.intake, found),
+        flow_format=_SFLOW5,
+        template_id=np.zeros(len(found), np.int64),
+        domain=found.sub_agent,
+    )
 
 
 def _flows(reading: Reading) -> None:
     """What every flow sample says: counts, rate, time, interfaces, and from these the direction."""
     sheet, words = reading.sheet, reading.samples.words
-    every = np.arange(sheet.count)
-    sheet.put("packets", every, np.ones(sheet.count, np.uint64))
-    sheet.put("sampling_rate", every, words["rate"])
-    sheet.put("sampling_algorithm", every, np.full(sheet.count, _PACKET, np.uint8))
+    sheet.put_all("packets", 1)
+    sheet.put_all("sampling_rate", words["rate"])
+    sheet.put_all("sampling_algorithm", _PACKET)
     _when_and_where(reading)
     source, came, went = words["source_index"], words["in_value"], words["out_value"]
     of_interface = (words["source_type"] == 0) & (came != went)
-    direction = np.where(source == came, _INGRESS, np.where(source == went, _EGRESS, 0)) * of_interface
-    sheet.put("flow_direction", every, direction)
+    sheet.put_all("flow_direction", ((source == came) * _INGRESS + (source == went) * _EGRESS) * of_interface)
     dropped = words["out_format"] == DISCARD_REASON
     if dropped.any():
         sheet.put("forwarding_status", np.flatnonzero(dropped), forwarding_status(words["out_value"][dropped]))
@@ -163,30 +178,27 @@ def _flows(reading: Reading) -> None:
 def _discards(reading: Reading) -> None:
     """Discarded packets are told of one by one, so none of the sampling; what they weigh is no traffic."""
     sheet, words = reading.sheet, reading.samples.words
-    every = np.arange(sheet.count)
-    sheet.put("drop_packets", every, np.ones(sheet.count, np.uint64))
-    sheet.put("drop_bytes", every, sheet.get("bytes", every))
-    sheet.columns.pop("bytes", None)
-    sheet.put("sampling_rate", every, np.ones(sheet.count, np.uint32))
-    sheet.put("forwarding_status", every, forwarding_status(words["reason"]))
+    sheet.put_all("drop_packets", 1)
+    sheet.put_all("drop_bytes", sheet.columns.pop("bytes", 0))
+    sheet.put_all("sampling_rate", 1)
+    sheet.put_all("forwarding_status", forwarding_status(words["reason"]))
     _when_and_where(reading)
 
 
 def _when_and_where(reading: Reading) -> None:
     sheet, words = reading.sheet, reading.samples.words
-    every = np.arange(sheet.count)
     received = reading.intake.origins.received_ns[reading.samples.datagram]
     for name in ("time_start_ns", "time_end_ns"):
-        sheet.put(name, every, received)
-    sheet.put("in_if", every, interface(words, "in"))
-    sheet.put("out_if", every, interface(words, "out"))
+        sheet.put_all(name, received)
+    sheet.put_all("in_if", interface(words, "in"))
+    sheet.put_all("out_if", interface(words, "out"))
 
 
-def _records(reading: Reading, found: Heads) -> Records:
+def _records(labels: npt.NDArray[np.uint32], head: Index, found: Heads) -> Records:
     """Rows as ``assemble`` takes them: a datagram is a set, a sample a record, whose only fields are its labels."""
     nothing = np.zeros(len(found), np.int64)
     sets = DataSets(found.start, found.end, found.datagram, nothing, nothing)
-    return Records(reading.labels.view(_LABELS_DTYPE).reshape(-1), {}, reading.samples.head, sets)
+    return Records(labels.view(_LABELS_DTYPE).reshape(-1), {}, head, sets)
 
 
 def _origins(intake: Intake, found: Heads) -> Origins:

@@ -45,9 +45,9 @@ def packets(reading: Reading, *, inner: bool) -> Mask:
 
 
 def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
-    parts = reading.records(HEADER, _HEADER_BYTES)
-    if not len(parts):
+    if not reading.formats[HEADER]:
         return
+    parts = reading.records(HEADER, _HEADER_BYTES)
     protocol, frame_bytes, stripped, captured = reading.windows.words(parts.start, _HEADER_FIELDS)
     start, room = parts.start + _HEADER_BYTES, parts.end - parts.start - _HEADER_BYTES
     over = captured > room
@@ -60,6 +60,7 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
     reading.sheet.put("bytes", parts.owner, layer3_bytes(heads, start, frame_bytes, stripped))
     if heads.labels.shape[1]:
         reading.labels[parts.owner, : heads.labels.shape[1]] = heads.labels
+    reading.portless[parts.owner] = heads.portless
     shown[parts.owner] = True
 
 

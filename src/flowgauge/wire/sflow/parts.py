@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.wire.intake import Intake
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows
@@ -32,7 +33,7 @@ class Containers:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """One row a part, those of a container one after the other, containers in order.
+    """One row a part.
 
     Attributes:
         owner: row of its container.
@@ -52,17 +53,64 @@ class Parts:
         """The chosen rows."""
         return Parts(self.owner[rows], self.tag[rows], self.start[rows], self.end[rows])
 
+    def of(self, tag: int) -> Parts:
+        """The parts of one format."""
+        chosen = self.tag == tag
+        return self if chosen.all() else self.take(np.flatnonzero(chosen))
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """The parts of ``containers`` containers: the first of each, then the second of each that has one, and so on."""
+
+    parts: tuple[Parts, ...]
+    containers: int
+
+    def formats(self, below: int) -> npt.NDArray[np.int64]:
+        """How many parts there are of each format less than ``below``; the last element counts all others."""
+        found = np.zeros(below + 1, np.int64)
+        for parts in self.parts:
+            if (parts.tag == parts.tag[0]).all():
+                found[min(int(parts.tag[0]), below)] += len(parts)
+            else:
+                found += np.bincount(np.minimum(parts.tag, below), minlength=below + 1)
+        return found
+
     def firsts(self, tag: int) -> Parts:
-        """The parts of one format, of each container the first."""
-        rows = np.flatnonzero(self.tag == tag)
-        owner = self.owner[rows]
-        again = owner[1:] == owner[:-1]
-        if again.any():
-            rows = rows[np.concatenate([[True], ~again])]
-        return self.take(rows)
+        """The parts of one format, of each container the first, in the order of containers."""
+        found = [part for part in (parts.of(tag) for parts in self.parts) if len(part)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return _parts([])
+        every = _parts(found)
+        _, first = np.unique(every.owner, return_index=True)
+        return every.take(first)
+
+    def in_order(self) -> Parts:
+        """All parts, container by container."""
+        if len(self.parts) < 2:
+            return self.parts[0] if self.parts else _parts([])
+        held = np.zeros(self.containers, np.int64)
+        for parts in self.parts:
+            held[parts.owner] += 1
+        first = np.cumsum(held) - held
+        columns = tuple(np.empty(int(held.sum()), np.int64) for _ in range(4))
+        for number, parts in enumerate(self.parts):
+            place = first[parts.owner] + number
+            for column, values in zip(columns, (parts.owner, parts.tag, parts.start, parts.end), strict=True):
+                column[place] = values
+        return Parts(*columns)
 
 
-def find(intake: Intake, windows: Windows, within: Containers, what: str, most: int) -> Parts:
+def _parts(found: list[Parts]) -> Parts:
+    if not found:
+        none = np.zeros(0, np.int64)
+        return Parts(none, none, none, none)
+    return Parts(*(np.concatenate([getattr(part, name) for part in found]) for name in ("owner", "tag", "start", "end")))
+
+
+def find(intake: Intake, windows: Windows, within: Containers, what: str, most: int) -> Rounds:
     """The parts of all containers: in each round the next one of every container that has one.
 
     Lengths are held against the bytes that remain, whatever a count claims. A part that does not fit ends its container and is
@@ -77,7 +125,7 @@ def find(intake: Intake, windows: Windows, within: Containers, what: str, most: 
     """
     owner = np.arange(len(within.start))
     at, end, left = within.start, within.end, within.count
-    rounds: list[tuple[Index, Offsets, Offsets, Offsets]] = []
+    rounds: list[Parts] = []
     for _ in range(most):
         more = left > 0
         if not more.all():
@@ -96,31 +144,12 @@ def find(intake: Intake, windows: Windows, within: Containers, what: str, most: 
             intake.problems.add_all(within.datagram[owner[bad]], at[bad] + 4 * ~missing, f"{what}_length", expected, found)
             owner, start, end, left, length = owner[fits], start[fits], end[fits], left[fits], length[fits]
             head = head[fits]
-        rounds.append((owner, head[:, 0].astype(np.int64), start, start + length))
+        if len(owner):
+            rounds.append(Parts(owner, head[:, 0].astype(np.int64), start, start + length))
         at = start + (length + 3 & ~3)  # XDR fills opaque content up to four bytes
         left = left - 1
     else:
         over = left > 0
         if over.any():
             intake.problems.add_all(within.datagram[owner[over]], at[over], f"{what}_count", f"at most {most}", "more")
-    return _in_order(rounds, len(within.start))
-
-
-def _in_order(rounds: list[tuple[Index, Offsets, Offsets, Offsets]], containers: int) -> Parts:
-    """Parts found round by round, put container by container."""
-    if len(rounds) == 1:
-        return Parts(*rounds[0])
-    if not rounds:
-        none = np.zeros(0, np.int64)
-        return Parts(none, none, none, none)
-    held = np.zeros(containers, np.int64)
-    for owner, *_ in rounds:
-        held[owner] += 1
-    first = np.cumsum(held) - held
-    total = int(held.sum())
-    columns = tuple(np.empty(total, np.int64) for _ in range(4))
-    for number, found in enumerate(rounds):
-        place = first[found[0]] + number
-        for column, values in zip(columns, found, strict=True):
-            column[place] = values
-    return Parts(*columns)
+    return Rounds(tuple(rounds), len(within.start))

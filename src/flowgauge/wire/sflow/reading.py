@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.intake import Intake
-from flowgauge.wire.packet_headers_bytes import Index, Numbers, Windows
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows
 from flowgauge.wire.packet_headers_link import MAX_LABELS
-from flowgauge.wire.sflow.parts import Parts
+from flowgauge.wire.sflow.parts import Parts, Rounds
 from flowgauge.wire.sflow.samples import Samples
 from flowgauge.wire.sflow.sheet import Sheet
 from flowgauge.wire.views import Offsets
@@ -25,32 +25,33 @@ class Reading:
     """The samples of one kind and their records.
 
     Attributes:
-        parts: all records, by sample.
+        rounds: all records.
         formats: how many records there are of each format of sFlow's own; the last element counts all others.
         sheet: what is found.
         labels: MPLS label stacks, uint32 (n, ``MAX_LABELS``), entries as on the wire.
+        portless: samples whose packet has ports that were not captured.
     """
 
     intake: Intake
     windows: Windows
     samples: Samples
-    parts: Parts
+    rounds: Rounds
     formats: npt.NDArray[np.int64]
     sheet: Sheet
     labels: npt.NDArray[np.uint32]
+    portless: Mask
 
     @classmethod
-    def of(cls, intake: Intake, windows: Windows, samples: Samples, parts: Parts) -> Reading:
-        """Of samples and their parts, nothing read yet."""
-        formats = np.bincount(np.minimum(parts.tag, ENTERPRISE_RECORDS), minlength=ENTERPRISE_RECORDS + 1)
+    def of(cls, intake: Intake, windows: Windows, samples: Samples, rounds: Rounds) -> Reading:
+        """Of samples and their records, nothing read yet."""
+        formats = rounds.formats(ENTERPRISE_RECORDS)
         labels = np.zeros((len(samples), MAX_LABELS), np.uint32)
-        return cls(intake, windows, samples, parts, formats, Sheet(len(samples)), labels)
+        portless = np.zeros(len(samples), np.bool_)
+        return cls(intake, windows, samples, rounds, formats, Sheet(len(samples)), labels, portless)
 
     def records(self, tag: int, size: int) -> Parts:
         """The first record of each sample in this format; those shorter than ``size`` bytes are named and left out."""
-        if not self.formats[tag]:
-            return self.parts.take(np.zeros(0, np.intp))
-        found = self.parts.firsts(tag)
+        found = self.rounds.firsts(tag)
         short = found.end - found.start < size
         if short.any():
             self.problem(found.owner[short], found.start[short], "record_fields", str(size), (found.end - found.start)[short])

@@ -72,7 +72,7 @@ def samples(intake: Intake, windows: Windows, heads: Heads, parts: Parts, kind: 
     """The samples of one kind; one too short for its fixed part is named and left out."""
     names = _FIELDS[kind]
     size = 4 * len(names)
-    chosen = parts.take(np.flatnonzero(parts.tag == kind))
+    chosen = parts.of(kind)
     short = chosen.end - chosen.start < size
     if short.any():
         where = heads.datagram[chosen.owner[short]]

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from flowgauge.flow.batch import Array, absent_column, definition
 from flowgauge.flow.names import Names
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
@@ -43,10 +45,23 @@ class Sheet:
         if where.any():
             self.put(name, row[where], values[where])
 
+    def put_all(self, name: str, value: Numbers | int) -> None:
+        """Fills a whole column: one value a row, or one for all."""
+        self.columns[name] = np.asarray(value)
+
     def get(self, name: str, row: Index) -> Numbers:
         """Rows of a column, absent ones where nobody filled them."""
         column = self.columns.get(name)
-        return self._absent(name, len(row)) if column is None else column[row]
+        if column is None:
+            return self._absent(name, len(row))
+        return column if len(row) == self.count else column[row]
+
+    def chosen(self, row: Index, without: frozenset[str]) -> dict[str, Array]:
+        """The columns for some rows, less those ``without``; those of one value for all stay so."""
+        named = {name: values for name, values in self.columns.items() if name not in without}
+        if len(row) == self.count:
+            return named
+        return {name: values[row] if values.ndim else values for name, values in named.items()}
 
     @staticmethod
     def _absent(name: str, count: int) -> Array:

@@ -88,11 +88,13 @@ class Sources:
 
     def observe_samples(self, intake: Intake, heads: Heads, samples: Samples, kind: int, agent: Index) -> None:
         """Judges the numbers of samples of one kind, and keeps the account of how they were taken."""
-        words, number = samples.words, agent[samples.head]
-        key = number << _AGENT_SHIFT | _CLASS[kind] << _CLASS_SHIFT
-        key |= np.minimum(words["source_type"], 0xFF) << _TYPE_SHIFT | words["source_index"]
-        slot = self._source_places.of(np.where(number >= 0, key, 0))
-        heard = (slot >= 0) & (number >= 0)
+        words = samples.words
+        of_agent = np.maximum(agent, 0) << _AGENT_SHIFT | _CLASS[kind] << _CLASS_SHIFT
+        key = of_agent[samples.head] | np.minimum(words["source_type"], 0xFF) << _TYPE_SHIFT | words["source_index"]
+        slot = self._source_places.of(key)
+        heard = slot >= 0
+        if agent.min() < 0:
+            heard &= agent[samples.head] >= 0
         if not heard.any():
             return
         sequence, clock = words["sequence"].astype(np.uint32), heads.uptime_ms[samples.head]
@@ -221,10 +223,11 @@ def _filled(array: Numbers, places: Index, value: int, size: int = 0) -> Numbers
 
 def _agents_of(intake: Intake, heads: Heads) -> tuple[Index, Index]:
     """The first datagram of each (sender, agent, sub-agent), and for each datagram the number of its group."""
-    senders = np.ascontiguousarray(intake.origins.source_addr[heads.datagram])
-    keys = np.concatenate([senders.view(np.uint64), heads.agent.view(np.uint64)], axis=1)
-    _, pair = group(keys)
-    return group(np.stack([pair.astype(np.uint64), heads.sub_agent.astype(np.uint64)], axis=1))
+    keys = np.empty((len(heads), 5), np.uint64)
+    keys[:, :2] = np.ascontiguousarray(intake.origins.source_addr[heads.datagram]).view(np.uint64)
+    keys[:, 2:4] = heads.agent.view(np.uint64)
+    keys[:, 4] = heads.sub_agent
+    return group(keys)
 
 
 def _key(intake: Intake, heads: Heads, row: int) -> tuple[bytes, int]:
