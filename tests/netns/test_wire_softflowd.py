@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real exporter that we did not write: softflowd reads known packets and sends IPFIX; we count what was in them."""
+"""A real exporter that we did not write: softflowd reads known packets and sends IPFIX or v9; we count what was in them."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def write_pcap(path: Path, content: list[Packet]) -> None:
             file.write(struct.pack("<IIII", START_S + second, micro, len(frame), len(frame)) + frame)
 
 
-def exported(path: Path, folder: Path, time_format: str) -> list[bytes]:
+def exported(path: Path, folder: Path, version: str, time_format: str) -> list[bytes]:
     """What softflowd sends of a capture file."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as collector:
         collector.bind(("127.0.0.1", 0))
         collector.settimeout(0.5)
         where = f"127.0.0.1:{collector.getsockname()[1]}"
-        command = ["softflowd", "-d", "-r", str(path), "-n", where, "-v", "10", "-A", time_format, "-c", "none"]
+        command = ["softflowd", "-d", "-r", str(path), "-n", where, "-v", version, "-A", time_format, "-c", "none"]
         subprocess.run([*command, "-p", str(folder / "pid")], check=True, capture_output=True, timeout=60)
         payloads = []
         try:
@@ -75,11 +75,14 @@ def decoded(payloads: list[bytes]) -> FlowBatch:
 
 
 @pytest.mark.tool("softflowd")
-@pytest.mark.parametrize(("time_format", "unit_ns"), [("sec", 10**9), ("milli", 10**6), ("micro", 10**3), ("nano", 10**3)])
-def test_softflowd_is_understood_to_the_packet(tmp_path: Path, time_format: str, unit_ns: int) -> None:
-    """Addresses, ports, flags, counts, ICMP, and times in each of its four formats."""
+@pytest.mark.parametrize(
+    ("version", "time_format", "unit_ns"),
+    [("10", "sec", 10**9), ("10", "milli", 10**6), ("10", "micro", 10**3), ("10", "nano", 10**3), ("9", "milli", 10**9)],
+)
+def test_softflowd_is_understood_to_the_packet(tmp_path: Path, version: str, time_format: str, unit_ns: int) -> None:
+    """Addresses, ports, flags, counts, ICMP, and times in each of its formats; the header of v9 has whole seconds."""
     write_pcap(tmp_path / "traffic.pcap", packets())
-    flows = decoded(exported(tmp_path / "traffic.pcap", tmp_path, time_format))
+    flows = decoded(exported(tmp_path / "traffic.pcap", tmp_path, version, time_format))
     names = ("src_port", "dst_port", "proto", "tcp_flags", "packets", "bytes", "icmp_type", "icmp_code")
     columns = [[to_text(bytes(row)) for row in flows[name].tolist()] for name in ("src_addr", "dst_addr")]  # type: ignore[union-attr]
     seen = zip(*columns, *(flows[name].tolist() for name in names), strict=True)  # type: ignore[union-attr]

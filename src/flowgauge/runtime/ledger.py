@@ -88,6 +88,11 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("store_insert_retries", "batches", Sum.NOTE, "Inserts tried again."),
     Counter("live_rows_dropped", "records", Sum.NOTE, "Rows a slow live viewer did not get (they are stored all the same)."),
     Counter("pipeline_failed", "records", Sum.LOST, "Flows lost to a mistake of ours in the pipeline; the log says which."),
+    # At the door.
+    Counter("receive_refused", "datagrams", Sum.NOTE, "Datagrams and connections of senders that no allow-list has."),
+    Counter("receive_connections", "connections", Sum.NOTE, "TCP and TLS connections accepted."),
+    Counter("receive_connections_refused", "connections", Sum.NOTE, "Connections refused because there were too many."),
+    Counter("receive_connections_failed", "connections", Sum.NOTE, "Connections closed by us: no TLS, no IPFIX, or silent."),
     # Between decoder and store; what is in the spool is neither stored nor lost yet.
     Counter("pipeline_thinned", "records", Sum.CHOSEN, "Flows left out by collector.sampling; the others count for them."),
     Counter(
@@ -99,13 +104,16 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("spool_rows_adopted", "records", Sum.NOTE, "Flows found in the spool of a collector that had ended before."),
     Counter("spool_write_failures", "batches", Sum.NOTE, "Batches that could not be put on disk and were kept in memory only."),
     # sFlow: what its own numbers tell beyond flow records.
-    Counter("sequence_gap_datagrams", "datagrams", Sum.NOTE, "sFlow datagrams missing from the agents' sequence numbers."),
+    Counter("sequence_gap_datagrams", "datagrams", Sum.NOTE, "NetFlow v9 and sFlow datagrams missing from their numbers."),
     Counter("sequence_gap_counter_samples", "samples", Sum.NOTE, "sFlow counter samples missing from their sequence numbers."),
     Counter("sequence_gap_discarded_packets", "packets", Sum.NOTE, "Notices of discarded packets missing from their numbers."),
     Counter(
         "decode_sampler_drops", "samples", Sum.NOTE, "Samples that sFlow agents say to have left out for lack of resources."
     ),
     Counter("decode_counter_samples_shed", "samples", Sum.NOTE, "sFlow counter samples not read: too many in one batch."),
+    # Templates: what became of them beside being announced.
+    Counter("decode_port_splits", "streams", Sum.NOTE, "Exporters found to share an address and domain, told apart by port."),
+    Counter("decode_templates_expired", "templates", Sum.NOTE, "Templates forgotten: not announced for as long as is set."),
 )
 
 BY_NAME: dict[str, Counter] = {counter.name: counter for counter in COUNTERS}

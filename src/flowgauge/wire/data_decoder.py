@@ -27,6 +27,12 @@ MAX_ROWS = 1 << 21
 """Flow records of one batch: 30 times what a thousand full datagrams hold; a template of one byte must not fill memory."""
 MAX_LAYOUTS = 1024
 """Different layouts read in one batch: compiling one costs as much as a thousand records, and attackers have many ideas."""
+SAID = frozenset({
+    "exportedOctetTotalCount", "exportedMessageTotalCount", "exportedFlowRecordTotalCount", "observedFlowTotalCount",
+    "ignoredPacketTotalCount", "ignoredOctetTotalCount", "notSentFlowTotalCount", "notSentPacketTotalCount",
+    "notSentOctetTotalCount",
+})  # fmt: skip
+"""What an exporter says of its own work and losses (RFC 5102 §5.3, elements 40–42 and 163–168)."""
 MAX_KEPT_SETS = 8192
 """Sets of one batch kept for a template to come; more are given up at once, since each costs time."""
 
@@ -142,6 +148,9 @@ class DataDecoder:
             boot_ms = record.get(BOOT_ELEMENT)
             if isinstance(boot_ms, int):
                 stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
+            for name in SAID & record.keys():
+                if isinstance(value := record[name], int):
+                    stream.said[name] = value
         told = OptionsData(
             exporter_addr=stream.exporter_addr,
             obs_domain_id=stream.domain,

@@ -99,6 +99,46 @@ class Detail:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamReport:
+    """How one observation domain of one exporter stands.
+
+    Attributes:
+        exporter_addr: the sender's address, 16 bytes.
+        flow_format: code of ``enums.FLOW_FORMAT``.
+        source_port: when several exporters share address and domain; else 0.
+        heard_ns: when its latest message came, ns since 1970.
+        skew_ns: how far the message's export time was behind that: its clock's error, and up to a second.
+        lost_records, lost_datagrams: missing from its sequence numbers; the protocol says which of the two they count.
+        late, duplicates, resets: datagrams that came late and twice, and how often it began to count again.
+        templates, options_templates: in force; of them ``provisional`` were known to an earlier collector and have not been
+            announced since.
+        announced_ns, refresh_ns: when it announced templates last, and how long before that the time before; 0 = not yet.
+        waiting_sets, waiting_since_ns: data sets whose template has not come, and since when.
+        said: what it told of itself, by IANA name (``exportedFlowRecordTotalCount``, ``notSentPacketTotalCount`` …).
+    """
+
+    exporter_addr: bytes
+    obs_domain_id: int
+    flow_format: int
+    source_port: int
+    heard_ns: int
+    skew_ns: int
+    lost_records: int
+    lost_datagrams: int
+    late: int
+    duplicates: int
+    resets: int
+    templates: int
+    options_templates: int
+    provisional: int
+    announced_ns: int
+    refresh_ns: int
+    waiting_sets: int
+    waiting_since_ns: int
+    said: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Decoded:
     """What one batch of datagrams held.
 

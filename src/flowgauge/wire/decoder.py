@@ -20,7 +20,8 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.wire import netflow_legacy
 from flowgauge.wire.assemble import Block, assemble
 from flowgauge.wire.datagrams import Datagrams
-from flowgauge.wire.decoded import CounterData, Decoded, OptionsData, Problem
+from flowgauge.wire.decoded import CounterData, Decoded, OptionsData, Problem, StreamReport
+from flowgauge.wire.decoder_state import StateError, restore, saved
 from flowgauge.wire.detail import ExtraReader, details
 from flowgauge.wire.dialect import IPFIX, NETFLOW9
 from flowgauge.wire.elements import Elements
@@ -40,7 +41,10 @@ from flowgauge.wire.views import ByteView
 MAX_DETAILED_PROBLEMS = 1 << 17
 """Malformed places described a batch when everything is to be told: memory has a bound all the same."""
 
-__all__ = ["Decoded", "Decoder", "OptionsData", "Problem"]
+SWEEP_NS = 10_000_000_000
+"""How often templates are looked at for their age."""
+
+__all__ = ["Decoded", "Decoder", "OptionsData", "Problem", "StateError", "StreamReport"]
 
 
 class Decoder:
@@ -49,15 +53,19 @@ class Decoder:
     Args:
         pen: private enterprise number under which our own agents send their elements.
         detailed: whether to tell ``Decoded.details``, and every malformed place: for files, it costs a multiple.
+        template_lifetime_s: forget a template not announced for so long; None: never (some devices announce once a session).
         inner: of sampled packets in tunnels, report the packet within (see ``packet_headers``).
     """
 
-    def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False) -> None:
+    def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False,
+                 template_lifetime_s: float | None = None) -> None:  # fmt: skip
         elements = Elements(pen)
         self._extra = ExtraReader(elements) if detailed else None
         self._received = 0
-        layouts = Layouts(elements)
-        self._templated = {dialect.version: TemplateDecoder(dialect, elements, layouts) for dialect in (IPFIX, NETFLOW9)}
+        self._layouts = Layouts(elements)
+        self._templated = {dialect.version: TemplateDecoder(dialect, elements, self._layouts) for dialect in (IPFIX, NETFLOW9)}
+        self._lifetime_ns = None if template_lifetime_s is None else int(template_lifetime_s * 1e9)
+        self._swept_ns = 0
         self._legacy = {version: LegacyDecoder(version) for version in netflow_legacy.VERSIONS}
         self._sflow = SflowDecoder(inner=inner)
         self._scratch, self._pool = Scratch(), Pool()
@@ -73,7 +81,9 @@ class Decoder:
         end = base + np.clip(datagrams.lengths, 0, slot)
         numbers = np.arange(self._received, self._received + len(datagrams))
         self._received += len(datagrams)
-        origins = Origins(np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns, numbers, base)
+        origins = Origins(
+            np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns, numbers, base, datagrams.source_port
+        )
         self._scratch.reset()
         problems = Problems(origins, MAX_DETAILED_PROBLEMS if self._extra else MAX_PROBLEMS)
         counts = Counter[str]()
@@ -84,6 +94,7 @@ class Decoder:
 
         versions = np.where(end - base >= 2, view.u16[base] if slot >= 2 else 0, 0)
         known = np.zeros(len(datagrams), np.bool_)
+        counts["decode_templates_expired"] += self._expired(int(datagrams.received_ns.max()))
         for version, templated in self._templated.items():
             rows = np.flatnonzero(versions == version)
             known[rows] = True
@@ -120,6 +131,24 @@ class Decoder:
             details(blocks, self._extra) if self._extra else (),
             tuple(counters),
         )
+
+    def reports(self) -> list[StreamReport]:
+        """How each observation domain of each exporter of NetFlow v9 and IPFIX stands; from the thread that decodes."""
+        return [report for templated in self._templated.values() for report in templated.reports()]
+
+    def save(self) -> bytes:
+        """What a decoder should know after a restart, for ``restore``: templates, and when exporters started."""
+        return saved({version: templated.streams for version, templated in self._templated.items()})
+
+    def restore(self, content: bytes, now_ns: int) -> int:
+        """Takes over what another decoder has saved, provisionally; how many templates. ``StateError`` if it cannot be read."""
+        return restore(content, {version: each.streams for version, each in self._templated.items()}, self._layouts, now_ns)
+
+    def _expired(self, now_ns: int) -> int:
+        if self._lifetime_ns is None or now_ns - self._swept_ns < SWEEP_NS:
+            return 0
+        self._swept_ns = now_ns
+        return sum(templated.expire(now_ns - self._lifetime_ns) for templated in self._templated.values())
 
     def finish(self) -> dict[str, int]:
         """What is still open when receiving ends, as increments of counters: gaps that nothing fills any more."""

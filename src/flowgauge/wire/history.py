@@ -9,12 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.wire.cutting import MAX_PADDING
 from flowgauge.wire.framing import Sets
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET
 from flowgauge.wire.layout import Layout
-from flowgauge.wire.templates import Template
+from flowgauge.wire.templates import Announcement, Template
 from flowgauge.wire.views import Offsets
 
 _BEFORE_BATCH = -1
@@ -51,18 +52,28 @@ class History:
             beyond = sets.take(rows[MAX_TEMPLATE_SETS:])
             datagrams = batch.messages.datagram[beyond.message]
             batch.intake.problems.add_all(datagrams, beyond.start, "batch_templates", f"{MAX_TEMPLATE_SETS} sets", "more")
+        origins = batch.intake.origins
         for row in rows[:MAX_TEMPLATE_SETS].tolist():
             message, start = int(sets.message[row]), int(sets.start[row])
             stream = int(batch.index[message])
-            content = bytes(batch.intake.view.memory[start : int(sets.end[row])])
-            changes, error, announced = batch.streams[stream].templates.learn(content, int(sets.set_id[row]))
-            batch.intake.seen["options_templates" if sets.set_id[row] == OPTIONS_TEMPLATE_SET else "templates"] += announced
-            for change in changes:
+            datagram = int(batch.messages.datagram[message])
+            told = Announcement(
+                content=bytes(batch.intake.view.memory[start : int(sets.end[row])]),
+                set_id=int(sets.set_id[row]),
+                port=int(origins.source_port[datagram]),
+                received_ns=int(origins.received_ns[datagram]),
+            )
+            learned = batch.streams[stream].templates.learn(told)
+            if learned.conflict:
+                learned = batch.split(stream, learned.conflict, told.port).templates.learn(told, split=False)
+                stream = int(batch.index[message])
+                batch.intake.counts["decode_port_splits"] += 1
+            batch.intake.seen["options_templates" if told.set_id == OPTIONS_TEMPLATE_SET else "templates"] += learned.announced
+            for change in learned.changes:
                 known = self._changes.setdefault((stream, change.template_id), [(_BEFORE_BATCH, change.before)])
                 known.append((int(sets.position[row]), change.after))
-            batch.intake.counts["decode_template_changes"] += len(changes)
-            if error:
-                datagram = int(batch.messages.datagram[message])
+            batch.intake.counts["decode_template_changes"] += len(learned.changes)
+            if error := learned.error:
                 batch.intake.problems.add(datagram, start + error.at, error.cause, error.expected, error.found)
 
     def early(self, batch: Batch, sets: Sets) -> npt.NDArray[np.bool_]:
@@ -90,8 +101,12 @@ class History:
             key = number >> 16, number & 0xFFFF
             if key in self._changes:
                 changed.append((place, key))
-            elif (template := batch.streams[key[0]].templates.get(key[1])) is not None:
-                per_code[place] = numbers.setdefault(template.layout, len(numbers))
+            elif (held := batch.streams[key[0]].templates.get(key[1])) is not None:
+                if held.provisional and _contradicted(held.template.layout, sets, order.reshape(-1) == place):
+                    batch.streams[key[0]].templates.drop(key[1])
+                    batch.intake.counts["decode_template_changes"] += 1
+                else:
+                    per_code[place] = numbers.setdefault(held.template.layout, len(numbers))
         found = per_code[order.reshape(-1)]
         if changed:
             self._resolve_changed(changed, order.reshape(-1), sets.position, numbers, found)
@@ -116,6 +131,15 @@ class History:
         moments = [moment for moment, _ in changes]
         defined = next((number for number, (_, template) in enumerate(changes) if template is not None), len(changes) - 1)
         return [changes[max(bisect_left(moments, position) - 1, defined)][1] for position in positions]
+
+
+def _contradicted(layout: Layout, sets: Sets, chosen: npt.NDArray[np.bool_]) -> bool:
+    """Whether data sets cannot be of a layout: more is left behind their records than aligns them.
+
+    Asked of templates that an earlier collector knew; where records are of variable length there is nothing to see.
+    """
+    rest = (sets.end[chosen] - sets.start[chosen]) % layout.min_bytes
+    return not layout.variable and bool((rest > MAX_PADDING).any())
 
 
 def data_sets(sets: Sets) -> Sets:

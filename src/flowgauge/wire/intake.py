@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from flowgauge.wire.framing import Messages
@@ -12,7 +11,7 @@ from flowgauge.wire.grouping import Index
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.scratch import Scratch
-from flowgauge.wire.streams import Stream
+from flowgauge.wire.streams import Stream, Streams
 from flowgauge.wire.views import ByteView
 
 
@@ -39,9 +38,20 @@ class Intake:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The messages of an intake; ``streams[index[i]]`` is the stream of message i."""
+    """The messages of an intake; ``streams[index[i]]`` is the stream of message i, one of ``every``."""
 
     intake: Intake
     messages: Messages
-    streams: Sequence[Stream]
+    streams: list[Stream]
     index: Index
+    every: Streams
+
+    def split(self, number: int, former: int, port: int) -> Stream:
+        """Gives messages of the stream ``number`` that came from ``port`` a stream of their own; the same one if it cannot."""
+        child = self.every.split(self.streams[number], former, port)
+        if child is None:
+            return self.streams[number]
+        ports = self.intake.origins.source_port[self.messages.datagram]
+        self.index[(self.index == number) & (ports == port)] = len(self.streams)
+        self.streams.append(child)
+        return child

@@ -22,7 +22,10 @@ def judge(batch: Batch, records: Offsets) -> None:
     firsts = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
     smooth = np.logical_and.reduceat(follows, firsts).tolist()
     for first, last, easy in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], smooth, strict=True):
-        state = batch.streams[int(owner[first])].sequence
+        stream = batch.streams[int(owner[first])]
+        stream.heard_ns = int(received_ns[last - 1])
+        stream.skew_ns = stream.heard_ns - int(export_s[last - 1]) * 1_000_000_000
+        state = stream.sequence
         if easy and state.follows(int(sequence[first])):
             state.skip(sequence[first:last], held[first:last], export_s[first:last])
         else:

@@ -129,7 +129,7 @@ class LegacyDecoder:
         senders = intake.origins.source_addr[found.datagram]
         not_told = np.full(len(found.datagram), NOT_TOLD)
         messages = Messages(found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, not_told)
-        batch = Batch(intake, messages, *self._streams.of(senders, found.domain))
+        batch = Batch(intake, messages, *self._streams.of(senders, found.domain), self._streams)
         judge(batch, found.count)
         for stream in self._streams.trim():
             stream.sequence.finish(intake.counts)

@@ -22,6 +22,7 @@ class Origins:
         source_addr: uint8 (n, 16), the sender's address.
         received_ns: int64 (n,), wall time of arrival.
         number: int64 (n,), counts the datagrams that the decoder was given, from 0.
+        source_port: uint16 (n,), the sender's.
         base: int64 (n,), where the datagram's first byte is (or would be) in the buffer, so that offsets count from it.
     """
 
@@ -29,6 +30,7 @@ class Origins:
     received_ns: npt.NDArray[np.int64]
     number: Offsets
     base: Offsets
+    source_port: npt.NDArray[np.uint16]
 
     def positions(self, datagram: Offsets, at: Offsets) -> Offsets:
         """What increases with the place in everything that was received: number of the datagram and byte within it."""

@@ -14,6 +14,8 @@ from flowgauge.wire.budget import Budget
 
 MAX_BYTES = 16 << 20
 """Bytes kept in all, about 300,000 records; the share of one domain below keeps it from using all."""
+MAX_BYTES_OF_ADDRESS = 4 << 20
+"""… of one address."""
 MAX_STREAM_BYTES = 1 << 20
 """Bytes kept of one domain, about 20,000 records; beyond it its oldest set goes."""
 MAX_STREAM_SETS = 4096
@@ -46,17 +48,22 @@ class Pending:
     def __len__(self) -> int:
         return len(self._sets)
 
+    @property
+    def since_ns(self) -> int:
+        """When the oldest of them came; 0 when there is none."""
+        return self._sets[0].received_ns if self._sets else 0
+
     def keep(self, waiting: PendingSet) -> int:
         """Keeps a set; how many (older ones, or this one) had to go for it."""
         size, dropped = len(waiting.content), 0
         while self._sets and (self._bytes + size > MAX_STREAM_BYTES or len(self._sets) >= MAX_STREAM_SETS):
             self._forget(self._sets.popleft())
             dropped += 1
-        if size > self._budget.left or size > MAX_STREAM_BYTES:
+        if size > self._budget.room or size > MAX_STREAM_BYTES:
             return dropped + 1
         self._sets.append(waiting)
         self._bytes += size
-        self._budget.left -= size
+        self._budget.take(size)
         return dropped
 
     def take(self, template_ids: set[int]) -> list[PendingSet]:
@@ -78,4 +85,4 @@ class Pending:
 
     def _forget(self, waiting: PendingSet) -> None:
         self._bytes -= len(waiting.content)
-        self._budget.left += len(waiting.content)
+        self._budget.take(-len(waiting.content))

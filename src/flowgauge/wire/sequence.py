@@ -52,16 +52,18 @@ class Seen:
 class SequenceState:
     """The state of one domain. ``observe`` takes messages in order of arrival and adds to ``counts``.
 
-    ``unit`` is the counter of what is missing: records, or messages where these are what numbers count.
+    ``unit`` is the counter of what is missing: records, or messages where these are what numbers count. ``totals`` has what
+    this domain added to all counters.
 
     A message from before the expected one fills a gap (it came late), or is known (a duplicate), or else it is kept in mind:
     when the next one follows it, the exporter has restarted; when the next one follows what was expected, it just came late.
     """
 
-    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped", "_unit")
+    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped", "_unit", "totals")
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
+        self.totals: dict[str, int] = {}
         self._expected: int | None = None
         self._restarted: int | None = None
         self._gaps: list[_Gap] = []
@@ -102,9 +104,9 @@ class SequenceState:
             if ahead <= MAX_GAP_RECORDS:
                 self._forward(seen, ahead, counts)
             elif mark in self._recent:
-                counts["sequence_duplicate_datagrams"] += 1
+                self._count("sequence_duplicate_datagrams", 1, counts)
             elif self._fill(seen):
-                counts["sequence_late_datagrams"] += 1
+                self._count("sequence_late_datagrams", 1, counts)
             elif seen.records:  # templates alone prove nothing: they may be late, and shift no number
                 self._backward(seen, counts)
         self._recent.append(mark)
@@ -114,7 +116,7 @@ class SequenceState:
         """The message expected, or one behind a gap."""
         if self._restarted is not None:
             self._restarted = None
-            counts["sequence_late_datagrams"] += 1
+            self._count("sequence_late_datagrams", 1, counts)
         if ahead:
             self._open_gap(ahead, seen, counts)
         self._advance(seen)
@@ -124,18 +126,18 @@ class SequenceState:
         if self._restarted is not None:
             ahead = (seen.sequence - self._restarted) % _MODULUS
             if ahead <= MAX_RESTART_GAP_RECORDS:
-                counts["sequence_resets"] += 1
+                self._count("sequence_resets", 1, counts)
                 self.finish(counts)
                 self._expected, self._restarted = self._restarted, None
                 self._forward(seen, ahead, counts)
                 return
-            counts["sequence_late_datagrams"] += 1
+            self._count("sequence_late_datagrams", 1, counts)
         self._restarted = (seen.sequence + max(seen.records, 0)) % _MODULUS
 
     def _open_gap(self, records: int, seen: Seen, counts: Counter[str]) -> None:
         self._gaps.append(_Gap(self._expected or 0, records, seen.received_ns, self._messages))
         if len(self._gaps) > MAX_GAPS:
-            counts[self._unit] += self._gaps.pop(0).records
+            self._count(self._unit, self._gaps.pop(0).records, counts)
 
     def settle(self, now_ns: int, counts: Counter[str]) -> None:
         """Calls gaps that have been open for too long a loss."""
@@ -143,12 +145,17 @@ class SequenceState:
             gap = self._gaps[0]
             if now_ns - gap.since_ns < SETTLE_NS and self._messages - gap.at_message < SETTLE_MESSAGES:
                 return
-            counts[self._unit] += self._gaps.pop(0).records
+            self._count(self._unit, self._gaps.pop(0).records, counts)
 
     def finish(self, counts: Counter[str]) -> None:
         """Calls all gaps that are still open a loss."""
-        counts[self._unit] += sum(gap.records for gap in self._gaps)
+        self._count(self._unit, sum(gap.records for gap in self._gaps), counts)
         self._gaps.clear()
+
+    def _count(self, name: str, count: int, counts: Counter[str]) -> None:
+        if count:
+            counts[name] += count
+            self.totals[name] = self.totals.get(name, 0) + count
 
     def _advance(self, seen: Seen) -> None:
         """After a message with an unknown number of records the next number cannot be known."""

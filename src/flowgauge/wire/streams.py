@@ -2,7 +2,8 @@
 """What is remembered of each exporter: one stream for each (protocol, address, observation domain).
 
 The source port is no part of the key: exporters behind address translation or with several processes change it, and their
-templates would never be found (RFC 7011 §8 would have it in the session).
+templates would never be found (RFC 7011 §8 would have it in the session). Where two ports of one address give one template id
+different layouts, there are two exporters: from then on the second port has a stream of its own (``split``).
 """
 
 from __future__ import annotations
@@ -19,22 +20,26 @@ from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.grouping import Index, group
 from flowgauge.wire.layout import Layouts
-from flowgauge.wire.pending import MAX_BYTES, Pending
+from flowgauge.wire.pending import MAX_BYTES, MAX_BYTES_OF_ADDRESS, Pending
 from flowgauge.wire.sequence import SequenceState
 from flowgauge.wire.templates import Templates
 
 MAX_STREAMS = 65_536
-"""Streams remembered; beyond it the one not heard of for longest goes. About 3 KiB each with a handful of templates."""
-
+"""Streams remembered; about 3 KiB each with a handful of templates."""
+MAX_STREAMS_OF_ADDRESS = 1024
+"""Streams of one address; beyond it its own least recently heard goes, so that no exporter pushes out another's."""
 MAX_FIELDS_IN_ALL = 4 << 20
 """Template fields remembered of all streams: 100,000 templates of 40; at worst, none alike, about 100 bytes each."""
-
-StreamKey = tuple[bytes, int]
+MAX_FIELDS_OF_ADDRESS = 1 << 19
+MAX_SPLITS = 16
+"""Source ports of one address and domain with a stream of their own."""
+PROVEN_NS = 60_000_000_000
+"""An address heard for so long gives way to newer ones last: whoever reaches the port can invent addresses by the thousand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all streams of one protocol share: its dialect, layouts, and budgets of waiting bytes and of template fields."""
+    """What all streams of one address share: dialect, layouts, and its budgets of waiting bytes and of template fields."""
 
     dialect: Dialect
     layouts: Layouts
@@ -48,59 +53,183 @@ class Stream:
     Attributes:
         exporter_addr: 16 bytes.
         domain: observation domain.
+        port: source port, when it was split from others of the address; else 0.
         boot_ms: when the exporter started, ms since 1970, as it told in options data, else ``NOT_TOLD``.
+        heard_ns: when its latest message came.
+        skew_ns: how far the message's export time was behind that (its clock's error, and up to a second).
+        said: what it told of its own losses and exports, by IANA name (RFC 5982 §4.2's and RFC 5153's counters).
     """
 
-    __slots__ = ("boot_ms", "domain", "exporter_addr", "pending", "sequence", "templates")
+    __slots__ = (
+        "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "said", "sequence", "skew_ns", "templates",
+    )  # fmt: skip
 
-    def __init__(self, exporter_addr: bytes, domain: int, shared: Shared) -> None:
-        self.exporter_addr, self.domain = exporter_addr, domain
+    def __init__(self, exporter_addr: bytes, domain: int, port: int, shared: Shared) -> None:
+        self.exporter_addr, self.domain, self.port = exporter_addr, domain, port
         self.templates = Templates(shared.dialect.definitions, shared.layouts, shared.fields)
         self.sequence = SequenceState(shared.dialect.gap_counter)
         self.pending = Pending(shared.waiting)
         self.boot_ms = NOT_TOLD
+        self.heard_ns = self.skew_ns = 0
+        self.said: dict[str, int] = {}
+
+
+class _Exporter:
+    """One address: its streams by (domain, port), least recently heard first, and the ports that were split, by domain."""
+
+    __slots__ = ("first_ns", "shared", "splits", "streams")
+
+    def __init__(self, shared: Shared, first_ns: int) -> None:
+        self.shared, self.first_ns = shared, first_ns
+        self.streams: OrderedDict[tuple[int, int], Stream] = OrderedDict()
+        self.splits: dict[int, set[int]] = {}
+
+    def latest(self, domain: int) -> Stream:
+        """Of a domain that was split, the stream whose templates were announced last: what a port unheard of may go by."""
+        return max(
+            (self.streams[domain, port] for port in self.splits[domain]), key=lambda stream: stream.templates.announced_ns
+        )
+
+    def oldest(self) -> Stream:
+        """Forgets the stream not heard of for longest."""
+        (domain, port), stream = self.streams.popitem(last=False)
+        if port:
+            self.splits[domain].discard(port)
+            if not self.splits[domain]:
+                del self.splits[domain]
+        stream.templates.clear()
+        return stream
 
 
 class Streams:
-    """All streams of one protocol, least recently heard first."""
+    """All streams of one protocol."""
 
     def __init__(self, dialect: Dialect, layouts: Layouts) -> None:
-        self._shared = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL))
-        self._streams: OrderedDict[StreamKey, Stream] = OrderedDict()
+        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL))
+        self._new: OrderedDict[bytes, _Exporter] = OrderedDict()
+        self._proven: OrderedDict[bytes, _Exporter] = OrderedDict()
+        self._recent: set[bytes] = set()
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return self._count
 
     def __iter__(self) -> Iterator[Stream]:
-        return iter(self._streams.values())
+        for exporters in (self._new, self._proven):
+            for exporter in exporters.values():
+                yield from exporter.streams.values()
 
-    def of(self, senders: npt.NDArray[np.uint8], domains: npt.NDArray[np.uint32]) -> tuple[list[Stream], Index]:
+    def of(
+        self,
+        senders: npt.NDArray[np.uint8],
+        domains: npt.NDArray[np.uint32],
+        ports: npt.NDArray[np.uint16] | None = None,
+        now_ns: int = 0,
+    ) -> tuple[list[Stream], Index]:
         """The streams of messages, and for each message the index of its stream.
 
         Args:
             senders: uint8 (n, 16) source addresses.
             domains: uint32 (n,) observation domains.
+            ports: uint16 (n,) source ports; None: they do not matter.
+            now_ns: when the messages were received.
         """
         keys = np.empty((len(domains), 3), np.uint64)
         keys[:, :2] = np.ascontiguousarray(senders).view(np.uint64)
         keys[:, 2] = domains
         first, index = group(keys)
-        streams = [self._get((senders[row].tobytes(), int(domains[row]))) for row in first.tolist()]
+        streams: list[Stream] = []
+        mixed: list[tuple[int, _Exporter, int]] = []
+        for number, row in enumerate(first.tolist()):
+            addr, domain = senders[row].tobytes(), int(domains[row])
+            exporter = self._exporter(addr, now_ns)
+            if domain in exporter.splits:
+                mixed.append((number, exporter, domain))
+                streams.append(exporter.latest(domain))
+            else:
+                streams.append(self._get(exporter, addr, domain, 0))
+        if mixed and ports is not None:
+            groups = index
+            index = groups.copy()
+            for number, exporter, domain in mixed:
+                rows = np.flatnonzero(groups == number)
+                for port in exporter.splits[domain].intersection(ports[rows].tolist()):
+                    index[rows[ports[rows] == port]] = len(streams)
+                    streams.append(self._get(exporter, streams[number].exporter_addr, domain, port))
         return streams, index
 
+    def get(self, addr: bytes, domain: int, port: int, now_ns: int) -> Stream:
+        """One stream, made if there is none."""
+        exporter = self._exporter(addr, now_ns)
+        if port:
+            exporter.splits.setdefault(domain, set()).add(port)
+        return self._get(exporter, addr, domain, port)
+
+    def split(self, stream: Stream, former: int, port: int) -> Stream | None:
+        """A stream for one source port alone, which begins with what was known; None when there are too many already.
+
+        Args:
+            stream: of the address and domain; it stays that of the port ``former``, if it was not that of one port before.
+            former: port that announced what ``port`` contradicts.
+            port: the new stream's.
+        """
+        addr, domain = stream.exporter_addr, stream.domain
+        exporter = self._exporter(addr, 0)
+        if len(exporter.splits.get(domain, ())) >= MAX_SPLITS:
+            return None
+        if not stream.port:
+            exporter.streams[domain, former] = exporter.streams.pop((domain, 0))
+            exporter.splits[domain] = {former}
+            stream.port = former
+        child = self.get(addr, domain, port, 0)
+        child.boot_ms = stream.boot_ms
+        for held in stream.templates:
+            child.templates.take_over(held.template.template_id, held.template.layout, announced_ns=held.announced_ns)
+        return child
+
     def trim(self) -> list[Stream]:
-        """Forgets the streams not heard of for longest, down to the bounds; returns them, so that their losses are counted."""
+        """Forgets streams down to the bounds; returns them, so that their losses are counted."""
         evicted = []
-        while len(self._streams) > MAX_STREAMS or (self._shared.fields.left < 0 and len(self._streams) > 1):
-            _, stream = self._streams.popitem(last=False)
-            stream.templates.clear()
-            evicted.append(stream)
+        for addr in self._recent:
+            exporter = self._new.get(addr) or self._proven[addr]
+            while len(exporter.streams) > MAX_STREAMS_OF_ADDRESS or (
+                exporter.shared.fields.left < 0 < len(exporter.streams) - 1
+            ):
+                evicted.append(exporter.oldest())
+                self._count -= 1
+        self._recent.clear()
+        while self._count > MAX_STREAMS or (self._all.fields.left < 0 and self._count > 1):
+            exporters = self._new or self._proven
+            addr, exporter = next(iter(exporters.items()))
+            evicted.append(exporter.oldest())
+            self._count -= 1
+            if not exporter.streams:
+                del exporters[addr]
         return evicted
 
-    def _get(self, key: StreamKey) -> Stream:
-        stream = self._streams.get(key)
-        if stream is None:
-            stream = self._streams[key] = Stream(*key, self._shared)
+    def _exporter(self, addr: bytes, now_ns: int) -> _Exporter:
+        """What is known of an address, now the most recently heard."""
+        self._recent.add(addr)
+        exporter = self._proven.get(addr)
+        if exporter is not None:
+            self._proven.move_to_end(addr)
+            return exporter
+        exporter = self._new.get(addr)
+        if exporter is None:
+            everyone = self._all
+            waiting, fields = Budget(MAX_BYTES_OF_ADDRESS, everyone.waiting), Budget(MAX_FIELDS_OF_ADDRESS, everyone.fields)
+            exporter = self._new[addr] = _Exporter(Shared(everyone.dialect, everyone.layouts, waiting, fields), now_ns)
+        elif now_ns - exporter.first_ns >= PROVEN_NS:
+            self._proven[addr] = self._new.pop(addr)
         else:
-            self._streams.move_to_end(key)
+            self._new.move_to_end(addr)
+        return exporter
+
+    def _get(self, exporter: _Exporter, addr: bytes, domain: int, port: int) -> Stream:
+        stream = exporter.streams.get((domain, port))
+        if stream is None:
+            stream = exporter.streams[domain, port] = Stream(addr, domain, port, exporter.shared)
+            self._count += 1
+        else:
+            exporter.streams.move_to_end((domain, port))
         return stream

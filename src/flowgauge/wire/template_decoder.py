@@ -8,13 +8,13 @@ Data before the first definition of their template are read by it, in the same b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from flowgauge.wire.assemble import Block
 from flowgauge.wire.data_decoder import DataDecoder
-from flowgauge.wire.decoded import OptionsData
+from flowgauge.wire.decoded import OptionsData, StreamReport
 from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.elements import Elements
 from flowgauge.wire.framing import Messages, Sets
@@ -26,6 +26,7 @@ from flowgauge.wire.layout import Layouts
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
+from flowgauge.wire.stream_report import report
 from flowgauge.wire.streams import Stream, Streams
 from flowgauge.wire.views import ByteView, Offsets
 
@@ -37,11 +38,14 @@ class TemplateDecoder:
         dialect: which one.
         elements: the information elements that are known.
         layouts: shared with the decoders of other protocols.
+
+    Attributes:
+        streams: what it remembers of exporters.
     """
 
     def __init__(self, dialect: Dialect, elements: Elements, layouts: Layouts) -> None:
         self._dialect, self._elements = dialect, elements
-        self._streams = Streams(dialect, layouts)
+        self.streams = Streams(dialect, layouts)
 
     def decode(self, intake: Intake, datagram: Index, start: Offsets, end: Offsets) -> tuple[list[Block], list[OptionsData]]:
         """The records of datagrams that begin with the protocol's version, and what the exporters say of themselves."""
@@ -50,13 +54,14 @@ class TemplateDecoder:
             return [], []
         sets = self._dialect.sets(intake.view, messages, intake.problems)
         senders = intake.origins.source_addr[messages.datagram]
-        batch = Batch(intake, messages, *self._streams.of(senders, messages.domain))
+        ports, now_ns = intake.origins.source_port[messages.datagram], int(intake.origins.received_ns.max())
+        batch = Batch(intake, messages, *self.streams.of(senders, messages.domain, ports, now_ns), self.streams)
         history = History()
         history.learn(batch, sets)
         data = DataDecoder(batch, self._elements, self._dialect)
         data.decode(data_sets(sets), history)
         judge(batch, np.ones_like(data.records) if self._dialect.numbers_messages else data.records)
-        for stream in self._streams.trim():
+        for stream in self.streams.trim():
             _close(stream, intake.counts)
         waiting = [
             (number, kept) for number, ids in history.learned().items() for kept in batch.streams[number].pending.take(ids)
@@ -66,10 +71,18 @@ class TemplateDecoder:
         late = self._recovered(batch, waiting)
         return late.blocks + data.blocks, late.options + data.options
 
+    def expire(self, before_ns: int) -> int:
+        """Forgets templates announced last before a time; how many."""
+        return sum(stream.templates.expire(before_ns) for stream in self.streams)
+
+    def reports(self) -> Iterator[StreamReport]:
+        """How each stream stands."""
+        return (report(stream, self._dialect.flow_format) for stream in self.streams)
+
     def finish(self) -> dict[str, int]:
         """Gaps and waiting sets that nothing will fill or explain any more, as increments of counters."""
         counts = Counter[str]()
-        for stream in self._streams:
+        for stream in self.streams:
             _close(stream, counts)
         return {name: count for name, count in counts.items() if count}
 
@@ -85,6 +98,7 @@ class TemplateDecoder:
             received_ns=np.array([kept.received_ns for _, kept in waiting], np.int64),
             number=np.array([kept.number for _, kept in waiting], np.int64),
             base=end - size - np.array([kept.offset for _, kept in waiting], np.int64),
+            source_port=np.zeros(len(row), np.uint16),
         )
         problems = Problems(origins, batch.intake.problems.limit)
         messages = Messages(
@@ -99,7 +113,7 @@ class TemplateDecoder:
         set_id = np.array([kept.template_id for _, kept in waiting], np.int64)
         intake = Intake(ByteView(content), max(len(content), 1), origins, problems, batch.intake.counts, batch.intake.scratch)
         index = np.array([number for number, _ in waiting], np.intp)
-        data = DataDecoder(Batch(intake, messages, streams, index), self._elements, self._dialect)
+        data = DataDecoder(Batch(intake, messages, streams, index, batch.every), self._elements, self._dialect)
         data.decode(Sets(row, set_id, end - size, end, row), History())
         batch.intake.counts["decode_late_records"] += int(np.maximum(data.records, 0).sum())
         batch.intake.problems.include(problems)

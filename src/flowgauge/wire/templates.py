@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The templates of an observation domain: announced, withdrawn (RFC 7011 §8), replaced, bounded."""
+"""The templates of an observation domain: announced, withdrawn (RFC 7011 §8), replaced, expired, bounded."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from flowgauge.wire.budget import Budget
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET
@@ -41,78 +42,183 @@ class Change:
     after: Template | None
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A template set as it came: its content and id, from which source port (0: not known), and when."""
+
+    content: bytes
+    set_id: int
+    port: int
+    received_ns: int
+
+
+@dataclass(slots=True)
+class Learned:
+    """What a template set led to.
+
+    Attributes:
+        error: the first record that cannot be used.
+        announced: how many templates it had.
+        conflict: the source port that announced what this one redefines; nothing was taken over then. 0 = none.
+    """
+
+    changes: list[Change] = field(default_factory=list)
+    error: TemplateError | None = None
+    announced: int = 0
+    conflict: int = 0
+
+
+@dataclass(slots=True)
+class Held:
+    """A template in force.
+
+    Attributes:
+        port: from which it was announced last.
+        announced_ns: when.
+        provisional: it was in force when the collector ended, and has not been announced since.
+    """
+
+    template: Template
+    port: int = 0
+    announced_ns: int = 0
+    provisional: bool = False
+
+
 class Templates:
-    """The templates of one observation domain of one exporter; their fields are taken from the budget ``fields``."""
+    """The templates of one observation domain of one exporter; their fields are taken from the budget ``fields``.
+
+    Attributes:
+        announced_ns: when the latest announcement came.
+        refresh_ns: how long before it the one before came, for the latest pair that is more than a second apart; 0 = not yet.
+    """
 
     def __init__(self, parse: Parse, layouts: Layouts, fields: Budget) -> None:
         self._parse, self._layouts, self._fields = parse, layouts, fields
-        self._templates: OrderedDict[int, Template] = OrderedDict()
-        self._known_sets: dict[bytes, int] = {}
+        self._held: OrderedDict[int, Held] = OrderedDict()
+        self._known_sets: dict[bytes, tuple[int, ...]] = {}
         self._generation = 0
+        self.announced_ns = self.refresh_ns = 0
 
     def __len__(self) -> int:
-        return len(self._templates)
+        return len(self._held)
 
-    def get(self, template_id: int) -> Template | None:
+    def __iter__(self) -> Iterator[Held]:
+        return iter(self._held.values())
+
+    def get(self, template_id: int) -> Held | None:
         """The template in force."""
-        return self._templates.get(template_id)
+        return self._held.get(template_id)
 
-    def learn(self, content: bytes, set_id: int) -> tuple[list[Change], TemplateError | None, int]:
-        """Takes over a template set; what it changed, the first record that cannot be used, and how many were announced.
+    def learn(self, told: Announcement, *, split: bool = True) -> Learned:
+        """Takes over a template set.
 
         An announcement that says what is known changes nothing. A malformed record ends the set, and if its id can be read,
         the template of that id is gone: a stale layout would misread data (RFC 7011 §8).
+
+        Args:
+            told: the set.
+            split: whether to refuse it when it contradicts what another source port announced (see ``Streams.split``).
         """
-        mark = content[:MAX_KNOWN_SET_BYTES] + bytes((set_id & 1,))
-        if mark in self._known_sets:
-            return [], None, self._known_sets[mark]
-        changes: list[Change] = []
-        announced = 0
-        try:
-            for definition in self._parse(content, set_id):
-                changes += self._apply(definition)
-                announced += bool(definition.fields)
-        except TemplateError as error:
-            broken = int.from_bytes(content[error.at : error.at + 2], "big") if error.cause != "template_header" else 0
-            return changes + self._remove([broken]), error, announced
-        if changes:
+        mark = told.content[:MAX_KNOWN_SET_BYTES] + bytes((told.set_id & 1,))
+        known = self._known_sets.get(mark)
+        if known is not None:
+            self._note(told.received_ns)
+            for template_id in known:
+                self._renew(self._held[template_id], told)
+            return Learned(announced=len(known))
+        definitions, error = self._read(told)
+        if split and (conflict := next(filter(None, (self._contradicted(each, told.port) for each in definitions)), 0)):
+            return Learned(conflict=conflict)
+        self._note(told.received_ns)
+        changes = [change for definition in definitions for change in self._apply(definition, told)]
+        announced = tuple(definition.template_id for definition in definitions if definition.fields)
+        if error:
+            broken = int.from_bytes(told.content[error.at : error.at + 2], "big") if error.cause != "template_header" else 0
+            changes += self._remove([broken])
+        elif changes:
             self._known_sets.clear()
-        elif len(content) <= MAX_KNOWN_SET_BYTES and len(self._known_sets) < MAX_KNOWN_SETS:
+        elif len(told.content) <= MAX_KNOWN_SET_BYTES and len(self._known_sets) < MAX_KNOWN_SETS:
             self._known_sets[mark] = announced
-        return changes, None, announced
+        return Learned(changes, error, len(announced))
+
+    def take_over(self, template_id: int, layout: Layout, *, announced_ns: int = 0, provisional: bool = False) -> None:
+        """Adds a template that was announced elsewhere: to another stream, or to a collector that has ended."""
+        self._put(template_id, layout, Held(self._next(template_id, layout), 0, announced_ns, provisional))
+
+    def drop(self, template_id: int) -> None:
+        """Forgets one."""
+        self._remove([template_id])
+
+    def expire(self, before_ns: int) -> int:
+        """Forgets those announced last before a time; how many."""
+        return len(self._remove([number for number, held in self._held.items() if held.announced_ns < before_ns]))
 
     def clear(self) -> None:
         """Forgets all of them."""
-        self._remove(list(self._templates))
+        self._remove(list(self._held))
 
-    def _apply(self, definition: Definition) -> list[Change]:
+    def _note(self, now_ns: int) -> None:
+        since_ns = now_ns - self.announced_ns
+        if since_ns > 1_000_000_000 and self.announced_ns:
+            self.refresh_ns = since_ns
+        self.announced_ns = max(self.announced_ns, now_ns)
+
+    def _read(self, told: Announcement) -> tuple[list[Definition], TemplateError | None]:
+        definitions: list[Definition] = []
+        try:
+            definitions.extend(self._parse(told.content, told.set_id))
+        except TemplateError as error:
+            return definitions, error
+        return definitions, None
+
+    def _contradicted(self, definition: Definition, port: int) -> int:
+        """Another source port that has given the id another layout: there are two exporters behind one address. 0 = none."""
+        held = self._held.get(definition.template_id)
+        if held is None or not definition.fields or 0 in (held.port, port) or held.port == port:
+            return 0
+        return held.port if held.template.layout is not self._layout(definition) else 0
+
+    def _layout(self, definition: Definition) -> Layout:
+        return self._layouts.get(definition.fields, definition.scope_count, is_options=definition.options)
+
+    def _apply(self, definition: Definition, told: Announcement) -> Sequence[Change]:
         if not definition.fields:
             return self._withdraw(definition)
-        layout = self._layouts.get(definition.fields, definition.scope_count, is_options=definition.options)
-        before = self._templates.get(definition.template_id)
-        if before is not None and before.layout is layout:
-            self._templates.move_to_end(definition.template_id)
-            return []
-        self._generation += 1
-        after = Template(definition.template_id, layout, self._generation)
-        self._templates[definition.template_id] = after
-        self._fields.left -= len(layout.fields) - (len(before.layout.fields) if before else 0)
-        self._templates.move_to_end(definition.template_id)
-        changes = [Change(definition.template_id, before, after)]
-        if len(self._templates) > MAX_TEMPLATES:
-            changes += self._remove([next(iter(self._templates))])
+        layout = self._layout(definition)
+        held = self._held.get(definition.template_id)
+        if held is not None and held.template.layout is layout:
+            self._renew(held, told)
+            return ()
+        after = self._next(definition.template_id, layout)
+        self._put(definition.template_id, layout, Held(after, told.port, told.received_ns))
+        changes = [Change(definition.template_id, held.template if held else None, after)]
+        if len(self._held) > MAX_TEMPLATES:
+            changes += self._remove([next(iter(self._held))])
         return changes
+
+    def _renew(self, held: Held, told: Announcement) -> None:
+        held.port, held.announced_ns, held.provisional = told.port, told.received_ns, False
+        self._held.move_to_end(held.template.template_id)
+
+    def _next(self, template_id: int, layout: Layout) -> Template:
+        self._generation += 1
+        return Template(template_id, layout, self._generation)
+
+    def _put(self, template_id: int, layout: Layout, held: Held) -> None:
+        before = self._held.get(template_id)
+        self._held[template_id] = held
+        self._held.move_to_end(template_id)
+        self._fields.take(len(layout.fields) - (len(before.template.layout.fields) if before else 0))
 
     def _withdraw(self, definition: Definition) -> list[Change]:
         if definition.template_id >= FIRST_DATA_SET:
             return self._remove([definition.template_id])
         options = definition.template_id == OPTIONS_TEMPLATE_SET
-        return self._remove([number for number, known in self._templates.items() if known.layout.is_options == options])
+        return self._remove([number for number, held in self._held.items() if held.template.layout.is_options == options])
 
-    def _remove(self, numbers: list[int]) -> list[Change]:
-        known = [number for number in numbers if number in self._templates]
-        changes = [Change(number, self._templates.pop(number), None) for number in known]
-        self._fields.left += sum(len(change.before.layout.fields) for change in changes if change.before)
-        if changes:
+    def _remove(self, numbers: Sequence[int]) -> list[Change]:
+        gone = [self._held.pop(number).template for number in numbers if number in self._held]
+        self._fields.take(-sum(len(template.layout.fields) for template in gone))
+        if gone:
             self._known_sets.clear()
-        return changes
+        return [Change(template.template_id, template, None) for template in gone]

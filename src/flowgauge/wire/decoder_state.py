@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a decoder should know after a restart: templates and start times of all exporters, as JSON.
+
+Whoever runs the decoder keeps the bytes somewhere. What comes back from them is provisional until it is announced again: a
+device may have changed meanwhile, and a template whose records do not fit is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from flowgauge.flow.addresses import packed, to_text
+from flowgauge.wire.framing import NOT_TOLD
+from flowgauge.wire.layout import Field, Layout, Layouts
+from flowgauge.wire.streams import MAX_STREAMS, Stream, Streams
+from flowgauge.wire.template_records import MAX_FIELDS
+
+FORMAT = 1
+"""Goes up when an older decoder would misread what a newer one writes."""
+
+
+class StateError(ValueError):
+    """Bytes that are not a state, or one of a later format."""
+
+
+class SavedLayout(msgspec.Struct, frozen=True, array_like=True):
+    """A layout: fields as (enterprise, number, length)."""
+
+    is_options: bool
+    scope_count: int
+    fields: tuple[tuple[int, int, int], ...]
+
+
+class SavedStream(msgspec.Struct, frozen=True):
+    """A stream: templates as (id, index of the layout, when it was announced)."""
+
+    protocol: int
+    address: str
+    domain: int
+    port: int
+    boot_ms: int
+    templates: list[tuple[int, int, int]]
+
+
+class SavedState(msgspec.Struct, frozen=True):
+    """Everything; layouts once, however many exporters announce them."""
+
+    format: int
+    layouts: list[SavedLayout]
+    streams: list[SavedStream]
+
+
+def saved(protocols: Mapping[int, Iterable[Stream]]) -> bytes:
+    """The state of all streams, by protocol version."""
+    layouts: dict[Layout, int] = {}
+    streams = [
+        SavedStream(
+            protocol=protocol,
+            address=to_text(stream.exporter_addr),
+            domain=stream.domain,
+            port=stream.port,
+            boot_ms=stream.boot_ms,
+            templates=[
+                (held.template.template_id, layouts.setdefault(held.template.layout, len(layouts)), held.announced_ns)
+                for held in stream.templates
+            ],
+        )
+        for protocol, each in protocols.items()
+        for stream in each
+        if len(stream.templates)
+    ]
+    return msgspec.json.encode(SavedState(FORMAT, [_saved_layout(layout) for layout in layouts], streams))
+
+
+def _saved_layout(layout: Layout) -> SavedLayout:
+    fields = tuple((field.enterprise, field.number, field.length) for field in layout.fields)
+    return SavedLayout(layout.is_options, layout.scope_count, fields)
+
+
+def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, now_ns: int) -> int:
+    """Takes over a state; how many templates. What does not make sense in it is left out.
+
+    Raises:
+        StateError: it is none, or of a later format.
+    """
+    try:
+        state = msgspec.json.decode(content, type=SavedState)
+    except msgspec.MsgspecError as error:
+        raise StateError(f"not a decoder's state: {error}") from error
+    if state.format > FORMAT:
+        raise StateError(f"a decoder's state of format {state.format}, this one reads up to {FORMAT}")
+    known = [_layout(each, layouts) for each in state.layouts]
+    count = 0
+    for each in state.streams[:MAX_STREAMS]:
+        addr = _address(each.address)
+        if addr is None or each.protocol not in protocols or not (0 <= each.domain < 1 << 32 and 0 <= each.port < 1 << 16):
+            continue
+        streams = protocols[each.protocol]
+        count += _restore_stream(each, streams.get(addr, each.domain, each.port, now_ns), known)
+        streams.trim()
+    return count
+
+
+def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | None]) -> int:
+    if stream.boot_ms == NOT_TOLD:
+        stream.boot_ms = each.boot_ms
+    count = 0
+    for template_id, index, announced_ns in each.templates:
+        layout = layouts[index] if 0 <= index < len(layouts) else None
+        if layout is not None and 256 <= template_id < 1 << 16 and stream.templates.get(template_id) is None:
+            stream.templates.take_over(template_id, layout, announced_ns=announced_ns, provisional=True)
+            count += 1
+    return count
+
+
+def _layout(each: SavedLayout, layouts: Layouts) -> Layout | None:
+    """The layout, None for one that no template could have."""
+    fields = tuple(Field(*numbers) for numbers in each.fields)
+    sane = all(0 <= field.number < 1 << 16 and 0 <= field.length < 1 << 16 for field in fields)
+    if not sane or not 0 < len(fields) <= MAX_FIELDS or not any(field.length for field in fields):
+        return None
+    return layouts.get(fields, min(max(each.scope_count, 0), len(fields)), is_options=each.is_options)
+
+
+def _address(text: str) -> bytes | None:
+    try:
+        return packed(text)
+    except ValueError:
+        return None
