@@ -96,6 +96,9 @@ def v5(count: int, export_s: int) -> bytes:
         struct.pack("!HHIIII", 1, 2, 0, 0, 0, 0)[:16] + bytes(104),
         struct.pack("!HHIIII", 9, 1, 0, 0, 0, 0) + a_set(0, bytes(8)),
         struct.pack("!HHIIII", 9, 1, 0, AT_S, 0, 0) + b"\0\0\0\0",
+        struct.pack("!HHIIII", 9, 1, 0, 0, 0, 0) + a_set(0, bytes(8)) + b"\1\0\0\1",
+        message(a_set(2, bytes(8)), b"\1\0\0\1", export_s=0),
+        v5(20, 0) + bytes(60),
         struct.pack("!IIIIIII", 5, 1, 1, 0, 1, 1, 0),
     ],
 )

@@ -122,7 +122,8 @@ def test_options_and_events_only_when_asked_for(tmp_path: Path, run: Run) -> Non
         "extra": {"interfaceName": "eth0", "exportedMessageTotalCount": 5},
     }  # fmt: skip
     assert (nat["record_kind"], nat["post_nat_src_addr"], nat["nat_event"]) == ("event", "198.51.100.1", 4)
-    assert (flow["record_kind"], "bytes" in nat) == ("flow", False)
+    assert (flow["record_kind"], flow["sampling_rate"], flow["sampling_source"]) == ("flow", 100, "system")
+    assert nat.keys() & {"bytes", "packets", "sampling_rate", "sampling_source"} == set()
 
 
 def test_statistics(tmp_path: Path, run: Run) -> None:

@@ -7,6 +7,7 @@ import sys
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from flowgauge.cli.decode_progress import Progress
@@ -14,6 +15,8 @@ from flowgauge.cli.decode_rows import rows
 from flowgauge.cli.decode_write import Writer
 from flowgauge.collector.capture_files import opened
 from flowgauge.errors import UsageError, WireError
+from flowgauge.pipeline.exporters import ExporterDirectory
+from flowgauge.pipeline.normalise import sampling
 from flowgauge.wire.captures.batches import batches, datagrams
 from flowgauge.wire.captures.files import FileKind, kind_of, read
 from flowgauge.wire.captures.packet import Export
@@ -40,6 +43,7 @@ class Decoding:
     def __init__(self, writer: Writer, pen: int, *, everything: bool) -> None:
         self._writer, self._everything = writer, everything
         self._decoder = Decoder(pen, detailed=True)
+        self._exporters = ExporterDirectory()
         self._files: list[tuple[int, Path]] = []
         self._datagrams = 0
         self._counts, self._causes, self._seen, self._captured = (Counter[str]() for _ in range(4))
@@ -98,6 +102,10 @@ class Decoding:
 
     def _decode(self, batch: list[Export]) -> None:
         decoded = self._decoder.decode(datagrams(batch))
+        self._exporters.learn(decoded.options)
+        if len(decoded.flows):
+            rates = sampling(decoded.flows, self._exporters.rows(decoded.flows))
+            decoded = replace(decoded, flows=decoded.flows.with_columns(rates))
         for part in rows(decoded, everything=self._everything):
             self._writer.write(part)
         self._counts.update(decoded.counts)

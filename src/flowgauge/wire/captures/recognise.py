@@ -3,9 +3,10 @@
 
 A payload is taken when its version is one of ours and one of these holds:
 
-* its lengths add up (sets, records);
-* its export time is near the time of capture;
-* it goes to where a payload of these went before, or to a port that collectors are known by.
+* its lengths add up (sets, records), or its export time is near the time of capture: then it also tells of a collector;
+* its header, and the first set or record behind it, can be;
+
+or, whatever it holds, when it goes to a collector known by what came before, or to a port that collectors have by custom.
 
 So malformed exports are found as well, and are named by the decoder, while other protocols that happen to begin with such a
 number are not taken for exports.
@@ -27,6 +28,8 @@ _V7_RECORD = 52
 _V1_HEADER, _V1_RECORDS = 16, (52, 48)
 _V9_HEADER, _IPFIX_HEADER, _SET_HEADER = 20, 16, 4
 _SFLOW_HEADER = 28
+MAX_RECORDS = 30
+"""Records of a datagram of NetFlow 5: what fits into an Ethernet frame."""
 MAX_SAMPLES = 1024
 """Samples of a plausible sFlow datagram."""
 
@@ -46,7 +49,7 @@ class Recogniser:
             if len(self._collectors) < MAX_ENDPOINTS:
                 self._collectors.add(collector)
             return True
-        return port in FLOW_PORTS
+        return port in FLOW_PORTS or _can_be(payload)
 
 
 def protocol(payload: bytes) -> int:
@@ -72,6 +75,19 @@ def adds_up(payload: bytes) -> bool:
     if version == 1:
         return any(size == _V1_HEADER + count * record for record in _V1_RECORDS)
     return size == _V5_HEADER + count * (_V5_RECORD if version == 5 else _V7_RECORD)
+
+
+def _can_be(payload: bytes) -> bool:
+    """Whether a header is plausible, though what follows may be broken."""
+    version, size = protocol(payload), len(payload)
+    if version in (9, 10):
+        at = _IPFIX_HEADER if version == 10 else _V9_HEADER
+        if version == 10 and int.from_bytes(payload[2:4], "big") != size:
+            return False
+        set_id, length = int.from_bytes(payload[at : at + 2], "big"), int.from_bytes(payload[at + 2 : at + 4], "big")
+        return (set_id < 4 or set_id >= 256) and _SET_HEADER <= length <= size - at
+    count = int.from_bytes(payload[2:4], "big")
+    return version in (1, 5, 7) and 0 < count <= MAX_RECORDS and size >= _V5_HEADER + _V5_RECORD
 
 
 def _sets(payload: bytes, at: int, first_id: int) -> bool:
