@@ -70,6 +70,12 @@ class Api:
         raise StreamLost("the live stream ended")
 
     @contextmanager
+    def stream(self, path: str, params: Params) -> Iterator[http.client.HTTPResponse]:
+        """The answer of ``/api/v1/path`` as it comes, for whoever reads it piece by piece. Raises as ``get``."""
+        with self._open(path, params, ANSWER_TIMEOUT_S) as answer:
+            yield answer
+
+    @contextmanager
     def _open(self, path: str, params: Params, timeout_s: float) -> Iterator[http.client.HTTPResponse]:
         query = urlencode({name: value for name, value in params.items() if value not in (None, "")})
         headers = {"Accept": "application/json, text/event-stream"}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flowgauge.cli import flow_tables, units
-from flowgauge.cli.api import Api, StreamLost
+from flowgauge.cli.api import Api, Params, StreamLost
 from flowgauge.cli.flow_output import Format, flow_table, print_rows
 from flowgauge.cli.flow_text import Row, scaled, variance
 from flowgauge.cli.table import Column, Screen, fitted, heading, line, printed
@@ -68,12 +68,15 @@ def follow(api: Api, options: LiveOptions) -> int:
 
 
 def _events(api: Api, options: LiveOptions) -> Iterator[Mapping[str, Any]]:
-    """The stream's events; a stream that is lost is opened again, with a word about it."""
-    params = {
+    return followed(api, {
         "filter": options.filter,
         "columns": ",".join(_wanted(options)),
         "duplicates": "true" if options.duplicates else None,
-    }
+    })  # fmt: skip
+
+
+def followed(api: Api, params: Params) -> Iterator[Mapping[str, Any]]:
+    """The live stream's events; a stream that is lost is opened again, with a word about it."""
     lost_at = 0.0
     while True:
         try:

@@ -51,6 +51,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("demo", "flowgauge.cli.demo:app", "Shows flow-demo, a real Django with PostgreSQL, in a scene of three nodes."),
     Verb("flows", "flowgauge.cli.flows:flows", "Lists, sums or follows flows that a filter chooses."),
     Verb("decode", "flowgauge.cli.decode:decode", "Decodes flow exports out of captures and files."),
+    Verb("export", "flowgauge.cli.export:app", "Sends flows on to others, as IPFIX or NetFlow v9."),
     Verb("logs", "flowgauge.cli.logs:logs", "Shows the logs of the running instance's parts."),
     Verb("config", "flowgauge.cli.config:app", "Checks a FlowCollector document; shows each setting and where it is from."),
     Verb("agent", "flowgauge.cli.agent:agent", "Observes this node's packets and exports flows as IPFIX."),

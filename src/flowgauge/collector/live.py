@@ -7,6 +7,8 @@ the oldest batches (``live_rows_dropped``), never holds up the pipeline, and the
 
 from __future__ import annotations
 
+import base64
+import io
 import threading
 import time
 from collections import deque
@@ -16,8 +18,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 
 from flowgauge.errors import UsageError
+from flowgauge.flow.arrow import to_arrow
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.mask import mask
 from flowgauge.flow.rows import to_rows
@@ -32,7 +36,9 @@ MAX_VIEWERS = 32
 MAX_WAITING_ROWS = 100_000
 """Rows that wait for one viewer; batches are shared with the writer's queue, so mostly this costs nothing more."""
 MAX_EVENT_ROWS = 1_000
-"""Rows of one event: nobody reads more, and each becomes a Python object. ``skipped`` says how many were left out."""
+"""Rows of one event: nobody reads more, and each becomes a Python object. ``skipped`` says how many were left out.
+
+Programs that pass all flows on ask for ``format=arrow``: columns, of which none is left out."""
 KEEP_ALIVE_S = 5.0
 """A comment is sent when nothing came for so long: it finds clients that went away, and keeps proxies from cutting."""
 
@@ -42,8 +48,8 @@ _TICK_S = 0.5
 class Viewer:
     """What one client watches, and the batches that wait for it."""
 
-    def __init__(self, where: Bound, columns: Sequence[str], *, duplicates: bool, ledger: Ledger) -> None:
-        self._where, self._columns, self._duplicates = where, tuple(columns), duplicates
+    def __init__(self, where: Bound, columns: Sequence[str], *, duplicates: bool, ledger: Ledger, arrow: bool = False) -> None:
+        self._where, self._columns, self._duplicates, self._arrow = where, tuple(columns), duplicates, arrow
         self._ledger = ledger
         self._waiting: deque[FlowBatch] = deque()
         self._rows = 0
@@ -74,15 +80,18 @@ class Viewer:
             return batch, dropped
 
     def event(self, batch: FlowBatch, dropped: int) -> bytes:
-        """The event of one batch: {columns, rows, matched, skipped}, the newest rows when there are too many."""
+        """The event of one batch: {columns, rows, matched, skipped}, the newest rows when there are too many.
+
+        As Arrow it has, in place of the rows, all of them as an IPC stream in base64, with the physical columns.
+        """
         passes = mask(self._where, batch)
         if not self._duplicates:
             passes &= batch.array("duplicate_of") == 0
         rows = np.flatnonzero(passes)
-        shown = batch.take(rows[-MAX_EVENT_ROWS:])
+        shown = batch.take(rows if self._arrow else rows[-MAX_EVENT_ROWS:])
         body: dict[str, Any] = {
             "columns": self._columns,
-            "rows": to_rows(shown, self._columns),
+            **({"arrow": _arrow(shown, self._columns)} if self._arrow else {"rows": to_rows(shown, self._columns)}),
             "matched": len(rows),
             "skipped": len(rows) - len(shown) + dropped,
         }
@@ -121,7 +130,10 @@ class LiveTap:
     def _live(self, request: Request) -> Response:
         where = filters.bound(request.value("filter"))
         columns = _columns(request.value("columns"))
-        viewer = Viewer(where, columns, duplicates=_flag(request.value("duplicates")), ledger=self._ledger)
+        viewer = Viewer(
+            where, columns, duplicates=_flag(request.value("duplicates")), ledger=self._ledger,
+            arrow=request.value("format") == "arrow",
+        )  # fmt: skip
         if self.viewers >= MAX_VIEWERS:
             message = f"{MAX_VIEWERS} clients watch already; close one of them"
             return as_json({"error": {"message": message}}, HTTPStatus.SERVICE_UNAVAILABLE)
@@ -145,6 +157,14 @@ class LiveTap:
         finally:
             with self._lock:
                 self._viewers.remove(viewer)
+
+
+def _arrow(batch: FlowBatch, columns: Sequence[str]) -> str:
+    held = to_arrow(batch, [name for name in (BY_NAME[column].physical for column in columns) if name in batch])
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, held.schema) as writer:
+        writer.write_batch(held)
+    return base64.b64encode(sink.getbuffer()).decode()
 
 
 def _columns(text: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import aiohttp
 from fastapi import APIRouter, Query
@@ -26,13 +26,18 @@ async def live(
     columns: Annotated[str, Query(description="Columns, by commas; empty: all that are stored.")] = "",
     *,
     duplicates: Annotated[bool, Query(description="Also send other observations of the same packets.")] = False,
+    how: Annotated[Literal["json", "arrow"], Query(alias="format", description="arrow: columns, all flows.")] = "json",
 ) -> StreamingResponse:
-    """One event a batch: {columns, rows, matched, skipped}. The stream ends when the collector does; connect again then."""
+    """One event a batch: {columns, rows, matched, skipped}. The stream ends when the collector does; connect again then.
+
+    With format=arrow an event has `arrow` in place of `rows`: an Arrow IPC stream in base64, with the store's columns.
+    """
     filters.bound(filter_text)
     column_names(columns)
     if not services.settings.collector_url:
         raise EnvironmentProblem("nothing is live: this console was started without a collector (--collector-url)")
-    upstream = await _open(services, {"filter": filter_text, "columns": columns, "duplicates": "true" if duplicates else ""})
+    asked = {"filter": filter_text, "columns": columns, "duplicates": "true" if duplicates else "", "format": how}
+    upstream = await _open(services, asked)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_pass_on(services, upstream), media_type="text/event-stream", headers=headers)
 
