@@ -55,9 +55,9 @@ def test_each_line_of_the_given_document_is_explained() -> None:
 
 def test_what_a_document_asks_beyond_this_build_is_said_with_what_happens_instead() -> None:
     said = told(
-        "spec: {exporter: {features: [rtt, nat], rules: [{action: accept}]}, collector: {transport: TLS}, alerts: [{a: b}]}"
+        "spec: {exporter: {features: [tls, nat], rules: [{action: accept}]}, collector: {transport: TLS}, alerts: [{a: b}]}"
     )
-    assert said["spec.exporter.features", Kind.NOT_YET] == "rtt: not measured by this build"
+    assert said["spec.exporter.features", Kind.NOT_YET] == "tls: not measured by this build"
     assert ("spec.exporter.rules", Kind.NOT_YET) in said
     assert ("spec.collector.transport", Kind.NOT_YET) in said
     assert ("spec.alerts", Kind.NOT_YET) in said

@@ -18,7 +18,7 @@ from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.schema.columns import COLUMNS as REGISTRY
 from flowgauge.schema.iana import ELEMENTS
 from flowgauge.wire.elements import IANA, Element, our_elements
-from flowgauge.wire.flow_fields import COMMON, GROUPS, FlowField, flow_fields
+from flowgauge.wire.flow_fields import COMMON, GROUPS, TEXTS, FlowField, flow_fields, text_fields
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, sent_elements
 from flowgauge.wire.options_encode import INTERFACE_TEMPLATE, SYSTEM_TEMPLATE, TYPE_TEMPLATE
 
@@ -104,12 +104,14 @@ def text() -> str:
 def _field_lines(names: tuple[str, ...]) -> Iterator[str]:
     """One line a field: a column, or the two of ICMP that share one."""
     v4, v6 = flow_fields(names, DOCUMENTATION_PEN, v6=False), flow_fields(names, DOCUMENTATION_PEN, v6=True)
-    fields = [name for name in names if name != "icmp_code"]
+    fields = [name for name in names if name != "icmp_code" and name not in TEXTS]
     for name, four, six in zip(fields, v4, v6, strict=True):
         shown = "`icmp_type`, `icmp_code`" if name == "icmp_type" else f"`{name}`"
         lengths = sorted({four.dtype.itemsize, six.dtype.itemsize})
         length = " or ".join(map(str, lengths))
         yield f"| {shown} | {_element(four)} | {_element(six) if six.number != four.number else ''} | {length} | {definition(name).help} |"
+    for name, field in text_fields(names, DOCUMENTATION_PEN).items():
+        yield f"| `{name}` | own {field.number} |  | variable | {definition(name).help} |"
 
 
 def _element(field: FlowField) -> str:

@@ -56,7 +56,7 @@ class Agent:
         self._export = UdpExport(
             settings.collector.address, settings.collector.port, self.ledger, greeting=self._messages.templates
         )
-        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip)
+        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._features)
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._left_over: list[FlowBatch] = []
         self._started = False
@@ -174,6 +174,9 @@ class Agent:
     def _options(self) -> list[Message]:
         """What the collector must know beside flows: who we are, our counters, the names of our devices."""
         return self._messages.options(self.ledger.snapshot(), self._interfaces.names, self.settings.exporter)
+
+    def _features(self) -> dict[str, str]:
+        return self._source.features()
 
     def _not_ip(self) -> dict[int, FramesSeen]:
         return self._source.not_ip()

@@ -23,13 +23,18 @@ class FramesSeen:
 
 
 NotIpByIndex = Callable[[], Mapping[int, FramesSeen]]
+Features = Callable[[], Mapping[str, str]]
+"""By the document's name of a signal: ``on``, ``off``, or why this kernel does not give it."""
 
 
 class Status:
     """The agent's report, made anew for each question."""
 
-    def __init__(self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex) -> None:
-        self._settings, self._ledger, self._interfaces, self._not_ip = settings, ledger, interfaces, not_ip
+    def __init__(
+        self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex, features: Features
+    ) -> None:
+        self._settings, self._ledger, self._interfaces = settings, ledger, interfaces
+        self._not_ip, self._features = not_ip, features
         self._exposition = Exposition(ledger, self._samples)
 
     def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
@@ -51,6 +56,7 @@ class Status:
         return {
             "node": self._settings.node,
             "netns": self._settings.netns,
+            "features": dict(self._features()),
             "notes": list(self._interfaces.notes),
             "interfaces": [
                 {
@@ -72,6 +78,9 @@ class Status:
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("agent_attached_interfaces", "Devices that are observed.", len(self._interfaces.attached))
+        for feature, state in self._features().items():
+            yield Sample("agent_feature", "Whether a signal is measured: 1, or 0 with the state in words.", int(state == "on"),
+                         {"feature": feature, "state": state})  # fmt: skip
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
                      self._interfaces.attach_failures, cumulative=True)  # fmt: skip
         for ifindex, seen in self._not_ip().items():

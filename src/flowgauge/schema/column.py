@@ -55,6 +55,7 @@ class Stored(StrEnum):
     CORE = "core"
     ICMP = "icmp"
     SEEN = "seen"
+    SIGNALS = "signals"
     ROUTER = "router"
     L2 = "l2"
     NAT = "nat"

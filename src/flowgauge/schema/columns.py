@@ -206,7 +206,7 @@ _SIGNALS: tuple[Column, ...] = (
     _latency("rtt_min", "RTT min", "Smallest smoothed round-trip time in the interval.", 10),
     _latency("rtt_avg", "RTT avg", "Mean smoothed round-trip time in the interval.", 11),
     _latency("rtt_max", "RTT max", "Largest smoothed round-trip time in the interval.", 12, netobserv="TimeFlowRttNs"),
-    _latency("handshake", "Handshake", "From SYN to SYN/ACK as seen at the node.", 13, stored=Stored.PATH),
+    _latency("handshake", "Handshake", "From SYN to SYN/ACK as seen at the node.", 13, stored=Stored.SIGNALS),
     Column(name="rtt_histogram", kind=Kind.LIST, of_numbers=True, title="RTT histogram", role=DETAIL, stored=Stored.PATH, enterprise=14,
            help="Round-trip times by power-of-two microseconds."),
     Column(name="retransmits", kind=Kind.U32, title="Retransmits", unit="packets", role=MEASURE, absent=0, enterprise=15,
@@ -214,10 +214,10 @@ _SIGNALS: tuple[Column, ...] = (
     Column(name="drop_packets", kind=Kind.U64, title="Dropped packets", unit="packets", role=MEASURE, absent=0, enterprise=16,
            cardinality=HIGH, help="Packets that the kernel dropped.", netobserv="PktDropPackets"),
     Column(name="drop_bytes", kind=Kind.U64, title="Dropped bytes", unit="bytes", role=MEASURE, absent=0, enterprise=17,
-           stored=Stored.PATH, cardinality=HIGH, help="Bytes that the kernel dropped.", netobserv="PktDropBytes"),
+           stored=Stored.SIGNALS, cardinality=HIGH, help="Bytes that the kernel dropped.", netobserv="PktDropBytes"),
     Column(name="drop_cause", kind=Kind.NAMES, title="Drop cause", cardinality=LOW, enterprise=18,
            help="Commonest drop reason in the interval.", netobserv="PktDropLatestDropCause"),
-    Column(name="drop_tcp_state", kind=Kind.NAMES, title="TCP state at drop", cardinality=LOW, stored=Stored.PATH,
+    Column(name="drop_tcp_state", kind=Kind.NAMES, title="TCP state at drop", cardinality=LOW, stored=Stored.SIGNALS,
            enterprise=19, help="TCP state of the commonest drop.", netobserv="PktDropLatestState"),
     Column(name="dns_id", kind=Kind.U16, title="DNS id", role=DETAIL, absent=0, stored=Stored.DNS, enterprise=20,
            help="Transaction id of the DNS query.", netobserv="DnsId"),
@@ -226,7 +226,7 @@ _SIGNALS: tuple[Column, ...] = (
     Column(name="dns_name", kind=Kind.NAMES, title="DNS name asked", enterprise=22,
            help="Name in the DNS question.", netobserv="DnsName"),
     _latency("dns_latency", "DNS latency", "From DNS query to answer.", 23, netobserv="DnsLatencyMs"),
-    Column(name="dns_type", kind=Kind.U16, title="DNS type", role=DETAIL, absent=0, stored=Stored.DNS, enterprise=24,
+    Column(name="dns_type", kind=Kind.U16, title="DNS type", role=DETAIL, absent=0, stored=Stored.SIGNALS, enterprise=24,
            help="Type of the DNS question: 1 A, 28 AAAA …"),
     Column(name="post_nat_src_addr", kind=Kind.ADDR, title="Source after NAT", element=225, element_v6=281, absent=0,
            stored=Stored.NAT, help="Source address after translation.", netobserv="XlatSrcAddr"),
@@ -253,7 +253,7 @@ _SIGNALS: tuple[Column, ...] = (
     Column(name="policy_names", kind=Kind.LIST, title="Policies", stored=Stored.POLICY, enterprise=36,
            help="Policies that decided.", netobserv="NetworkEvents"),
     Column(name="tcp_state_final", kind=Kind.ENUM, title="TCP end", labels=enums.TCP_STATE_FINAL, cardinality=LOW,
-           stored=Stored.PATH, enterprise=37, help="How the connection stands or ended."),
+           stored=Stored.SIGNALS, enterprise=37, help="How the connection stands or ended; reset, refused, timed out, unreachable and closed told apart."),
     Column(name="conversation_id", kind=Kind.U64, title="Conversation", role=DETAIL, stored=Stored.NEVER, cardinality=HIGH,
            help="The same for both directions of a 5-tuple.", netobserv="_HashId"),
 )  # fmt: skip
@@ -267,7 +267,7 @@ BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}
 BY_PHYSICAL: dict[str, Column] = {column.physical: column for column in COLUMNS}
 """Physical name (as in batches after ``normalise`` and in the store) → column."""
 
-DEFAULT_GROUPS: tuple[Stored, ...] = (Stored.ICMP, Stored.SEEN)
+DEFAULT_GROUPS: tuple[Stored, ...] = (Stored.ICMP, Stored.SEEN, Stored.SIGNALS)
 """Groups that are stored unless switched off: small, and the first questions of a cluster ask for them."""
 
 

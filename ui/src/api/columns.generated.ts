@@ -139,7 +139,7 @@ export const COLUMNS = {
   quic_version: {"title": "QUIC version", "unit": "", "kind": "names", "role": "dimension", "help": "QUIC version of the connection."},
   policy_verdict: {"title": "Policy", "unit": "", "kind": "enum", "role": "dimension", "help": "What network policy says of the flow."},
   policy_names: {"title": "Policies", "unit": "", "kind": "list", "role": "dimension", "help": "Policies that decided."},
-  tcp_state_final: {"title": "TCP end", "unit": "", "kind": "enum", "role": "dimension", "help": "How the connection stands or ended."},
+  tcp_state_final: {"title": "TCP end", "unit": "", "kind": "enum", "role": "dimension", "help": "How the connection stands or ended; reset, refused, timed out, unreachable and closed told apart."},
   conversation_id: {"title": "Conversation", "unit": "", "kind": "u64", "role": "detail", "help": "The same for both directions of a 5-tuple."},
 } as const satisfies Record<string, ColumnInfo>;
 
