@@ -110,9 +110,7 @@ class Exporter(_Section):
     pods: PodChoice = Field(default_factory=PodChoice)
     """Which pods are observed; all by default."""
     features: list[Feature] = Field(default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS])
-    """Signals beyond bytes and packets; each costs nothing when off. rtt: round-trip and handshake times, segments sent again
-    and how connections end; drops: packets that the kernel dropped, and why; dns: names asked, answers and how long they took;
-    nat: what address translation made of a flow."""
+    """Signals beyond bytes and packets; each costs nothing when off. What each measures: "Signals of the agent"."""
     rules: list[dict[str, Any]] = Field(default_factory=list)
     """Filter rules, first match wins."""
 
