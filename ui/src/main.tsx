@@ -4,6 +4,7 @@ import "./styles/base.css";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
+import { Fallback } from "./page/Fallback";
 import { TrafficPage } from "./page/TrafficPage";
 
 const client = new QueryClient({ defaultOptions: { queries: { refetchOnWindowFocus: false, gcTime: 60_000 } } });
@@ -12,7 +13,9 @@ if (!root) throw new Error("index.html has no #root");
 createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={client}>
-      <TrafficPage />
+      <Fallback>
+        <TrafficPage />
+      </Fallback>
     </QueryClientProvider>
   </StrictMode>,
 );

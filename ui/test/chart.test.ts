@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import type { SeriesAnswer } from "../src/api/types";
-import { chartOptions, tipRows } from "../src/chart/options";
+import { axisOf, chartOptions, tipRows } from "../src/chart/options";
 import { askers, bandsOf, BANDS, coloursOf } from "../src/chart/series";
 import { FLOW_DEMO } from "./scene";
 
@@ -56,6 +56,13 @@ describe("the chart", () => {
 
   it("shows the whole window also where there is no traffic", () => {
     expect(options.xAxis).toMatchObject({ min: 0, max: 26_000 });
+  });
+
+  it("begins where the store does, but never shows less than a minute", () => {
+    const window = { from_ms: 0, to_ms: 900_000 };
+    expect(axisOf(window, undefined)).toEqual(window);
+    expect(axisOf(window, 600_000).from_ms).toBe(600_000);
+    expect(axisOf(window, 899_000).from_ms).toBe(840_000);
   });
 
   it("stacks every band, the others in grey", () => {

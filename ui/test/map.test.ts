@@ -92,12 +92,13 @@ describe("the demo's story", () => {
     expect(graph.nodes.find((one) => one.id === NODE_A.id)?.box).toBe(NODES);
   });
 
-  it("puts the neighbours of flow-demo on its two sides", () => {
+  it("puts the neighbours of flow-demo on its two sides, also when they talk to each other", () => {
     expect(boxOrder(graph).indexOf("flow-demo")).toBe(1);
+    expect(boxOrder(graphOf({ ...FLOW_DEMO, edges: [...FLOW_DEMO.edges, edge(BATCH, DNS, 53, 17)] })).indexOf("flow-demo")).toBe(1);
   });
 
-  it.each([["wide", WIDE], ["narrow", NARROW]] as const)("labels every edge, also when %s", (_, widths) => {
-    expect(layoutOf(graph, undefined, widths).labels).toHaveLength(graph.edges.length);
+  it.each([["wide", WIDE], ["narrow", NARROW]] as const)("labels every edge, also when %s", (_, spacing) => {
+    expect(layoutOf(graph, undefined, spacing).labels).toHaveLength(graph.edges.length);
   });
 
   it("lands each edge on the port that serves it", () => {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes per second over time, stacked, on a canvas. Dragging over it chooses a time range. Loaded when it is first shown.
 import { useEffect, useRef } from "react";
+import type { WindowMs } from "../api/types";
 import { token, useTheme } from "../state/theme";
 import { type EChartsType, init } from "./echarts";
 import { chartOptions, colourOf, type Palette, tipRows } from "./options";
@@ -9,7 +10,7 @@ import { BANDS, type Bands } from "./series";
 interface Props {
   data: Bands;
   colours: ReadonlyMap<string, number>;
-  window: { from_ms: number; to_ms: number };
+  axis: WindowMs;
   label: string;
   onRange: (from: number, to: number) => void;
 }
@@ -17,7 +18,7 @@ interface Props {
 /** A drag shorter than this many milliseconds of the axis is a click. */
 const LEAST_RANGE_MS = 1_000;
 
-export default function StackedChart({ data, colours, window, label, onRange }: Props) {
+export default function StackedChart({ data, colours, axis, label, onRange }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<EChartsType>();
   const choose = useRef(onRange);
@@ -44,9 +45,9 @@ export default function StackedChart({ data, colours, window, label, onRange }: 
   useEffect(() => {
     const palette = paletteOf();
     const tip = (bin: number) => tipElement(data, colours, palette, bin);
-    chart.current?.setOption(chartOptions(data, colours, palette, window, tip), { notMerge: false, replaceMerge: ["series"] });
+    chart.current?.setOption(chartOptions(data, colours, palette, axis, tip), { notMerge: false, replaceMerge: ["series"] });
     chart.current?.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "lineX", brushMode: "single" } });
-  }, [data, colours, window, theme]);
+  }, [data, colours, axis, theme]);
 
   return <div ref={place} className="fg-chart" role="img" aria-label={label} />;
 }

@@ -9,6 +9,7 @@ import { endName } from "../format/flow";
 import { rate } from "../format/units";
 import { term } from "../state/terms";
 import "./chart.css";
+import { axisOf } from "./options";
 import { askers, type Band, bandsOf, coloursOf } from "./series";
 
 const StackedChart = lazy(() => import("./StackedChart"));
@@ -16,6 +17,8 @@ const StackedChart = lazy(() => import("./StackedChart"));
 interface Props {
   answer: SeriesAnswer;
   question: string;
+  /** When the store's first flow ended. */
+  oldestMs: number | undefined;
   /** How long flows were seen in the window. */
   seconds: number;
   /** Tells who asks whom. */
@@ -23,7 +26,7 @@ interface Props {
   onRange: (from: number, to: number) => void;
 }
 
-export function TrafficChart({ answer, question, seconds, topology, onRange }: Props) {
+export function TrafficChart({ answer, question, oldestMs, seconds, topology, onRange }: Props) {
   const kept = useRef<{ question: string; colours: Map<string, number> }>();
   const data = useMemo(() => bandsOf(answer, Date.now(), askers(topology)), [answer, topology]);
   const colours = useMemo(() => {
@@ -32,11 +35,12 @@ export function TrafficChart({ answer, question, seconds, topology, onRange }: P
     kept.current = { question, colours: new Map([...(before ?? []), ...next]) };
     return next;
   }, [data, question]);
+  const axis = useMemo(() => axisOf(answer.window, oldestMs), [answer, oldestMs]);
   const label = `Traffic over time: ${rate(data.bands.reduce((sum, band) => sum + band.bytes, 0) / seconds)} on average, ${rate(Math.max(0, ...data.total))} at most; ${data.bands.map((band) => `${band.label} ${rate(band.bytes / seconds)}`).join(", ")}`;
   return (
     <>
       <Suspense fallback={<Skeleton height="100%" screenreaderText="Loading the chart" />}>
-        <StackedChart data={data} colours={colours} window={answer.window} label={label} onRange={onRange} />
+        <StackedChart data={data} colours={colours} axis={axis} label={label} onRange={onRange} />
       </Suspense>
       <ul className="fg-legend">
         {data.bands.map((band) => (

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chart's options, from bands and the theme's colours. Pure, so that tests can read them.
+import type { WindowMs } from "../api/types";
 import { rate } from "../format/units";
 import type { Bands } from "./series";
 
@@ -23,6 +24,15 @@ function clock(lengthMs: number): (ms: number) => string {
 
 export const colourOf = (index: number | undefined, palette: Palette): string => (index === undefined || index < 0 ? palette.others : (palette.series[index] ?? palette.others));
 
+/** The least that the time axis shows. */
+const SHORTEST_AXIS_MS = 60_000;
+
+/** The part of a window that the axis shows: a store younger than the window has nothing before its first flow. */
+export function axisOf(window: WindowMs, oldestMs: number | undefined): WindowMs {
+  if (!oldestMs) return window;
+  return { from_ms: Math.max(window.from_ms, Math.min(oldestMs, window.to_ms - SHORTEST_AXIS_MS)), to_ms: window.to_ms };
+}
+
 /** The tooltip's rows: all bands at one bin, largest first. */
 export function tipRows({ bands, times }: Bands, bin: number): { title: string; rows: { key: string; label: string; text: string }[]; total: string } {
   const rows = bands
@@ -37,17 +47,17 @@ export function tipRows({ bands, times }: Bands, bin: number): { title: string; 
   };
 }
 
-/** ECharts options; `window` is the time axis, also where there is no traffic. */
-export function chartOptions(data: Bands, colours: ReadonlyMap<string, number>, palette: Palette, window: { from_ms: number; to_ms: number }, tip: (bin: number) => HTMLElement): Record<string, unknown> {
+/** ECharts options; `axis` is shown whole, also where there is no traffic. */
+export function chartOptions(data: Bands, colours: ReadonlyMap<string, number>, palette: Palette, axis: WindowMs, tip: (bin: number) => HTMLElement): Record<string, unknown> {
   const label = { color: palette.text, fontSize: 11, fontFamily: "inherit" };
   return {
     animation: false,
     grid: { left: 4, right: 12, top: 10, bottom: 2, containLabel: true },
     xAxis: {
       type: "time",
-      min: window.from_ms,
-      max: window.to_ms,
-      axisLabel: { ...label, formatter: clock(window.to_ms - window.from_ms), hideOverlap: true },
+      min: axis.from_ms,
+      max: axis.to_ms,
+      axisLabel: { ...label, formatter: clock(axis.to_ms - axis.from_ms), hideOverlap: true },
       axisLine: { lineStyle: { color: palette.line } },
       axisTick: { show: false },
       splitLine: { show: false },

@@ -18,6 +18,7 @@ interface Props {
   src: TopologyNode;
   dst: TopologyNode;
   topology: Topology;
+  oldestMs: number | undefined;
   seconds: number;
   view: View;
   onView: Change;
@@ -25,7 +26,7 @@ interface Props {
 
 const FLOWS_SHOWN = 12;
 
-export function EdgeDetail({ edge, src, dst, topology, seconds, view, onView }: Props) {
+export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, onView }: Props) {
   const filter = edgeFilter(edge, src, dst);
   const own: View = { ...view, filter };
   const series = useSeries(own);
@@ -39,7 +40,7 @@ export function EdgeDetail({ edge, src, dst, topology, seconds, view, onView }: 
       </Button>
       <Section title="Over time">
         <div className="fg-drawer-chart">
-          {series.data ? <TrafficChart answer={series.data} question={filter} seconds={seconds} topology={topology} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}
+          {series.data ? <TrafficChart answer={series.data} question={filter} oldestMs={oldestMs} seconds={seconds} topology={topology} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}
         </div>
       </Section>
       <Numbers edge={edge} seconds={seconds} />

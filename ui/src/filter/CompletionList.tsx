@@ -13,7 +13,9 @@ interface Props {
 
 export function CompletionList({ id, offers, active, onTake }: Props) {
   const list = useRef<HTMLUListElement>(null);
-  useEffect(() => list.current?.children[active]?.scrollIntoView?.({ block: "nearest" }), [active]);
+  useEffect(() => {
+    list.current?.children[active]?.scrollIntoView?.({ block: "nearest" });
+  }, [active]);
   return (
     <ul ref={list} id={id} role="listbox" aria-label="Completions" className="fg-offers">
       {offers.map((offer, index) => (

@@ -52,7 +52,7 @@ export function TrafficMap({ topology, question, seconds, open, onOpen }: Props)
   const title = (id: string) => nodes.get(id)?.title ?? id;
   const over = hover && edges.get(hover.id);
   return (
-    <div className={`fg-map ${places.widths === NARROW ? "fg-map-narrow" : ""}`}>
+    <div className={`fg-map ${places.spacing.card === NARROW.card ? "fg-map-narrow" : ""}`}>
       <div className="fg-map-frame" ref={frame} onPointerDown={(event) => drag(event, frame.current)} role="group" aria-label="Map of who talks to whom; the conversations tab lists the same">
         <div className="fg-map-sheet" style={{ width: places.width * zoom.scale, height: places.height * zoom.scale }}>
           <div className="fg-map-scaled" style={{ width: places.width, height: places.height, transform: `scale(${zoom.scale})` }}>

@@ -77,8 +77,8 @@ export function united(before: Graph, now: Graph): Graph {
   return { nodes: [...nodes.values()], edges: [...edges.values()] };
 }
 
-/** Changes only when the layout must: which nodes, ports and edges there are. */
+/** Changes only when the layout must: which nodes, ports and edges there are, and which labels need more room. */
 export function shapeOf(graph: Graph): string {
   const nodes = graph.nodes.map((node) => `${node.id}:${node.ports.map((port) => `${port.port}/${port.proto}`).sort()}`);
-  return [...nodes.sort(), "", ...graph.edges.map((edge) => edge.id).sort()].join("\n");
+  return [...nodes.sort(), "", ...graph.edges.map((edge) => `${edge.id}${edge.data.approx ? "≈" : ""}`).sort()].join("\n");
 }

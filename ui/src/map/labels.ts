@@ -15,6 +15,8 @@ const MOST_SAMPLES = 16;
 /** A label stands near one end of a long way: on one of its first or last curves. */
 const CURVES_TRIED = 3;
 const CLEAR = 4;
+/** Between a line and a label that stands beside it. */
+const BESIDE = 5;
 
 export interface Label extends Rect {
   id: string;
@@ -42,7 +44,7 @@ export function labelsOf(routes: readonly Route[], nodes: readonly MapNode[], pl
 interface Around {
   taken: Grid<Rect>;
   lines: Grid<Sample>;
-  sheet: { width: number };
+  sheet: { width: number; height: number };
 }
 
 interface Sample extends Point {
@@ -101,8 +103,17 @@ function samples(route: Route): Point[] {
   });
 }
 
-/** The free place that hides least of other lines, as near to the middle of a curve as may be. */
-function best(route: Route, width: number, { taken, lines, sheet }: Around): Rect | undefined {
+/** The free place that hides least of other lines, as near to the middle of a curve as may be; beside it if none is on it. */
+function best(route: Route, width: number, around: Around): Rect | undefined {
+  const [dx, dy] = [width / 2 + BESIDE, LABEL_HEIGHT / 2 + BESIDE];
+  for (const aside of [{ x: 0, y: 0 }, { x: 0, y: -dy }, { x: 0, y: dy }, { x: dx, y: 0 }, { x: -dx, y: 0 }]) {
+    const rect = bestAt(route, width, aside, around);
+    if (rect) return rect;
+  }
+  return undefined;
+}
+
+function bestAt(route: Route, width: number, aside: Point, { taken, lines, sheet }: Around): Rect | undefined {
   let found: Rect | undefined;
   let least = Infinity;
   // The last curve first: there the line comes to its server.
@@ -110,8 +121,8 @@ function best(route: Route, width: number, { taken, lines, sheet }: Around): Rec
   for (const curve of curves) {
     for (const t of CANDIDATES) {
       const middle = at(curve, t);
-      const rect = { x: middle.x - width / 2, y: middle.y - LABEL_HEIGHT / 2, width, height: LABEL_HEIGHT };
-      if (rect.x < 0 || rect.x + width > sheet.width || taken.some(rect, (one) => overlap(one, rect, CLEAR))) continue;
+      const rect = { x: middle.x + aside.x - width / 2, y: middle.y + aside.y - LABEL_HEIGHT / 2, width, height: LABEL_HEIGHT };
+      if (rect.x < 0 || rect.y < 0 || rect.x + width > sheet.width || rect.y + LABEL_HEIGHT > sheet.height || taken.some(rect, (one) => overlap(one, rect, CLEAR))) continue;
       let hidden = 0;
       if (lines.some(rect, (point) => point.id !== route.edge.id && inside(point, rect) && ++hidden >= least)) continue;
       [found, least] = [rect, hidden];

@@ -5,7 +5,7 @@ import type { Topology } from "../api/types";
 import { portWords } from "../format/ports";
 import { type Graph, graphOf, shapeOf, united } from "./graph";
 import { type Label, labelsOf, textWidth } from "./labels";
-import { NARROW, type Places, placesOf, WIDE, type Widths } from "./places";
+import { NARROW, type Places, placesOf, type Spacing, WIDE } from "./places";
 import { type Route, routesOf } from "./routes";
 
 export interface Layout {
@@ -17,16 +17,17 @@ export interface Layout {
 }
 
 /** A rate never needs more room than this. */
-const WIDEST_RATE = "≈ 888.8 kB/s";
+const WIDEST_RATE = "888.8 kB/s";
+const WIDEST_APPROX = `≈ ${WIDEST_RATE}`;
 
 /** Wide enough for any rate, so that a label keeps its place while its number changes. */
 export function labelWidth({ edge }: Pick<Route, "edge">): number {
-  return Math.max(textWidth(WIDEST_RATE, 12), textWidth(portWords(edge.data.dst_port, edge.data.proto), 11)) + 14;
+  return Math.max(textWidth(edge.data.approx ? WIDEST_APPROX : WIDEST_RATE, 12), textWidth(portWords(edge.data.dst_port, edge.data.proto), 11)) + 20;
 }
 
 /** A layout of `graph`; what `before` placed keeps its rank and order. */
-export function layoutOf(graph: Graph, before?: Layout, widths: Widths = WIDE): Layout {
-  const places = placesOf(graph, before?.places, widths);
+export function layoutOf(graph: Graph, before?: Layout, spacing: Spacing = WIDE): Layout {
+  const places = placesOf(graph, before?.places, spacing);
   const routes = routesOf(graph, places);
   return { known: graph, places, routes, labels: labelsOf(bySize(routes), graph.nodes, places, labelWidth) };
 }
@@ -57,9 +58,9 @@ export function useLayout(topology: Topology | undefined, question: string, fram
     const known = before ? united(before.layout.known, graph) : graph;
     const shape = shapeOf(known);
     const wide = before?.shape === shape ? before.wide : placesOf(known, before?.layout.places).width;
-    const widths = frameWidth < wide * READABLE ? NARROW : WIDE;
-    if (before?.shape === shape && before.layout.places.widths === widths) return before.layout;
-    const layout = layoutOf(known, before?.layout, widths);
+    const spacing = frameWidth < wide * READABLE ? NARROW : WIDE;
+    if (before?.shape === shape && before.layout.places.spacing.card === spacing.card) return before.layout;
+    const layout = layoutOf(known, before?.layout, spacing);
     kept.current = { question, shape, layout, wide };
     return layout;
   }, [graph, question, frameWidth]);

@@ -43,28 +43,28 @@ export function boxOrder(graph: Graph, before: readonly string[] = []): string[]
   const weight = new Map<string, number>();
   for (const edge of graph.edges) {
     const [a, b] = [boxes.get(edge.src) ?? "", boxes.get(edge.dst) ?? ""].toSorted() as [string, string];
-    if (a === b || onTop(a) || onTop(b)) continue;
-    links.set(`${a} ${b}`, (links.get(`${a} ${b}`) ?? 0) + 1);
     for (const box of [a, b]) weight.set(box, (weight.get(box) ?? 0) + 1);
+    if (a !== b && !onTop(a) && !onTop(b)) links.set(`${a} ${b}`, (links.get(`${a} ${b}`) ?? 0) + 1);
   }
   const pairs = [...links].map(([key, count]) => [...key.split(" "), count] as unknown as [string, string, number]);
   const all = [...new Set(boxes.values())].filter((box) => !onTop(box));
   const order = before.filter((box) => all.includes(box));
   const heavier = (a: string, b: string) => (weight.get(b) ?? 0) - (weight.get(a) ?? 0) || (a < b ? -1 : 1);
   for (const box of all.filter((one) => !order.includes(one)).toSorted(heavier)) {
-    order.splice(bestPlace(order, box, pairs), 0, box);
+    order.splice(bestPlace(order, box, pairs, all.toSorted(heavier)[0] ?? box), 0, box);
   }
   return order;
 }
 
-function bestPlace(order: readonly string[], box: string, pairs: readonly [string, string, number][]): number {
+/** The place with the shortest edges; of equal ones that which keeps `middle` nearest to the middle. */
+function bestPlace(order: readonly string[], box: string, pairs: readonly [string, string, number][], middle: string): number {
   let [best, least] = [0, Infinity];
   for (let place = 0; place <= order.length; place++) {
     const places = new Map(order.toSpliced(place, 0, box).map((one, index) => [one, index]));
     const cost = pairs.reduce((sum, [a, b, count]) => {
       const [left, right] = [places.get(a), places.get(b)];
       return left === undefined || right === undefined ? sum : sum + count * Math.abs(left - right);
-    }, 0);
+    }, Math.abs((places.get(middle) ?? 0) - order.length / 2) / 100);
     if (cost < least) [best, least] = [place, cost];
   }
   return best;

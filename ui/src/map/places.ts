@@ -5,22 +5,20 @@ import { boxTitle, type Graph } from "./graph";
 import { boxOrder, byId, onTop, ranksOf } from "./order";
 
 export const CARD_HEIGHT = 46;
-/** Between rows: room for an edge's label between a box's lower and the next one's upper border. */
-export const ROW_GAP = 82;
 const BOX_PAD = { top: 28, bottom: 12 };
 const MARGIN = 12;
 
-/** Widths, in pixels: of a card, between cards, between boxes, between a box's side and its cards. */
-export interface Widths {
+/** In pixels: a card's width, between cards, between boxes, between a box's side and its cards. */
+export interface Spacing {
   card: number;
   gap: number;
   boxGap: number;
   pad: number;
 }
 
-export const WIDE: Widths = { card: 196, gap: 28, boxGap: 40, pad: 18 };
+export const WIDE: Spacing = { card: 196, gap: 28, boxGap: 40, pad: 18 };
 /** For a narrow frame: cards without an icon, closer together. */
-export const NARROW: Widths = { card: 162, gap: 18, boxGap: 28, pad: 11 };
+export const NARROW: Spacing = { card: 162, gap: 18, boxGap: 28, pad: 11 };
 
 export interface Rect {
   x: number;
@@ -41,24 +39,25 @@ export interface Places {
   boxes: PlacedBox[];
   ranks: Map<string, number>;
   order: string[];
-  widths: Widths;
+  spacing: Spacing;
   width: number;
   height: number;
 }
 
 export const centre = (rect: Rect): number => rect.x + rect.width / 2;
 
-const ROW_HEIGHT = CARD_HEIGHT + ROW_GAP;
+/** From one row to the next: there is room for an edge's label between a box's lower and the next one's upper border. */
+const PITCH = CARD_HEIGHT + 82;
 /** Each pass sorts the cards of a cell by where their neighbours stand after the pass before. */
 const PASSES = 4;
 
 /** Places for all; what `before` holds keeps its rank and its order. */
-export function placesOf(graph: Graph, before?: Places, widths: Widths = WIDE): Places {
+export function placesOf(graph: Graph, before?: Places, spacing: Spacing = WIDE): Places {
   const ranks = ranksOf(graph, before?.ranks);
   const order = boxOrder(graph, before?.order);
   const cells = cellsOf(graph, ranks);
-  const boxWidth = (box: string) => rowWidth(Math.max(...cells.filter((cell) => cell.box === box).map(breadth)), widths) + 2 * widths.pad;
-  const shelves = shelvesOf(order, cells, boxWidth, ROW_HEIGHT);
+  const boxWidth = (box: string) => rowWidth(Math.max(...cells.filter((cell) => cell.box === box).map(breadth)), spacing) + 2 * spacing.pad;
+  const shelves = shelvesOf(order, cells, boxWidth, PITCH);
   const rows = rowsOf(cells, shelves);
   const neighbours = neighboursOf(graph);
   let cards = new Map<string, Rect>();
@@ -66,13 +65,13 @@ export function placesOf(graph: Graph, before?: Places, widths: Widths = WIDE): 
     const last = cards;
     const wish = (id: string) => before?.cards.get(id) ?? mean((neighbours.get(id) ?? []).flatMap((one) => last.get(one) ?? []));
     for (const cell of cells) sortByWish(cell, wish);
-    cards = new Placing(cells, rows, neighbours, widths, last).all(shelves, boxWidth);
+    cards = new Placing(cells, rows, neighbours, spacing, last).all(shelves, boxWidth);
   }
   const rowTops = Array.from({ length: rows.count }, (_, row) => topOf(row));
-  return finished({ cards, rowTops, ranks, order, widths }, cells);
+  return finished({ cards, rowTops, ranks, order, spacing }, cells);
 }
 
-const topOf = (row: number): number => MARGIN + BOX_PAD.top + row * ROW_HEIGHT;
+const topOf = (row: number): number => MARGIN + BOX_PAD.top + row * PITCH;
 
 function sortByWish(cell: Cell, wish: (id: string) => Rect | undefined): void {
   const places = new Map(cell.nodes.map((node) => [node.id, wish(node.id)]));
@@ -98,7 +97,7 @@ function mean(rects: readonly Rect[]): Rect | undefined {
   return rects[0] && { ...rects[0], x: rects.reduce((sum, rect) => sum + centre(rect), 0) / rects.length - rects[0].width / 2 };
 }
 
-const rowWidth = (count: number, widths: Widths): number => count * widths.card + (count - 1) * widths.gap;
+const rowWidth = (count: number, spacing: Spacing): number => count * spacing.card + (count - 1) * spacing.gap;
 
 /** One pass of placing: every cell of a column in its middle, then the upper boxes above what they talk to. */
 class Placing {
@@ -108,7 +107,7 @@ class Placing {
     private readonly cells: readonly Cell[],
     private readonly rows: Rows,
     private readonly neighbours: ReadonlyMap<string, string[]>,
-    private readonly widths: Widths,
+    private readonly spacing: Spacing,
     private readonly last: ReadonlyMap<string, Rect>,
   ) {}
 
@@ -117,7 +116,7 @@ class Placing {
       let left = MARGIN;
       for (const box of boxes) {
         for (const cell of this.cells.filter((one) => one.box === box)) this.put(cell, left + boxWidth(box) / 2);
-        left += boxWidth(box) + this.widths.boxGap;
+        left += boxWidth(box) + this.spacing.boxGap;
       }
     }
     this.putTops();
@@ -128,23 +127,27 @@ class Placing {
     const wanted = this.cells.filter((cell) => onTop(cell.box)).map((cell) => {
       const aims = cell.nodes.flatMap((node) => (this.neighbours.get(node.id) ?? []).flatMap((one) => this.cards.get(one) ?? this.last.get(one) ?? []));
       const aim = mean(aims);
-      return { cell, width: rowWidth(breadth(cell), this.widths) + 2 * this.widths.pad, middle: aim ? centre(aim) : MARGIN };
+      return { cell, width: rowWidth(breadth(cell), this.spacing) + 2 * this.spacing.pad, middle: aim ? centre(aim) : MARGIN };
     });
-    let free = MARGIN;
-    for (const { cell, width, middle } of wanted.toSorted((a, b) => a.middle - b.middle || (a.cell.box < b.cell.box ? -1 : 1))) {
+    const sorted = wanted.toSorted((a, b) => a.middle - b.middle || (a.cell.box < b.cell.box ? -1 : 1));
+    let free = -Infinity;
+    const middles = sorted.map(({ width, middle }) => {
       const start = Math.max(free, middle - width / 2);
-      this.put(cell, start + width / 2);
-      free = start + width + this.widths.boxGap;
-    }
+      free = start + width + this.spacing.boxGap;
+      return start + width / 2;
+    });
+    // Where they had to make room for each other, all give way alike.
+    const shift = sorted.reduce((sum, one, i) => sum + (middles[i] as number) - one.middle, 0) / Math.max(1, sorted.length);
+    sorted.forEach(({ cell }, i) => this.put(cell, (middles[i] as number) - shift));
   }
 
   /** The rows of a cell, each in the middle of its column. */
   private put(cell: Cell, middle: number): void {
-    const { card: width, gap } = this.widths;
+    const { card: width, gap } = this.spacing;
     const limit = perRow(cell.box);
     for (let i = 0; i < cell.nodes.length; i += limit) {
       const row = cell.nodes.slice(i, i + limit);
-      const start = middle - rowWidth(row.length, this.widths) / 2;
+      const start = middle - rowWidth(row.length, this.spacing) / 2;
       const y = topOf(this.rows.first(cell) + i / limit);
       row.forEach((node, j) => this.cards.set(node.id, { x: start + j * (width + gap), y, width, height: CARD_HEIGHT }));
     }
@@ -152,12 +155,12 @@ class Placing {
 } // prettier-ignore
 
 /** Boxes around their cards, and the whole moved so that it begins at the margin. */
-function finished(places: Pick<Places, "cards" | "rowTops" | "ranks" | "order" | "widths">, cells: readonly Cell[]): Places {
+function finished(places: Pick<Places, "cards" | "rowTops" | "ranks" | "order" | "spacing">, cells: readonly Cell[]): Places {
   const boxes = [...new Set(cells.map((cell) => cell.box))].map((box) => {
     const rects = cells.filter((cell) => cell.box === box).flatMap((cell) => cell.nodes.map((node) => places.cards.get(node.id)!));
-    return around(box, rects, places.widths.pad);
+    return around(box, rects, places.spacing.pad);
   });
-  const shift = MARGIN - Math.min(MARGIN, ...boxes.map((box) => box.x));
+  const shift = MARGIN - Math.min(...boxes.map((box) => box.x), Infinity);
   for (const rect of [...places.cards.values(), ...boxes]) rect.x += shift;
   const width = Math.max(0, ...boxes.map((box) => box.x + box.width)) + MARGIN;
   const height = Math.max(0, ...boxes.map((box) => box.y + box.height)) + MARGIN;

@@ -15,11 +15,12 @@ interface Props {
   view: View;
   onView: Change;
   topology: Topology | undefined;
+  oldestMs: number | undefined;
   seconds: number;
   rowOf: (key: string) => Row | undefined;
 }
 
-export function OpenDrawer({ view, onView, topology, seconds, rowOf }: Props) {
+export function OpenDrawer({ view, onView, topology, oldestMs, seconds, rowOf }: Props) {
   const opened = parseOpen(view.open);
   if (!opened) return null;
   const close = () => onView({ open: "" });
@@ -37,7 +38,7 @@ export function OpenDrawer({ view, onView, topology, seconds, rowOf }: Props) {
       </Drawer>
     );
   }
-  return <OnMap opened={opened} topology={topology} seconds={seconds} view={view} onView={onView} close={close} />;
+  return <OnMap opened={opened} topology={topology} oldestMs={oldestMs} seconds={seconds} view={view} onView={onView} close={close} />;
 }
 
 interface OnMapProps extends Omit<Props, "rowOf"> {
@@ -45,7 +46,7 @@ interface OnMapProps extends Omit<Props, "rowOf"> {
   close: () => void;
 }
 
-function OnMap({ opened, topology, seconds, view, onView, close }: OnMapProps) {
+function OnMap({ opened, topology, oldestMs, seconds, view, onView, close }: OnMapProps) {
   const title = opened.what === "edge" ? "Conversation" : "Workload";
   const node = (id: string) => topology?.nodes.find((one) => one.id === id);
   if (opened.what === "node") {
@@ -60,7 +61,7 @@ function OnMap({ opened, topology, seconds, view, onView, close }: OnMapProps) {
   const [src, dst] = [node(opened.src), node(opened.dst)];
   return (
     <Drawer title={src && dst ? `${nodeTitle(src)} → ${nodeTitle(dst)}` : title} onClose={close}>
-      {edge && src && dst && topology ? <EdgeDetail edge={edge} src={src} dst={dst} topology={topology} seconds={seconds} view={view} onView={onView} /> : <Absent topology={topology} />}
+      {edge && src && dst && topology ? <EdgeDetail edge={edge} src={src} dst={dst} topology={topology} oldestMs={oldestMs} seconds={seconds} view={view} onView={onView} /> : <Absent topology={topology} />}
     </Drawer>
   );
 }

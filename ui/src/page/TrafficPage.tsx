@@ -37,7 +37,8 @@ export function TrafficPage() {
   const topology = useTopology(view);
   const live = useLive(view.live, view.filter);
   const rows = useMemo(() => merged(flows.data?.rows ?? [], live.rows), [flows.data, live.rows]);
-  const seconds = topology.data ? coveredSeconds(topology.data.window, status.data?.store.oldest_ms) : 1;
+  const oldestMs = status.data?.store.oldest_ms;
+  const seconds = topology.data ? coveredSeconds(topology.data.window, oldestMs) : 1;
 
   const onOpen = useCallback((open: string) => onView({ open }), [onView]);
   const onRange = useCallback((from: number, to: number) => onView({ from, to, live: false }), [onView]);
@@ -73,9 +74,9 @@ export function TrafficPage() {
             status.data && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
           ) : (
             <>
-              <Panel title="Traffic" words="bytes/s by pair; drag to zoom" answer={series} className="fg-panel-chart"
+              <Panel title="Traffic" words="bytes/s; drag to zoom" answer={series} className="fg-panel-chart"
                 actions={<PanelMenu view={view} path="series" params={{ by: SERIES_BY, measure: "bytes", top: SERIES_TOP }} options="--by src_owner,dst_owner --top bytes" rows={() => seriesRows(series.data)} />}>
-                {(answer) => <TrafficChart answer={answer} question={question} seconds={seconds} topology={topology.data} onRange={onRange} />}
+                {(answer) => <TrafficChart answer={answer} question={question} oldestMs={oldestMs} seconds={seconds} topology={topology.data} onRange={onRange} />}
               </Panel>
               <Panel title="Map" words="who talks to whom; lines end at the server's port" answer={topology} className="fg-panel-map">
                 {(answer) => <TrafficMap topology={answer} question={question} seconds={seconds} open={view.open} onOpen={onOpen} />}
@@ -84,7 +85,7 @@ export function TrafficPage() {
             </>
           )}
         </main>
-        <OpenDrawer view={view} onView={onView} topology={topology.data} seconds={seconds} rowOf={(key) => rows.find((one) => one.key === key)?.row} />
+        <OpenDrawer view={view} onView={onView} topology={topology.data} oldestMs={oldestMs} seconds={seconds} rowOf={(key) => rows.find((one) => one.key === key)?.row} />
       </div>
     </ValueMenuProvider>
   );

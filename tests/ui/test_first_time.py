@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Before there is anything to see: no flow, no store, no build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+from story import story
+
+from console_kit import Collector, running_console
+from flowgauge.console.settings import ConsoleSettings
+from store_kit import SECRET, StoreProcess, now_ms
+
+pytestmark = pytest.mark.browser
+
+
+def test_an_empty_store_says_what_is_missing_and_the_first_flow_shows_by_itself(
+    page: Page, empty_store: StoreProcess, built: None
+) -> None:
+    with running_console(ConsoleSettings(empty_store.url, SECRET)) as console:
+        page.goto(console.url)
+        expect(page.get_by_role("heading", name="Waiting for the first flow")).to_be_visible()
+        expect(page.get_by_role("status").first).to_contain_text("started without a collector")
+        expect(page.get_by_text("sudo make demo")).to_be_visible()
+        store = empty_store.open()
+        now = now_ms()
+        store.write(story(now - 20_000, now), "first")
+        expect(page.locator(".fg-edge-label").first).to_be_visible()
+        store.close()
+
+
+def test_a_store_that_does_not_answer_is_said_so_with_a_way_to_try_again(page: Page, built: None) -> None:
+    collector = Collector()
+    with running_console(
+        ConsoleSettings("http://127.0.0.1:9", SECRET, collector_url=f"http://127.0.0.1:{collector.http.port}")
+    ) as console:
+        page.goto(console.url)
+        expect(page.get_by_text("No answer yet").first).to_be_visible()
+        expect(page.get_by_role("button", name="Try again").first).to_be_visible()
+    collector.stop()
+
+
+def test_a_console_that_is_not_built_says_how_to_build_it(page: Page, empty_store: StoreProcess, tmp_path: Path) -> None:
+    with running_console(ConsoleSettings(empty_store.url, SECRET, static_dir=str(tmp_path))) as console:
+        page.goto(console.url)
+        expect(page.locator("body")).to_contain_text("make ui")

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Traffic page in a real browser, before a real store: what a person does, and what they then see."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from site_kit import LOST, Site
+from story import DNS, METRICS, STORY, Talk, story
+
+from store_kit import now_ms
+
+pytestmark = pytest.mark.browser
+
+FLOW_DEMO = "/traffic?filter=namespace+%3D+flow-demo"
+
+EDGES = {
+    "office to django-psql-example, http 8080",
+    "django-psql-example to postgresql, postgresql 5432",
+    "django-psql-example to dns-default, dns 53",
+    "batch-import to postgresql, postgresql 5432",
+}
+"""What `namespace = flow-demo` shows: the outside, Django, PostgreSQL, DNS, and the neighbour nobody expected."""
+
+
+def edges(page: Page) -> Locator:
+    return page.locator(".fg-edge-label")
+
+
+def edge_names(page: Page) -> set[str]:
+    """Client, server and port of every labelled edge, without its rate."""
+    return {
+        label.rpartition(", ")[0]
+        for label in page.eval_on_selector_all(".fg-edge-label", "all => all.map(one => one.ariaLabel)")
+    }
+
+
+def await_edges(page: Page, wanted: set[str]) -> None:
+    expect(edges(page)).to_have_count(len(wanted))
+    assert edge_names(page) == wanted
+
+
+def visit(page: Page, url: str) -> None:
+    """Opens the page and waits until it listens to keys."""
+    page.goto(url)
+    expect(page.get_by_role("combobox", name="Filter")).to_be_visible()
+
+
+def type_filter(page: Page, text: str) -> None:
+    page.keyboard.press("/")
+    page.keyboard.type(text)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Enter")
+
+
+def test_the_filter_shows_exactly_who_talks_to_flow_demo(page: Page, site: Site) -> None:
+    visit(page, site.url)
+    expect(page.locator(".fg-edge")).to_have_count(len(STORY) - 3)  # both replicas of Django are one node of the map
+    type_filter(page, "namespace = flow-demo")
+    await_edges(page, EDGES)
+    assert set(page.locator(".fg-box-title").all_inner_texts()) == {
+        "outside the cluster",
+        "other-team",
+        "flow-demo",
+        "openshift-dns",
+    }
+    expect(page.locator(".fg-table tbody tr").first).to_contain_text("flow-demo")
+    expect(page.locator(".fg-summary")).to_contain_text("4 workloads in 4 conversations")
+
+
+def test_completion_offers_values_with_their_share(page: Page, site: Site) -> None:
+    visit(page, site.url)
+    page.keyboard.press("/")
+    page.keyboard.type("namespace = ")
+    offer = page.get_by_role("option").filter(has_text="flow-demo")
+    expect(offer).to_contain_text("%")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("combobox", name="Filter")).to_have_value("namespace = flow-demo ")
+
+
+def test_an_error_is_underlined_at_the_character_and_mended_with_one_click(page: Page, site: Site) -> None:
+    visit(page, site.url)
+    expect(edges(page).first).to_be_visible()
+    type_filter(page, "port = 5432 and namspace = flow-demo")
+    expect(page.locator(".fg-filter-mirror mark")).to_have_text("namspace")
+    expect(page.get_by_role("alert")).to_contain_text("character 17")
+    assert "filter" not in parse_qs(urlsplit(page.url).query), "a text that is no filter is not applied"
+    page.get_by_role("button", name="use “namespace”").click()
+    expect(page).to_have_url(re.compile(r"filter=port\+%3D\+5432\+and\+namespace\+%3D\+flow-demo"))
+    await_edges(page, {name for name in EDGES if "5432" in name})
+
+
+def test_the_drawer_of_an_edge_is_in_the_url_and_survives_a_reload(page: Page, site: Site) -> None:
+    visit(page, site.url + FLOW_DEMO)
+    edges(page).filter(has_text="postgresql 5432").first.click()
+    drawer = page.locator(".fg-drawer")
+    expect(drawer.get_by_role("heading", level=2)).to_have_text(re.compile("→ postgresql"))
+    sentence = drawer.locator(".fg-sentence")
+    expect(sentence).to_contain_text("over postgresql 5432")
+    expect(drawer.locator("canvas")).to_be_visible()
+    expect(drawer.locator(".fg-links li").first).to_contain_text("5432")
+    title = drawer.get_by_role("heading", level=2).inner_text()
+    page.reload()
+    expect(page.locator(".fg-drawer h2")).to_have_text(title)
+    await_edges(page, EDGES)
+    page.keyboard.press("Escape")
+    expect(page.locator(".fg-drawer")).to_have_count(0)
+    page.go_back()
+    expect(page.locator(".fg-drawer h2")).to_have_text(title)
+
+
+def test_a_flow_is_reached_by_keyboard_alone_and_read_as_a_sentence(page: Page, site: Site) -> None:
+    visit(page, site.url + "/traffic?filter=port+%3D+5432&live=off")
+    expect(page.locator(".fg-table tbody tr").first).to_be_visible()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("Enter")
+    sentence = page.locator(".fg-drawer .fg-sentence")
+    expect(sentence).to_have_text(re.compile(r"sent .+ in \d+ packets? to .+ port 5432 over TCP"))
+    first = sentence.inner_text()
+    page.keyboard.press("j")
+    expect(sentence).not_to_have_text(first)
+    assert page.url.count("open=flow") == 1
+    second = sentence.inner_text()
+    page.reload()
+    expect(sentence).to_have_text(second)
+    page.keyboard.press("Escape")
+    expect(sentence).to_have_count(0)
+
+
+def test_every_value_can_be_filtered_by_excluded_and_copied(page: Page, site: Site) -> None:
+    visit(page, site.url + "/traffic?live=off")
+    row = page.locator(".fg-table tbody tr").filter(has_text="batch-import").first
+    row.get_by_role("button", name="batch-import", exact=True).first.click()
+    page.get_by_role("menuitem", name="Filter by this").click()
+    expect(page.get_by_role("combobox", name="Filter")).to_have_value(re.compile(r"^(src|dst)_owner = batch-import$"))
+    expect(page.locator(".fg-chips")).to_contain_text("owner = batch-import")
+    page.get_by_role("button", name=re.compile("^Remove ")).click()
+    expect(page.get_by_role("combobox", name="Filter")).to_have_value("")
+    page.locator(".fg-table tbody tr").first.locator(".fg-value").first.click()
+    page.get_by_role("menuitem", name="Exclude this").click()
+    expect(page.get_by_role("combobox", name="Filter")).to_have_value(re.compile("!= "))
+    page.locator(".fg-table tbody tr").first.locator(".fg-value").first.click()
+    page.get_by_role("menuitem", name="Copy").click()
+    assert page.evaluate("navigator.clipboard.readText()")
+
+
+def test_conversations_list_what_the_map_shows(page: Page, site: Site) -> None:
+    visit(page, site.url + FLOW_DEMO + "&tab=conversations")
+    rows = page.locator(".fg-table tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.first).to_contain_text("office")
+    expect(rows.filter(has_text="batch-import")).to_contain_text("sent again")
+    rows.first.get_by_role("button", name=re.compile("^Detail")).click()
+    expect(page.locator(".fg-drawer h2")).to_have_text("office → django-psql-example")
+
+
+def test_the_badge_says_where_flows_were_lost(page: Page, site: Site) -> None:
+    visit(page, site.url)
+    badge = page.get_by_role("button", name=re.compile("complete 99.95"))
+    badge.click()
+    drawer = page.locator(".fg-drawer")
+    expect(drawer.locator(".fg-losses").first).to_contain_text(f"{LOST} records missing from the exporters' sequence numbers")
+    expect(drawer.locator(".fg-losses").first).to_contain_text("collector")
+    drawer.get_by_text("agent on node-a").click()
+    expect(drawer.get_by_role("row", name=re.compile("kernel_packets_seen"))).to_contain_text("96\u202f400")
+
+
+def test_a_drag_over_the_chart_chooses_the_time(page: Page, site: Site) -> None:
+    visit(page, site.url + FLOW_DEMO)
+    canvas = page.locator(".fg-panel-chart canvas").first
+    expect(canvas).to_be_visible()
+    box = canvas.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 80, steps=6)
+    page.mouse.up()
+    page.wait_for_url(re.compile("from=.*to="))
+    query = parse_qs(urlsplit(page.url).query)
+    assert 60_000 < int(query["to"][0]) - int(query["from"][0]) < 500_000
+    expect(page.locator("#fg-live")).to_be_disabled()
+    page.go_back()
+    expect(page.locator("#fg-live")).to_be_enabled()
+
+
+def test_live_flows_arrive_by_themselves_and_wait_while_somebody_reads(page: Page, site: Site) -> None:
+    visit(page, site.url + "/traffic?filter=port+%3D+4711")
+    talk = Talk(METRICS, DNS, 4711, 6, 7_000, 900)
+
+    def send() -> None:
+        now = now_ms()
+        site.collector.tap.publish(story(now - 15_000, now, talks=(talk,)))
+
+    rows = page.locator(".fg-table tbody tr")
+    for _ in range(40):
+        send()
+        if rows.count() > 3:
+            break
+        page.wait_for_timeout(500)
+    expect(rows.first).to_contain_text("4711")
+    page.locator(".fg-table-frame").evaluate("frame => { frame.style.height = '80px'; frame.scrollTop = 40; }")
+    before = rows.count()
+    page.wait_for_timeout(5_100)  # until the next report of the story
+    send()
+    waiting = page.get_by_role("button", name=re.compile(r"new flows? waits?"))
+    expect(waiting).to_be_visible()
+    assert rows.count() == before
+    waiting.click()
+    expect(waiting).to_have_count(0)
+    assert rows.count() > before
+
+
+def test_scaled_numbers_say_so(page: Page, site: Site) -> None:
+    now = now_ms()
+    talk = Talk(METRICS, DNS, 4712, 6, 70_000, 9_000)
+    site.store.write(story(now - 120_000, now, sampling=100, talks=(talk,)), "sampled")
+    visit(page, site.url + "/traffic?filter=port+%3D+4712")
+    expect(edges(page)).to_contain_text("≈")
+    expect(page.locator(".fg-table tbody tr").first).to_contain_text("≈")
+    expect(page.locator(".fg-summary")).to_contain_text("scaled estimates")
+    expect(edges(page).locator("abbr")).to_have_attribute("title", re.compile(r"± \d"))
+
+
+def test_a_link_shares_exactly_these_minutes(page: Page, site: Site) -> None:
+    visit(page, site.url + FLOW_DEMO)
+    await_edges(page, EDGES)
+    page.get_by_role("button", name="Copy a link to this view").click()
+    link = page.evaluate("navigator.clipboard.readText()")
+    query = parse_qs(urlsplit(link).query)
+    assert query["filter"] == ["namespace = flow-demo"]
+    assert int(query["to"][0]) - int(query["from"][0]) == 900_000
+    page.goto(link)
+    await_edges(page, EDGES)
+
+
+def test_no_match_says_why_and_offers_a_way_out(page: Page, site: Site) -> None:
+    visit(page, site.url + "/traffic?filter=namespace+%3D+nobody")
+    expect(page.get_by_role("heading", name="No flows here")).to_be_visible()
+    page.get_by_role("button", name="Clear the filter").click()
+    expect(edges(page).first).to_be_visible()
+
+
+def test_the_story_has_what_the_page_is_asked_for() -> None:
+    """The oracle of the edges above is the story itself."""
+    names = {talk.client.names.get("owner", "office") for talk in STORY} | {talk.server.names["owner"] for talk in STORY}
+    assert names == {"office", "django-psql-example", "postgresql", "dns-default", "batch-import", "prometheus"}
