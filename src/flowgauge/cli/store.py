@@ -17,7 +17,13 @@ def store(  # noqa: PLR0917 - typer passes options by name
     secret_fd: Annotated[int, typer.Option("--secret-fd", help="Open descriptor from which the secret is read.")],
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
     retention_hours: Annotated[int, typer.Option("--retention-hours", min=1, help="How long flows are kept.")] = 168,
-    groups: Annotated[str, typer.Option("--groups", help="Column groups to store beside the core, by commas.")] = "icmp,seen",
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            "--groups",
+            help="Column groups to store beside the core, by commas; by default those that the first questions need.",
+        ),
+    ] = None,
     memory_mib: Annotated[int, typer.Option("--memory-mib", min=512, help="What the engine may use, in MiB.")] = 2048,
     threads: Annotated[int, typer.Option("--threads", min=1, help="Threads of one query.")] = 2,
     segment_dir: Annotated[Path | None, typer.Option("--segment-dir", help="Where segments are handed over.")] = None,
@@ -49,10 +55,13 @@ def store(  # noqa: PLR0917 - typer passes options by name
     )  # fmt: skip
 
 
-def _groups(text: str) -> tuple[Stored, ...]:
+def _groups(text: str | None) -> tuple[Stored, ...]:
     from flowgauge.errors import UsageError
     from flowgauge.schema.column import Stored
+    from flowgauge.schema.columns import DEFAULT_GROUPS
 
+    if text is None:
+        return DEFAULT_GROUPS
     known = [group for group in Stored if group not in (Stored.CORE, Stored.NEVER)]
     wanted = [name.strip() for name in text.split(",") if name.strip()]
     if unknown := [name for name in wanted if name not in known]:
