@@ -31,6 +31,7 @@ class Block:
         flow_format: code of the protocol; records of our own agents say ``agent`` all the same.
         template_id, domain: for each set.
         fields: of the layout, for who wants what has no column.
+        exporter: uint8 (n, 16), the address that each record gives for its exporter; zeros: it gives none.
     """
 
     records: Records
@@ -40,6 +41,7 @@ class Block:
     template_id: npt.NDArray[np.int64]
     domain: npt.NDArray[np.uint32]
     fields: tuple[Field, ...] = ()
+    exporter: npt.NDArray[np.uint8] | None = None
 
 
 def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
@@ -77,6 +79,9 @@ def _fill(block: Block, out: Mapping[str, Array]) -> None:
     row, datagram = block.records.set_row, block.records.sets.datagram
     sender = block.origins.source_addr.view(_WHOLE_ADDRESS).reshape(-1)[datagram]
     out["exporter_addr"].view(_WHOLE_ADDRESS).reshape(-1)[...] = sender[row]
+    if block.exporter is not None:
+        known = block.exporter.any(axis=1)
+        out["exporter_addr"][known] = block.exporter[known]
     _spread(out["time_received_ns"], block.origins.received_ns[datagram], row)
     _spread(out["obs_domain_id"], block.domain, row)
     _spread(out["template_id"], block.template_id, row)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,15 +14,18 @@ from flowgauge.wire.decoded import OptionsData, Value
 from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.elements import Elements
 from flowgauge.wire.framing import NOT_TOLD, Sets
+from flowgauge.wire.grouping import group
 from flowgauge.wire.history import UNKNOWN, History
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.layout import Layout
+from flowgauge.wire.mapping import Reader
 from flowgauge.wire.options import OptionsReader
 from flowgauge.wire.pending import PendingSet
-from flowgauge.wire.records import DataSets, Index
+from flowgauge.wire.readers import Step, integers
+from flowgauge.wire.records import DataSets, Index, Records
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.times import BOOT_ELEMENT, MAX_BOOT_MS
-from flowgauge.wire.views import Offsets
+from flowgauge.wire.views import Octets, Offsets
 
 MAX_ROWS = 1 << 21
 """Flow records of one batch: 30 times what a thousand full datagrams hold; a template of one byte must not fill memory."""
@@ -99,18 +103,41 @@ class DataDecoder:
         else:
             counts = self._within_bound(fixed_counts(batch.intake.view, layout, data, self._dialect), data)
             records = cut_fixed(batch.intake, layout, data, counts)
-        self._rows_left -= len(records)
+        reader = layout.reader
         block = Block(
             records,
-            layout.reader,
+            reader,
             batch.intake.origins,
             self._dialect.flow_format,
             template_id=sets.set_id,
             domain=messages.domain[sets.message],
             fields=layout.fields,
+            exporter=self._exporters(records, reader.exporter, batch.index[sets.message]) if reader.exporter else None,
         )
         self.blocks.append(block)
+        self._rows_left -= len(records)
+        if reader.reverse is not None:
+            counted = np.zeros(len(records), np.bool_)
+            for source in reader.reverse_counters:
+                counted |= integers(records, source) != 0
+            self._add_reverse(block, np.flatnonzero(counted), reader.reverse)
         return counts
+
+    def _add_reverse(self, block: Block, rows: Index, reader: Reader) -> None:
+        exporter = None if block.exporter is None else block.exporter[rows]
+        self.blocks.append(replace(block, records=block.records.take(rows), reader=reader, exporter=exporter))
+        self._rows_left -= len(rows)
+
+    def _exporters(self, records: Records, step: Step, stream: Index) -> Octets:
+        """The exporters' addresses that records give, which their streams remember (``stream``: of each set)."""
+        said = np.zeros((len(records), 16), np.uint8)
+        step.fill(records, {"exporter_addr": said})
+        keys = np.empty((len(said), 3), np.uint64)
+        keys[:, :2], keys[:, 2] = said.view(np.uint64), stream[records.set_row]
+        for row in group(keys)[0].tolist():
+            if said[row].any():
+                self._batch.streams[int(keys[row, 2])].know_as(said[row].tobytes())
+        return said
 
     def _within_bound(self, counts: Offsets, data: DataSets) -> Offsets:
         """The counts, zero for sets beyond the bound on rows."""
@@ -159,6 +186,7 @@ class DataDecoder:
             template_id=template_id,
             flow_format=self._dialect.flow_format,
             position=origins.position(datagram, start),
+            also_addr=tuple(stream.aliases),
         )
         self.options.append(told)
 

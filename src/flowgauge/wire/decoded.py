@@ -27,6 +27,8 @@ class OptionsData:
         received_ns: wall time of arrival.
         template_id, flow_format: what they came by; the latter a code of ``enums.FLOW_FORMAT``.
         position: where they were, see ``Detail``.
+        also_addr: under which other addresses (16 bytes each) the stream's flows stand: those of the exporters behind a relay,
+            which the records themselves give (elements 130, 131). What is told holds for them too.
     """
 
     exporter_addr: bytes
@@ -36,6 +38,7 @@ class OptionsData:
     template_id: int = 0
     flow_format: int = 0
     position: int = 0
+    also_addr: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ class ExtraReader:
         if known is None:
             if len(self._known) >= MAX_LAYOUTS:
                 self._known.clear()
-            read = {source.index for source in _sources((reader.steps, reader.texts))}
+            every = (reader, reader.reverse)  # both rows of a bidirectional record have the same elements
+            read = {source.index for source in _sources(every)}
             known = self._known[layout] = tuple(
                 (Source(index, field.length), self._elements.get(field.enterprise, field.number))
                 for index, field in enumerate(layout)

@@ -63,6 +63,17 @@ class IcmpFromPort:
         _without_ports(out, rows)
 
 
+@dataclass(frozen=True, slots=True)
+class IcmpUnknown:
+    """Of ICMP records neither type and code nor ports: those of a bidirectional record are its forward direction's."""
+
+    proto: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        _without_ports(out, _is_icmp(integers(records, self.proto)))
+
+
 def _without_ports(out: Columns, rows: Index | npt.NDArray[np.bool_]) -> None:
     for port in ("src_port", "dst_port"):
         if port in out:

@@ -7,25 +7,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowgauge.schema import enums
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import BY_NAME, COLUMNS
+from flowgauge.wire import biflow
 from flowgauge.wire.elements import IANA, Elements
-from flowgauge.wire.icmp import IcmpElements, IcmpFromPort
-from flowgauge.wire.readers import AddressV4, ApplicationId, Bytes, Code, CodeIfSet, FirstSet, Number, Source, Step, Sum, Words
+from flowgauge.wire.icmp import IcmpElements, IcmpFromPort, IcmpUnknown
+from flowgauge.wire.readers import (
+    AddressV4,
+    ApplicationId,
+    Bytes,
+    Code,
+    CodeIfSet,
+    FirstSet,
+    Number,
+    Source,
+    Sources,
+    Step,
+    Sum,
+    Words,
+)
 from flowgauge.wire.texts import MplsLabels, Strings, TextStep
-from flowgauge.wire.times import flow_times
+from flowgauge.wire.times import FlowTimes, flow_times
 
 FieldNumbers = tuple[int, int, int]
 """A field of a template: enterprise, element, length."""
-Sources = Mapping[tuple[int, int], list[Source]]
-"""The fields of a template by (enterprise, element); a list, since devices send some of them twice."""
-
 _BY_RULE = frozenset({
     "time_start_ns", "time_end_ns", "icmp_type", "icmp_code", "sampling_rate", "sampling_algorithm", "mpls_labels",
-    "exporter_addr", "obs_domain_id", "template_id", "in_if_name", "node_reporter",
+    "obs_domain_id", "template_id", "in_if_name", "node_reporter",
 })  # fmt: skip
 """Columns with a rule of their own below, or that come from the message or from options rather than from records."""
 
@@ -61,6 +72,9 @@ class Reader:
         texts: (column, step) of the columns of strings.
         ours: an element under our own enterprise number is among the fields: an agent of ours sent it.
         counts: the records count bytes or packets; others are events.
+        exporter: reads the address that the records give for their exporter (130, 131), if they do.
+        reverse: reads the other direction of bidirectional records.
+        reverse_counters: what that direction counts; a record in which all are zero has none.
     """
 
     steps: tuple[Step, ...]
@@ -68,6 +82,9 @@ class Reader:
     texts: tuple[tuple[str, TextStep], ...]
     ours: bool
     counts: bool
+    exporter: Step | None = None
+    reverse: Reader | None = None
+    reverse_counters: tuple[Source, ...] = ()
 
 
 def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader:
@@ -75,8 +92,18 @@ def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader
     sources: dict[tuple[int, int], list[Source]] = {}
     for index, (enterprise, number, length) in enumerate(fields):
         sources.setdefault((enterprise, number), []).append(Source(index, length))
+    found = _compiled(sources, elements)
+    backwards = biflow.backwards(sources)
+    if backwards is None:
+        return found
+    onwards = _compiled(biflow.onwards(sources), elements)
+    return replace(found, reverse=_reversed(onwards, _compiled(backwards, elements), backwards, sources),
+                   reverse_counters=biflow.counters(backwards))  # fmt: skip
+
+
+def _compiled(sources: Sources, elements: Elements) -> Reader:
     iana = {number: found[0] for (enterprise, number), found in sources.items() if enterprise == IANA}
-    ours = any(enterprise == elements.pen for enterprise, _, _ in fields)
+    ours = any(enterprise == elements.pen for enterprise, _ in sources)
     steps: dict[str, Step] = {}
     texts: list[tuple[str, TextStep]] = []
     named = _named(sources, elements)
@@ -89,12 +116,36 @@ def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader
     steps |= _sampling(iana) | _icmp(iana, ours=ours)
     if stack := [iana[number] for number in _MPLS_STACK if number in iana]:
         texts.append(("mpls_labels", MplsLabels(tuple(stack))))
+    exporter = steps.pop("exporter_addr", None)
     return Reader(
         steps=(*dict.fromkeys(steps.values()), flow_times(iana)),
         columns=(*steps, "time_start_ns", "time_end_ns"),
         texts=tuple(texts),
         ours=ours,
         counts=bool(_COUNTERS & steps.keys()),
+        exporter=exporter,
+    )
+
+
+def _reversed(onwards: Reader, backwards: Reader, own: Sources, every: Sources) -> Reader:
+    """The reader of the other direction: what identifies the flow, ends exchanged, and what is told of that direction."""
+    ahead = tuple(step for step in onwards.steps if not isinstance(step, (FlowTimes, IcmpFromPort, IcmpElements)))
+    behind = tuple(step for step in backwards.steps if not isinstance(step, FlowTimes))
+    steps = [biflow.mirrored(step) for step in ahead] + list(behind)
+    proto = every.get((IANA, 4))
+    if proto and not any(isinstance(step, (IcmpElements, IcmpFromPort)) for step in behind):
+        steps.append(IcmpUnknown(proto[0]))
+    times = {number: found[0] for (enterprise, number), found in (*every.items(), *own.items()) if enterprise == IANA}
+    texts = dict(backwards.texts)
+    texts |= {name: step for column, step in onwards.texts if (name := biflow.mirrored_name(column)) not in texts}
+    columns = (biflow.mirrored_name(name) for name in onwards.columns if not name.startswith("icmp_"))
+    return Reader(
+        steps=(*steps, flow_times(times)),
+        columns=tuple(dict.fromkeys((*columns, *backwards.columns))),
+        texts=tuple(texts.items()),
+        ours=onwards.ours,
+        counts=True,
+        exporter=onwards.exporter,
     )
 
 

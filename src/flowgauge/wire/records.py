@@ -58,3 +58,8 @@ class Records:
 
     def __len__(self) -> int:
         return len(self.set_row)
+
+    def take(self, rows: Index) -> Records:
+        """The chosen records."""
+        spans = {field: Spans(span.view, span.start[rows], span.length[rows]) for field, span in self.spans.items()}
+        return Records(self.fixed[rows], spans, self.set_row[rows], self.sets)

@@ -33,6 +33,8 @@ MAX_FIELDS_IN_ALL = 4 << 20
 MAX_FIELDS_OF_ADDRESS = 1 << 19
 MAX_SPLITS = 16
 """Source ports of one address and domain with a stream of their own."""
+MAX_ALIASES = 64
+"""Exporters' addresses remembered of one stream; a relay of more still works, only their names are not joined."""
 PROVEN_NS = 60_000_000_000
 """An address heard for so long gives way to newer ones last: whoever reaches the port can invent addresses by the thousand."""
 
@@ -57,11 +59,13 @@ class Stream:
         boot_ms: when the exporter started, ms since 1970, as it told in options data, else ``NOT_TOLD``.
         heard_ns: when its latest message came.
         skew_ns: how far the message's export time was behind that (its clock's error, and up to a second).
+        aliases: addresses that its records give for their exporter (elements 130, 131), as relays' and many routers' do.
         said: what it told of its own losses and exports, by IANA name (RFC 5982 §4.2's and RFC 5153's counters).
     """
 
     __slots__ = (
-        "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "said", "sequence", "skew_ns", "templates",
+        "aliases", "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "said", "sequence", "skew_ns",
+        "templates",
     )  # fmt: skip
 
     def __init__(self, exporter_addr: bytes, domain: int, port: int, shared: Shared) -> None:
@@ -72,6 +76,12 @@ class Stream:
         self.boot_ms = NOT_TOLD
         self.heard_ns = self.skew_ns = 0
         self.said: dict[str, int] = {}
+        self.aliases: dict[bytes, None] = {}
+
+    def know_as(self, addr: bytes) -> None:
+        """Remembers an address that records give for their exporter."""
+        if len(self.aliases) < MAX_ALIASES and addr != self.exporter_addr:
+            self.aliases[addr] = None
 
 
 class _Exporter:

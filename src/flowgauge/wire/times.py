@@ -21,12 +21,15 @@ from flowgauge.wire.readers import Columns, Source, integers
 from flowgauge.wire.records import Records
 
 Times = npt.NDArray[np.int64]
+Conversion = Callable[[Records, Source], Times]
 
 NTP_TO_UNIX_S = 2_208_988_800
 """Seconds from 1900 to 1970."""
 _NTP_ERA_S = 1 << 32
 _NTP_ERA_SPLIT_S = 1 << 31
 """NTP seconds below it lie in the era that begins in February 2036 (RFC 4330 §3)."""
+DAY_NS = 86_400_000_000_000
+_MAX_NS = (1 << 62) - 1
 _MAX_MS = np.uint64((1 << 63) // 1_000_000 - 1)
 MAX_BOOT_MS = 1 << 43
 """Latest believable start of an exporter, year 2248: with an uptime added, its ns still fit into an int64."""
@@ -61,6 +64,27 @@ def before_export(records: Records, source: Source) -> Times:
     return _export_ns(records) - (integers(records, source).astype(np.int64) & 0xFFFFFFFF) * 1_000
 
 
+def plausible(records: Records, source: Source, read: Conversion) -> Times:
+    """What ``read`` says, or, where that is more than a day from the export time, another reading that is not.
+
+    Devices send Unix time where NTP's format belongs (VPP: ns in 156), seconds in fields of milliseconds (Sophos), and other
+    units than the element's. A time that no reading brings near the export time stays as the element means it.
+    """
+    times = read(records, source)
+    export_ns = records.sets.export_s * 1_000_000_000
+    if not len(times) or (times.min() >= export_ns.max() - DAY_NS and times.max() <= export_ns.min() + DAY_NS):
+        return times
+    export = export_ns[records.set_row]
+    strange = np.flatnonzero(np.abs(times - export) > DAY_NS)
+    if len(strange):
+        value, export = integers(records, source)[strange].astype(np.uint64), export[strange]
+        for unit_ns in (1, 1_000, 1_000_000, 1_000_000_000):
+            other = np.minimum(value, np.uint64(_MAX_NS // unit_ns)).astype(np.int64) * unit_ns
+            near = np.abs(other - export) <= DAY_NS
+            times[strange[near]] = other[near]
+    return times
+
+
 def since_boot(records: Records, source: Source, boot: Source | None = None) -> Times:
     """Milliseconds since the exporter started; the export time where its start is not known.
 
@@ -83,17 +107,20 @@ def _export_ns(records: Records) -> Times:
     return records.sets.export_s[records.set_row] * 1_000_000_000
 
 
-Conversion = Callable[[Records, Source], Times]
 _Found = tuple[Conversion, Source] | None
 
+seconds = partial(plausible, read=from_seconds)
+milliseconds = partial(plausible, read=from_milliseconds)
+ntp = partial(plausible, read=from_ntp)
+
 START: Mapping[int, Conversion] = {
-    156: from_ntp, 154: from_ntp, 152: from_milliseconds, 150: from_seconds, 158: before_export, 22: since_boot,
+    156: ntp, 154: ntp, 152: milliseconds, 150: seconds, 158: before_export, 22: since_boot,
 }  # fmt: skip
 """IANA element → conversion, the preferred first."""
 END: Mapping[int, Conversion] = {
-    157: from_ntp, 155: from_ntp, 153: from_milliseconds, 151: from_seconds, 159: before_export, 21: since_boot,
+    157: ntp, 155: ntp, 153: milliseconds, 151: seconds, 159: before_export, 21: since_boot,
 }  # fmt: skip
-OBSERVED: Mapping[int, Conversion] = {325: from_ntp, 324: from_ntp, 323: from_milliseconds, 322: from_seconds}
+OBSERVED: Mapping[int, Conversion] = {325: ntp, 324: ntp, 323: milliseconds, 322: seconds}
 """One time for start and end: observationTime…, as event records have."""
 DURATION_NS: Mapping[int, int] = {162: 1_000, 161: 1_000_000}
 """Duration element → ns in its unit."""

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records of both directions of a flow: reverse elements (RFC 5103 §6.1), and counters of initiator and responder.
+
+Such a record becomes two rows. The second has the ends exchanged; interfaces too, since what came in at one went out there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from flowgauge.schema.vendors import REVERSE
+from flowgauge.wire.elements import IANA
+from flowgauge.wire.readers import Source, Sources, Step
+
+_IXIA = 3054
+_OF_RESPONDER = {(IANA, 232): 1, (IANA, 299): 2, (_IXIA, 176): 1, (_IXIA, 177): 2}
+"""Elements that count the other direction, and as which element."""
+_ONE_DIRECTION = ((IANA, 1), (IANA, 2), (IANA, 85), (IANA, 86))
+"""Where a record has these, initiator and responder are counted beside them: one kind counts, not both."""
+_COUNTERS = (1, 2, 85, 86, 23, 24, 352)
+_KEY = frozenset({
+    4, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 27, 28, 29, 30, 34, 35, 48, 49, 50, 56, 57, 58, 59, 60, 80, 81, 95, 96, 130, 131,
+    136, 148, 225, 226, 227, 228, 239, 243, 245, 252, 253, 254, 255, 256, 281, 282, 302, 304, 305, 306, 309, 310,
+})  # fmt: skip
+"""Elements that say which flow it is, and how it was observed: they hold for both directions. Others are the forward one's."""
+
+_MIRRORED = {"in_if": "out_if", "out_if": "in_if"}
+_ENDS = (
+    ("src_", "dst_"), ("dst_", "src_"), ("post_nat_src_", "post_nat_dst_"), ("post_nat_dst_", "post_nat_src_"),
+)  # fmt: skip
+
+
+def backwards(sources: Sources) -> Sources | None:
+    """What a template tells of the other direction, as IANA elements; None when it counts nothing of it."""
+    found = {(IANA, number): places for (enterprise, number), places in sources.items() if enterprise == REVERSE}
+    if not any(key in sources for key in _ONE_DIRECTION) or any(enterprise == _IXIA for enterprise, _ in sources):
+        for key, number in _OF_RESPONDER.items():
+            if key in sources:
+                found.setdefault((IANA, number), sources[key])
+    return found if counters(found) else None
+
+
+def counters(found: Sources) -> tuple[Source, ...]:
+    """The fields that count."""
+    return tuple(found[IANA, number][0] for number in _COUNTERS if (IANA, number) in found)
+
+
+def onwards(sources: Sources) -> Sources:
+    """What a template tells of both directions."""
+    return {key: places for key, places in sources.items() if key[1] in _KEY or key[0] not in (IANA, REVERSE)}
+
+
+def mirrored_name(column: str) -> str:
+    """The column that holds for the other direction what ``column`` holds for this one."""
+    for here, there in _ENDS:
+        if column.startswith(here):
+            return there + column[len(here) :]
+    return _MIRRORED.get(column, column)
+
+
+def mirrored(step: Step) -> Step:
+    """A step that fills the mirrored column."""
+    if not is_dataclass(step):
+        return step
+    changes: dict[str, Any] = {}
+    for field in fields(step):
+        value = getattr(step, field.name)
+        if field.name == "column":
+            changes["column"] = mirrored_name(value)
+        elif field.name == "steps":
+            changes["steps"] = tuple(mirrored(part) for part in value)
+    return replace(step, **changes)
