@@ -29,18 +29,24 @@ import numpy as np
 
 from flowgauge.agent.messages import Messages
 from flowgauge.agent.settings import AgentSettings
+from flowgauge.collector import gatherer as gatherer_module
 from flowgauge.collector import main as collector_main
 from flowgauge.collector.blocks import SLOT_BYTES, Block
+from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.main import CollectorProcess
 from flowgauge.collector.naming import Naming
+from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.settings import CollectorSettings
+from flowgauge.collector.spool import Spool
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.config.model import Collector, Enrichment, Exporter
+from flowgauge.config.model import Spool as SpoolSettings
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.pipeline.tally import Tally
+from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema.enums import LOCAL_ENDS, code
@@ -196,23 +202,45 @@ def receiving(payloads: Sequence[bytes]) -> float:
     return spent
 
 
-def stages(blocks: Sequence[Block], path: Path) -> dict[str, float]:
-    """CPU seconds of decoding and of each stage of the pipeline."""
-    ledger, directory, decoder = Ledger("collector", "bench@1"), ExporterDirectory(), Decoder()
+def stages(blocks: Sequence[Block], path: Path, segment_rows: int) -> dict[str, float]:
+    """CPU seconds of each step from the decoder to the store's door, segments being as long as at the offered rate."""
+    ledger, directory, decoder, tally = Ledger("collector", "bench@1"), ExporterDirectory(), Decoder(), Tally()
     naming = Naming(path, Enrichment())
     naming.start()
-    tally = Tally()
     pipeline = Pipeline(directory, naming.stage, Dedup(directory, "Mark", tally), tally, retention_hours=168)
-    spent = 0.0
-    for block in blocks:
+    thin, spool, marked = Thin(directory, ledger), Spool(path.parent / f"spool-{time.time_ns()}", SpoolSettings(), ledger), 0
+    spool.start()
+    waiting = SegmentQueue(sys.maxsize)
+    gatherer = Gatherer(spool, waiting, waiting=lambda: 0, watched=lambda: False, dropped=lambda _: None)
+    spent = dict.fromkeys(("decode", "count exporters", "spool", "join"), 0.0)
+
+    def timed(name: str, call: Callable[[], Any]) -> Any:
         begin = time.thread_time()
-        decoded = decoder.decode(block.datagrams())
-        directory.learn(decoded.options)
-        spent += time.thread_time() - begin
-        pipeline(decoded.flows)
+        result = call()
+        spent[name] += time.thread_time() - begin
+        return result
+
+    def process(segment: Segment) -> int:
+        result = pipeline(timed("join", lambda: FlowBatch.concat(segment.raw)))
+        segment.raw = []
+        timed("spool", lambda: spool.acknowledge(segment))
+        return result.counts.get("pipeline_duplicates_marked", 0)
+
+    with mock.patch.object(gatherer_module, "MAX_ROWS", segment_rows):
+        for block in blocks:
+            decoded = timed("decode", lambda block=block: decoder.decode(next(block.datagrams())))
+            directory.learn(decoded.options)
+            flows = timed("count exporters", lambda decoded=decoded: thin(decoded.flows))
+            timed("spool", lambda flows=flows: gatherer.add(flows))
+            while (segment := waiting.take(0)) is not None:
+                marked += process(segment)
+        gatherer.hand_on()
+    while (segment := waiting.take(0)) is not None:
+        marked += process(segment)
+    spool.stop(told=True)
     naming.stop()
-    assert ledger.snapshot().get("pipeline_duplicates_marked", 0) > 0
-    return {"decode": spent} | {step.name: step.cpu_s for step in pipeline.steps}
+    assert marked > 0
+    return spent | {step.name: step.cpu_s for step in pipeline.steps}
 
 
 class NoStore:
@@ -229,7 +257,7 @@ class NoStore:
 def whole(sender: Sender, flows: int, path: Path, store: StoreProcess | None) -> float:
     """CPU seconds of the collector, and of the store, for all flows; without a store they are dropped at the end."""
     settings = CollectorSettings(
-        store_url=store.url if store else "", store_secret=SECRET, objects=path, http_port=0,
+        store_url=store.url if store else "", store_secret=SECRET, objects=path, http_port=0, data_dir=path.parent / "data",
         collector=Collector(port=0, receive_buffer_bytes=BUFFER_BYTES),
     )  # fmt: skip
     opened = mock.patch.object(collector_main, "open_store", return_value=NoStore()) if store is None else nullcontext()
@@ -270,7 +298,7 @@ def main() -> None:
         path = objects(Path(folder))
         blocks = filled_blocks(payloads)
         limit = min(receiving(payloads) for _ in range(options.rounds))
-        rounds = [stages(blocks, path) for _ in range(options.rounds)]
+        rounds = [stages(blocks, path, options.rate) for _ in range(options.rounds)]
         parts = {name: min(one[name] for one in rounds) for name in rounds[0]}
         dropped = whole(sender, flows, path, None)
         with running_store(Path(folder) / "store", "--log-level", "error") as store:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from flowgauge.collector import gatherer as gatherer_module
+from flowgauge.collector import listeners as listeners_module
 from flowgauge.collector import main as module
 from flowgauge.collector.main import CollectorProcess
 from flowgauge.collector.settings import CollectorSettings
@@ -173,7 +174,7 @@ def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StorePro
     monkeypatch.setattr(module, "WRITE_QUEUE_ROWS_ALONE", 50_000)
     monkeypatch.setattr(module, "DECODED_ROWS", 10_000)
     monkeypatch.setattr(gatherer_module, "MAX_ROWS", 5_000)
-    monkeypatch.setattr(module, "RECEIVE_QUEUE_BYTES", 4 << 20)
+    monkeypatch.setattr(listeners_module, "RECEIVE_QUEUE_BYTES", 4 << 20)
     monkeypatch.setattr(gatherer_module, "QUEUE_WAIT_S", 0.2)
     with collecting(store, collector=Collector(port=0, receive_buffer_bytes=212_992)) as collector:
         agent = Sending(collector)
@@ -280,11 +281,11 @@ def test_what_it_tells_over_http(shared: StoreProcess) -> None:
 def test_a_collector_with_a_dead_thread_says_so_and_is_not_ready(shared: StoreProcess) -> None:
     with collecting(shared) as collector:
         collector.check()
-        os.close(collector._receiver._socket.descriptor())
+        os.close(collector._listeners[0]._socket.descriptor())
         until(lambda: not collector.ready())
-        with pytest.raises(InternalError, match="receiver"):
+        with pytest.raises(InternalError, match="receiver of UDP"):
             collector.check()
-        collector._receiver._socket._socket.detach()  # type: ignore[union-attr]
+        collector._listeners[0]._socket._socket.detach()  # type: ignore[union-attr]
     assert not collector.ready()
 
 

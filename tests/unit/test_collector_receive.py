@@ -8,15 +8,18 @@ import socket
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from flowgauge.collector import receiver as module
 from flowgauge.collector.blocks import BLOCK_BYTES, SLOT_BYTES, Block, BlockPool
 from flowgauge.collector.receiver import Receiver
+from flowgauge.collector.senders import MAX_TURNED_AWAY, Door, Refusals, turn_away_unknown
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.flow.addresses import to_text
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.wire.datagrams import Datagrams
 
 BUFFER = 4 << 20
 
@@ -24,10 +27,13 @@ BUFFER = 4 << 20
 class Receiving:
     """A running receiver, and what a decoder would do: keep or give back its blocks."""
 
-    def __init__(self, host: str = "127.0.0.1", *, buffer_bytes: int = BUFFER, queue_bytes: int = 8 * BLOCK_BYTES) -> None:
+    def __init__(self, host: str = "127.0.0.1", *, buffer_bytes: int = BUFFER, queue_bytes: int = 8 * BLOCK_BYTES,
+                 allow: tuple[str, ...] = ()) -> None:  # fmt: skip
         self.ledger = Ledger("collector", "x@1")
-        self.filled: queue.SimpleQueue[Block | None] = queue.SimpleQueue()
-        self.receiver = Receiver(UdpSocket(host, 0, buffer_bytes), queue_bytes, self.filled, self.ledger)
+        self.filled: queue.SimpleQueue[Block] = queue.SimpleQueue()
+        self.refusals = Refusals()
+        door = Door("UDP", allow, self.ledger, self.refusals)
+        self.receiver = Receiver(UdpSocket(host, 0, buffer_bytes), queue_bytes, self.filled, self.ledger, door=door)
         self.receiver.start()
 
     def sender(self, family: int = socket.AF_INET) -> socket.socket:
@@ -37,14 +43,15 @@ class Receiving:
         return sock
 
     def received(self) -> list[tuple[str, int, bytes]]:
-        """(sender, port, payload) of all datagrams up to the end that ``stop`` puts."""
+        """(sender, port, payload) of all datagrams, after ``stop``."""
         found = []
-        while (block := self.filled.get(timeout=10)) is not None:
-            datagrams = block.datagrams()
-            for row in range(len(datagrams)):
-                payload = bytes(datagrams.payloads[row, : datagrams.lengths[row]])
-                found.append((to_text(bytes(datagrams.source_addr[row])), int(datagrams.source_port[row]), payload))
-            self.receiver.give_back(block)
+        while not self.filled.empty():
+            block = self.filled.get()
+            for datagrams in block.datagrams():
+                for row in range(len(datagrams)):
+                    payload = bytes(datagrams.payloads[row, : datagrams.lengths[row]])
+                    found.append((to_text(bytes(datagrams.source_addr[row])), int(datagrams.source_port[row]), payload))
+            block.done()
         return found
 
 
@@ -87,8 +94,7 @@ def test_a_few_datagrams_are_handed_over_within_the_flush_time(receiving: Receiv
         before = time.time_ns()
         sock.send(b"one")
         block = receiving.filled.get(timeout=5)
-    assert block is not None
-    datagrams = block.datagrams()
+    (datagrams,) = block.datagrams()
     assert len(datagrams) == 1
     assert before <= datagrams.received_ns[0] <= time.time_ns()
 
@@ -159,14 +165,14 @@ def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room
         for _ in range(2):  # the block in use and its successor have small slots
             sock.send(bytes(9000))
             block = receiving.filled.get(timeout=5)
-            assert block is not None
-            receiving.receiver.give_back(block)
+            block.done()
         before = receiving.ledger.snapshot()["receive_truncated"]
         sock.send(b"x" * 9000)
         block = receiving.filled.get(timeout=5)
     assert block is not None
     assert before >= 1
-    assert block.datagrams().lengths.tolist() == [9000]
+    (datagrams,) = block.datagrams()
+    assert datagrams.lengths.tolist() == [9000]
     assert receiving.ledger.snapshot()["receive_truncated"] == before
 
 
@@ -197,7 +203,7 @@ def test_a_block_is_filled_again_and_again() -> None:
             for number in range(turn + 1):
                 sender.send(bytes([turn, number]))
             assert block.receive(sock.descriptor(), time.time_ns, wait=True) == turn + 1
-            datagrams = block.datagrams()
+            (datagrams,) = block.datagrams()
             assert [to_text(bytes(addr)) for addr in datagrams.source_addr] == ["127.0.0.1"] * (turn + 1)
             assert datagrams.payloads[:, :2].tolist() == [[turn, number] for number in range(turn + 1)]
             block.clear()
@@ -230,3 +236,29 @@ def test_listening_beyond_this_machine_is_said_loudly(host: str, loud: object, c
     sock.open()
     sock.close()
     assert ("listening_without_authentication" in capsys.readouterr().err) == loud
+
+
+def test_senders_on_no_allow_list_are_turned_away_and_counted_by_address() -> None:
+    running = Receiving("::", allow=("::1/128", "192.0.2.0/24"))
+    with running.sender() as four, running.sender(socket.AF_INET6) as six:
+        for _ in range(3):
+            four.send(b"four")
+        six.send(b"six")
+        running.receiver.stop()
+    assert [payload for _, _, payload in running.received()] == [b"six"]
+    assert running.ledger.snapshot()["receive_refused"] == 3
+    (told,) = running.refusals.snapshot()
+    assert (told["address"], told["count"], told["reason"]) == ("127.0.0.1", 3, "UDP: not in the allow-list")
+
+
+def test_what_is_no_flow_protocol_is_counted_by_address_and_bounded() -> None:
+    refusals = Refusals()
+    known = [b"\x00\x05", b"\x00\x09x", b"\x00\x0a", b"\x00\x00\x00\x05", b"\x00\x01", b"\x00\x07"]
+    turn_away_unknown(Datagrams.from_payloads(known), refusals)
+    assert refusals.snapshot() == []
+    turn_away_unknown(Datagrams.from_payloads([b"", b"\x00", b"GET / HTTP/1.1", b"\x00\x0b", b"\x00\x00\x00\x04"]), refusals)
+    (told,) = refusals.snapshot()
+    assert (told["address"], told["count"]) == ("127.0.0.1", 5)
+    for number in range(MAX_TURNED_AWAY + 10):
+        refusals.add(np.frombuffer(number.to_bytes(16, "big"), np.uint8).reshape(1, 16), "x", 1)
+    assert len(refusals.snapshot()) == MAX_TURNED_AWAY

@@ -8,11 +8,13 @@ made anew: the first pass over fresh memory costs twice (page faults).
 from __future__ import annotations
 
 import queue
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.collector.senders import Door
 from flowgauge.flow.addresses import from_ipv4
 from flowgauge.runtime.clock import Clock
 from flowgauge.runtime.linux import MSG_TRUNC, SOCKADDR_BYTES, MessageSlots, Mmsghdr
@@ -44,10 +46,15 @@ class Block:
     Args:
         slot_bytes: longest datagram it takes whole.
         ipv6: whether the socket's addresses are struct sockaddr_in6 (else sockaddr_in).
+        pool: where it goes when it is not needed any more.
     """
 
-    def __init__(self, slot_bytes: int, *, ipv6: bool) -> None:
-        self.slot_bytes, self._ipv6 = slot_bytes, ipv6
+    session = None
+    """Datagrams are of no session: their exporters are known by address."""
+
+    def __init__(self, slot_bytes: int, *, ipv6: bool, pool: BlockPool | None = None) -> None:
+        self.slot_bytes, self._ipv6, self._pool = slot_bytes, ipv6, pool
+        self.door: Door | None = None
         self.capacity = BLOCK_BYTES // slot_bytes
         self.count = 0
         self._slots = MessageSlots(self.capacity, slot_bytes)
@@ -68,8 +75,20 @@ class Block:
         self.count += got
         return got
 
-    def datagrams(self) -> Datagrams:
-        """What it holds; valid until ``clear``."""
+    def datagrams(self) -> Iterator[Datagrams]:
+        """What it holds, of senders that are let in; valid until ``done``."""
+        found = self._all()
+        if self.door is not None:
+            found = self.door.pass_in(found)
+        if len(found):
+            yield found
+
+    def done(self) -> None:
+        """It is not needed any more."""
+        if self._pool is not None:
+            self._pool.give(self)
+
+    def _all(self) -> Datagrams:
         count = self.count
         senders = self._senders[:count]
         return Datagrams(
@@ -98,12 +117,16 @@ class Block:
 
 
 class BlockPool:
-    """Blocks of ``total_bytes`` altogether, made when first needed. ``take`` by one thread, ``give`` by another."""
+    """Blocks of ``total_bytes`` altogether, made when first needed. ``take`` by one thread, ``give`` by another.
 
-    def __init__(self, total_bytes: int, *, ipv6: bool) -> None:
+    Args:
+        door: who is let in; None: everybody.
+    """
+
+    def __init__(self, total_bytes: int, *, ipv6: bool, door: Door | None = None) -> None:
         self.blocks = max(2, total_bytes // BLOCK_BYTES)
         self.slot_bytes = SLOT_BYTES[0]
-        self._ipv6 = ipv6
+        self._ipv6, self._door = ipv6, door
         self._made = 0
         self._free: queue.SimpleQueue[Block] = queue.SimpleQueue()
 
@@ -114,12 +137,17 @@ class BlockPool:
         except queue.Empty:
             if self._made < self.blocks:
                 self._made += 1
-                return Block(self.slot_bytes, ipv6=self._ipv6)
+                return self._make()
             try:
                 block = self._free.get(timeout=timeout_s)
             except queue.Empty:
                 return None
-        return block if block.slot_bytes == self.slot_bytes else Block(self.slot_bytes, ipv6=self._ipv6)
+        return block if block.slot_bytes == self.slot_bytes else self._make()
+
+    def _make(self) -> Block:
+        block = Block(self.slot_bytes, ipv6=self._ipv6, pool=self)
+        block.door = self._door
+        return block
 
     def give(self, block: Block) -> None:
         """Takes a block back."""

@@ -10,11 +10,13 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
-from flowgauge.collector.blocks import Block
 from flowgauge.collector.gatherer import Gatherer
+from flowgauge.collector.senders import Refusals, turn_away_unknown
+from flowgauge.collector.session import Session
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
@@ -27,28 +29,47 @@ from flowgauge.wire.decoder import Decoder
 _log = logs.get("collector")
 
 
+class Arrived(Protocol):
+    """What a listener hands over: datagrams of anybody, or messages of one session."""
+
+    @property
+    def count(self) -> int:
+        """How many datagrams or messages."""
+
+    @property
+    def session(self) -> Session | None:
+        """Whose templates they are decoded with; None: those of their senders' addresses."""
+
+    def datagrams(self) -> Iterator[Datagrams]:
+        """Them."""
+
+    def done(self) -> None:
+        """They are not needed any more."""
+
+
 class DecodeLoop:
-    """Decodes what the receiver fills, until it puts None.
+    """Decodes what listeners fill ``arrived`` with, until None comes.
 
     Args:
-        give_back: takes a block that is not needed any more.
+        new_decoder: makes one for datagrams, and one for each session.
     """
 
     def __init__(
         self,
-        filled: queue.SimpleQueue[Block | None],
+        arrived: queue.SimpleQueue[Arrived | None],
         *,
-        give_back: Callable[[Block], None],
-        decoder: Decoder,
+        new_decoder: Callable[[], Decoder],
         directory: ExporterDirectory,
         thin: Thin,
         gatherer: Gatherer,
         agents: AgentLedgers,
         ledger: Ledger,
+        refusals: Refusals,
     ) -> None:
-        self._filled, self._give_back, self._decoder = filled, give_back, decoder
+        self._arrived, self._new_decoder = arrived, new_decoder
+        self._decoder = new_decoder()
         self._directory, self._thin, self._gatherer = directory, thin, gatherer
-        self._agents, self._ledger = agents, ledger
+        self._agents, self._ledger, self._refusals = agents, ledger, refusals
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._limit = logs.RateLimit()
 
@@ -66,31 +87,43 @@ class DecodeLoop:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        while (block := self._next()) is not None:
+        while (arrived := self._next()) is not None:
             try:
-                self._take_in(block.datagrams())
+                self._decode(arrived)
             except Exception:  # noqa: BLE001 - a mistake of ours must not end reception
-                _log.exception("block_not_decoded", datagrams=block.count)
-                self._ledger.add("decode_error_datagrams", block.count)
+                _log.exception("block_not_decoded", datagrams=arrived.count)
+                self._ledger.add("decode_error_datagrams", arrived.count)
             finally:
-                self._give_back(block)
+                arrived.done()
         self._count(self._decoder.finish())
         self._gatherer.hand_on()
 
-    def _next(self) -> Block | None:
-        """The next block, None at the end; hands on what is due in the meantime."""
+    def _next(self) -> Arrived | None:
+        """What arrived next, None at the end; hands on what is due in the meantime."""
         while True:
             due_in_s = self._gatherer.due_in_s()
             if due_in_s == 0:
                 self._gatherer.hand_on()
                 continue
             with contextlib.suppress(queue.Empty):
-                return self._filled.get(timeout=due_in_s)
+                return self._arrived.get(timeout=due_in_s)
 
-    def _take_in(self, datagrams: Datagrams) -> None:
-        decoded = self._decoder.decode(datagrams)
+    def _decode(self, arrived: Arrived) -> None:
+        session = arrived.session
+        if session is None:
+            decoder = self._decoder
+        else:
+            decoder = session.decoder = session.decoder or self._new_decoder()
+        for datagrams in arrived.datagrams():
+            self._take_in(decoder.decode(datagrams), datagrams)
+        if session is not None and session.ended:
+            self._count(decoder.finish())
+
+    def _take_in(self, decoded: Decoded, datagrams: Datagrams) -> None:
         self._count(decoded.counts)
         self._tell(decoded)
+        if decoded.counts.get("decode_unknown_version"):
+            turn_away_unknown(datagrams, self._refusals)
         self._agents.learn(self._directory.learn(decoded.options))
         if not len(decoded.flows):
             return

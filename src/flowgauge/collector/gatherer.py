@@ -18,6 +18,8 @@ MAX_ROWS = 100_000
 """Rows of a segment: beyond it the store's cost per row hardly falls, below it it rises (measured)."""
 MAX_AGE_S = 1.0
 """Age at which a smaller segment is handed on all the same: a flow is to be seen within 3 s of its export."""
+BUSY_ROWS, BUSY_AGE_S = 20_000, 2.0
+"""… and one that has so many rows by then: the store's cost per row falls by a third from 50 000 rows to 100 000."""
 PATIENT_AGE_S = 5.0
 """… while segments wait for the store already and nobody watches: this one would only wait, too."""
 BACKLOG = 2
@@ -70,8 +72,10 @@ class Gatherer:
         """Seconds until the open segment is to be handed on; None when there is none."""
         if self._open is None:
             return None
-        patient = self._waiting() >= BACKLOG and not self._watched()
-        return max(0.0, self._open.begun_at + (PATIENT_AGE_S if patient else MAX_AGE_S) - time.monotonic())
+        max_age_s = BUSY_AGE_S if self._open.rows >= BUSY_ROWS else MAX_AGE_S
+        if self._waiting() >= BACKLOG and not self._watched():
+            max_age_s = PATIENT_AGE_S
+        return max(0.0, self._open.begun_at + max_age_s - time.monotonic())
 
     def hand_on(self) -> None:
         """Ends the open segment, if there is one."""

@@ -17,21 +17,21 @@ from __future__ import annotations
 import json
 import queue
 import threading
+from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
-from flowgauge.collector.blocks import Block
 from flowgauge.collector.decode import DecodeLoop
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
+from flowgauge.collector.listeners import make_listeners
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
 from flowgauge.collector.process import ProcessLoop
-from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.segments import Segment, SegmentQueue
+from flowgauge.collector.senders import Refusals
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.spool import NoSpool, Spool
 from flowgauge.collector.status import Parts, Status
-from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.collector.writer import Writer
 from flowgauge.errors import EnvironmentProblem, InternalError
 from flowgauge.pipeline.dedup import Dedup
@@ -47,8 +47,6 @@ from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.store import FlowStore, open_store
 from flowgauge.wire.decoder import Decoder
 
-RECEIVE_QUEUE_BYTES = 32 << 20
-"""Datagrams that may wait for the decoder: 16 blocks, 16 000 datagrams, about 250 000 flows."""
 DECODED_ROWS = 200_000
 """Decoded flows in memory that may wait for the pipeline, about 150 B each; the spool has the others."""
 WRITE_QUEUE_ROWS = 300_000
@@ -75,9 +73,9 @@ class CollectorProcess:
         self.ledger = Ledger("collector", f"{settings.name}@{now_ns() // 1_000_000}")
         self._store = _open(settings, self.ledger, counted=True)
         self._ledger_store = _open(settings, self.ledger, counted=False)
-        filled: queue.SimpleQueue[Block | None] = queue.SimpleQueue()
-        sock = UdpSocket(settings.host, settings.collector.port, settings.collector.receive_buffer_bytes)
-        self._receiver = Receiver(sock, RECEIVE_QUEUE_BYTES, filled, self.ledger)
+        self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._refusals = Refusals()
+        self._listeners = make_listeners(settings, self._arrived, self.ledger, self._refusals)
         self._naming = Naming(settings.objects, settings.collector.enrichment)
         self._directory = ExporterDirectory()
         self._thin = Thin(self._directory, self.ledger, keep_one_of=settings.collector.sampling,
@@ -100,14 +98,14 @@ class CollectorProcess:
             dropped=self._dropped,
         )  # fmt: skip
         self._decode = DecodeLoop(
-            filled, give_back=self._receiver.give_back, decoder=Decoder(settings.pen), directory=self._directory,
-            thin=self._thin, gatherer=gatherer, agents=self._agents, ledger=self.ledger,
+            self._arrived, new_decoder=lambda: Decoder(settings.pen), directory=self._directory, thin=self._thin,
+            gatherer=gatherer, agents=self._agents, ledger=self.ledger, refusals=self._refusals,
         )  # fmt: skip
         self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool)
         self._status = Status(
             Parts(
                 ledger=self.ledger, agents=self._agents, directory=self._directory, pipeline=self._pipeline, tap=self._tap,
-                receiver=self._receiver, writer=self._writer, spool=self._spool, naming=self._naming,
+                listeners=self._listeners, refusals=self._refusals, writer=self._writer, spool=self._spool, naming=self._naming,
             )
         )  # fmt: skip
         self._http = HttpServer(settings.http_address, settings.http_port, self._routes())
@@ -130,10 +128,11 @@ class CollectorProcess:
         self._process.start()
         self._ledger_writer.start()
         self._decode.start()
-        self._receiver.start()
+        for listener in self._listeners:
+            listener.start()
         self._http.start()
-        host, port = self._receiver.address
-        _log.info("collector_ready", listen=host, port=port, receive_buffer_bytes=self._receiver.buffer_bytes,
+        host, port = self.address
+        _log.info("collector_ready", listen=host, port=port, listeners=[one.name for one in self._listeners],
                   http=self._http.url, store=self.settings.store_url, instance=self.ledger.instance)  # fmt: skip
 
     def stop(self) -> None:
@@ -141,7 +140,9 @@ class CollectorProcess:
         if not self._started:
             return
         self._started = False
-        self._receiver.stop()
+        for listener in self._listeners:
+            listener.stop()
+        self._arrived.put(None)
         self._decode.stop(DECODE_STOP_S)
         self._process.stop(DECODE_STOP_S)
         self._writer.stop(WRITE_STOP_S)
@@ -175,7 +176,7 @@ class CollectorProcess:
 
     def _broken(self) -> list[str]:
         threads = {
-            "receiver": self._receiver.ready,
+            **{f"receiver of {listener.name}": listener.ready for listener in self._listeners},
             "decoder": self._decode.ready,
             "pipeline": self._process.ready,
             "writer": self._writer.ready,
@@ -187,8 +188,8 @@ class CollectorProcess:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and UDP port in use."""
-        return self._receiver.address
+        """Host and port of the first listener."""
+        return self._listeners[0].address
 
     @property
     def url(self) -> str:

@@ -13,6 +13,7 @@ import threading
 import time
 
 from flowgauge.collector.blocks import Block, BlockPool
+from flowgauge.collector.senders import Door
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns
@@ -43,19 +44,22 @@ class Receiver:
     Args:
         sock: opened and closed by the receiver.
         queue_bytes: bound of the blocks that wait for the decoder.
-        filled: where blocks go; None is put last.
+        filled: where blocks go.
+        door: who is let in; None: everybody.
     """
 
     def __init__(
         self,
         sock: UdpSocket,
         queue_bytes: int,
-        filled: queue.SimpleQueue[Block | None],
+        filled: queue.SimpleQueue[Block],
         ledger: Ledger,
+        *,
+        door: Door | None = None,
         clock: Clock = now_ns,
     ) -> None:
         self._socket, self._queue_bytes, self._filled = sock, queue_bytes, filled
-        self._ledger, self._clock = ledger, clock
+        self._ledger, self._door, self._clock = ledger, door, clock
         self._pool: BlockPool | None = None
         self._block: Block | None = None
         self._first_at = 0.0
@@ -68,23 +72,25 @@ class Receiver:
         """Listens; raises what ``UdpSocket.open`` raises."""
         self._socket.open()
         self._pause_s = min(MAX_PAUSE_S, self._socket.buffer_bytes / _DATAGRAM_ACCOUNTED_BYTES / _BURST_PER_S)
-        self._pool = BlockPool(self._queue_bytes, ipv6=self._socket.ipv6)
+        self._pool = BlockPool(self._queue_bytes, ipv6=self._socket.ipv6, door=self._door)
         self._block = self._pool.take(0)
         self._thread.start()
 
     def stop(self) -> None:
         """Refuses more, hands over what the socket holds, and gives the port back; safe to call twice."""
-        first = not self._stopping.is_set()
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
-        elif first:
-            self._filled.put(None)  # the decoder waits for an end although nothing ever came
         self._socket.close()
 
     def ready(self) -> bool:
         """True while it receives."""
         return self._thread.is_alive()
+
+    @property
+    def name(self) -> str:
+        """Transport and port, for people."""
+        return f"UDP {self.address[1]}"
 
     @property
     def address(self) -> tuple[str, int]:
@@ -95,11 +101,6 @@ class Receiver:
     def buffer_bytes(self) -> int:
         """The socket's receive buffer."""
         return self._socket.buffer_bytes
-
-    def give_back(self, block: Block) -> None:
-        """Called by the decoder when it needs a block no more."""
-        assert self._pool is not None  # noqa: S101 - blocks come from the pool
-        self._pool.give(block)
 
     def _run(self) -> None:
         try:
@@ -112,8 +113,6 @@ class Receiver:
             self._flush(max(0.0, deadline - time.monotonic()))
         except OSError as error:
             _log.error("receive_failed", error=str(error))
-        finally:
-            self._filled.put(None)
 
     def _step(self, patience_s: float, *, wait: bool) -> int:
         """Receives once; hands the block over when that is due. Returns how many datagrams came."""

@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.collector.listeners import Listening
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
 from flowgauge.collector.receiver import Receiver
+from flowgauge.collector.senders import Refusals
 from flowgauge.collector.spool import Spool
+from flowgauge.collector.streams import StreamListener
 from flowgauge.collector.writer import Writer
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import Exporter, ExporterDirectory
@@ -31,7 +34,8 @@ class Parts:
     agents: AgentLedgers
     directory: ExporterDirectory
     pipeline: Pipeline
-    receiver: Receiver
+    listeners: Sequence[Listening]
+    refusals: Refusals
     writer: Writer
     spool: Spool | None
     tap: LiveTap
@@ -52,6 +56,7 @@ class Status:
             **self._parts.tap.routes(),
             "/api/v1/ledger": lambda _: as_json(self.ledger()),
             "/api/v1/exporters": lambda _: as_json(self.exporters()),
+            "/api/v1/refusals": lambda _: as_json(self._parts.refusals.snapshot()),
         }
 
     def ledger(self) -> dict[str, Any]:
@@ -77,8 +82,13 @@ class Status:
 
     def _samples(self) -> Iterator[Sample]:
         parts = self._parts
-        yield Sample("collector_receive_buffer_bytes", "Receive buffer that the kernel gave the UDP socket.",
-                     parts.receiver.buffer_bytes)  # fmt: skip
+        for listener in parts.listeners:
+            label = {"listener": listener.name}
+            if isinstance(listener, Receiver):
+                yield Sample("collector_receive_buffer_bytes", "Receive buffer that the kernel gave the UDP socket.",
+                             listener.buffer_bytes, label)  # fmt: skip
+            elif isinstance(listener, StreamListener):
+                yield Sample("collector_connections", "Connections of TCP and TLS.", listener.connections, label)
         yield Sample("collector_queue_rows", "Flows that wait for the store.", parts.writer.waiting_rows)
         yield Sample("collector_store_available", "1 while the store takes what is written to it.", not parts.writer.problem)
         yield Sample("collector_exporters", "Exporters and observation domains heard.", len(parts.directory.snapshot()))

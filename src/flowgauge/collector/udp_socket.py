@@ -40,13 +40,15 @@ class UdpSocket:
     def __init__(self, host: str, port: int, buffer_bytes: int) -> None:
         self._host, self._port, self._wanted_bytes = host, port, buffer_bytes
         self._socket: socket.socket | None = None
+        self.address = (host, port)
+        """Host and port in use, once it is open."""
         self.buffer_bytes = 0
         """Receive buffer that the kernel gave (it accounts about 2.3 kB for each datagram of Ethernet size)."""
         self._drops_before = 0
 
     def open(self) -> None:
         """Binds; UsageError for an address that is none, EnvironmentProblem when the port cannot be had."""
-        family, target = self._target()
+        family, target = resolve(self._host, self._port, socket.SOCK_DGRAM)
         try:
             self._socket = sock = socket.socket(family, socket.SOCK_DGRAM)
             if self.ipv6:
@@ -55,6 +57,7 @@ class UdpSocket:
             seconds, fraction = divmod(WAIT_S, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(fraction * 1e6)))
             sock.bind(target)
+            self.address = bound(sock)
         except OSError as error:
             self.close()
             where = f"{self._host}:{self._port}"
@@ -70,14 +73,6 @@ class UdpSocket:
     def ipv6(self) -> bool:
         """Whether senders' addresses are struct sockaddr_in6 (IPv4 senders v4-mapped); False where the kernel has no IPv6."""
         return self._socket is not None and self._socket.family == socket.AF_INET6
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port in use."""
-        if self._socket is None:
-            return self._host, self._port
-        name: tuple[Any, ...] = self._socket.getsockname()
-        return str(name[0]).removeprefix("::ffff:"), int(name[1])
 
     def new_drops(self) -> int:
         """Datagrams that the kernel dropped since the last call, the buffer being full."""
@@ -107,19 +102,6 @@ class UdpSocket:
             self._socket.close()
             self._socket = None
 
-    def _target(self) -> tuple[int, Any]:
-        """Family and address to bind: IPv4 addresses in their v4-mapped form, so that there is one form of sender."""
-        try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE)
-        except socket.gaierror as error:
-            raise UsageError(f"{self._host!r} is not an address to listen on: {error.strerror}") from error
-        family, _, _, _, address = found[0]
-        if not _has_ipv6():
-            return socket.AF_INET, ("0.0.0.0" if self._host == "::" else address[0], self._port)
-        if family == socket.AF_INET:
-            return socket.AF_INET6, (f"::ffff:{address[0]}", self._port)
-        return socket.AF_INET6, address
-
     def _tell(self) -> None:
         if self.buffer_bytes < self._wanted_bytes:
             _log.warning("receive_buffer_smaller_than_asked", asked_bytes=self._wanted_bytes, got_bytes=self.buffer_bytes,
@@ -129,6 +111,29 @@ class UdpSocket:
             _log.warning("listening_without_authentication", host=host, port=port,
                          detail="flow exports over UDP carry no proof of their sender: whoever reaches this port can add flows "
                          "and names; let only your exporters' networks through")  # fmt: skip
+
+
+def resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[int, Any]:
+    """Family and address to bind: IPv4 addresses in their v4-mapped form, so that there is one form of sender.
+
+    UsageError for a host that is no address.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_PASSIVE)
+    except socket.gaierror as error:
+        raise UsageError(f"{host!r} is not an address to listen on: {error.strerror}") from error
+    family, _, _, _, address = found[0]
+    if not _has_ipv6():
+        return socket.AF_INET, ("0.0.0.0" if host == "::" else address[0], port)
+    if family == socket.AF_INET:
+        return socket.AF_INET6, (f"::ffff:{address[0]}", port)
+    return socket.AF_INET6, address
+
+
+def bound(sock: socket.socket) -> tuple[str, int]:
+    """Host and port of a bound socket."""
+    name: tuple[Any, ...] = sock.getsockname()
+    return str(name[0]).removeprefix("::ffff:"), int(name[1])
 
 
 def _has_ipv6() -> bool:

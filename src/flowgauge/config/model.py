@@ -4,9 +4,18 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from flowgauge.config import values
@@ -154,6 +163,50 @@ class Enrichment(_Section):
     """Fixed names of addresses outside Kubernetes."""
 
 
+class Tls(_Section):
+    """Who this collector is, and whom it believes. Files are read again when they change, without a restart."""
+
+    certificate: str
+    """File with the certificate and those that lead to its root (PEM)."""
+    key: str
+    """File with its private key (PEM)."""
+    client_ca: str = ""
+    """File with the authorities whose clients may send (PEM); empty: clients need no certificate."""
+    client_names: list[str] = Field(default_factory=list)
+    """DNS names, one of which a client's certificate must carry (subjectAltName); *.example.net takes one label. Empty: any."""
+
+    @model_validator(mode="after")
+    def _names_need_an_authority(self) -> Self:
+        if self.client_names and not self.client_ca:
+            raise ValueError("clientNames needs clientCa: without it clients show no certificate")
+        return self
+
+
+class Listener(_Section):
+    """One more port on which flows are received."""
+
+    port: Annotated[int, Field(ge=0, le=65535)]
+    """0 takes a free one. Usual are 4739 (IPFIX), 6343 (sFlow), 9995 and 9996 (NetFlow)."""
+    address: str = ""
+    """Address to listen on; empty: as the collector's own port."""
+    transport: Literal["UDP", "TCP", "TLS"] = "UDP"
+    """UDP takes every protocol, TCP and TLS take IPFIX (RFC 7011 §10.4)."""
+    allow: list[Annotated[str, AfterValidator(values.cidr)]] = Field(default_factory=list)
+    """Blocks of senders that are let in; empty: all."""
+    tls: Tls | None = Field(default=None)
+    """Certificates, for TLS."""
+    max_connections: Annotated[int, Field(ge=1, le=10_000)] = 256
+    """Of TCP and TLS at once; half of them may come from one address."""
+    idle_timeout: Annotated[Duration, AfterValidator(values.between("10s", "7d"))] = "30m"
+    """After how long without a message a connection is closed; longer than exporters are silent."""
+
+    @model_validator(mode="after")
+    def _tls_where_it_is_wanted(self) -> Self:
+        if (self.transport == "TLS") != (self.tls is not None):
+            raise ValueError("tls (certificate and key) goes with transport: TLS, and only with it")
+        return self
+
+
 class Spool(_Section):
     """Flows on disk until the store has them: what outlives a store that is away, and a collector that is killed."""
 
@@ -176,7 +229,9 @@ class Collector(_Section):
     """UDP port for every flow protocol; 0 takes a free one."""
     transport: Literal["UDP", "TCP", "TLS"] = "UDP"
     """How agents send."""
-    listeners: list[dict[str, Any]] = Field(default_factory=list)
+    allow: list[Annotated[str, AfterValidator(values.cidr)]] = Field(default_factory=list)
+    """Blocks of senders that are let in at this port; empty: all. UDP senders can claim any address."""
+    listeners: list[Listener] = Field(default_factory=list)
     """More ports."""
     sampling: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Keeps one of this many flows; totals stay unbiased."""

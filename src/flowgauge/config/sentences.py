@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from flowgauge.config.model import ExporterType, Feature, Spec, StorageType
+from flowgauge.config.model import ExporterType, Feature, Listener, Spec, StorageType
 
 Sentence = Callable[[Spec], str]
 
@@ -110,6 +110,14 @@ def _console_address(spec: Spec) -> str:
     return f"the console listens on {address}, beyond this machine, and asks for a token"
 
 
+def _listener(listener: Listener) -> str:
+    who = ""
+    if listener.tls is not None:
+        who = ", for clients with a certificate" if listener.tls.client_ca else ", for clients without a certificate"
+    senders = f" from {listed(listener.allow)}" if listener.allow else ""
+    return f"{listener.transport} port {listener.port or 'that is free'}{senders}{who}"
+
+
 def _deduplicate(spec: Spec) -> str:
     return {
         "Mark": "a packet seen on two nodes counts once; its other observations are stored and marked",
@@ -159,7 +167,9 @@ DOES: dict[str, Sentence] = {
     "spec.collector.address": _address,
     "spec.collector.port": lambda s: f"the collector listens on UDP port {s.collector.port or 'that is free'}",
     "spec.collector.transport": lambda s: f"agents send over {s.collector.transport}",
-    "spec.collector.listeners": _count("more ports", lambda s: s.collector.listeners),
+    "spec.collector.allow": _list("flows are taken only from", lambda s: s.collector.allow, "flows are taken from everybody"),
+    "spec.collector.listeners": _list("it also listens on", lambda s: [_listener(one) for one in s.collector.listeners],
+        "it listens on no other port"),
     "spec.collector.sampling": lambda s: "every flow is stored" if s.collector.sampling == 1 else
         f"1 of {s.collector.sampling} flows is stored, both directions of a connection or neither; totals are scaled by "
         f"{s.collector.sampling} and marked ≈",
@@ -238,8 +248,8 @@ NOT_YET: dict[str, Sentence] = {
     "spec.exporter.rules": _unless(lambda s: s.exporter.rules, "this build applies no rules"),
     "spec.collector.type": _unless(lambda s: s.collector.type != "IPFIX",
         "this build sends and reads IPFIX only: agents send IPFIX, and NetFlow and sFlow datagrams are counted, not decoded"),
-    "spec.collector.transport": _unless(lambda s: s.collector.transport != "UDP", "this build sends and receives over UDP"),
-    "spec.collector.listeners": _unless(lambda s: s.collector.listeners, "this build listens on one port"),
+    "spec.collector.transport": _unless(lambda s: s.collector.transport != "UDP",
+        "this build's agents send over UDP; for other exporters, TCP and TLS ports are in collector.listeners"),
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
     "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
         "this build stores no annotations"),

@@ -114,6 +114,10 @@ COUNTERS: tuple[Counter, ...] = (
     # Templates: what became of them beside being announced.
     Counter("decode_port_splits", "streams", Sum.NOTE, "Exporters found to share an address and domain, told apart by port."),
     Counter("decode_templates_expired", "templates", Sum.NOTE, "Templates forgotten: not announced for as long as is set."),
+    # Datagrams passed on by `flowgauge tee`: received = refused + passed on; passed on × receivers = sent + failed.
+    Counter("tee_datagrams_refused", "datagrams", Sum.NOTE, "Datagrams of senders that are not allowed, or that came back."),
+    Counter("tee_datagrams_sent", "datagrams", Sum.NOTE, "Datagrams handed to the network, once for each receiver."),
+    Counter("tee_datagrams_failed", "datagrams", Sum.NOTE, "Datagrams that a receiver refused or the network did not take."),
 )
 
 BY_NAME: dict[str, Counter] = {counter.name: counter for counter in COUNTERS}
