@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,10 @@ _REDRAW_S = 0.1
 
 
 class Progress:
-    """How far the current file is read, by bytes."""
+    """How far the current file is read, by bytes; nothing unless ``shown``."""
 
-    def __init__(self) -> None:
-        self._shown = sys.stderr.isatty() and not sys.stdout.isatty()
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
         self._file: IO[bytes] | None = None
         self._bar: Any = None
         self._path = Path()
