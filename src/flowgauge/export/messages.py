@@ -15,7 +15,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.wire import options_encode
 from flowgauge.wire.elements import our_elements
-from flowgauge.wire.ipfix import FIRST_DATA_SET
+from flowgauge.wire.ipfix import FIRST_DATA_SET, TEMPLATE_SET
 from flowgauge.wire.ipfix_write import MessageWriter, Piece, in_sets, template_set
 from flowgauge.wire.netflow9_write import PacketWriter, template_flowset
 from flowgauge.wire.stored_encode import StoredEncoder
@@ -26,7 +26,6 @@ STREAM_MESSAGE_BYTES = 16_384
 MESSAGES_BETWEEN_TEMPLATES = 1_000
 """Over UDP templates are sent again at least this often, too: at full pace a lost one costs an eighth of a second."""
 
-_TEMPLATES_PER_SET = 4
 _IPFIX_SEQUENCE_AT, _NETFLOW9_SEQUENCE_AT = 8, 12
 
 
@@ -108,8 +107,7 @@ class FlowMessages:
 
     def _template_messages(self, records: Sequence[bytes]) -> list[Message]:
         if self._ipfix:
-            sets = [records[at : at + _TEMPLATES_PER_SET] for at in range(0, len(records), _TEMPLATES_PER_SET)]
-            pieces = [Piece(template_set(group), 0) for group in sets]
+            pieces = [Piece(one.content, 0) for one in in_sets(TEMPLATE_SET, records, self._writer.room)]
         else:
             pieces = [template_flowset(record) for record in records]
         return self._about(pieces)
