@@ -65,11 +65,19 @@ def _joined(intake: Intake, start: Offsets, length: Offsets) -> tuple[bytes | Oc
     for first, last in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], strict=True):
         begin, size = divmod(int(shape[first]), 1 << 32)
         block = content[at : at + (last - first) * size].reshape(last - first, size)
-        for row in range(0, last - first, ROWS_AT_ONCE):
-            chosen = rows[first + row : min(first + row + ROWS_AT_ONCE, last)]
-            block[row : row + len(chosen)] = slots[chosen, begin : begin + size]
+        _copy(slots, rows[first:last], slice(begin, begin + size), block)
         at += block.size
     return content, order
+
+
+def _copy(slots: Octets, rows: Index, columns: slice, target: Octets) -> None:
+    """Copies the same bytes of several slots, which may be named more than once; of neighbouring slots in one go."""
+    if rows[-1] - rows[0] + 1 == len(rows) and (np.diff(rows) == 1).all():
+        target[...] = slots[rows[0] : rows[-1] + 1, columns]
+        return
+    for row in range(0, len(rows), ROWS_AT_ONCE):
+        chosen = rows[row : row + ROWS_AT_ONCE]
+        target[row : row + len(chosen)] = slots[chosen, columns]
 
 
 def cut_variable(view: ByteView, layout: Layout, sets: DataSets, problems: Problems, max_rows: int) -> Records:

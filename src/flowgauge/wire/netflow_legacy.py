@@ -32,6 +32,7 @@ from flowgauge.wire.judging import judge
 from flowgauge.wire.layout import Field, Layout, Layouts
 from flowgauge.wire.mapping import Reader
 from flowgauge.wire.netflow_legacy_steps import PerDatagram, UptimeTimes, steps_of
+from flowgauge.wire.packet_headers_bytes import Windows
 from flowgauge.wire.readers import Source, Step
 from flowgauge.wire.records import DataSets
 from flowgauge.wire.streams import Streams
@@ -48,6 +49,21 @@ _V5 = (*_COMMON, (_PADDING, 1), (6, 1), (4, 1), (5, 1), (16, 2), (17, 2), (9, 1)
 
 
 @dataclass(frozen=True, slots=True)
+class RecordLayout:
+    """How the records lie in the bytes, and how they are read.
+
+    Attributes:
+        steps: fill ``columns``, all but the times.
+        times: the fields of start and end.
+    """
+
+    layout: Layout
+    steps: tuple[Step, ...]
+    columns: tuple[str, ...]
+    times: tuple[Source, Source]
+
+
+@dataclass(frozen=True, slots=True)
 class Version:
     """One version.
 
@@ -60,21 +76,24 @@ class Version:
     number: int
     flow_format: int
     header_bytes: int
-    layouts: tuple[Layout, ...]
+    layouts: tuple[RecordLayout, ...]
     has_sequence: bool
     has_engine: bool
 
 
-def _layout(fields: tuple[tuple[int, int], ...], tail: int) -> Layout:
-    return Layout(
-        tuple(Field(0, number, length) for number, length in (*fields, (_PADDING, tail))), 0, Elements(0), is_options=False
-    )
+def _layout(fields: tuple[tuple[int, int], ...], tail: int, *, zero_is_absent: bool = False) -> RecordLayout:
+    every = tuple(Field(0, number, length) for number, length in (*fields, (_PADDING, tail)))
+    sources = {field.number: Source(index, field.length) for index, field in enumerate(every)}
+    steps, columns = steps_of(sources, zero_is_absent=zero_is_absent)
+    return RecordLayout(Layout(every, 0, Elements(0), is_options=False), steps, columns, (sources[22], sources[21]))
 
 
 VERSIONS: Mapping[int, Version] = {
     1: Version(1, code(FLOW_FORMAT, "netflow1"), 16, (_layout(_V1, 10), _layout(_V1, 6)), has_sequence=False, has_engine=False),
     5: Version(5, code(FLOW_FORMAT, "netflow5"), 24, (_layout(_V5, 2),), has_sequence=True, has_engine=True),
-    7: Version(7, code(FLOW_FORMAT, "netflow7"), 24, (_layout(_V5, 6),), has_sequence=True, has_engine=False),
+    7: Version(
+        7, code(FLOW_FORMAT, "netflow7"), 24, (_layout(_V5, 6, zero_is_absent=True),), has_sequence=True, has_engine=False
+    ),
 }
 """By version number."""
 
@@ -112,10 +131,10 @@ class LegacyDecoder:
         if self._version.has_sequence:
             self._judge(intake, found)
         blocks = []
-        for layout in self._version.layouts:
-            rows = np.flatnonzero(found.size == layout.min_bytes)
+        for kind in self._version.layouts:
+            rows = np.flatnonzero((found.size == kind.layout.min_bytes) & (found.count > 0))
             if len(rows):
-                blocks.append(_block(intake, self._version, layout, _taken(found, rows)))
+                blocks.append(_block(intake, self._version, kind, _taken(found, rows)))
         return blocks
 
     def finish(self) -> dict[str, int]:
@@ -137,28 +156,30 @@ class LegacyDecoder:
 
 def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, end: Offsets) -> _Headers:
     """Reads the headers; datagrams without a whole one are named and left out."""
-    view, problems = intake.view, intake.problems
+    problems = intake.problems
     whole = end - start >= version.header_bytes
     if not whole.all():
         short = ~whole
         problems.add_all(datagram[short], start[short], "datagram_header", str(version.header_bytes), (end - start)[short])
         datagram, start, end = datagram[whole], start[whole], end[whole]
-    claimed = view.u16[start + 2].astype(np.int64)
+    words = Windows(intake.view.octets).words(start, version.header_bytes // 4)
+    claimed = words[0] & 0xFFFF
     content = end - start - version.header_bytes
     size = _record_bytes(version, content, claimed)
     fitting = content // size
     differs = (claimed > fitting) | (content - claimed * size >= size)
     if differs.any():
         problems.add_all(datagram[differs], start[differs] + 2, "record_count", fitting[differs], claimed[differs])
-    engine = view.u32[start + 20].astype(np.int64) if version.has_engine else np.zeros(len(start), np.int64)
+    nothing = np.zeros(len(start), np.int64)
+    engine = words[5] if version.has_engine else nothing
     return _Headers(
         datagram=datagram,
         start=start + version.header_bytes,
         end=end,
-        uptime_ms=view.u32[start + 4].astype(np.int64),
-        export_s=view.u32[start + 8].astype(np.int64),
-        export_ns=view.u32[start + 8].astype(np.int64) * 1_000_000_000 + view.u32[start + 12],
-        sequence=view.u32[start + 16].astype(np.uint32) if version.has_sequence else np.zeros(len(start), np.uint32),
+        uptime_ms=words[1],
+        export_s=words[2],
+        export_ns=words[2] * 1_000_000_000 + words[3],
+        sequence=(words[4] if version.has_sequence else nothing).astype(np.uint32),
         domain=(engine >> 16).astype(np.uint32),
         sampling=engine & _INTERVAL_MASK,
         size=size,
@@ -168,11 +189,11 @@ def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, 
 
 def _record_bytes(version: Version, content: Offsets, claimed: Offsets) -> Offsets:
     """The length of records: the usual one, unless the content has room for as many as are claimed only of the other."""
-    usual = version.layouts[0].min_bytes
+    usual, *others = (kind.layout.min_bytes for kind in version.layouts)
     size = np.full(len(content), usual, np.int64)
-    for layout in version.layouts[1:]:
-        exact = (content == claimed * layout.min_bytes) & (claimed > 0)
-        size[exact | (content < claimed * usual) & (content >= claimed * layout.min_bytes)] = layout.min_bytes
+    for other in others:
+        exact = (content == claimed * other) & (claimed > 0)
+        size[exact | (content < claimed * usual) & (content >= claimed * other)] = other
     return size
 
 
@@ -182,19 +203,18 @@ def _taken(found: _Headers, rows: Index) -> _Headers:
     return _Headers(*(getattr(found, name)[rows] for name in _Headers.__slots__))
 
 
-def _block(intake: Intake, version: Version, layout: Layout, found: _Headers) -> Block:
+def _block(intake: Intake, version: Version, kind: RecordLayout, found: _Headers) -> Block:
     nothing = np.zeros(len(found.datagram), np.int64)
     sets = DataSets(found.start, found.end, found.datagram, found.export_s, nothing)
-    sources = {field.number: Source(index, field.length) for index, field in enumerate(layout.fields)}
-    steps, columns = steps_of(sources, zero_is_absent=version.number == 7)
-    more: list[Step] = [UptimeTimes(sources[22], sources[21], found.uptime_ms, found.export_ns)]
+    steps: list[Step] = [*kind.steps, UptimeTimes(*kind.times, found.uptime_ms, found.export_ns)]
+    columns = (*kind.columns, "time_start_ns", "time_end_ns")
     if version.has_engine:
         algorithm = np.where(found.sampling > 0, _PACKET, 0)
-        more += [PerDatagram("sampling_rate", found.sampling), PerDatagram("sampling_algorithm", algorithm)]
+        steps += [PerDatagram("sampling_rate", found.sampling), PerDatagram("sampling_algorithm", algorithm)]
         columns = (*columns, "sampling_rate", "sampling_algorithm")
     return Block(
-        records=cut_fixed(intake, layout, sets, found.count),
-        reader=Reader((*steps, *more), (*columns, "time_start_ns", "time_end_ns"), (), ours=False, counts=True),
+        records=cut_fixed(intake, kind.layout, sets, found.count),
+        reader=Reader(tuple(steps), columns, (), ours=False, counts=True),
         origins=intake.origins,
         flow_format=version.flow_format,
         template_id=nothing,

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from flowgauge.flow.batch import Array
-from flowgauge.wire.icmp import IcmpFromPort
+from flowgauge.schema.columns import ICMP_PROTOCOLS
 from flowgauge.wire.readers import AddressV4, Columns, Number, Source, Step, integers
 from flowgauge.wire.records import Index, Records
 from flowgauge.wire.views import Offsets
 
 _NS_PER_MS = 1_000_000
+_ICMP = sorted(ICMP_PROTOCOLS)
 _NUMBERS = {
     "in_if": 10, "out_if": 14, "packets": 2, "bytes": 1, "src_port": 7, "dst_port": 11, "proto": 4, "ip_tos": 5,
     "tcp_flags": 6, "src_as": 16, "dst_as": 17, "src_mask": 9, "dst_mask": 13,
@@ -31,9 +32,26 @@ def steps_of(sources: Mapping[int, Source], *, zero_is_absent: bool) -> tuple[tu
         AddressV4("dst_addr", sources[12], zero_is_absent=zero_is_absent),
         AddressV4("next_hop", sources[15], zero_is_absent=True),
     )
-    icmp = IcmpFromPort(sources[4], sources[11])
+    icmp = IcmpOfPort()
     columns = (*(step.column for step in addresses), *numbers, "icmp_type", "icmp_code")
     return (*addresses, *numbers.values(), icmp), columns
+
+
+@dataclass(frozen=True, slots=True)
+class IcmpOfPort:
+    """Type and code of ICMP out of the destination port (type × 256 + code), which is absent then. Runs after the numbers."""
+
+    def fill(self, records: Records, out: Columns) -> None:  # noqa: ARG002 - the protocol of steps
+        """Fills every row."""
+        out["icmp_type"][...] = -1
+        out["icmp_code"][...] = -1
+        proto = out["proto"]
+        rows = np.flatnonzero((proto == _ICMP[0]) | (proto == _ICMP[1]))
+        if len(rows):
+            both = out["dst_port"][rows]
+            out["icmp_type"][rows] = both >> 8
+            out["icmp_code"][rows] = both & 0xFF
+            out["src_port"][rows] = out["dst_port"][rows] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +84,13 @@ class UptimeTimes:
         """Fills every row."""
         uptime = spread(self.uptime_ms.astype(np.uint32), records.set_row)
         export = spread(self.export_ns, records.set_row)
+        since = np.empty(len(records), np.uint32)
         for column, source in (("time_start_ns", self.start), ("time_end_ns", self.end)):
-            since = (integers(records, source) - uptime).astype(np.uint32).view(np.int32)
+            since[...] = integers(records, source)
+            since -= uptime
             target = out[column]
-            np.multiply(since, _NS_PER_MS, out=target, dtype=np.int64)
+            target[...] = since.view(np.int32)
+            target *= _NS_PER_MS
             target += export
 
 

@@ -56,14 +56,6 @@ def be16(rows: Octets, at: int) -> Numbers:
     return rows[:, at : at + 2].view(">u2")[:, 0]
 
 
-def put(target: Numbers, row: Index, values: Any) -> None:
-    """``target[row] = values``; ``row`` ascends without repetition, so when it is as long as the target it is all of it."""
-    if len(row) == len(target):
-        target[...] = values
-    else:
-        target[row] = values
-
-
 def narrowed(chosen: Mask, *arrays: Numbers) -> tuple[Numbers, ...]:
     """Each array's chosen rows; the arrays themselves when all are."""
     if chosen.all():

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
-from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16, narrowed, put
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16, narrowed
 from flowgauge.wire.packet_headers_link import Cursor
 from flowgauge.wire.readers import V4_PREFIX, V4_SHIFT
 from flowgauge.wire.views import Octets, Offsets
@@ -44,15 +44,15 @@ def ipv4(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """IPv4 packets: RFC 791, options skipped."""
     if not len(cursor.row):
         return
-    head = windows.take(cursor.at, _V4_BYTES + _TRANSPORT_BYTES)
+    head = cursor.take(windows, _V4_BYTES + _TRANSPORT_BYTES)
     size = (head[:, 0] & 15).astype(np.int64) * 4
     valid = (cursor.end - cursor.at >= _V4_BYTES) & (head[:, 0] >> 4 == 4) & (size >= _V4_BYTES)
     row, at, end, head, size = narrowed(valid, cursor.row, cursor.at, cursor.end, head, size)
     total = be16(head, 2).astype(np.int64)
     _network(heads, row, at, proto=head[:, 9], tos=head[:, 1], ttl=head[:, 8])
-    put(heads.src_addr.view(np.uint64)[:, 1], row, mapped(head, 12))
-    put(heads.dst_addr.view(np.uint64)[:, 1], row, mapped(head, 16))
-    put(heads.l3_bytes, row, np.where(total >= size, total, 0))
+    heads.put("src_addr", row, mapped(head, 12))
+    heads.put("dst_addr", row, mapped(head, 16))
+    heads.put("l3_bytes", row, np.where(total >= size, total, 0))
     # Behind the packet's own end is padding of the frame. A total of 0 comes from cards that cut segments themselves.
     end = np.where(total >= size, np.minimum(end, at + total), end)
     later = be16(head, 6) & 0x1FFF != 0
@@ -60,27 +60,28 @@ def ipv4(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     _transport(heads, row, head[:, 9], l4, at=np.minimum(at + size, end), end=np.where(later, at, end))
 
 
-def mapped(rows: Octets, at: int) -> npt.NDArray[np.uint64]:
-    """The second half of the v4-mapped form of the IPv4 address at byte ``at`` of each row; the first half is 0."""
-    address = rows[:, at : at + 4].view(np.uint32)[:, 0].astype(np.uint64)
-    half: npt.NDArray[np.uint64] = address << V4_SHIFT | V4_PREFIX
-    return half
+def mapped(rows: Octets, at: int) -> Octets:
+    """The v4-mapped form, uint8 (n, 16), of the IPv4 address at byte ``at`` of each row."""
+    address = np.zeros((len(rows), 16), np.uint8)
+    second = rows[:, at : at + 4].view(np.uint32)[:, 0].astype(np.uint64)
+    np.bitwise_or(second << V4_SHIFT, V4_PREFIX, out=address.view(np.uint64)[:, 1])
+    return address
 
 
 def ipv6(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """IPv6 packets: RFC 8200, extension headers walked to the transport header."""
     if not len(cursor.row):
         return
-    head = windows.take(cursor.at, _V6_BYTES + _TRANSPORT_BYTES)
+    head = cursor.take(windows, _V6_BYTES + _TRANSPORT_BYTES)
     valid = (cursor.end - cursor.at >= _V6_BYTES) & (head[:, 0] >> 4 == 6)
     row, at, end, head = narrowed(valid, cursor.row, cursor.at, cursor.end, head)
     payload = be16(head, 4).astype(np.int64)
     end = np.where(payload > 0, np.minimum(end, at + _V6_BYTES + payload), end)
     proto, l4_at, later = _extensions(windows, head[:, 6], at + _V6_BYTES, end)
     _network(heads, row, at, proto=proto, tos=be16(head, 0) >> 4 & 0xFF, ttl=head[:, 7])
-    put(heads.src_addr, row, head[:, 8:24])
-    put(heads.dst_addr, row, head[:, 24:40])
-    put(heads.l3_bytes, row, np.where(payload > 0, payload + _V6_BYTES, 0))
+    heads.put("src_addr", row, head[:, 8:24])
+    heads.put("dst_addr", row, head[:, 24:40])
+    heads.put("l3_bytes", row, np.where(payload > 0, payload + _V6_BYTES, 0))
     moved = (l4_at != at + _V6_BYTES).any()
     l4 = windows.take(np.minimum(l4_at, end), _TRANSPORT_BYTES) if moved else head[:, _V6_BYTES:]
     _transport(heads, row, proto, l4, at=np.minimum(l4_at, end), end=np.where(later, at, end))
@@ -117,27 +118,27 @@ def _extensions(
 def _network(
     heads: Heads, row: Index, at: Offsets, *, proto: npt.NDArray[np.uint8], tos: Numbers, ttl: npt.NDArray[np.uint8]
 ) -> None:
-    put(heads.is_ip, row, values=True)
-    put(heads.l3_at, row, at)
-    put(heads.proto, row, proto)
-    put(heads.tos, row, tos)
-    put(heads.ttl, row, ttl)
+    heads.put("is_ip", row, np.ones(len(row), np.bool_))
+    heads.put("l3_at", row, at)
+    heads.put("proto", row, proto)
+    heads.put("tos", row, tos)
+    heads.put("ttl", row, ttl)
 
 
 def _transport(heads: Heads, row: Index, proto: npt.NDArray[np.uint8], l4: Octets, *, at: Offsets, end: Offsets) -> None:
     """Ports, flags, ICMP type and code, each where it was captured. ``l4``: the bytes at ``at``, noise behind ``end``."""
     room = end - at
-    put(heads.l4_at, row, at)
-    put(heads.l4_end, row, np.maximum(at, end))
+    heads.put("l4_at", row, at)
+    heads.put("l4_end", row, np.maximum(at, end))
     ported = _HAS_PORTS[proto]
     portless = ported & (room < _PORTS_BYTES)
     if portless.any():
-        put(heads.portless, row, portless)
+        heads.put("portless", row, portless)
         ported = ported & ~portless
-    put(heads.src_port, row, be16(l4, 0) * ported)
-    put(heads.dst_port, row, be16(l4, 2) * ported)
-    put(heads.tcp_flags, row, (be16(l4, 12) & 0x1FF) * ((proto == _TCP) & (room >= _FLAGS_END)))
+    heads.put("src_port", row, be16(l4, 0) * ported)
+    heads.put("dst_port", row, be16(l4, 2) * ported)
+    heads.put("tcp_flags", row, (be16(l4, 12) & 0x1FF) * ((proto == _TCP) & (room >= _FLAGS_END)))
     icmp = np.flatnonzero(_IS_ICMP[proto] & (room >= _ICMP_BYTES))
     if len(icmp):
-        heads.icmp_type[row[icmp]] = l4[icmp, 0]
-        heads.icmp_code[row[icmp]] = l4[icmp, 1]
+        heads.put("icmp_type", row[icmp], l4[icmp, 0].astype(np.int16))
+        heads.put("icmp_code", row[icmp], l4[icmp, 1].astype(np.int16))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16, narrowed, put
-from flowgauge.wire.views import Offsets
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16
+from flowgauge.wire.views import Octets, Offsets
 
 if TYPE_CHECKING:
     from flowgauge.wire.packet_headers import Heads
@@ -26,6 +26,9 @@ MAX_TAGS = 4
 """VLAN tags read of one frame; provider bridges use two, three are seen in laboratories."""
 MAX_LABELS = 10
 """MPLS labels read of one packet, as many as IPFIX has elements for (70–79)."""
+
+WINDOW_BYTES = 64
+"""Of a packet read at once: Ethernet, a tag, IPv4 and the ports, or IPv6 and most of TCP."""
 
 _MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES, _LABEL_BYTES = 6, 14, 4, 4
 _SNAP_BYTES = 8
@@ -48,26 +51,42 @@ class Cursor:
         row: of ``Heads``, ascending.
         at: next byte; ``end``: behind the last one captured.
         kind: EtherType of what is at ``at``; ``NOTHING`` when it cannot be known.
+        start, head: the first ``WINDOW_BYTES`` of each packet and where they begin, so that they are read once.
     """
 
     row: Index
     at: Offsets
     end: Offsets
     kind: Kinds
+    start: Offsets
+    head: Octets
+
+    @classmethod
+    def at_start(cls, windows: Windows, start: Offsets, end: Offsets, kind: Kinds) -> Cursor:
+        """At the beginning of packets."""
+        return cls(np.arange(len(start)), start, end, kind, start, windows.take(start, WINDOW_BYTES))
+
+    def take(self, windows: Windows, size: int) -> Octets:
+        """The next ``size`` bytes of each packet: without copying where all are equally far into their heads."""
+        passed = self.at - self.start
+        far = int(passed[0])
+        if far + size <= WINDOW_BYTES and (passed == far).all():
+            return self.head[:, far : far + size]
+        return windows.take(self.at, size)
 
     def of(self, *kinds: int) -> Cursor:
         """The packets that have one of these kinds next, as a cursor of their own."""
         chosen = self.kind == kinds[0]
         for kind in kinds[1:]:
             chosen |= self.kind == kind
-        return Cursor(*narrowed(chosen, self.row, self.at, self.end, self.kind))
+        return self.part(chosen)[1]
 
-    def at_(self, chosen: Mask) -> tuple[Index, Cursor]:
+    def part(self, chosen: Mask) -> tuple[Index, Cursor]:
         """The indexes of the packets chosen, and they as a cursor of their own."""
         index = np.flatnonzero(chosen)
         if len(index) == len(chosen):
             return index, self
-        return index, Cursor(self.row[index], self.at[index], self.end[index], self.kind[index])
+        return index, Cursor(*(getattr(self, name)[index] for name in ("row", "at", "end", "kind", "start", "head")))
 
     def step(self, chosen: Index, at: Offsets, kind: Kinds) -> None:
         """Moves the packets at the indexes ``chosen`` on."""
@@ -80,18 +99,18 @@ class Cursor:
 
 def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """MAC addresses, VLAN tags, LLC/SNAP of the frames among the packets."""
-    index, frames = cursor.at_(cursor.kind == ETHERNET_FRAME)
+    index, frames = cursor.part(cursor.kind == ETHERNET_FRAME)
     if not len(index):
         return
     row, at, room = frames.row, frames.at, frames.end - frames.at
-    frame = windows.take(at, 16)
+    frame = frames.take(windows, 16)
     whole = room >= _ETHERNET_BYTES
     kind = be16(frame, 12).astype(np.int32)
     if not whole.all():
         kind[~whole] = NOTHING
         frame = frame * (np.arange(frame.shape[1]) < room[:, None])
-    put(heads.dst_mac, row, frame[:, :_MAC_BYTES])
-    put(heads.src_mac, row, frame[:, _MAC_BYTES : 2 * _MAC_BYTES])
+    heads.put("dst_mac", row, frame[:, :_MAC_BYTES])
+    heads.put("src_mac", row, frame[:, _MAC_BYTES : 2 * _MAC_BYTES])
     cursor.step(index, at + np.where(whole, _ETHERNET_BYTES, np.maximum(room, 0)), kind)
     _tags(windows, heads, cursor)
     _snap(windows, cursor)
@@ -99,23 +118,23 @@ def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
 
 def _tags(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     for depth in range(MAX_TAGS + 1):
-        index, tagged = cursor.at_(_IS_TAG[cursor.kind])
+        index, tagged = cursor.part(_IS_TAG[cursor.kind])
         if not len(index):
             return
-        tag = windows.take(tagged.at, _TAG_BYTES)
+        tag = tagged.take(windows, _TAG_BYTES)
         whole = (tagged.end - tagged.at >= _TAG_BYTES) & (depth < MAX_TAGS)
         if depth < 2:
-            target = heads.customer_vlan if depth else heads.vlan_id
-            put(target, tagged.row, (be16(tag, 0) & 0x0FFF) * whole)
+            name = "customer_vlan" if depth else "vlan_id"
+            heads.put(name, tagged.row, (be16(tag, 0) & 0x0FFF) * whole)
         cursor.step(index, tagged.at + _TAG_BYTES * whole, (be16(tag, 2) * whole).astype(np.int32))
 
 
 def _snap(windows: Windows, cursor: Cursor) -> None:
     """IEEE 802.3 frames: with SNAP there is an EtherType behind, with plain LLC there is none."""
-    index, frames = cursor.at_((cursor.kind < _FIRST_ETHER_TYPE) & (cursor.kind != NOTHING))
+    index, frames = cursor.part((cursor.kind < _FIRST_ETHER_TYPE) & (cursor.kind != NOTHING))
     if not len(index):
         return
-    head = windows.take(frames.at, _SNAP_BYTES)
+    head = frames.take(windows, _SNAP_BYTES)
     snap = (head[:, : len(_SNAP)] == np.frombuffer(_SNAP, np.uint8)).all(axis=1)
     snap &= frames.end - frames.at >= _SNAP_BYTES
     kind = np.where(snap, be16(head, 6), NOTHING).astype(np.int32)
@@ -124,10 +143,10 @@ def _snap(windows: Windows, cursor: Cursor) -> None:
 
 def pppoe(windows: Windows, cursor: Cursor) -> None:
     """PPPoE session packets (RFC 2516 §4); PPP follows."""
-    index, session = cursor.at_(cursor.kind == PPPOE_SESSION)
+    index, session = cursor.part(cursor.kind == PPPOE_SESSION)
     if not len(index):
         return
-    head = windows.take(session.at, _PPPOE_BYTES)
+    head = session.take(windows, _PPPOE_BYTES)
     whole = (session.end - session.at >= _PPPOE_BYTES) & (head[:, 0] == 0x11) & (head[:, 1] == 0)
     kind = np.where(whole, PPP_FRAME, NOTHING).astype(np.int32)
     cursor.step(index, session.at + _PPPOE_BYTES * whole, kind)
@@ -135,10 +154,10 @@ def pppoe(windows: Windows, cursor: Cursor) -> None:
 
 def ppp(windows: Windows, cursor: Cursor) -> None:
     """PPP, with or without the address and control bytes of HDLC framing (RFC 1662 §3.1)."""
-    index, frames = cursor.at_(cursor.kind == PPP_FRAME)
+    index, frames = cursor.part(cursor.kind == PPP_FRAME)
     if not len(index):
         return
-    head = windows.take(frames.at, 4)
+    head = frames.take(windows, 4)
     framed = (head[:, 0] == 0xFF) & (head[:, 1] == 0x03)
     size = np.where(framed, 2 + _PPP_BYTES, _PPP_BYTES)
     protocol = np.where(framed, be16(head, 2), be16(head, 0))
@@ -151,7 +170,7 @@ def ppp(windows: Windows, cursor: Cursor) -> None:
 
 def mpls(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """The label stack, and by its first four bits what is below it: IPv4, IPv6, or (a pseudowire) something else."""
-    index, packets = cursor.at_((cursor.kind == MPLS) | (cursor.kind == MPLS_MULTICAST))
+    index, packets = cursor.part((cursor.kind == MPLS) | (cursor.kind == MPLS_MULTICAST))
     if not len(index):
         return
     labels = np.zeros((len(heads.proto), MAX_LABELS), np.uint32)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16
-from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, MPLS_MULTICAST, NOTHING, Cursor, Kinds
+from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, MPLS_MULTICAST, NOTHING, Kinds
 from flowgauge.wire.views import Octets, Offsets
 
 if TYPE_CHECKING:
@@ -26,7 +27,17 @@ _CARRIED = (IPV4, IPV6, MPLS, MPLS_MULTICAST)
 """EtherTypes that mean the same within a tunnel."""
 
 
-def contents(windows: Windows, heads: Heads, row: Index) -> Cursor:
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """The packets within tunnels: row of the outer packet, first byte, behind the last byte, and what they begin with."""
+
+    row: Index
+    start: Offsets
+    end: Offsets
+    kind: Kinds
+
+
+def contents(windows: Windows, heads: Heads, row: Index) -> Inside:
     """The packets within those packets at ``row`` that are tunnels whose inside was captured."""
     proto = heads.proto[row]
     udp_port = np.where(proto == _UDP, heads.dst_port[row], 0)
@@ -42,7 +53,7 @@ def contents(windows: Windows, heads: Heads, row: Index) -> Cursor:
     _vxlan(head, np.isin(udp_port, VXLAN_PORTS), kind, size)
     _geneve(head, udp_port == GENEVE_PORT, kind, size)
     opened = (kind != NOTHING) & (end - at > size)
-    return Cursor(row[opened], (at + size)[opened], end[opened], kind[opened])
+    return Inside(row[opened], (at + size)[opened], end[opened], kind[opened])
 
 
 def _gre(head: Octets, chosen: Mask, kind: Kinds, size: Offsets) -> None:

@@ -30,15 +30,15 @@ class Sheet:
 
     def put(self, name: str, row: Index, values: Numbers) -> None:
         """Fills rows of a column; ``row`` ascends without repetition."""
-        if len(row) == self.count and name not in self.columns:
+        given = self.columns.get(name)
+        if len(row) == self.count and given is None:
             self.columns[name] = values
             return
-        if name not in self.columns or self.columns[name].dtype != self._absent(name, 0).dtype:
-            given = self.columns.get(name)
-            self.columns[name] = self._absent(name, self.count)
-            if given is not None:
-                self.columns[name][...] = given
-        self.columns[name][row] = values
+        own = self._absent(name, self.count)
+        if given is not None:
+            own[...] = given  # what was given may be shared, or of another type
+        own[row] = values
+        self.columns[name] = own
 
     def put_if(self, name: str, row: Index, values: Numbers, where: Mask) -> None:
         """The same for those of ``row`` that ``where`` says."""
