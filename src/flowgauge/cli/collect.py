@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 def collect(  # noqa: PLR0917 - typer passes options by name
+    files: Annotated[list[Path] | None, typer.Argument(help="With --read: captures, IPFIX files, payloads, folders.")] = None,
+    read: Annotated[bool, typer.Option("--read", help="Read FILES into the store instead of listening, then end.")] = False,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document.")] = None,
     listen: Annotated[str, typer.Option(help="UDP HOST:PORT, [IPV6]:PORT or PORT; default: as the document says.")] = "",
     kubernetes_objects: Annotated[
@@ -35,7 +37,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of metrics and API; 0 takes a free one.")] = 9055,
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
     log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
-) -> None:
+) -> int:
     """Receives flow exports over UDP, puts names on addresses and writes flows to the store.
 
     Options win over the environment (FLOWGAUGE_…), that over the document. SIGTERM and Ctrl-C write what was received and
@@ -50,8 +52,12 @@ def collect(  # noqa: PLR0917 - typer passes options by name
 
       flowgauge collect -f flowcollector.yaml --kubernetes-objects objects/
         with names from a folder of `kubectl get … -o json` files
+
+      flowgauge collect --store-url http://127.0.0.1:8123 --store-secret-fd 3 --read captures/ router.pcap 3< secret
+        what `flowgauge decode` reads, into the store; waits for it, and shows how far it is
     """
     from flowgauge.config.effective import Flag
+    from flowgauge.errors import UsageError
     from flowgauge.run import machine
     from flowgauge.runtime import logs
 
@@ -76,12 +82,19 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     def settings() -> CollectorSettings:
         return _settings(file, flags, store_url, own)
 
+    if read != bool(files):
+        raise UsageError("--read and the files to read belong together")
     first = settings()
     logs.configure(first.log_level)
+    stop, changes = _signals(settings)
+    if files:
+        from flowgauge.cli.collect_files import read_files
+
+        return read_files(first, files, stop)
     from flowgauge.collector.main import run_collector
 
-    stop, changes = _signals(settings)
     run_collector(first, stop, changes)
+    return 0
 
 
 def _settings(file: Path | None, flags: tuple[Flag, ...], store_url: str, own: dict[str, Any]) -> CollectorSettings:

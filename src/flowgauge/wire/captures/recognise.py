@@ -117,11 +117,14 @@ def _samples(payload: bytes) -> bool:
     return count <= MAX_SAMPLES and header + 8 + first <= len(payload)
 
 
+def export_s(payload: bytes) -> int:
+    """The export time in a header, seconds since 1970; 0 when it has none."""
+    version = protocol(payload)
+    at = 4 if version == 10 else 8
+    return int.from_bytes(payload[at : at + 4], "big") if version in (1, 5, 7, 9, 10) and len(payload) >= at + 4 else 0
+
+
 def _timely(payload: bytes, capture_s: int) -> bool:
     """Whether a header's export time is near that of the capture."""
-    version = protocol(payload)
-    if not capture_s or version not in (1, 5, 7, 9, 10):
-        return False
-    at = 4 if version == 10 else 8
-    export_s = int.from_bytes(payload[at : at + 4], "big")
-    return len(payload) >= at + 4 and abs(export_s - capture_s) <= NEAR_S
+    sent_s = export_s(payload)
+    return bool(capture_s and sent_s) and abs(sent_s - capture_s) <= NEAR_S

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge collect --read``: what is in files is in the store when it returns, and what is not is told."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capture_kit import ethernet, ip, pcap, udp
+from flowgauge.collector.read_files import MAX_HOURS, by_hours, timed
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.schema.flow_query import FlowQuery
+from flowgauge.wire.captures.packet import Export
+from store_kit import SECRET, StoreProcess, last, running_store
+from wire_kit import BASIC, a_set, basic, message, template
+
+SPEC = (*BASIC, (151, 4))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
+    with running_store(tmp_path_factory.mktemp("store")) as process:
+        yield process
+
+
+def capture(path: Path, ended_s: int, octets: range, *more: bytes) -> Path:
+    """One datagram with a flow of each number of bytes, sent when the flows had ended."""
+    records = [basic(number) + struct.pack("!I", ended_s) for number in octets]
+    payload = message(a_set(2, template(256, SPEC)), a_set(256, *records), *more, export_s=ended_s)
+    path.write_bytes(pcap([ethernet(ip(udp(payload)))], second=ended_s))
+    return path
+
+
+def collect(store: StoreProcess, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command, with the store's secret in a descriptor of its own."""
+    end, secret = os.pipe()
+    os.write(secret, SECRET.encode())
+    os.close(secret)
+    command = [sys.executable, "-P", "-m", "flowgauge.cli.main", "collect", "--store-url", store.url,
+               "--store-secret-fd", str(end), *map(str, arguments)]  # fmt: skip
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, pass_fds=[end], check=False)
+    finally:
+        os.close(end)
+
+
+def stored(store: StoreProcess) -> list[int]:
+    """The bytes of all recent flows, sorted."""
+    flows = store.open().flows(FlowQuery(window=last(600), limit=1000))
+    return sorted(flows.array("bytes").tolist())
+
+
+def test_flows_of_files_are_stored_and_old_ones_told(store: StoreProcess, tmp_path: Path) -> None:
+    now = int(time.time())
+    folder = tmp_path / "captures"
+    folder.mkdir()
+    capture(folder / "1.pcap", now - 5, range(1, 6))
+    capture(folder / "2.pcap", now - 400 * 86_400, range(100, 103))
+    broken = capture(tmp_path / "3.pcap", now - 3, range(6, 8), struct.pack("!HH", 256, 1))
+    done = collect(store, "--read", folder, broken, tmp_path / "absent")
+    assert done.returncode == 2
+    assert done.stdout == "7 flows of 3 files stored, 3 older than the store keeps them\n"
+    assert f"flowgauge: {broken}: datagram 1 (packet 1), byte " in done.stderr
+    assert f"flowgauge: {tmp_path / 'absent'}: No such file or directory" in done.stderr
+    assert stored(store) == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("arguments", [["--read"], ["a.pcap"]])
+def test_files_and_the_flag_belong_together(store: StoreProcess, arguments: list[str]) -> None:
+    done = collect(store, *arguments)
+    assert (done.returncode, done.stderr) == (2, "flowgauge: --read and the files to read belong together\n")
+
+
+def test_payloads_without_a_time_get_that_of_their_header_or_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    path.write_bytes(b"")
+    os.utime(path, (50, 50))
+    sflow = struct.pack("!IIIIIII", 5, 1, 1, 0, 1, 1, 0)
+    batch = [Export(message(export_s=7)), Export(message(export_s=7), time_ns=9), Export(sflow), Export(b"")]
+    assert [export.time_ns for export in timed(batch, path)] == [7 * 10**9, 9, 50 * 10**9, 50 * 10**9]
+
+
+def test_flows_of_many_hours_are_several_inserts() -> None:
+    ends = np.arange(MAX_HOURS * 2 + 1, dtype=np.int64)[::-1] * 3_600_000 + 5
+    parts = list(by_hours(FlowBatch({"time_end_ms": ends}, len(ends))))
+    assert [len(part) for part in parts] == [MAX_HOURS, MAX_HOURS, 1]
+    assert sorted(np.concatenate([part.array("time_end_ms") for part in parts])) == sorted(ends)
+    assert list(by_hours(FlowBatch({}, 0))) == []
