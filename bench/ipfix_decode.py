@@ -33,11 +33,13 @@ from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from wire_kit import a_set, message, random_flows, template
+from wire_kit import EXPORT_S, a_set, message, random_flows, template
 
 SLOT_BYTES = 2048
 ROUTER = ((8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (6, 1), (5, 1), (61, 1), (1, 8), (2, 8), (152, 8), (153, 8), (10, 4))
 ROUTER_RECORD = struct.Struct("!4s4sHHBBBBQQQQI")
+TIMES = slice(32, 48)
+"""Where start and end are in a record."""
 PER_MESSAGE = 26
 EXPORTERS = 8
 NFCAPD_FLOWS = 500_000
@@ -124,6 +126,9 @@ def router_input(batch: int, total: int) -> Input:
     streams = []
     for _ in range(EXPORTERS):
         octets = random.integers(0, 256, (total // EXPORTERS // PER_MESSAGE, PER_MESSAGE * ROUTER_RECORD.size), np.uint8)
+        start_ms = 1000 * EXPORT_S - random.integers(0, 60_000, (len(octets), PER_MESSAGE, 1))
+        times = octets.reshape(len(octets), PER_MESSAGE, -1)[:, :, TIMES]
+        times[...] = np.concatenate([start_ms, start_ms + 5000], axis=2).astype(">u8").view(np.uint8)
         streams.append([message(a_set(300, row.tobytes()), sequence=n * PER_MESSAGE) for n, row in enumerate(octets)])
     sent = [len(stream) * PER_MESSAGE for stream in streams]
     return made("router", [message(a_set(2, template(300, ROUTER)))], streams, batch, sent)

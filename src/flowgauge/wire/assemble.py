@@ -11,15 +11,17 @@ import numpy.typing as npt
 
 from flowgauge.flow.batch import Array, FlowBatch, definition
 from flowgauge.flow.names import Names
-from flowgauge.schema.enums import FLOW_FORMAT, RECORD_KIND, code
+from flowgauge.schema.enums import FLOW_FORMAT, RECORD_KIND, SAMPLING_SOURCE, code
 from flowgauge.wire.elements import absent_value
 from flowgauge.wire.layout import Field
 from flowgauge.wire.mapping import Reader
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool, bytes_for
 from flowgauge.wire.records import Index, Records
+from flowgauge.wire.sampling import RatesAndSources
 
 _AGENT, _FLOW, _EVENT = code(FLOW_FORMAT, "agent"), code(RECORD_KIND, "flow"), code(RECORD_KIND, "event")
+_RECORD, _OUR_AGENT = code(SAMPLING_SOURCE, "record"), code(SAMPLING_SOURCE, "agent")
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
 
 
@@ -31,6 +33,7 @@ class Block:
         flow_format: code of the protocol; records of our own agents say ``agent`` all the same.
         template_id, domain: for each set.
         fields: of the layout, for who wants what has no column.
+        sampling: rates and where they are from, of records that do not carry their own; None: nothing is known.
         exporter: uint8 (n, 16), the address that each record gives for its exporter; zeros: it gives none.
     """
 
@@ -42,6 +45,7 @@ class Block:
     domain: npt.NDArray[np.uint32]
     fields: tuple[Field, ...] = ()
     exporter: npt.NDArray[np.uint8] | None = None
+    sampling: RatesAndSources | None = None
 
 
 def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
@@ -50,7 +54,7 @@ def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
     total = sum(len(block.records) for block in blocks)
     if not total:
         return FlowBatch({}, 0)
-    names = [*dict.fromkeys(name for block in blocks for name in block.reader.columns), *OF_MESSAGES]
+    names = [*dict.fromkeys(name for block in blocks for name in columns_of(block)), *OF_MESSAGES]
     columns = _space(names, total, pool)
     first = 0
     for block in blocks:
@@ -62,6 +66,13 @@ def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
 
 OF_MESSAGES = ("time_received_ns", "exporter_addr", "obs_domain_id", "template_id", "flow_format", "record_kind")
 """Columns that every row has."""
+
+
+def columns_of(block: Block) -> tuple[str, ...]:
+    """The array columns that the rows of a block have."""
+    if "sampling_rate" in block.reader.columns or block.sampling is not None:
+        return (*block.reader.columns, "sampling_rate", "sampling_source")
+    return block.reader.columns
 
 
 def _space(names: Sequence[str], total: int, pool: Pool) -> dict[str, Array]:
@@ -76,6 +87,8 @@ def _fill(block: Block, out: Mapping[str, Array]) -> None:
         out[name][...] = absent_value(definition(name))
     for step in block.reader.steps:
         step.fill(block.records, out)
+    if "sampling_source" in out:
+        _resolve(block, out["sampling_rate"], out["sampling_source"])
     row, datagram = block.records.set_row, block.records.sets.datagram
     sender = block.origins.source_addr.view(_WHOLE_ADDRESS).reshape(-1)[datagram]
     out["exporter_addr"].view(_WHOLE_ADDRESS).reshape(-1)[...] = sender[row]
@@ -87,6 +100,15 @@ def _fill(block: Block, out: Mapping[str, Array]) -> None:
     _spread(out["template_id"], block.template_id, row)
     out["flow_format"][...] = _AGENT if block.reader.ours else block.flow_format
     out["record_kind"][...] = _FLOW if block.reader.counts else _EVENT
+
+
+def _resolve(block: Block, rate: Array, source: Array) -> None:
+    """Says where rates are from, and fills those that the records do not carry; events are not sampled."""
+    source[...] = (rate != 0) * np.uint8(_RECORD if not block.reader.ours else _OUR_AGENT)
+    if block.sampling is not None and block.reader.counts:
+        own = rate != 0
+        np.copyto(rate, block.sampling[0], where=~own)
+        np.copyto(source, block.sampling[1], where=~own)
 
 
 def _spread(target: Array, per_set: Array, row: Index) -> None:

@@ -23,6 +23,7 @@ from flowgauge.wire.options import OptionsReader
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.readers import Step, integers
 from flowgauge.wire.records import DataSets, Index, Records
+from flowgauge.wire.sampled import sampled
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.times import BOOT_ELEMENT, MAX_BOOT_MS
 from flowgauge.wire.views import Octets, Offsets
@@ -113,6 +114,7 @@ class DataDecoder:
             domain=messages.domain[sets.message],
             fields=layout.fields,
             exporter=self._exporters(records, reader.exporter, batch.index[sets.message]) if reader.exporter else None,
+            sampling=sampled(records, reader, batch.streams, batch.index[sets.message], sets.set_id),
         )
         self.blocks.append(block)
         self._rows_left -= len(records)
@@ -125,7 +127,9 @@ class DataDecoder:
 
     def _add_reverse(self, block: Block, rows: Index, reader: Reader) -> None:
         exporter = None if block.exporter is None else block.exporter[rows]
-        self.blocks.append(replace(block, records=block.records.take(rows), reader=reader, exporter=exporter))
+        sampling = None if block.sampling is None else (block.sampling[0][rows], block.sampling[1][rows])
+        records = block.records.take(rows)
+        self.blocks.append(replace(block, records=records, reader=reader, exporter=exporter, sampling=sampling))
         self._rows_left -= len(rows)
 
     def _exporters(self, records: Records, step: Step, stream: Index) -> Octets:
@@ -175,6 +179,8 @@ class DataDecoder:
             boot_ms = record.get(BOOT_ELEMENT)
             if isinstance(boot_ms, int):
                 stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
+            stream.rates.learn(record)
+            stream.rates_elsewhere.learn(record)
             for name in SAID & record.keys():
                 if isinstance(value := record[name], int):
                     stream.said[name] = value

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a decoder should know after a restart: templates and start times of all exporters, as JSON.
+"""What a decoder should know after a restart: templates, sampling rates and start times of all exporters, as JSON.
 
 Whoever runs the decoder keeps the bytes somewhere. What comes back from them is provisional until it is announced again: a
 device may have changed meanwhile, and a template whose records do not fit is dropped.
@@ -14,6 +14,7 @@ import msgspec
 from flowgauge.flow.addresses import packed, to_text
 from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.layout import Field, Layout, Layouts
+from flowgauge.wire.sampling import MAX_RATE, MAX_RATES, Rates
 from flowgauge.wire.streams import MAX_STREAMS, Stream, Streams
 from flowgauge.wire.template_records import MAX_FIELDS
 
@@ -33,6 +34,15 @@ class SavedLayout(msgspec.Struct, frozen=True, array_like=True):
     fields: tuple[tuple[int, int, int], ...]
 
 
+class SavedRates(msgspec.Struct, frozen=True):
+    """Sampling rates: by selector, by interface and direction, by template, of the system."""
+
+    selectors: list[tuple[int, int]] = []
+    interfaces: list[tuple[int, int, int]] = []
+    templates: list[tuple[int, int]] = []
+    system: int = 0
+
+
 class SavedStream(msgspec.Struct, frozen=True):
     """A stream: templates as (id, index of the layout, when it was announced)."""
 
@@ -42,6 +52,7 @@ class SavedStream(msgspec.Struct, frozen=True):
     port: int
     boot_ms: int
     templates: list[tuple[int, int, int]]
+    rates: SavedRates = SavedRates()
 
 
 class SavedState(msgspec.Struct, frozen=True):
@@ -66,12 +77,18 @@ def saved(protocols: Mapping[int, Iterable[Stream]]) -> bytes:
                 (held.template.template_id, layouts.setdefault(held.template.layout, len(layouts)), held.announced_ns)
                 for held in stream.templates
             ],
+            rates=_saved_rates(stream.rates),
         )
         for protocol, each in protocols.items()
         for stream in each
-        if len(stream.templates)
+        if len(stream.templates) or stream.rates
     ]
     return msgspec.json.encode(SavedState(FORMAT, [_saved_layout(layout) for layout in layouts], streams))
+
+
+def _saved_rates(rates: Rates) -> SavedRates:
+    interfaces = [(index, direction, rate) for (index, direction), rate in rates.interfaces.items()]
+    return SavedRates(list(rates.selectors.items()), interfaces, list(rates.templates.items()), rates.system)
 
 
 def _saved_layout(layout: Layout) -> SavedLayout:
@@ -106,6 +123,8 @@ def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, 
 def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | None]) -> int:
     if stream.boot_ms == NOT_TOLD:
         stream.boot_ms = each.boot_ms
+    for rates in (stream.rates, stream.rates_elsewhere):
+        _restore_rates(each.rates, rates)
     count = 0
     for template_id, index, announced_ns in each.templates:
         layout = layouts[index] if 0 <= index < len(layouts) else None
@@ -113,6 +132,23 @@ def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | No
             stream.templates.take_over(template_id, layout, announced_ns=announced_ns, provisional=True)
             count += 1
     return count
+
+
+def _restore_rates(each: SavedRates, rates: Rates) -> None:
+    """Adds what has not been told anew."""
+    for index, direction, rate in each.interfaces[:MAX_RATES]:
+        if _sane(rate):
+            rates.interfaces.setdefault((index, direction), rate)
+    for known, told in ((rates.selectors, each.selectors), (rates.templates, each.templates)):
+        for number, rate in told[:MAX_RATES]:
+            if number >= 0 and _sane(rate):
+                known.setdefault(number, rate)
+    if not rates.system and _sane(each.system):
+        rates.system = each.system
+
+
+def _sane(rate: int) -> bool:
+    return 0 < rate <= MAX_RATE
 
 
 def _layout(each: SavedLayout, layouts: Layouts) -> Layout | None:

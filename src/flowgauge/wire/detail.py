@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 
-from flowgauge.wire.assemble import OF_MESSAGES, Block
+from flowgauge.wire.assemble import OF_MESSAGES, Block, columns_of
 from flowgauge.wire.decoded import Detail, Value
 from flowgauge.wire.elements import VARIABLE, Element, Elements
 from flowgauge.wire.layout import Field
@@ -42,7 +42,7 @@ def details(blocks: Sequence[Block], extra: ExtraReader) -> tuple[Detail, ...]:
 
 def _detail(block: Block, first: int, last: int, extra: ExtraReader) -> Detail:
     records = block.records
-    columns = {*block.reader.columns, *(name for name, _ in block.reader.texts), *OF_MESSAGES}
+    columns = {*columns_of(block), *(name for name, _ in block.reader.texts), *OF_MESSAGES}
     position = block.origins.positions(records.sets.datagram, records.sets.start)[records.set_row]
     return Detail(first, last, frozenset(columns), position, extra.read(block))
 

@@ -63,6 +63,16 @@ _MPLS_STACK = range(70, 80)
 
 
 @dataclass(frozen=True, slots=True)
+class Sampler:
+    """The fields that name a sampler or selector, interfaces, and the direction."""
+
+    selector: Source | None = None
+    in_if: Source | None = None
+    out_if: Source | None = None
+    direction: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reader:
     """What a data template compiles to.
 
@@ -74,6 +84,7 @@ class Reader:
         counts: the records count bytes or packets; others are events.
         exporter: reads the address that the records give for their exporter (130, 131), if they do.
         reverse: reads the other direction of bidirectional records.
+        sampler: what tells which rate holds where records do not carry one.
         reverse_counters: what that direction counts; a record in which all are zero has none.
     """
 
@@ -85,6 +96,7 @@ class Reader:
     exporter: Step | None = None
     reverse: Reader | None = None
     reverse_counters: tuple[Source, ...] = ()
+    sampler: Sampler = Sampler()
 
 
 def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader:
@@ -124,6 +136,7 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
         ours=ours,
         counts=bool(_COUNTERS & steps.keys()),
         exporter=exporter,
+        sampler=Sampler(iana.get(48) or iana.get(302), iana.get(10), iana.get(14), iana.get(61)),
     )
 
 
@@ -146,6 +159,7 @@ def _reversed(onwards: Reader, backwards: Reader, own: Sources, every: Sources) 
         ours=onwards.ours,
         counts=True,
         exporter=onwards.exporter,
+        sampler=onwards.sampler,
     )
 
 

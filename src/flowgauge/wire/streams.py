@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.grouping import Index, group
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.pending import MAX_BYTES, MAX_BYTES_OF_ADDRESS, Pending
+from flowgauge.wire.sampling import Rates
 from flowgauge.wire.sequence import SequenceState
 from flowgauge.wire.templates import Templates
 
@@ -47,6 +49,7 @@ class Shared:
     layouts: Layouts
     waiting: Budget
     fields: Budget
+    rates: Rates
 
 
 class Stream:
@@ -60,11 +63,13 @@ class Stream:
         heard_ns: when its latest message came.
         skew_ns: how far the message's export time was behind that (its clock's error, and up to a second).
         aliases: addresses that its records give for their exporter (elements 130, 131), as relays' and many routers' do.
+        rates, rates_elsewhere: what it told of its sampling, and what any domain of the exporter did.
         said: what it told of its own losses and exports, by IANA name (RFC 5982 §4.2's and RFC 5153's counters).
     """
 
     __slots__ = (
-        "aliases", "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "said", "sequence", "skew_ns",
+        "aliases", "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "rates",
+        "rates_elsewhere", "said", "sequence", "skew_ns",
         "templates",
     )  # fmt: skip
 
@@ -75,6 +80,7 @@ class Stream:
         self.pending = Pending(shared.waiting)
         self.boot_ms = NOT_TOLD
         self.heard_ns = self.skew_ns = 0
+        self.rates, self.rates_elsewhere = Rates(), shared.rates
         self.said: dict[str, int] = {}
         self.aliases: dict[bytes, None] = {}
 
@@ -115,7 +121,7 @@ class Streams:
     """All streams of one protocol."""
 
     def __init__(self, dialect: Dialect, layouts: Layouts) -> None:
-        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL))
+        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL), Rates())
         self._new: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._proven: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._recent: set[bytes] = set()
@@ -192,7 +198,7 @@ class Streams:
             exporter.splits[domain] = {former}
             stream.port = former
         child = self.get(addr, domain, port, 0)
-        child.boot_ms = stream.boot_ms
+        child.boot_ms, child.rates = stream.boot_ms, deepcopy(stream.rates)
         for held in stream.templates:
             child.templates.take_over(held.template.template_id, held.template.layout, announced_ns=held.announced_ns)
         return child
@@ -228,7 +234,7 @@ class Streams:
         if exporter is None:
             everyone = self._all
             waiting, fields = Budget(MAX_BYTES_OF_ADDRESS, everyone.waiting), Budget(MAX_FIELDS_OF_ADDRESS, everyone.fields)
-            exporter = self._new[addr] = _Exporter(Shared(everyone.dialect, everyone.layouts, waiting, fields), now_ns)
+            exporter = self._new[addr] = _Exporter(Shared(everyone.dialect, everyone.layouts, waiting, fields, Rates()), now_ns)
         elif now_ns - exporter.first_ns >= PROVEN_NS:
             self._proven[addr] = self._new.pop(addr)
         else:

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What exporters tell of their sampling in options data, and which rate holds for a record that does not carry one.
+
+The record's own rate comes first. Then what was told of its sampler or selector (48, 302), of its interface (in its direction),
+of its template, of the system, and at last of another domain of the same exporter, since some devices tell there. A record for
+which nothing was told has no rate: 0, unknown, which is not 1. What is told later does not change flows that have been passed
+on; within a batch options are read first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from flowgauge.schema.enums import SAMPLING_SOURCE, code
+from flowgauge.wire.decoded import Value
+
+MAX_RATE = (1 << 32) - 1
+MAX_RATES = 4096
+"""Rates of selectors, of interfaces and of templates, each, kept of one domain."""
+INGRESS, EGRESS, EITHER = 0, 1, 2
+"""Directions of a rate told of an interface; the first two as flowDirection (61) has them."""
+SELECTOR, INTERFACE, SYSTEM = (code(SAMPLING_SOURCE, label) for label in ("selector", "interface", "system"))
+
+_Key = TypeVar("_Key", int, tuple[int, int])
+Record = Mapping[str, Value]
+Numbers = npt.NDArray[np.uint64]
+RatesAndSources = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]
+
+
+def rate_of(record: Record) -> int:
+    """One of how many packets is observed, in whichever elements a record says it; 0 when it does not.
+
+    An interval (34, 50); packets taken and left out (305, 306); n out of N (309, 310); a probability (311). Of any width.
+    """
+    for name in ("samplingInterval", "samplerRandomInterval"):
+        if (interval := _positive(record, name)) > 0:
+            return min(int(interval), MAX_RATE)
+    taken, left_out = _positive(record, "samplingPacketInterval"), record.get("samplingPacketSpace")
+    if taken and isinstance(left_out, int):
+        return _rounded((taken + left_out) / taken)
+    size, population = _positive(record, "samplingSize"), _positive(record, "samplingPopulation")
+    if size and population:
+        return _rounded(population / size)
+    probability = _positive(record, "samplingProbability")
+    return _rounded(1 / probability) if 1 / MAX_RATE < probability <= 1 else 0
+
+
+def _positive(record: Record, name: str) -> float:
+    value = record.get(name)
+    return value if isinstance(value, (int, float)) and value > 0 else 0
+
+
+def _rounded(rate: float) -> int:
+    return min(max(round(rate), 1), MAX_RATE)
+
+
+@dataclass(slots=True)
+class Rates:
+    """The rates of one observation domain, or of all domains of an exporter.
+
+    Attributes:
+        selectors: by number of the sampler or selector.
+        interfaces: by ifIndex and direction.
+        templates: by template id.
+        system: of everything else; 0 = not told.
+    """
+
+    selectors: dict[int, int] = field(default_factory=dict)
+    interfaces: dict[tuple[int, int], int] = field(default_factory=dict)
+    templates: dict[int, int] = field(default_factory=dict)
+    system: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.system or self.selectors or self.interfaces or self.templates)
+
+    def learn(self, record: Record) -> None:
+        """Takes in an options record, if it tells of sampling."""
+        rate = rate_of(record)
+        if not rate:
+            return
+        selector = _first(record, "samplerId", "selectorId")
+        interface, direction = _interface(record)
+        template = _first(record, "templateId", "scopeTemplate")
+        if selector is not None:
+            _put(self.selectors, selector, rate)
+        elif interface:
+            _put(self.interfaces, (interface, direction), rate)
+        elif template:
+            _put(self.templates, template, rate)
+        else:
+            self.system = rate
+
+    def general(self, template_id: int) -> int:
+        """What holds for records of a template of which nothing nearer is known.
+
+        That is also the rate of the samplers when they all have the same, for exporters whose records do not name theirs.
+        """
+        common = set(self.selectors.values())
+        return self.templates.get(template_id) or self.system or (common.pop() if len(common) == 1 else 0)
+
+
+def _first(record: Record, *names: str) -> int | None:
+    return next((value for name in names if isinstance(value := record.get(name), int)), None)
+
+
+def _interface(record: Record) -> tuple[int, int]:
+    """The interface that a record is about (0: none), and in which direction."""
+    told = record.get("flowDirection")
+    direction = told if told in (INGRESS, EGRESS) else EITHER
+    for name, implied in (("scopeInterface", EITHER), ("ingressInterface", INGRESS), ("egressInterface", EGRESS)):
+        value = record.get(name)
+        if isinstance(value, int) and value > 0:
+            return value, direction if isinstance(direction, int) and direction != EITHER else implied
+    return 0, EITHER
+
+
+def _put(rates: dict[_Key, int], key: _Key, rate: int) -> None:
+    if key in rates or len(rates) < MAX_RATES:
+        rates[key] = rate
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Which sampler and interfaces the records of one layout name; each uint64 (n,), None where the layout does not."""
+
+    selector: Numbers | None
+    in_if: Numbers | None
+    out_if: Numbers | None
+    direction: Numbers | None
+
+
+def resolve(rates: Rates, seen: Observed, rows: npt.NDArray[np.intp], into: RatesAndSources) -> None:
+    """Writes the rates of selectors and interfaces over the general ones of some rows of one stream."""
+    rate, source = into
+    if rates.interfaces:
+        for direction, index in ((INGRESS, seen.in_if), (EGRESS, seen.out_if)):
+            if index is None:
+                continue
+            known = {number: told for (number, side), told in rates.interfaces.items() if side in (direction, EITHER)}
+            chosen = rows
+            if seen.direction is not None:
+                chosen = rows[(seen.direction[rows] == EGRESS) == (direction == EGRESS)]
+            elif direction == EGRESS:  # seen when it came in, unless the record says otherwise
+                chosen = rows[rate[rows] == 0]
+            _look_up(known, index, chosen, into, INTERFACE)
+    if rates.selectors and seen.selector is not None:
+        _look_up(rates.selectors, seen.selector, rows, (rate, source), SELECTOR)
+
+
+def _look_up(known: Mapping[int, int], values: Numbers, rows: npt.NDArray[np.intp], into: RatesAndSources, origin: int) -> None:
+    if not known or not len(rows):
+        return
+    keys = np.array(sorted(known), np.uint64)
+    told = np.array([known[key] for key in keys.tolist()], np.uint32)
+    place = np.minimum(np.searchsorted(keys, values[rows]), len(keys) - 1)
+    hit = keys[place] == values[rows]
+    into[0][rows[hit]] = told[place[hit]]
+    into[1][rows[hit]] = origin
