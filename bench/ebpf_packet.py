@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a packet costs in the kernel: the flow program on a packet of a known flow, against a program that does nothing.
 
-Both run by PROG_TEST_RUN on one 1400-byte TCP/IPv4 packet, in rounds that take turns; the least of each program's rounds
+All run by PROG_TEST_RUN on one 1400-byte TCP/IPv4 packet, in rounds that take turns; the least of each program's rounds
 counts, because whatever else the machine does only adds. The stamp is cleared in each run, so that each takes the whole way:
 parsing, finding the flow, adding to it. The ratio holds over machines better than nanoseconds.
+
+Beside the goal's case: the same with every signal on, with the hash map alone (no cache of busy flows), of 16,384 flows, and
+of a packet that another hook has seen.
 """
 
 from __future__ import annotations
@@ -11,16 +14,44 @@ from __future__ import annotations
 import argparse
 import struct
 import sys
+from dataclasses import dataclass
 
 from flowgauge.ebpf import bpf_syscall
 from flowgauge.ebpf.flow_program import OBJECT
 from flowgauge.ebpf.libbpf import Object
 from flowgauge.ebpf.program_options import ProgramOptions
 
-GOAL = 4.0
+GOAL, GOAL_ALL = 2.5, 4.0
 REPEAT = 200_000
 """Runs a round: some tens of milliseconds, short enough to fall between two disturbances."""
-CASES = {"bench_unseen": "known flow", "flow_ingress": "seen before", "bench_empty": "empty program"}
+BASE = ProgramOptions(salt=0x1234, max_flows=1 << 16)
+EVERYTHING = ProgramOptions(salt=0x1234, max_flows=1 << 16, rtt=True, drops=True, dns=True)
+HASH_ONLY = ProgramOptions(salt=0x1234, max_flows=1 << 16, cache_sets=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One program under one set of options."""
+
+    what: str
+    options: ProgramOptions
+    program: str
+
+
+KNOWN, ALL, EMPTY = (
+    Case("known flow", BASE, "bench_unseen"),
+    Case("known flow, every signal", EVERYTHING, "bench_unseen"),
+    Case("empty program", BASE, "bench_empty"),
+)
+CASES = (
+    KNOWN,
+    ALL,
+    Case("known flow, hash map only", HASH_ONLY, "bench_unseen"),
+    Case("of 16,384 flows", BASE, "bench_many"),
+    Case("of 16,384 flows, hash map only", HASH_ONLY, "bench_many"),
+    Case("seen before", BASE, "flow_ingress"),
+    EMPTY,
+)
 
 
 def packet(payload: int = 1360) -> bytes:
@@ -33,35 +64,41 @@ def packet(payload: int = 1360) -> bytes:
     return ethernet + ip + tcp + bytes(payload)
 
 
-def measure(rounds: int) -> dict[str, int]:
-    """The least nanoseconds a run of each program."""
-    loaded = Object(OBJECT, "flowgauge")
-    loaded.load(
-        programs=set(CASES),
-        map_sizes={"flows": 1 << 16},
-        constants={".rodata.settings": ProgramOptions(salt=0x1234).constants()},
+def loaded(options: ProgramOptions) -> Object:
+    """The programs with ``options``."""
+    found = Object(OBJECT, "flowgauge")
+    found.load(
+        programs={case.program for case in CASES},
+        map_sizes=options.map_sizes(),
+        constants={".rodata.settings": options.constants()},
     )
+    return found
+
+
+def measure(rounds: int) -> dict[Case, int]:
+    """The least nanoseconds a run of each case."""
+    objects = {options: loaded(options) for options in (BASE, EVERYTHING, HASH_ONLY)}
     frame = packet()
     least = dict.fromkeys(CASES, 1 << 30)
     for _ in range(rounds):
-        for name in CASES:
-            run = bpf_syscall.test_run(loaded.program_fd(name), frame, bytes(192), REPEAT)
-            least[name] = min(least[name], run.duration_ns)
-    loaded.close()
+        for case in CASES:
+            run = bpf_syscall.test_run(objects[case.options].program_fd(case.program), frame, bytes(192), REPEAT)
+            least[case] = min(least[case], run.duration_ns)
+    for one in objects.values():
+        one.close()
     return least
 
 
 def main() -> int:
-    """Prints a line a program and the ratio; 1 when it is above the goal."""
+    """Prints a line a case and the ratios; 1 when one is above its goal."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--rounds", type=int, default=15)
     least = measure(arguments.parse_args().rounds)
-    empty = least["bench_empty"]
-    for name, what in CASES.items():
-        print(f"{what:15} {least[name]:5} ns  {least[name] / empty:5.2f} x empty")
-    ratio = least["bench_unseen"] / empty
-    print(f"ebpf_packet ratio {ratio:.2f} (goal <= {GOAL})")
-    return 0 if ratio <= GOAL else 1
+    for case in CASES:
+        print(f"{case.what:32} {least[case]:5} ns  {least[case] / least[EMPTY]:5.2f} x empty")
+    ratio, with_all = (least[case] / least[EMPTY] for case in (KNOWN, ALL))
+    print(f"ebpf_packet ratio {ratio:.2f} (goal <= {GOAL}), with every signal {with_all:.2f} (goal <= {GOAL_ALL})")
+    return 0 if ratio <= GOAL and with_all <= GOAL_ALL else 1
 
 
 if __name__ == "__main__":

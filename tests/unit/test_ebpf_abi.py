@@ -71,7 +71,7 @@ def test_there_is_no_hidden_padding(name: str) -> None:
 
 
 def test_the_header_has_no_structure_that_only_one_side_knows() -> None:
-    kernel_only = {"fragment_key", "fragment_value", "question_key", "question_value"}
+    kernel_only = {"fragment_key", "fragment_value", "question_key", "question_value", "cache_set"}
     assert set(re.findall(r"^struct (\w+) \{", HEADER.read_text(), re.MULTILINE)) - kernel_only == set(abi.STRUCTS)
 
 
@@ -79,3 +79,4 @@ def test_constants_are_those_of_the_header() -> None:
     defined = dict(re.findall(r"^#define (\w+) (\w+)", HEADER.read_text(), re.MULTILINE))
     assert int(defined["OBSERVED_EGRESS"].rstrip("u"), 16) == abi.OBSERVED_EGRESS
     assert int(defined["FEATURE_NAT"]) == abi.FEATURE_NAT
+    assert int(defined["CACHE_WAYS"]) == abi.CACHE_WAYS

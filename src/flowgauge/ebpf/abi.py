@@ -50,6 +50,16 @@ FLOW_VALUE: np.dtype[Any] = np.dtype(
         ("reserved_too", np.uint32),
     ]
 )
+CACHE_SLOT: np.dtype[Any] = np.dtype(
+    [
+        ("key", FLOW_KEY),
+        ("bytes", np.uint64),
+        ("last_tick", np.uint64),
+        ("packets", np.uint32),
+        ("tcp_flags", np.uint32),
+    ]
+)
+CACHE_WAYS = 2
 TRANSLATION: np.dtype[Any] = np.dtype(
     [
         ("src_addr", np.uint8, 16),
@@ -85,6 +95,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("rtt", np.uint32),
         ("dns", np.uint32),
         ("netns", np.uint32),
+        ("cache_sets", np.uint32),
     ]
 )
 SOCKET_VALUE: np.dtype[Any] = np.dtype(
@@ -119,6 +130,7 @@ SIGNAL_COUNTERS: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("socke
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
     "flow_value": FLOW_VALUE,
+    "cache_slot": CACHE_SLOT,
     "translation": TRANSLATION,
     "clock_reading": CLOCK_READING,
     "kernel_counters": KERNEL_COUNTERS,
@@ -132,3 +144,9 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "signal_counters": SIGNAL_COUNTERS,
 }
 """By the name of the C structure."""
+
+
+def offset(structure: np.dtype[Any], member: str) -> int:
+    """Where a member begins, in bytes."""
+    assert structure.fields is not None  # noqa: S101 - all of STRUCTS have members
+    return structure.fields[member][1]

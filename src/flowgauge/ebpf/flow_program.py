@@ -79,7 +79,7 @@ class FlowProgram:
         self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
         self._epoch_fd = loaded.map_fd(".data.epoch")
         self._tracepoints = signal_hooks.Tracepoints(loaded, answers)
-        self._tables = Tables(loaded.map_fd)
+        self._tables = Tables(loaded.map_fd, self._options.map_sizes()["cache"])
         self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
         self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
 

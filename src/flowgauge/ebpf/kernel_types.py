@@ -33,7 +33,7 @@ _EXTRA_BYTES = {
 
 @functools.cache
 def enumerators(name: str, path: Path = KERNEL_BTF) -> dict[int, str]:
-    """Value (as 32 bits) → name of each member of ``enum name``; nothing when the kernel has no such type, or does not tell its types."""
+    """Value (as 32 bits) → name of each member of ``enum name``; nothing when the kernel does not tell."""
     try:
         with path.open("rb") as file:  # sysfs gives no size, so read_bytes would not do
             data = file.read()

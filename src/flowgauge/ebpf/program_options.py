@@ -10,9 +10,12 @@ from typing import Literal
 import numpy as np
 
 from flowgauge.ebpf import abi
+from flowgauge.ebpf.libbpf import possible_cpus
 
 MAX_SIGNAL_ENTRIES = 65_536
 """Sockets with signals, and flows with drops, kept within one export interval: 10 MB and 8 MB of kernel memory."""
+CACHE_SETS = 4096
+"""8192 busy flows for each CPU, 512 KiB of kernel memory."""
 MAX_QUESTIONS = 16_384
 """Questions (of DNS, and connections being opened) that wait for their answer, and answers within one export interval."""
 
@@ -30,6 +33,7 @@ class ProgramOptions:
         drops: whether to follow the packets that the kernel drops.
         dns: whether to follow DNS questions and answers.
         netns: a file of the network namespace that the node's devices are in.
+        cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
         salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
         tcx: False hooks by clsact filters only, as on kernels before 6.6.
         btf: a file with the kernel's types to go by; None: the kernel's own.
@@ -43,6 +47,7 @@ class ProgramOptions:
     drops: bool = False
     dns: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
+    cache_sets: int = CACHE_SETS
     salt: int = 1
     tcx: bool = True
     btf: Path | None = None
@@ -55,6 +60,7 @@ class ProgramOptions:
         settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
         settings["stamp_trace"] = settings["stamp_counted"] | 1
         settings["nat"], settings["rtt"], settings["dns"] = self.nat, self.rtt, self.dns
+        settings["cache_sets"] = self.cache_sets
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
 
@@ -70,6 +76,7 @@ class ProgramOptions:
             "sockets": of_sockets if self.rtt else 1,
             "drops": of_sockets if self.drops else 1,
             "questions": MAX_QUESTIONS if self.rtt or self.dns else 1,
+            "cache": max(self.cache_sets * possible_cpus(), 1),
             "answers": MAX_QUESTIONS if self.dns else 1,
         }
 

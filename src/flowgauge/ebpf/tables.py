@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from flowgauge.ebpf import abi
+from flowgauge.ebpf.cache import Cache, merged
 from flowgauge.ebpf.map_reader import Entries, MapReader
 from flowgauge.runtime import logs
 
@@ -77,16 +78,23 @@ class EpochTable:
 
 
 class Tables:
-    """All tables of one loaded object; ``map_fd`` gives a map's descriptor by its name."""
+    """All tables of one loaded object.
 
-    def __init__(self, map_fd: Callable[[str], int]) -> None:
+    Args:
+        map_fd: gives a map's descriptor by its name.
+        cache_entries: of the map ``cache``.
+    """
+
+    def __init__(self, map_fd: Callable[[str], int], cache_entries: int) -> None:
         self._flows = EpochTable(map_fd("flows"), *_FLOWS)
+        self._cache = Cache(map_fd("cache"), cache_entries)
         self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
 
     def take(self, present: int) -> Evicted:
         """Takes out what was counted before the ``present`` epoch; OSError when the flows cannot be read, which stay then."""
         signals = {name: self._signals_of(name, present) for name in self._signals}
-        flows = self._flows.take(present)
+        # The table first: when it cannot be read, its flows and what the slots add to them stay together.
+        flows = merged(self._flows.take(present), self._cache.take(present))
         return Evicted(flows.keys, flows.values, **signals)
 
     def _signals_of(self, name: str, present: int) -> Entries:

@@ -26,6 +26,7 @@
 
 #include "abi.h"
 #include "account.h"
+#include "cache.h"
 #include "drops.h"
 #include "nat.h"
 #include "parse_any.h"
@@ -143,6 +144,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 {
 	struct packet p = {};
 	struct flow_value *flow;
+	struct cache_set *set;
 	bool early = decide_early(skb);
 	int result = PARSED;
 
@@ -168,11 +170,18 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		return;
 	}
 	p.key.epoch = epoch;
-	flow = bpf_map_lookup_elem(&flows, &p.key);
-	if (flow)
-		result = add_packet(flow, &p) ? ADDED_TRACE : ADDED;
-	else
-		result = account_new(skb, &p, point);
+	set = settings.cache_sets ? cache_set_of(&p.key) : NULL;
+	if (add_to_cache(set, &p)) {
+		result = ADDED;
+	} else {
+		flow = bpf_map_lookup_elem(&flows, &p.key);
+		if (flow && flow->packets >= TRACED_PACKETS && begin_in_cache(set, &p))
+			result = ADDED;
+		else if (flow)
+			result = add_packet(flow, &p) ? ADDED_TRACE : ADDED;
+		else
+			result = account_new(skb, &p, point);
+	}
 	if (result == TABLE_FULL) {
 		count->table_full += segments;
 		return;
@@ -251,6 +260,20 @@ int read_clock(struct __sk_buff *skb)
 SEC("tc")
 int bench_unseen(struct __sk_buff *skb)
 {
+	skb->tc_index = 0;
+	return see(skb, 1, 0);
+}
+
+/* The same of 16,384 flows in turn: the source address is drawn anew, which costs some 20 ns beside. */
+SEC("tc")
+int bench_many(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data + ETH_HLEN;
+
+	if ((void *)(ip + 1) > end)
+		return NEXT;
+	ip->saddr = bpf_htonl(0x0a000000 | (bpf_get_prandom_u32() & 0x3fff));
 	skb->tc_index = 0;
 	return see(skb, 1, 0);
 }
