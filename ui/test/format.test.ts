@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, it } from "vitest";
 import type { Row, TopologyEdge, TopologyNode } from "../src/api/types";
+import { byPlace, placeWords } from "../src/drawer/CompletenessDetail";
 import { canFilter, remaining, shown } from "../src/format/columns";
 import { csv } from "../src/format/csv";
 import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, nodeWords } from "../src/format/edge";
@@ -156,4 +157,16 @@ describe("the page's sentence", () => {
 
 it("writes CSV that neither breaks nor runs", () => {
   expect(csv([{ a: 1, b: 'x, "y"' }, { a: null, c: "=HYPERLINK()" }, { c: -5 }])).toBe('a,b,c\r\n1,"x, ""y""",\r\n,,\'=HYPERLINK()\r\n,,-5\r\n');
+});
+
+describe("losses", () => {
+  const loss = (instance: string, count: number) => ({ component: "agent", instance, counter: "export_records_failed", unit: "records", count, cause: "Records lost." });
+
+  it("of one place are one line, also after a restart", () => {
+    expect(byPlace([loss("node-a@1000", 2), loss("node-b@1000", 4), loss("node-a@2000", 3)]).map((one) => [one.instance, one.count])).toEqual([["node-a", 5], ["node-b", 4]]);
+  });
+
+  it("say where", () => {
+    expect([placeWords("agent", "node-a@1000"), placeWords("collector", "collector@1000")]).toEqual(["agent on node-a", "collector"]);
+  });
 });

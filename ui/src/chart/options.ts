@@ -36,7 +36,7 @@ export function axisOf(window: WindowMs, oldestMs: number | undefined): WindowMs
 /** The tooltip's rows: all bands at one bin, largest first. */
 export function tipRows({ bands, times }: Bands, bin: number): { title: string; rows: { key: string; label: string; text: string }[]; total: string } {
   const rows = bands
-    .map((band) => ({ key: band.key, label: band.label, value: band.values[bin] ?? 0, approx: band.approx }))
+    .map((band) => ({ key: band.key, label: band.label, value: band.values[bin] ?? 0, approx: band.approx && (band.values[bin] ?? 0) > 0 }))
     .toSorted((a, b) => b.value - a.value);
   const total = rows.reduce((sum, row) => sum + row.value, 0);
   const seconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
@@ -72,8 +72,7 @@ export function chartOptions(data: Bands, colours: ReadonlyMap<string, number>, 
     tooltip: {
       trigger: "axis",
       transitionDuration: 0,
-      confine: false,
-      appendTo: "body",
+      confine: true,
       className: "fg-chart-tip",
       backgroundColor: palette.surface,
       borderColor: palette.line,

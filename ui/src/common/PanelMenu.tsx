@@ -29,7 +29,7 @@ export function PanelMenu({ view, path, params, options = "", rows }: Props) {
       isOpen={open}
       onOpenChange={setOpen}
       onSelect={() => setOpen(false)}
-      popperProps={{ position: "right" }}
+      popperProps={{ position: "right", maxWidth: "380px" }}
       toggle={(ref: Ref<MenuToggleElement>) => (
         <MenuToggle ref={ref} variant="plain" size="sm" aria-label="Take this away" icon={<EllipsisIcon />} isExpanded={open} onClick={() => setOpen(!open)} />
       )}

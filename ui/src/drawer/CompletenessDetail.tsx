@@ -4,7 +4,7 @@ import { ExpandableSection, Skeleton } from "@patternfly/react-core";
 import { useLedger } from "../api/queries";
 import type { Completeness, LedgerComponent, Loss } from "../api/types";
 import { ErrorNote } from "../common/ErrorNote";
-import { count } from "../format/units";
+import { capital, count, dateTime } from "../format/units";
 import type { View } from "../state/view";
 import { Section } from "./Drawer";
 
@@ -30,8 +30,6 @@ export function CompletenessDetail({ view }: { view: View }) {
     </>
   );
 }
-
-const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
 
 function Sums({ completeness }: { completeness: Completeness }) {
   const { offered, stored, options, lost, in_flight: flight, packets_seen: seen, packets_kept: kept, packets_lost: gone } = completeness;
@@ -95,6 +93,12 @@ export const place = (instance: string): string => instance.replace(/@\d+$/, "")
 
 export const placeWords = (component: string, instance: string): string => (place(instance) === component ? component : `${component} on ${place(instance)}`);
 
+/** When an instance started: after a restart there are several of a place. */
+function since(instance: string): string {
+  const started = /@(\d+)$/.exec(instance)?.[1];
+  return started ? `, since ${dateTime(Number(started))}` : "";
+}
+
 /** Losses of the same place together: a part that was restarted has several instances. */
 export function byPlace(losses: readonly Loss[]): Loss[] {
   const sums = new Map<string, Loss>();
@@ -112,7 +116,7 @@ const inSentence = (cause: string): string => (/^[A-Z][a-z]/.test(cause) ? cause
 function Component({ one }: { one: LedgerComponent }) {
   const moved = one.counters.filter((counter) => counter.value !== 0 || counter.change !== 0);
   return (
-    <ExpandableSection toggleText={placeWords(one.component, one.instance)} displaySize="default">
+    <ExpandableSection toggleText={placeWords(one.component, one.instance) + since(one.instance)} displaySize="default">
       <table className="fg-counters">
         <thead>
           <tr><th scope="col">Counter</th><th scope="col" className="fg-number">In this range</th><th scope="col" className="fg-number">Since its start</th></tr>

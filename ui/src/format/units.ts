@@ -59,3 +59,6 @@ export function ago(ms: number, nowMs: number): string {
   if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
   return seconds < 172_800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} d ago`;
 }
+
+/** The first letter large, as a sentence begins. */
+export const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);

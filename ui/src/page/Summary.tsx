@@ -5,6 +5,7 @@ import WarningIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-tria
 import type { Topology } from "../api/types";
 import { edgeKey } from "../state/open";
 import { summary, troubled, troubleWords } from "../format/summary";
+import { capital } from "../format/units";
 
 interface Props {
   topology: Topology | undefined;
@@ -23,7 +24,7 @@ export function Summary({ topology, seconds, sampling, onOpen }: Props) {
     <div className="fg-summary">
       <p role="status">
         {summary(topology, seconds)}
-        {sampling && <span className="fg-context"> {sampling}.</span>}
+        {sampling && <span className="fg-context"> {capital(sampling)}.</span>}
       </p>
       {found.slice(0, SHOWN).map((edge) => (
         <button key={edgeKey(edge)} type="button" className="fg-trouble" onClick={() => onOpen(edgeKey(edge))}>
