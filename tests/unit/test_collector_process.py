@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from flowgauge.collector import decode as decode_module
 from flowgauge.collector import gatherer as gatherer_module
 from flowgauge.collector import listeners as listeners_module
 from flowgauge.collector import main as module
@@ -266,9 +267,12 @@ def test_what_it_tells_over_http(shared: StoreProcess) -> None:
         (exporter,) = get(collector, "/api/v1/exporters")
         assert exporter.pop("flows_per_s") > 0
         assert exporter.pop("last_seen_ms") > time.time() * 1000 - 60_000
+        assert abs(exporter.pop("clock_skew_ms") or 0) < 5000
+        for name in ("lost_records", "lost_datagrams", "templates", "template_refresh_s"):
+            exporter.pop(name)  # told a little later, see below
         assert exporter == {
             "exporter_addr": "127.0.0.1", "obs_domain_id": 1, "name": "node-a", "flow_format": "agent", "flows": 100,
-            "sampling": 1, "lost_records": None,
+            "sampling": 1, "sampling_source": "agent", "waiting_sets": 0, "waiting_s": 0, "advice": "",
         }  # fmt: skip
         own, *agents = get(collector, "/api/v1/ledger")["components"]
         assert (own["component"], own["instance"]) == ("collector", collector.ledger.instance)
@@ -276,6 +280,46 @@ def test_what_it_tells_over_http(shared: StoreProcess) -> None:
         (told,) = (one for one in agents if one["instance"] == f"node-a@{agent.exporter.started_ms}")
         assert (told["component"], told["counters"]["export_records_sent"]) == ("agent", 101)
         assert 'flowgauge_decode_records_total{component="collector"' in get(collector, "/metrics")
+
+
+def test_what_exporters_lost_and_lack_is_told_of_each(shared: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode_module, "TELL_S", 0.0)
+    with collecting(shared) as collector:
+        good, lossy = Sending(collector, domain=1, node="node-a"), Sending(collector, domain=2, node="node-b")
+        lacking = Exporter(3, "node-c")
+        good.flows(100)
+        lossy.flows(100)
+        lossy.exporter.data(records(60))  # never sent
+        for _ in range(4):
+            time.sleep(0.6)  # a gap is a loss when nothing fills it for a while
+            good.flows(20)
+            lossy.flows(20)
+            good.socket.send(lacking.data(records(20))[0])
+        good.report()
+        lossy.report()
+        until(lambda: collector.ledger.snapshot().get("sequence_gap_records", 0) == 60)
+        good.flows(20)
+        until(lambda: any(one["lost_records"] for one in get(collector, "/api/v1/exporters")))
+        found = {one["obs_domain_id"]: one for one in get(collector, "/api/v1/exporters")}
+    assert {domain: one["lost_records"] for domain, one in found.items()} == {1: 0, 2: 60, 3: 0}
+    assert (found[1]["templates"], found[1]["advice"]) == (2, "")
+    assert "% of its records were lost on the way" in found[2]["advice"]
+    assert (found[3]["flows"], found[3]["waiting_sets"]) == (0, 4)
+
+
+def test_templates_outlive_a_restart(shared: StoreProcess, tmp_path: Path) -> None:
+    """The exporter goes on, and does not know that the collector was another one in between."""
+    with collecting(shared, data_dir=tmp_path) as collector:
+        agent = Sending(collector, node="node-restart")
+        agent.report()
+        agent.flows(20)
+        until(lambda: collector.ledger.snapshot().get("decode_records", 0) == 20)
+        port = collector.address[1]
+    with collecting(shared, data_dir=tmp_path, collector=Collector(port=port)) as collector:
+        agent.socket.connect(collector.address)
+        agent.flows(40)  # no templates
+        until(lambda: collector.ledger.snapshot().get("decode_records", 0) == 40)
+        assert "decode_unknown_template_sets" not in collector.ledger.snapshot()
 
 
 def test_a_collector_with_a_dead_thread_says_so_and_is_not_ready(shared: StoreProcess) -> None:

@@ -25,6 +25,7 @@ from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.segments import SegmentQueue
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.spool import NoSpool
+from flowgauge.collector.standing import Standing, TemplateFile
 from flowgauge.collector.streams import StreamListener
 from flowgauge.config.model import Listener, Tls
 from flowgauge.errors import EnvironmentProblem
@@ -48,12 +49,13 @@ class Serving:
         self.listener = StreamListener(
             "127.0.0.1", Listener(**{"port": 0, "transport": "TCP"} | settings), self.arrived, self.ledger, self.refusals
         )
-        directory = ExporterDirectory()
+        directory, self.standing = ExporterDirectory(), Standing()
         self._segments = SegmentQueue(1 << 40)
         self._decode = DecodeLoop(
             self.arrived, new_decoder=Decoder, directory=directory, thin=Thin(directory, self.ledger),
             gatherer=Gatherer(NoSpool("x@1"), self._segments, waiting=lambda: 0, watched=lambda: False, dropped=lambda _: None),
-            agents=AgentLedgers(), ledger=self.ledger, refusals=self.refusals,
+            agents=AgentLedgers(), ledger=self.ledger, refusals=self.refusals, standing=self.standing,
+            templates=TemplateFile(None),
         )  # fmt: skip
         self.listener.start()
         if decoding:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
@@ -17,10 +18,12 @@ from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.senders import Refusals, turn_away_unknown
 from flowgauge.collector.session import Session
+from flowgauge.collector.standing import SAVE_S, TELL_S, Standing, TemplateFile
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
+from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, Problem
@@ -65,16 +68,23 @@ class DecodeLoop:
         agents: AgentLedgers,
         ledger: Ledger,
         refusals: Refusals,
+        standing: Standing,
+        templates: TemplateFile,
     ) -> None:
         self._arrived, self._new_decoder = arrived, new_decoder
         self._decoder = new_decoder()
+        self._sessions: set[Session] = set()
+        self._standing, self._templates = standing, templates
+        self._told_at = self._saved_at = time.monotonic()
+        self._changed = False
         self._directory, self._thin, self._gatherer = directory, thin, gatherer
         self._agents, self._ledger, self._refusals = agents, ledger, refusals
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._limit = logs.RateLimit()
 
     def start(self) -> None:
-        """Begins to decode."""
+        """Begins to decode, with the templates that are kept."""
+        self._templates.restore(self._decoder, now_ns())
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -95,8 +105,11 @@ class DecodeLoop:
                 self._ledger.add("decode_error_datagrams", arrived.count)
             finally:
                 arrived.done()
+            self._keep_books()
         self._count(self._decoder.finish())
         self._gatherer.hand_on()
+        self._tell_standing()
+        self._templates.save(self._decoder)
 
     def _next(self) -> Arrived | None:
         """What arrived next, None at the end; hands on what is due in the meantime."""
@@ -114,14 +127,31 @@ class DecodeLoop:
             decoder = self._decoder
         else:
             decoder = session.decoder = session.decoder or self._new_decoder()
+            self._sessions.add(session)
         for datagrams in arrived.datagrams():
             self._take_in(decoder.decode(datagrams), datagrams)
         if session is not None and session.ended:
             self._count(decoder.finish())
+            self._sessions.discard(session)
+
+    def _keep_books(self) -> None:
+        """Now and then tells how exporters stand, and saves their templates."""
+        now = time.monotonic()
+        if now - self._told_at >= TELL_S:
+            self._told_at = now
+            self._tell_standing()
+        if self._changed and now - self._saved_at >= SAVE_S:
+            self._saved_at, self._changed = now, False
+            self._templates.save(self._decoder)
+
+    def _tell_standing(self) -> None:
+        decoders = [self._decoder, *(session.decoder for session in self._sessions if session.decoder is not None)]
+        self._standing.tell(report for decoder in decoders for report in decoder.reports())
 
     def _take_in(self, decoded: Decoded, datagrams: Datagrams) -> None:
         self._count(decoded.counts)
         self._tell(decoded)
+        self._changed |= "decode_template_changes" in decoded.counts
         if decoded.counts.get("decode_unknown_version"):
             turn_away_unknown(datagrams, self._refusals)
         self._agents.learn(self._directory.learn(decoded.options))

@@ -31,6 +31,7 @@ from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.spool import NoSpool, Spool
+from flowgauge.collector.standing import Standing, TemplateFile
 from flowgauge.collector.status import Parts, Status
 from flowgauge.collector.writer import Writer
 from flowgauge.errors import EnvironmentProblem, InternalError
@@ -97,15 +98,18 @@ class CollectorProcess:
             spool, raw, waiting=lambda: len(raw) + self._writer.waiting, watched=lambda: bool(self._tap.viewers),
             dropped=self._dropped,
         )  # fmt: skip
+        standing = Standing()
         self._decode = DecodeLoop(
             self._arrived, new_decoder=lambda: Decoder(settings.pen), directory=self._directory, thin=self._thin,
-            gatherer=gatherer, agents=self._agents, ledger=self.ledger, refusals=self._refusals,
+            gatherer=gatherer, agents=self._agents, ledger=self.ledger, refusals=self._refusals, standing=standing,
+            templates=TemplateFile(settings.data_dir / "state" / f"templates-{settings.name}" if settings.data_dir else None),
         )  # fmt: skip
         self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool)
         self._status = Status(
             Parts(
                 ledger=self.ledger, agents=self._agents, directory=self._directory, pipeline=self._pipeline, tap=self._tap,
-                listeners=self._listeners, refusals=self._refusals, writer=self._writer, spool=self._spool, naming=self._naming,
+                listeners=self._listeners, refusals=self._refusals, standing=standing,
+                writer=self._writer, spool=self._spool, naming=self._naming,
             )
         )  # fmt: skip
         self._http = HttpServer(settings.http_address, settings.http_port, self._routes())

@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.collector.exporter_report import exporter_report
 from flowgauge.collector.listeners import Listening
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.spool import Spool
+from flowgauge.collector.standing import Standing
 from flowgauge.collector.streams import StreamListener
 from flowgauge.collector.writer import Writer
-from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import Exporter, ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.http import Handler, as_json, health_routes
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.metrics import Exposition, Sample
-from flowgauge.schema.enums import FLOW_FORMAT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Parts:
     pipeline: Pipeline
     listeners: Sequence[Listening]
     refusals: Refusals
+    standing: Standing
     writer: Writer
     spool: Spool | None
     tap: LiveTap
@@ -73,7 +74,11 @@ class Status:
     def exporters(self) -> list[dict[str, Any]]:
         """Who sends, the busiest first."""
         now = self._clock()
-        found = [_exporter(exporter, now) for exporter in self._parts.directory.snapshot()]
+        known = {(exporter.addr, exporter.domain): exporter for exporter in self._parts.directory.snapshot()}
+        reports = self._parts.standing.snapshot()
+        silent = [Exporter(*key) for key in reports.keys() - known.keys()]  # nothing of theirs could be read yet
+        exporters = [*known.values(), *silent]
+        found = [exporter_report(one, reports.get((one.addr, one.domain), ()), now) for one in exporters]
         return sorted(found, key=lambda entry: -entry["flows"])
 
     def report(self) -> dict[str, Any]:
@@ -102,17 +107,3 @@ class Status:
         for step in parts.pipeline.steps:
             yield Sample("collector_stage_cpu_seconds", "CPU time that a stage of the pipeline has used.", step.cpu_s,
                          {"stage": step.name}, cumulative=True)  # fmt: skip
-
-
-def _exporter(exporter: Exporter, now: int) -> dict[str, Any]:
-    return {
-        "exporter_addr": to_text(exporter.addr),
-        "obs_domain_id": exporter.domain,
-        "name": exporter.name,
-        "flow_format": FLOW_FORMAT[exporter.flow_format],
-        "flows": exporter.flows,
-        "flows_per_s": round(exporter.flows_per_s(now), 3),
-        "last_seen_ms": exporter.seen_ns // 1_000_000,
-        "sampling": exporter.sampling,
-        "lost_records": None,  # the decoder counts gaps of all exporters together
-    }

@@ -43,7 +43,8 @@ class Exporter:
     Attributes:
         name: of the device or node, as it calls itself; empty when it does not.
         flow_format: code of ``enums.FLOW_FORMAT`` of its latest flows.
-        sampling: one of how many packets it observes, 0 when it has not told.
+        sampling: one of how many packets it observes as it told in options, 0 when it has not.
+        record_sampling: the same as its latest flows tell themselves.
         interfaces: ifIndex → name.
         flows: records so far.
         seen_ns: when it was heard last, ns since 1970.
@@ -55,6 +56,7 @@ class Exporter:
     name: str = ""
     flow_format: int = 0
     sampling: int = 0
+    record_sampling: int = 0
     interfaces: dict[int, str] = field(default_factory=dict)
     flows: int = 0
     seen_ns: int = 0
@@ -73,6 +75,13 @@ class Exporter:
     def flows_per_s(self, now_ns: int) -> float:
         """Flows a second, levelled over ``RATE_SPAN_S``."""
         return self._rate * math.exp(-max(0, now_ns - self._rate_at_ns) / (RATE_SPAN_S * 1e9))
+
+    @property
+    def sampling_now(self) -> tuple[int, str]:
+        """(one of how many packets it observes, 0 when not known; label of ``enums.SAMPLING_SOURCE``)."""
+        if self.record_sampling:
+            return self.record_sampling, "agent" if self.flow_format == _AGENT else "record"
+        return self.sampling, "system" if self.sampling else "unknown"
 
     def has_agent(self, now_ns: int) -> bool:
         """Whether this is an agent of ours that still reports."""
@@ -135,13 +144,14 @@ class ExporterDirectory:
         """The exporters of a decoded batch, whose flows are counted with this."""
         found = self.rows(batch)
         counts = np.bincount(found.codes, minlength=len(found.exporters)).tolist()
-        formats = np.zeros(len(found.exporters), np.uint8)
-        formats[found.codes] = batch.array("flow_format")
+        formats, rates = np.zeros(len(found.exporters), np.uint8), np.zeros(len(found.exporters), np.uint32)
+        formats[found.codes], rates[found.codes] = batch.array("flow_format"), batch.array("sampling_rate")
         with self._lock:
             self._now_ns = max(self._now_ns, now_ns)
-            for exporter, flows, flow_format in zip(found.exporters, counts, formats.tolist(), strict=True):
+            told = zip(found.exporters, counts, formats.tolist(), rates.tolist(), strict=True)
+            for exporter, flows, flow_format, rate in told:
                 exporter.count(flows, now_ns)
-                exporter.flow_format = flow_format
+                exporter.flow_format, exporter.record_sampling = flow_format, rate
         return found
 
     def rows(self, batch: FlowBatch) -> ExporterRows:
