@@ -20,7 +20,7 @@ import pyarrow as pa
 import pytest
 
 from capture_kit import AT_S, EXPORTER, SYN, ethernet, ip, pcap, tcp, udp
-from flowgauge.cli import decode_rows
+from flowgauge.cli import decode_progress, decode_rows
 from flowgauge.cli.main import main
 from wire_kit import BASIC, VARIABLE, Spec, a_set, basic, basic_template, message, template
 
@@ -287,6 +287,39 @@ def test_no_record_is_still_a_stream_with_its_columns(tmp_path: Path, run: Run) 
     table = pa.ipc.open_stream(run("--format", "arrow", path).out).read_all()
     assert (table.num_rows, table.column_names[0]) == (0, "src_addr")
     assert run("--format", "csv", path).out.count(b"\n") == 1
+
+
+class _Terminal(io.StringIO):
+    """Somebody who watches standard error."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_how_far_a_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is malformed on lines of its own."""
+    path = capture(tmp_path / "watched.pcap", *[message(basic_template(), a_set(256, basic(1)), b"\2\2\0\1")] * 1100)
+    terminal = _Terminal()
+    monkeypatch.setattr(decode_progress, "QUIET_S", 0)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(["decode", str(path)]) == 0
+    shown = terminal.getvalue()
+    assert "watched.pcap \x1b" in shown or "watched.pcap ━" in shown
+    assert shown.count("set_length") == 1100
+    for line in shown.split("\n"):
+        assert line.count("flowgauge: ") <= 1
+        assert "━" not in line.partition("flowgauge: ")[2]
+
+
+def test_both_directions_of_a_record_stand_together(tmp_path: Path, run: Run) -> None:
+    """Reverse elements (RFC 5103) make a second row, behind the first and before the next record."""
+    spec: tuple[Spec, ...] = (*BASIC, (60, 1), (1, 4, 29305), (2, 4, 29305))
+    records = [basic(n) + b"\4" + struct.pack("!II", 100 + n, 1) for n in range(3)] + [basic(3) + b"\4" + bytes(8)]
+    seen = run(capture(tmp_path / "a.pcap", message(a_set(2, template(256, spec)), a_set(256, *records))))
+    assert [row["bytes"] for row in seen.rows] == [0, 100, 1, 101, 2, 102, 3]
+    forward, backward = seen.rows[:2]
+    assert (forward["src_addr"], forward["src_port"]) == (backward["dst_addr"], backward["dst_port"]) == ("10.0.0.1", 1000)
+    assert [row["extra"] for row in seen.rows] == [{"ipVersion": 4}] * 7
 
 
 def test_pipes_and_readers_that_go_away(tmp_path: Path) -> None:

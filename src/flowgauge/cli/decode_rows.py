@@ -30,8 +30,7 @@ EXTRA = "extra"
 _FLOW = enums.code(enums.RECORD_KIND, "flow")
 _SFLOW = enums.code(enums.FLOW_FORMAT, "sflow5")
 _SOURCE = "sampling_source"
-_SAMPLING = ("sampling_rate", _SOURCE)
-"""Filled from what the exporter said of itself where the record says nothing."""
+_UNKNOWN = enums.SAMPLING_SOURCE[0]
 _TIME = "time_received_ns"
 _TIMES = ("time_start_ns", "time_end_ns")
 """Of sFlow samples these are the time of receipt: they have no other."""
@@ -72,10 +71,17 @@ def _order(decoded: Decoded, *, everything: bool) -> tuple[np.ndarray[Any, Any],
     if not decoded.details:
         return np.zeros(0, np.intp), np.zeros(0, np.int64)
     position = np.concatenate([detail.position for detail in decoded.details])
-    order = np.argsort(position, kind="stable")
+    if any(detail.place is not None for detail in decoded.details):
+        order = np.lexsort((np.concatenate([_places(detail) for detail in decoded.details]), position))
+    else:
+        order = np.argsort(position, kind="stable")
     if not everything:
         order = order[decoded.flows.array("record_kind")[order] == _FLOW]
     return order, position[order]
+
+
+def _places(detail: Detail) -> np.ndarray[Any, Any]:
+    return np.arange(detail.last - detail.first) if detail.place is None else detail.place
 
 
 def _flows(decoded: Decoded, order: np.ndarray[Any, Any]) -> list[Row]:
@@ -93,26 +99,17 @@ def _flows(decoded: Decoded, order: np.ndarray[Any, Any]) -> list[Row]:
 
 
 def _of_layout(flows: FlowBatch, order: np.ndarray[Any, Any], detail: Detail) -> list[Row]:
-    columns = [name for name in flows if name in detail.columns or name in _SAMPLING]
+    columns = [name for name in flows if name in detail.columns]
     if not flows.array(_TIME)[order].all():  # a file that does not say when
         sampled = bool((flows.array("flow_format")[order] == _SFLOW).all())
         columns = [name for name in columns if name != _TIME and not (sampled and name in _TIMES)]
     values = to_values(FlowBatch({name: flows[name] for name in columns}, len(flows)).take(order))
     if _SOURCE in values:
-        _only_known_sampling(values)
+        values[_SOURCE] = [None if source == _UNKNOWN else source for source in values[_SOURCE]]
     if detail.extra:
         places = (order - detail.first).tolist()
         values[EXTRA] = _records({name: _plain_all(found, places) for name, found in detail.extra.items()})
     return _records(values)
-
-
-def _only_known_sampling(values: dict[str, Sequence[Any]]) -> None:
-    """Leaves out where a rate is from when there is none, and the exporter's rate of records that count nothing."""
-    counts = [kind == "flow" for kind in values["record_kind"]]
-    rates, sources = values["sampling_rate"], values[_SOURCE]
-    values["sampling_rate"] = [rate if one or source == "record" else None
-                               for rate, source, one in zip(rates, sources, counts, strict=True)]  # fmt: skip
-    values[_SOURCE] = [None if rate is None else source for rate, source in zip(values["sampling_rate"], sources, strict=True)]
 
 
 def _records(values: Mapping[str, Sequence[Any]]) -> list[Row]:

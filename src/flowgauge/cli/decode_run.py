@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from flowgauge.cli.decode_progress import Progress
 from flowgauge.cli.decode_rows import rows
 from flowgauge.cli.decode_write import Writer
 from flowgauge.collector.capture_reader import IN_PART, CaptureReader
-from flowgauge.pipeline.exporters import ExporterDirectory
-from flowgauge.pipeline.normalise import sampling
 from flowgauge.wire.captures.batches import datagrams
 from flowgauge.wire.captures.packet import Export
 from flowgauge.wire.decoded import Decoded
@@ -26,7 +23,6 @@ class Decoding:
     def __init__(self, writer: Writer, pen: int, *, everything: bool) -> None:
         self._writer, self._everything = writer, everything
         self._decoder = Decoder(pen, detailed=True)
-        self._exporters = ExporterDirectory()
         self._counts, self._causes, self._seen = (Counter[str]() for _ in range(3))
         self._progress = Progress(shown=sys.stderr.isatty() and not sys.stdout.isatty())
         self._reader = CaptureReader(self._say, self._progress)
@@ -73,10 +69,6 @@ class Decoding:
 
     def _decode(self, batch: list[Export]) -> None:
         decoded = self._decoder.decode(datagrams(batch))
-        self._exporters.learn(decoded.options)
-        if len(decoded.flows):
-            rates = sampling(decoded.flows, self._exporters.rows(decoded.flows))
-            decoded = replace(decoded, flows=decoded.flows.with_columns(rates))
         for part in rows(decoded, everything=self._everything):
             self._writer.write(part)
         self._counts.update(decoded.counts)

@@ -35,6 +35,7 @@ class Block:
         fields: of the layout, for who wants what has no column.
         sampling: rates and where they are from, of records that do not carry their own; None: nothing is known.
         exporter: uint8 (n, 16), the address that each record gives for its exporter; zeros: it gives none.
+        backwards_of: where the records are the other direction of ones in the block before: which of those.
     """
 
     records: Records
@@ -46,6 +47,7 @@ class Block:
     fields: tuple[Field, ...] = ()
     exporter: npt.NDArray[np.uint8] | None = None
     sampling: RatesAndSources | None = None
+    backwards_of: Index | None = None
 
 
 def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:

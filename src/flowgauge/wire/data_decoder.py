@@ -129,7 +129,9 @@ class DataDecoder:
         exporter = None if block.exporter is None else block.exporter[rows]
         sampling = None if block.sampling is None else (block.sampling[0][rows], block.sampling[1][rows])
         records = block.records.take(rows)
-        self.blocks.append(replace(block, records=records, reader=reader, exporter=exporter, sampling=sampling))
+        self.blocks.append(
+            replace(block, records=records, reader=reader, exporter=exporter, sampling=sampling, backwards_of=rows)
+        )
         self._rows_left -= len(rows)
 
     def _exporters(self, records: Records, step: Step, stream: Index) -> Octets:

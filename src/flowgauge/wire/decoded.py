@@ -91,6 +91,8 @@ class Detail:
         columns: those that the records really have; in others these rows are absent, whatever number stands there.
         position: int64 (n,), increases with the place in everything that was received: the datagram's number × 2¹⁶ plus
             the byte at which the set (of several records, in their order) begins.
+        place: (n,), where rows belong among those of the same position, when that is not as they lie: a record's other
+            direction has the record's place and comes after it.
         extra: values of the elements that have no column, by name: one a row, None where there is none.
     """
 
@@ -98,6 +100,7 @@ class Detail:
     last: int
     columns: frozenset[str]
     position: npt.NDArray[np.int64]
+    place: npt.NDArray[np.intp] | None
     extra: Mapping[str, Sequence[Value | None]]
 
 

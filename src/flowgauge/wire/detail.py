@@ -44,7 +44,7 @@ def _detail(block: Block, first: int, last: int, extra: ExtraReader) -> Detail:
     records = block.records
     columns = {*columns_of(block), *(name for name, _ in block.reader.texts), *OF_MESSAGES}
     position = block.origins.positions(records.sets.datagram, records.sets.start)[records.set_row]
-    return Detail(first, last, frozenset(columns), position, extra.read(block))
+    return Detail(first, last, frozenset(columns), position, block.backwards_of, extra.read(block))
 
 
 class ExtraReader:
