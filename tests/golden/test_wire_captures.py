@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import os
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import wire_cases
 from flowgauge.flow.rows import to_rows
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 
-CASES = sorted((Path(__file__).parent / "wire").iterdir())
+FOLDER = Path(__file__).parent / "wire"
+CASES = sorted(FOLDER.iterdir())
 FRAME_AND_HEADERS = 14 + 20 + 8
 
 
@@ -37,17 +40,21 @@ def decoded(case: Path, *, one_by_one: bool) -> dict[str, Any]:
     """Everything that a case decodes to, in an order of its own."""
     found, decoder = list(payloads(case / "in.pcap")), Decoder()
     batches = [[payload] for payload in found] if one_by_one else [found]
-    flows, options, counts = [], [], dict[str, int]()
+    flows, options, counts, malformed, counters = [], [], Counter[str](), [], []
     for batch in batches:
         result = decoder.decode(Datagrams.from_payloads(batch, "192.0.2.1", received_ns=1))
         flows += to_rows(result.flows)
         options += [record for told in result.options for record in told.records]
-        counts = {name: counts.get(name, 0) + result.counts.get(name, 0) for name in counts.keys() | result.counts.keys()}
-        assert not result.problems
+        counts.update(result.counts)
+        malformed += [[one.datagram, one.offset, one.cause, one.expected, one.found] for one in result.problems]
+        counters += [{"source": [one.source_type, one.source_index], **one.values} for one in result.counters]
+    counts.update(decoder.finish())
+    more = {"malformed": sorted(malformed), "counters": sorted(counters, key=json.dumps)}
     return {
-        "counts": counts | decoder.finish(),
+        "counts": dict(counts),
         "options": sorted(options, key=json.dumps),
         "flows": sorted(flows, key=lambda row: json.dumps(row, sort_keys=True)),
+        **{name: values for name, values in more.items() if values},
     }
 
 
@@ -64,3 +71,9 @@ def test_a_capture_decodes_to_what_is_recorded(case: Path) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_how_datagrams_are_batched_does_not_matter(case: Path) -> None:
     assert decoded(case, one_by_one=True) == decoded(case, one_by_one=False)
+
+
+@pytest.mark.parametrize("name", wire_cases.CASES)
+def test_an_input_is_what_its_builder_writes(name: str) -> None:
+    """So that a case can be read where it is made, and changed."""
+    assert (FOLDER / name / "in.pcap").read_bytes() == wire_cases.capture(wire_cases.CASES[name])

@@ -155,12 +155,17 @@ def test_ports_that_were_not_captured_are_left_out() -> None:
     """Trap 78: 0 would be a port. Whoever shows rows leaves out what a block does not have."""
     cut = raw(ethernet(0x0800, ipv4(17, udp()))[: 14 + 20], frame=100)
     later = raw(ethernet(0x0800, ipv4(17, udp(), fragment=5)))
-    decoded = Decoder(detailed=True).decode(_datagrams(datagram(flow_sample(HTTPS), flow_sample(cut), flow_sample(later))))
-    with_ports, without = decoded.details
-    assert (with_ports.last - with_ports.first, without.last - without.first) == (1, 2)
-    assert {"src_port", "dst_port"} <= with_ports.columns
-    assert not {"src_port", "dst_port"} & without.columns
-    assert column(decoded, "dst_port") == [443, 0, 0]
+    arp = raw(ethernet(0x0806, bytes(46)))
+    samples = [flow_sample(record) for record in (HTTPS, cut, arp, later)]
+    decoded = Decoder(detailed=True).decode(_datagrams(datagram(*samples)))
+    whole, without_ports, not_ip = decoded.details
+    assert [detail.last - detail.first for detail in decoded.details] == [1, 2, 1]
+    assert {"src_port", "proto"} <= whole.columns
+    assert "proto" in without_ports.columns
+    assert not {"src_port", "dst_port"} & without_ports.columns
+    assert not {"src_port", "proto", "src_addr", "tcp_flags"} & not_ip.columns
+    assert "ether_type" in not_ip.columns
+    assert column(decoded, "dst_port") == [443, 0, 0, 0]
 
 
 def _datagrams(*payloads: bytes) -> Any:

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +31,7 @@ from flowgauge.wire.records import DataSets, Records
 from flowgauge.wire.sflow import counters, extended, packets
 from flowgauge.wire.sflow.headers import Heads, heads
 from flowgauge.wire.sflow.parts import Containers, find
-from flowgauge.wire.sflow.reading import Reading
+from flowgauge.wire.sflow.reading import IP, NOTHING, PORTS, Reading
 from flowgauge.wire.sflow.reasons import causes, forwarding_status
 from flowgauge.wire.sflow.samples import (
     COUNTER,
@@ -55,8 +55,12 @@ MAX_RECORDS = 64
 """Records read of one sample; the standard has some fifty formats in all."""
 
 _SFLOW5 = code(FLOW_FORMAT, "sflow5")
-_NONE: frozenset[str] = frozenset()
-_PORTS = frozenset({"src_port", "dst_port"})
+_PORT_COLUMNS = frozenset({"src_port", "dst_port"})
+_IP_COLUMNS = _PORT_COLUMNS | {
+    "src_addr", "dst_addr", "proto", "tcp_flags", "ip_tos", "ip_ttl_min", "ip_ttl_max", "icmp_type", "icmp_code",
+}  # fmt: skip
+_WITHOUT: Mapping[int, frozenset[str]] = {NOTHING: frozenset(), PORTS: _PORT_COLUMNS, IP: _IP_COLUMNS}
+"""Columns that samples do not have, by what their packets lack."""
 _PACKET = code(SAMPLING_ALGORITHM, "packet")
 _INGRESS, _EGRESS = code(FLOW_DIRECTION, "ingress"), code(FLOW_DIRECTION, "egress")
 _LABELS_DTYPE = np.dtype([(f"f{number}", np.uint32) for number in range(MAX_LABELS)])
@@ -123,7 +127,7 @@ class SflowDecoder:
         return self._sources.sampling()
 
     def _blocks(self, reading: Reading, found: Heads, *, discarded: bool) -> list[Block]:
-        """The samples as one block; in two where some have no ports, since a column is there for a whole block or not."""
+        """The samples as one block; in several where packets lack ports or are not IP: a block has a column or has it not."""
         shown = packets.packets(reading, inner=self._inner)
         extended.extended(reading)
         seen = reading.intake.seen
@@ -133,11 +137,9 @@ class SflowDecoder:
             _discards(reading)
         else:
             _flows(reading)
-        if not reading.portless.any():
-            return [_block(reading, found, np.arange(len(shown)), _NONE, discarded=discarded)]
         return [
-            _block(reading, found, np.flatnonzero(~reading.portless), _NONE, discarded=discarded),
-            _block(reading, found, np.flatnonzero(reading.portless), _PORTS, discarded=discarded),
+            _block(reading, found, np.flatnonzero(reading.lacking == lack), _WITHOUT[lack], discarded=discarded)
+            for lack in np.flatnonzero(np.bincount(reading.lacking)).tolist()
         ]
 
 

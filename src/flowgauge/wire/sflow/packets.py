@@ -9,15 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
-from flowgauge.wire.packet_headers import Heads, parse
+from flowgauge.wire.packet_headers import layer3_bytes, parse
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
-from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, NOTHING, PPP_FRAME
-from flowgauge.wire.sflow.reading import Reading
-from flowgauge.wire.views import Octets, Offsets
+from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, PPP_FRAME
+from flowgauge.wire.sflow.reading import IP, NOTHING, PORTS, Reading
+from flowgauge.wire.views import Octets
 
 HEADER, ETHERNET, IPV4_RECORD, IPV6_RECORD = 1, 2, 3, 4
 
-_KINDS = np.full(256, NOTHING, np.int32)
+_KINDS = np.zeros(256, np.int32)
 """What a head begins with, by header protocol (sFlow v5, ``header_protocol``)."""
 _KINDS[[1, 7, 11, 12, 13]] = ETHERNET_FRAME, PPP_FRAME, IPV4, IPV6, MPLS
 
@@ -60,20 +60,8 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
     reading.sheet.put("bytes", parts.owner, layer3_bytes(heads, start, frame_bytes, stripped))
     if heads.labels.shape[1]:
         reading.labels[parts.owner, : heads.labels.shape[1]] = heads.labels
-    reading.portless[parts.owner] = heads.portless
+    reading.lacking[parts.owner] = np.where(heads.is_ip, heads.portless * np.uint8(PORTS), IP)
     shown[parts.owner] = True
-
-
-def layer3_bytes(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: Offsets) -> Offsets:
-    """Bytes of the IP packet, or of whatever is behind the link layer.
-
-    The IP header's own length counts where the frame has room for it: small frames are padded, and agents do not agree whether
-    the frame length that they report includes the check sequence. Where it claims nothing (cards that cut segments themselves)
-    or too much, it is what remains of the frame without its link layer and what the agent says to have taken off.
-    """
-    behind_link = np.maximum(frame_bytes - (heads.l3_at - start), 0)
-    fits = (heads.l3_bytes > 0) & (heads.l3_bytes <= behind_link)
-    return np.where(fits, heads.l3_bytes, np.maximum(behind_link - stripped, 0))
 
 
 def _parsed(reading: Reading, shown: Mask) -> None:
@@ -92,6 +80,7 @@ def _parsed(reading: Reading, shown: Mask) -> None:
         parts = parts.take(~shown[parts.owner])
         if len(parts):
             _ip(reading, parts.owner, reading.windows.take(parts.start, size), v6=tag == IPV6_RECORD)
+            reading.lacking[parts.owner] = NOTHING
             shown[parts.owner] = True
     shown[ethernet.owner] = True
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.intake import Intake
-from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows
+from flowgauge.wire.packet_headers_bytes import Index, Numbers, Windows
 from flowgauge.wire.packet_headers_link import MAX_LABELS
 from flowgauge.wire.sflow.parts import Parts, Rounds
 from flowgauge.wire.sflow.samples import Samples
@@ -18,6 +18,7 @@ from flowgauge.wire.views import Offsets
 
 ENTERPRISE_RECORDS = 4096
 """The formats from here on are an enterprise's own."""
+NOTHING, PORTS, IP = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Reading:
         formats: how many records there are of each format of sFlow's own; the last element counts all others.
         sheet: what is found.
         labels: MPLS label stacks, uint32 (n, ``MAX_LABELS``), entries as on the wire.
-        portless: samples whose packet has ports that were not captured.
+        lacking: what the packet of each sample lacks: ``NOTHING``, ``PORTS`` that were not captured, or ``IP`` altogether.
     """
 
     intake: Intake
@@ -39,15 +40,15 @@ class Reading:
     formats: npt.NDArray[np.int64]
     sheet: Sheet
     labels: npt.NDArray[np.uint32]
-    portless: Mask
+    lacking: npt.NDArray[np.uint8]
 
     @classmethod
     def of(cls, intake: Intake, windows: Windows, samples: Samples, rounds: Rounds) -> Reading:
         """Of samples and their records, nothing read yet."""
         formats = rounds.formats(ENTERPRISE_RECORDS)
         labels = np.zeros((len(samples), MAX_LABELS), np.uint32)
-        portless = np.zeros(len(samples), np.bool_)
-        return cls(intake, windows, samples, rounds, formats, Sheet(len(samples)), labels, portless)
+        lacking = np.full(len(samples), IP, np.uint8)
+        return cls(intake, windows, samples, rounds, formats, Sheet(len(samples)), labels, lacking)
 
     def records(self, tag: int, size: int) -> Parts:
         """The first record of each sample in this format; those shorter than ``size`` bytes are named and left out."""

@@ -174,19 +174,22 @@ class _Pools:
     def observe(self, items: Items, drops: Numbers, pool: Numbers | None = None, rate: Numbers | None = None) -> int:
         """Adds what the latest sample of each source says; samples that the agents say to have dropped since."""
         self._grow(int(items.owner[-1]) + 1)
-        owner, last = items.owner, items.last
-        latest = np.zeros((3, len(owner)), np.uint32)
-        latest[0], latest[2] = items.number[last], items.arranged(drops)[last]
+        owner = items.owner
+        values = np.zeros((3, len(items.number)), np.uint32)
+        values[0], values[2] = items.number, items.arranged(drops)
         if pool is not None and rate is not None:
-            latest[1] = items.arranged(pool)[last]
-            self._rate[owner] = items.arranged(rate)[last]
+            values[1] = items.arranged(pool)
+            self._rate[owner] = items.arranged(rate)[items.last]
+        fresh = ~self._known[owner]
+        self._last[:, owner[fresh]] = values[:, items.first[fresh]]
+        self._known[owner] = True
+        latest = values[:, items.last]
         taken, seen, dropped = (latest - self._last[:, owner]).astype(np.int64)
-        follows = self._known[owner] & (taken <= MAX_AHEAD)
+        follows = taken <= MAX_AHEAD
         self._taken[owner] += taken * follows
         self._pool[owner] += seen * follows
         backward = taken > 0xFFFFFFFF - MAX_AHEAD  # came late: what is remembered is newer
-        self._last[:, owner] = np.where(backward & self._known[owner], self._last[:, owner], latest)
-        self._known[owner] = True
+        self._last[:, owner] = np.where(backward, self._last[:, owner], latest)
         return int(dropped[follows & (dropped <= _MAX_DROPS)].sum())
 
     def rates(self, place: int) -> tuple[int, float]:
