@@ -24,6 +24,7 @@ class Decoding:
         self._writer, self._everything = writer, everything
         self._decoder = Decoder(pen, detailed=True)
         self._counts, self._causes, self._seen = (Counter[str]() for _ in range(3))
+        self._backwards = 0  # rows that are the other direction of a record
         self._progress = Progress(shown=sys.stderr.isatty() and not sys.stdout.isatty())
         self._reader = CaptureReader(self._say, self._progress)
 
@@ -52,7 +53,7 @@ class Decoding:
             "datagrams": self._reader.datagrams,
             "templates": seen["templates"],
             "options_templates": seen["options_templates"],
-            "data_records": counts["decode_records"],
+            "data_records": counts["decode_records"] - self._backwards,
             "options_records": counts["decode_options_records"],
             "records_recovered_late": counts["decode_late_records"],
             "sets_without_template": counts["decode_pending_dropped_sets"],
@@ -72,6 +73,7 @@ class Decoding:
         for part in rows(decoded, everything=self._everything):
             self._writer.write(part)
         self._counts.update(decoded.counts)
+        self._backwards += sum(detail.last - detail.first for detail in decoded.details if detail.place is not None)
         self._causes.update(decoded.causes)
         self._seen.update(decoded.seen)
         self._name(decoded, batch)
