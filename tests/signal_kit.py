@@ -10,7 +10,7 @@ from typing import Any
 from flowgauge.agent import signal_columns, signal_rows
 from flowgauge.agent.accounter import account
 from flowgauge.agent.local_addresses import LocalAddresses
-from flowgauge.demo.scene.delayer import Delayer
+from flowgauge.demo.scene.delayer import Delayer, delayed
 from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.kernel_types import enumerators
 from flowgauge.ebpf.translations import join
@@ -37,9 +37,13 @@ def batch(program: FlowProgram) -> FlowBatch:
 
 
 def told(program: FlowProgram) -> list[dict[str, Any]]:
-    """The same as plain values; a signal that no flow has reads 0 or empty."""
-    found = batch(program)
-    return [_row(found, at) for at in range(len(found))]
+    """The same as plain values."""
+    return rows(batch(program))
+
+
+def rows(flows: FlowBatch) -> list[dict[str, Any]]:
+    """Flows as plain values; a signal that no flow has reads 0 or empty."""
+    return [_row(flows, at) for at in range(len(flows))]
 
 
 def _row(flows: FlowBatch, at: int) -> dict[str, Any]:
@@ -48,22 +52,15 @@ def _row(flows: FlowBatch, at: int) -> dict[str, Any]:
     return row | {name: flows.names(name).to_list()[at] for name in _TEXTS}
 
 
-def one(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+def one(among: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
     """The only row with these values."""
-    found = [row for row in rows if wanted.items() <= row.items()]
-    assert len(found) == 1, (wanted, found or rows)
+    found = [row for row in among if wanted.items() <= row.items()]
+    assert len(found) == 1, (wanted, found or among)
     return found[0]
 
 
 @contextmanager
 def delay(node: TwoPods, match: str, delay_s: float) -> Iterator[Delayer]:
     """Holds back what the node forwards and ``match`` (of iptables) finds."""
-    rule = f"FORWARD {match} -j NFQUEUE --queue-num 0".split()
-    delayer = Delayer(node.node, delay_s)
-    delayer.start()
-    node.run("node", "iptables", "-A", *rule)
-    try:
+    with delayed(node.node, match, delay_s) as delayer:
         yield delayer
-    finally:
-        node.run("node", "iptables", "-D", *rule)
-        delayer.stop()

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from flowgauge.demo.scene import kernel
+from flowgauge.demo.scene.delayer import Delayer
 from flowgauge.schema.enums import TCP_STATE_FINAL
 from node_kit import FAR, A, B, Observed, TwoPods, observed, transfer, two_pods
 from signal_kit import delay, one, told
@@ -73,9 +74,10 @@ def state(row: dict[str, Any]) -> str:
     return TCP_STATE_FINAL[row["tcp_state_final"]]
 
 
-def close_to(measured_ns: int, expected_s: float) -> bool:
-    """Within 10 % or 1 ms."""
-    return abs(measured_ns / 1e9 - expected_s) <= max(0.1 * expected_s, 0.001)
+def close_to(measured_ns: int, delayer: Delayer, asked_s: float) -> bool:
+    """Within 10 % or 1 ms of the delay that was asked for, or of the longest that a busy machine made of it."""
+    measured_s, longest_s = measured_ns / 1e9, max(delayer.held_s)
+    return asked_s - max(0.1 * asked_s, 0.001) <= measured_s <= longest_s + max(0.1 * longest_s, 0.005)
 
 
 @pytest.mark.tool("iptables", "ss")
@@ -89,17 +91,17 @@ def test_round_trip_times_are_those_of_the_scene_and_of_ss(node: TwoPods) -> Non
         port = client.getsockname()[1]
         of_ss = node.run("a", "ss", "-Htin", "sport", "=", f":{port}")
         rows = told(watch.program)
-    assert delayer.delayed >= 20
+    assert len(delayer.held_s) >= 20
     there = one(rows, src_addr=A, dst_addr=B, src_port=port)
     back = one(rows, src_addr=B, dst_addr=A, dst_port=port)
     rtt_s = float(re.search(r"rtt:([\d.]+)/", of_ss)[1]) / 1000  # type: ignore[index]
     for row in (there, back):
-        assert close_to(row["rtt_avg_ns"], 0.04), row
+        assert close_to(row["rtt_avg_ns"], delayer, 0.04), row
         assert row["rtt_min_ns"] <= row["rtt_avg_ns"] <= row["rtt_max_ns"]
         assert state(row) == "established"
-    assert close_to(there["rtt_avg_ns"], rtt_s)
+    assert 0.9 * there["rtt_min_ns"] <= rtt_s * 1e9 <= 1.1 * there["rtt_max_ns"]
     # From the node's own place the SYN waits before it goes on, and the SYN/ACK does not.
-    assert close_to(there["handshake_ns"], 0.04)
+    assert close_to(there["handshake_ns"], delayer, 0.04)
 
 
 @pytest.mark.tool("iptables")
@@ -107,14 +109,14 @@ def test_a_call_through_a_service_has_its_round_trip_time(node: TwoPods) -> None
     """The client's socket knows the service's address, the server's the client's: both have their flow."""
     with (
         followed(node) as watch,
-        delay(node, f"-p tcp -s {A} --dport 8080", 0.02),
+        delay(node, f"-p tcp -s {A} --dport 8080", 0.02) as delayer,
         conversation(node, (SERVICE, 80), port=8080) as (client, server),
     ):
         ping_pong(client, server, 10)
         rows = told(watch.program)
-    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["rtt_avg_ns"], 0.02)
-    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["handshake_ns"], 0.02)
-    assert close_to(one(rows, src_addr=B, dst_addr=A)["rtt_avg_ns"], 0.02)
+    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["rtt_avg_ns"], delayer, 0.02)
+    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["handshake_ns"], delayer, 0.02)
+    assert close_to(one(rows, src_addr=B, dst_addr=A)["rtt_avg_ns"], delayer, 0.02)
 
 
 def test_segments_sent_again_are_those_that_the_kernel_counts(node: TwoPods) -> None:

@@ -13,7 +13,10 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
 
 _NETLINK_NETFILTER = 12
@@ -43,6 +46,24 @@ def _message(kind: int, queue: int, attributes: bytes, *, ack: bool = False) -> 
     return _HEADER.pack(length, _SUBSYSTEM | kind, flags, 0, 0) + _GENERIC.pack(0, 0, queue) + attributes
 
 
+@contextmanager
+def delayed(netns: str, match: str, delay_s: float) -> Iterator[Delayer]:
+    """Holds back what ``netns`` forwards and ``match`` (of iptables) finds: ``-p tcp --dport 5432``."""
+    rule = ("FORWARD", *match.split(), "-j", "NFQUEUE", "--queue-num", "0")
+    delayer = Delayer(netns, delay_s)
+    delayer.start()
+    try:
+        with linux.in_netns(netns):
+            kernel.run_tool("iptables", "-A", *rule)
+        try:
+            yield delayer
+        finally:
+            with linux.in_netns(netns):
+                kernel.run_tool("iptables", "-D", *rule)
+    finally:
+        delayer.stop()
+
+
 class Delayer:
     """Delays what a rule sends to ``queue`` of a network namespace; ``start``, then ``stop``.
 
@@ -50,6 +71,9 @@ class Delayer:
         netns: where the rule is.
         delay_s: how long each packet is held back.
         queue: its number.
+
+    Attributes:
+        held_s: how long each packet was really held back: on a busy machine longer than asked for.
     """
 
     def __init__(self, netns: str, delay_s: float, queue: int = 0) -> None:
@@ -57,7 +81,7 @@ class Delayer:
         self._thread = threading.Thread(target=self._run, name="delayer", daemon=True)
         self._ended = threading.Event()
         self._due: list[tuple[float, int]] = []
-        self.delayed = 0
+        self.held_s: list[float] = []
 
     def start(self) -> None:
         """Binds the queue; OSError when the kernel has none, or somebody else has this one."""
@@ -106,10 +130,10 @@ class Delayer:
                 length, kind = struct.unpack_from("=IH", data, at)
                 if kind == _SUBSYSTEM | _PACKET:
                     heapq.heappush(self._due, (due, struct.unpack_from("!I", data, at + _PACKET_ID_AT)[0]))
-                    self.delayed += 1
                 at += length + -length % 4
 
     def _release(self, now: float) -> None:
         while self._due and self._due[0][0] <= now:
-            _, packet = heapq.heappop(self._due)
+            due, packet = heapq.heappop(self._due)
+            self.held_s.append(time.monotonic() - due + self._delay_s)
             self._socket.send(_message(_VERDICT, self._queue, _attribute(2, struct.pack("!II", _ACCEPT, packet))))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Signals as arrays: which flow each belongs to, which node's it is, and how it reads."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flowgauge.agent import dns_text, signal_columns, signal_rows
+from flowgauge.ebpf import abi
+from flowgauge.ebpf.libbpf import LoadError
+from flowgauge.ebpf.map_reader import Entries
+from flowgauge.ebpf.signal_hooks import SIGNALS, Support, refusal
+from flowgauge.ebpf.tables import Evicted, empty
+from flowgauge.flow.names import Names
+from flowgauge.schema.enums import LOCAL_ENDS, TCP_STATE_FINAL, code
+
+NO_TRANSLATIONS = empty(abi.FLOW_KEY, abi.TRANSLATION)
+REASONS = {3: "SKB_DROP_REASON_NO_SOCKET", 9: "SKB_DROP_REASON_QDISC_DROP"}
+
+
+def flow_keys(*ports: int) -> Any:
+    keys = np.zeros(len(ports), abi.FLOW_KEY)
+    keys["src_port"] = ports
+    return keys
+
+
+def evicted(flows: tuple[int, ...] = (), sockets: Entries | None = None, drops: Entries | None = None) -> Evicted:
+    nothing = Evicted.nothing()
+    values = np.zeros(len(flows), abi.FLOW_VALUE)
+    values["packets"] = 10
+    return Evicted(flow_keys(*flows), values, sockets or nothing.sockets, drops or nothing.drops, nothing.answers)
+
+
+def sockets(*of: tuple[int, int, str]) -> Entries:
+    """(port, retransmits, state)."""
+    values = np.zeros(len(of), abi.SOCKET_VALUE)
+    values["retransmits"] = [retransmits for _, retransmits, _ in of]
+    values["state"] = [code(TCP_STATE_FINAL, state) for _, _, state in of]
+    values["last_tick"] = 77
+    return Entries(flow_keys(*(port for port, _, _ in of)), values)
+
+
+def drops(*of: tuple[int, int, int, int]) -> Entries:
+    """(port, reason, packets, place)."""
+    keys, values = np.zeros(len(of), abi.DROP_KEY), np.zeros(len(of), abi.DROP_VALUE)
+    keys["flow"] = flow_keys(*(port for port, _, _, _ in of))
+    for name, at in (("reason", 1), ("place", 3)):
+        keys[name] = [row[at] for row in of]
+    values["packets"] = [packets for _, _, packets, _ in of]
+    values["bytes"] = values["packets"] * 100
+    values["first_tick"], values["last_tick"] = 50, 60
+    return Entries(keys, values)
+
+
+def columns(found: signal_rows.SignalRows) -> dict[str, list[Any]]:
+    told = signal_columns.columns(found, REASONS)
+    return {name: data.to_list() if isinstance(data, Names) else data.tolist() for name, data in told.items()}
+
+
+def test_the_cause_of_a_flow_is_the_commonest_and_its_sums_are_of_all() -> None:
+    found = signal_rows.place(evicted((1, 2), drops=drops((2, 3, 5, 0), (2, 9, 7, 0), (1, 0x20001, 1, 0))), NO_TRANSLATIONS)
+    told = columns(found)
+    assert told["drop_packets"] == [1, 12]
+    assert told["drop_bytes"] == [100, 1200]
+    assert told["drop_cause"] == ["reason 0x20001", "QDISC_DROP"]
+
+
+def test_only_news_makes_a_flow_of_no_packets() -> None:
+    """Round-trip times alone do not: sampled flows would come back as rows."""
+    of = sockets((1, 0, "established"), (2, 1, "established"), (3, 0, "refused"), (4, 0, ""))
+    found = signal_rows.place(evicted((1,), sockets=of, drops=drops((9, 3, 1, 0))), NO_TRANSLATIONS)
+    assert sorted(found.keys["src_port"].tolist()) == [1, 2, 3, 9]
+    assert found.values["packets"].tolist() == [10, 0, 0, 0]
+    by_port = dict(zip(found.keys["src_port"].tolist(), found.values, strict=True))
+    assert (by_port[2]["first_tick"], by_port[2]["last_tick"]) == (77, 77)
+    assert (by_port[9]["first_tick"], by_port[9]["last_tick"]) == (50, 60)
+
+
+def test_of_nodes_that_share_a_kernel_each_takes_its_own() -> None:
+    """Ports tell in this test which ends live here: 1 the source, 2 the destination, 3 none."""
+    ends = {1: "src", 2: "dst", 3: "none"}
+
+    def local(keys: Any) -> Any:
+        return np.array([code(LOCAL_ENDS, ends[port]) for port in keys["src_port"].tolist()], np.uint8)
+
+    all_places = [
+        (port, reason, 1, place)
+        for port in ends
+        for reason, place in ((1, abi.DROP_AT_NODE), (2, abi.DROP_SENT), (3, abi.DROP_RECEIVED))
+    ]
+    own = signal_rows.place(
+        evicted(sockets=sockets(*((port, 1, "reset") for port in ends)), drops=drops(*all_places)), NO_TRANSLATIONS, local
+    )
+    assert own.sockets.keys["src_port"].tolist() == [1]
+    kept = {(int(key["flow"]["src_port"]), int(key["place"])) for key in own.drops.keys}
+    assert kept == {
+        *((port, abi.DROP_AT_NODE) for port in ends),
+        (1, abi.DROP_SENT),
+        (2, abi.DROP_RECEIVED),
+    }
+
+
+def test_nothing_gives_no_columns() -> None:
+    assert columns(signal_rows.place(evicted(), NO_TRANSLATIONS)) == {}
+    assert columns(signal_rows.place(evicted((1, 2)), NO_TRANSLATIONS)) == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "name", "kind"),
+    [
+        (b"\x03API\x04shop\x00\x00\x1c\x00\x01", "api.shop", 28),
+        (b"\x00\x00\x02\x00\x01", ".", 2),
+        (b"\x05a.b\x1b\xff\x00\x00\x01\x00\x01", r"a\046b\027\255", 1),
+        (b"\x03api", "api", 0),
+        (b"\x3fcut", "cut", 0),
+        (b"\xc0\x0c\x00\x01", ".", 0),
+        (b"", ".", 0),
+    ],
+    ids=["usual", "root", "strange bytes", "no type", "cut label", "compressed", "empty"],
+)
+def test_questions_of_dns_in_words(raw: bytes, name: str, kind: int) -> None:
+    assert dns_text.question(raw) == (name, kind)
+
+
+def test_response_codes_have_their_registered_names() -> None:
+    assert [dns_text.rcode(0x8180 | number) for number in (0, 2, 3, 5, 15)] == [
+        "NOERROR",
+        "SERVFAIL",
+        "NXDOMAIN",
+        "REFUSED",
+        "RCODE15",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "support"),
+    [
+        (errno.EINVAL, Support.NOT_SUPPORTED),
+        (errno.ESRCH, Support.NOT_SUPPORTED),
+        (errno.EACCES, Support.NOT_SUPPORTED),
+        (errno.EPERM, Support.COULD_NOT_TELL),
+        (errno.ENOMEM, Support.COULD_NOT_TELL),
+    ],
+)
+def test_a_refusal_says_something_of_the_kernel_or_nothing(number: int, support: Support) -> None:
+    answer = refusal(SIGNALS[0], LoadError(number, "load eBPF programs", ""))
+    assert answer.support is support
+    assert not answer.programs
+    assert answer.words.startswith(support.value)
