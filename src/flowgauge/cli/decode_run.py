@@ -17,6 +17,20 @@ from flowgauge.wire.decoded import Decoded
 from flowgauge.wire.decoder import Decoder
 
 
+SAMPLES = ("flow", "expanded_flow", "counter", "expanded_counter", "discarded", "unknown")
+"""Kinds of sFlow samples, as statistics name them."""
+SEQUENCE = (
+    "sequence_gap_records",
+    "sequence_gap_datagrams",
+    "sequence_gap_counter_samples",
+    "sequence_gap_discarded_packets",
+    "sequence_late_datagrams",
+    "sequence_duplicate_datagrams",
+    "sequence_resets",
+)
+"""Counters of the ledger that statistics have beside ``sequence_gaps``."""
+
+
 class Decoding:
     """One run of ``flowgauge decode``."""
 
@@ -59,11 +73,10 @@ class Decoding:
             "sets_without_template": counts["decode_pending_dropped_sets"],
             "decode_errors": dict(sorted(causes.items())),
             "error_datagrams": counts["decode_error_datagrams"],
-            "sflow_samples": {name.removeprefix("sflow_"): seen[name] for name in sorted(seen) if name.startswith("sflow_")},
-            "sequence_gaps": counts["sequence_gap_records"],
-            "sequence_late_datagrams": counts["sequence_late_datagrams"],
-            "sequence_duplicate_datagrams": counts["sequence_duplicate_datagrams"],
-            "sequence_resets": counts["sequence_resets"],
+            "sflow_samples": {kind: seen[f"sflow_{kind}"] for kind in SAMPLES},
+            "sflow_records_skipped": seen["skipped_records"],
+            "sequence_gaps": counts["sequence_gap_records"] + counts["sequence_gap_datagrams"],
+            **{name: counts[name] for name in SEQUENCE},
             "other_datagrams": captured["other_datagrams"],
             **{name: captured[name] for name in IN_PART},
         }
