@@ -26,6 +26,7 @@ from flowgauge.enrich.gather import Gathered
 from flowgauge.enrich.identities import Identities
 from flowgauge.enrich.identity_table import IdentityTable, Texts
 from flowgauge.enrich.kubernetes import KubernetesIndex
+from flowgauge.enrich.numbering import AddressNumbers
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.flow.batch import ColumnData, FlowBatch
@@ -52,6 +53,7 @@ class Enricher:
         identities = Identities(enrichment)
         self._blocks, self._table = Blocks(enrichment), IdentityTable(identities)
         self._fallback = Fallback(self._blocks, identities, self._table)
+        self._numbers = AddressNumbers()
         self._labels = Texts()
         self._label_codes = np.array([self._labels.code(label) for label in self._blocks.labels], np.int32)
         self._ends_by_source = np.zeros(len(IDENTITY_SOURCE), np.int64)
@@ -60,7 +62,7 @@ class Enricher:
         """``batch`` with names, Service, subnet, layer and how the identity is known, for both ends."""
         end_ms = batch.array("time_end_ms")
         start_ms = end_ms - batch.array("duration_ms").astype(np.int64)
-        distinct, own, translated = _numbered(batch)
+        distinct, own, translated = _numbered(batch, self._numbers)
         gathered = self._gather(distinct, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
         src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
         dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
@@ -113,12 +115,12 @@ def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_
     )
 
 
-def _numbered(batch: FlowBatch) -> tuple[AddressColumn, dict[str, Seen], dict[str, Seen]]:
+def _numbered(batch: FlowBatch, numbers: AddressNumbers) -> tuple[AddressColumn, dict[str, Seen], dict[str, Seen]]:
     """The distinct addresses, and both ends of each row by their position there: as they are, and translated."""
     translated = {end: batch.array(f"post_nat_{end}_addr") for end in _ENDS}
     rows = {end: np.flatnonzero(addresses.words(column).any(axis=1)) for end, column in translated.items()}
     columns = [batch.array(f"{end}_addr") for end in _ENDS] + [translated[end][rows[end]] for end in _ENDS]
-    distinct, inverse = addresses.unique(np.concatenate(columns))
+    distinct, inverse = numbers.distinct(np.concatenate(columns))
     parts = np.split(inverse.astype(np.int32), np.cumsum([len(column) for column in columns[:-1]]))
     own = {end: Seen(part, _port_keys(batch, f"{end}_port")) for end, part in zip(_ENDS, parts[:2], strict=True)}
     after: dict[str, Seen] = {}
