@@ -139,7 +139,8 @@ def test_statistics(tmp_path: Path, run: Run) -> None:
     expected = {
         "files": 1, "packets": 5, "datagrams": 5, "templates": 3, "options_templates": 1, "data_records": 4,
         "options_records": 1, "records_recovered_late": 0, "sets_without_template": 1, "decode_errors": {"set_length": 1},
-        "error_datagrams": 1, "sequence_gaps": 7, "sequence_gap_records": 7, "sequence_gap_datagrams": 0, "other_datagrams": 0, "tcp_gaps": 0,
+        "error_datagrams": 1, "sequence_gaps": 7, "sequence_gap_records": 7, "sequence_gap_datagrams": 0,
+        "other_datagrams": 0, "tcp_gaps": 0,
     }  # fmt: skip
     assert {name: stats[name] for name in expected} == expected
 

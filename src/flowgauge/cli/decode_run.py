@@ -16,7 +16,6 @@ from flowgauge.wire.captures.packet import Export
 from flowgauge.wire.decoded import Decoded
 from flowgauge.wire.decoder import Decoder
 
-
 SAMPLES = ("flow", "expanded_flow", "counter", "expanded_counter", "discarded", "unknown")
 """Kinds of sFlow samples, as statistics name them."""
 SEQUENCE = (
