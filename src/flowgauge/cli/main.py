@@ -53,6 +53,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("exporters", "flowgauge.cli.exporters:exporters", "Lists who sends flows, how well they arrive, and what to do."),
     Verb("decode", "flowgauge.cli.decode:decode", "Decodes flow exports out of captures and files."),
     Verb("export", "flowgauge.cli.export:app", "Sends flows on to others, as IPFIX or NetFlow v9."),
+    Verb("tee", "flowgauge.cli.tee:tee", "Passes flow exports on, unchanged, to several collectors."),
     Verb("logs", "flowgauge.cli.logs:logs", "Shows the logs of the running instance's parts."),
     Verb("config", "flowgauge.cli.config:app", "Checks a FlowCollector document; shows each setting and where it is from."),
     Verb("agent", "flowgauge.cli.agent:agent", "Observes this node's packets and exports flows as IPFIX."),

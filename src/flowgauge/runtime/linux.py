@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux calls that Python does not have: network namespaces, recvmmsg. ``ctypes`` stays here and in ``ebpf``."""
+"""Linux calls that Python does not have: network namespaces, recvmmsg, sendmmsg. ``ctypes`` stays here and in ``ebpf``."""
 
 from __future__ import annotations
 
@@ -170,3 +170,41 @@ class MessageSlots:
         if number in _NOTHING_NOW:
             return 0
         raise OSError(number, f"receive datagrams: {os.strerror(number)}")
+
+
+# Sending many datagrams with one call (sendmmsg(2)).
+
+RECEIVED_AT = {"length": Mmsghdr.length.offset, "namelen": _Msghdr.namelen.offset, "flags": _Msghdr.flags.offset}
+"""Where in a struct ``Mmsghdr`` of ``RECEIVED_BYTES`` the figures of a received datagram are."""
+RECEIVED_BYTES = ctypes.sizeof(Mmsghdr)
+
+
+class OutgoingMessages:
+    """Up to ``count`` datagrams whose bytes lie anywhere in memory, to one receiver.
+
+    Args:
+        peer: struct sockaddr_in or sockaddr_in6 of the receiver; empty for a connected socket.
+
+    Attributes:
+        places: count × (address, length) of the bytes, two 64-bit numbers each; has the buffer interface.
+    """
+
+    def __init__(self, count: int, peer: bytes = b"") -> None:
+        self.places = (_Iovec * count)()
+        self._headers = (Mmsghdr * count)()
+        self._peer = (ctypes.c_uint8 * max(1, len(peer))).from_buffer_copy(peer or b"\0")
+        places_at = ctypes.addressof(self.places)
+        for number in range(count):
+            header = self._headers[number].header
+            header.iov, header.iovlen = places_at + number * ctypes.sizeof(_Iovec), 1
+            if peer:
+                header.name, header.namelen = ctypes.addressof(self._peer), len(peer)
+
+    def send(self, descriptor: int, first: int, stop: int) -> int:
+        """Sends those from ``first`` up to ``stop`` in order and returns how many were; OSError when the first could not be."""
+        at = ctypes.byref(self._headers, first * ctypes.sizeof(Mmsghdr))
+        sent: int = _libc.sendmmsg(descriptor, at, stop - first, 0)
+        if sent >= 0:
+            return sent
+        number = ctypes.get_errno()
+        raise OSError(number, f"send datagrams: {os.strerror(number)}")
