@@ -17,6 +17,7 @@ from test_signal_dns import ask, query, server
 
 from agent_kit import AgentProcess, Collector, agent, collector, until
 from flowgauge.demo.scene import kernel
+from flowgauge.ebpf import cost
 from flowgauge.schema.enums import TCP_STATE_FINAL
 from node_kit import FAR, A, B, TwoPods, settled, transfer, two_pods
 from signal_kit import one, rows
@@ -125,3 +126,18 @@ def applied(running: AgentProcess) -> None:
     """Asks the agent to read its document again, and waits until it did."""
     running.signal(signal.SIGHUP)
     until(lambda: running.events("settings_applied"), "settings_applied")
+
+
+def test_the_agent_tells_what_the_kernel_side_costs(node: TwoPods, to: Collector, tmp_path: Path) -> None:
+    with agent(options(node, to), tmp_path) as running, cost.statistics():
+        transfer(node, ("a", "b"), (B, 9005), 10_000)
+        metrics = running.get("/metrics")
+    size = {
+        name: float(value)
+        for name, value in re.findall(r'^flowgauge_agent_map_bytes\{.*map="(\w+)".*\} (\S+)', metrics, re.MULTILINE)
+    }
+    runs = dict(re.findall(r'^flowgauge_agent_program_runs_total\{.*program="(\w+)".*\} (\S+)', metrics, re.MULTILINE))
+    assert size["flows"] > 262_144 * 104
+    assert 0 < size["cache"] < size["sockets"] < size["flows"]
+    assert float(runs["flow_ingress"]) > 2
+    assert float(runs["on_tcp_state"]) > 2

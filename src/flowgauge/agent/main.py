@@ -23,6 +23,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
+from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.errors import FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import logs
@@ -56,7 +57,7 @@ class Agent:
         self._export = UdpExport(
             settings.collector.address, settings.collector.port, self.ledger, greeting=self._messages.templates
         )
-        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._features)
+        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._program)
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._left_over: list[FlowBatch] = []
         self._started = False
@@ -175,8 +176,8 @@ class Agent:
         """What the collector must know beside flows: who we are, our counters, the names of our devices."""
         return self._messages.options(self.ledger.snapshot(), self._interfaces.names, self.settings.exporter)
 
-    def _features(self) -> dict[str, str]:
-        return self._source.features()
+    def _program(self) -> FlowProgram:
+        return self._source.program
 
     def _not_ip(self) -> dict[int, FramesSeen]:
         return self._source.not_ip()

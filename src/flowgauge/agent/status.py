@@ -9,6 +9,7 @@ from typing import Any
 
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.settings import AgentSettings
+from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.runtime.http import Handler, as_json, health_routes
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.metrics import Exposition, Sample
@@ -23,18 +24,17 @@ class FramesSeen:
 
 
 NotIpByIndex = Callable[[], Mapping[int, FramesSeen]]
-Features = Callable[[], Mapping[str, str]]
-"""By the document's name of a signal: ``on``, ``off``, or why this kernel does not give it."""
+ProgramInUse = Callable[[], FlowProgram]
 
 
 class Status:
     """The agent's report, made anew for each question."""
 
     def __init__(
-        self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex, features: Features
+        self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex, program: ProgramInUse
     ) -> None:
         self._settings, self._ledger, self._interfaces = settings, ledger, interfaces
-        self._not_ip, self._features = not_ip, features
+        self._not_ip, self._program = not_ip, program
         self._exposition = Exposition(ledger, self._samples)
 
     def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
@@ -56,7 +56,7 @@ class Status:
         return {
             "node": self._settings.node,
             "netns": self._settings.netns,
-            "features": dict(self._features()),
+            "features": self._program().features(),
             "notes": list(self._interfaces.notes),
             "interfaces": [
                 {
@@ -78,13 +78,24 @@ class Status:
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("agent_attached_interfaces", "Devices that are observed.", len(self._interfaces.attached))
-        for feature, state in self._features().items():
+        for feature, state in self._program().features().items():
             yield Sample("agent_feature", "Whether a signal is measured: 1, or 0 with the state in words.", int(state == "on"),
                          {"feature": feature, "state": state})  # fmt: skip
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
                      self._interfaces.attach_failures, cumulative=True)  # fmt: skip
+        yield from self._costs()
         for ifindex, seen in self._not_ip().items():
             labels = {"interface": self._interfaces.names.get(ifindex, str(ifindex))}
             yield Sample("agent_not_ip_packets", "Frames that are not IP, by device.", seen.packets, labels, cumulative=True)
             yield Sample("agent_not_ip_bytes", "Layer 2 bytes of frames that are not IP, by device.", seen.bytes, labels,
                          cumulative=True)  # fmt: skip
+
+    def _costs(self) -> Iterator[Sample]:
+        program = self._program()
+        for name, size in program.map_bytes().items():
+            yield Sample("agent_map_bytes", "Kernel memory of an eBPF map.", size, {"map": name})
+        for name, spent in program.run_times().items():
+            labels = {"program": name}
+            yield Sample("agent_program_runs", "Runs of an eBPF program while kernel.bpf_stats_enabled=1.", spent.runs, labels,
+                         cumulative=True)  # fmt: skip
+            yield Sample("agent_program_run_seconds", "How long they took.", spent.ns / 1e9, labels, cumulative=True)

@@ -36,10 +36,12 @@ class Command(IntEnum):
     MAP_UPDATE_ELEM = 2
     PROG_LOAD = 5
     PROG_TEST_RUN = 10
+    OBJ_GET_INFO_BY_FD = 15
     MAP_LOOKUP_BATCH = 24
     MAP_UPDATE_BATCH = 26
     MAP_DELETE_BATCH = 27
     LINK_CREATE = 28
+    ENABLE_STATS = 32
 
 
 class Direction(IntEnum):

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from flowgauge.ebpf import abi, bpf_syscall, clsact, hooks, signal_hooks
+from flowgauge.ebpf import abi, bpf_syscall, clsact, cost, hooks, signal_hooks
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.hooks import Attachment
 from flowgauge.ebpf.kernel_types import KERNEL_BTF
@@ -216,6 +216,24 @@ class FlowProgram:
         if self._options.nat:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"
         return found | {name: answer.words for name, answer in self._tracepoints.answers.items()}
+
+    def map_bytes(self) -> dict[str, int]:
+        """Kernel memory of each map, by its name."""
+        with self._lock:
+            loaded = self._object
+            if loaded is None:
+                return {}
+            return {name: cost.map_bytes(loaded.map_fd(name)) for name in (*self._options.map_sizes(), "translations")}
+
+    def run_times(self) -> dict[str, cost.RunTime]:
+        """How long each loaded program ran, by its name; zeros while the kernel's statistics are off."""
+        with self._lock:
+            loaded = self._object
+            if loaded is None:
+                return {}
+            signals = (answer.programs for answer in self._tracepoints.answers.values())
+            programs = frozenset({*_ETHERNET.values(), *_BARE.values()}).union(*signals)
+            return {name: cost.run_time(loaded.program_fd(name)) for name in sorted(programs)}
 
     def outdated(self) -> bool:
         """Whether connection tracking was loaded since this program was: loaded again, it would see translation."""
