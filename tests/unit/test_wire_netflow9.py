@@ -191,6 +191,19 @@ def test_trap_22_uptimes_wrap_after_49_days(uptime_ms: int, first_ms: int, start
     assert column(decoded, "time_start_ns") == [EXPORT_S * S + start_ms * MS]
 
 
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_trap_23_an_uptime_in_seconds(scale: int) -> None:
+    """The header's uptime rises by one a second; times of flows are in seconds too, or in milliseconds as they should be."""
+    decoder = Decoder()
+    for passed_s in (0, 20):
+        header = {"export_s": EXPORT_S + passed_s, "uptime_ms": 90_000 + passed_s, "sequence": passed_s // 20}
+        uptime = (90_000 + passed_s - 3) * scale
+        decoded = decode(
+            packet(basic_template(), flowset(256, basic(1, first_ms=uptime, last_ms=uptime)), **header), decoder=decoder
+        )
+    assert column(decoded, "time_end_ns") == [(EXPORT_S + 17) * S]
+
+
 # --- fields -------------------------------------------------------------------------------------------------------------------
 
 

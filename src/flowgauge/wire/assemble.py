@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from flowgauge.flow.batch import Array, FlowBatch, definition
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_FORMAT, RECORD_KIND, SAMPLING_SOURCE, code
 from flowgauge.wire.elements import absent_value
-from flowgauge.wire.layout import Field
+from flowgauge.wire.layout import Field, Layout
 from flowgauge.wire.mapping import Reader
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool, bytes_for
@@ -34,6 +34,7 @@ class Block:
         template_id, domain: for each set.
         fields: of the layout, for who wants what has no column.
         sampling: rates and where they are from, of records that do not carry their own; None: nothing is known.
+        lookup: the layout of a template in the domain of a set, for lists of records within records.
         exporter: uint8 (n, 16), the address that each record gives for its exporter; zeros: it gives none.
         backwards_of: where the records are the other direction of ones in the block before: which of those.
     """
@@ -47,6 +48,7 @@ class Block:
     fields: tuple[Field, ...] = ()
     exporter: npt.NDArray[np.uint8] | None = None
     sampling: RatesAndSources | None = None
+    lookup: Callable[[int, int], Layout | None] | None = None
     backwards_of: Index | None = None
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from flowgauge.wire.assemble import Block
+from flowgauge.wire.connections import Part, settle
 from flowgauge.wire.cutting import cut_fixed, cut_variable, fixed_counts
 from flowgauge.wire.decoded import OptionsData, Value
 from flowgauge.wire.dialect import Dialect
@@ -18,7 +20,6 @@ from flowgauge.wire.grouping import group
 from flowgauge.wire.history import UNKNOWN, History
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.layout import Layout
-from flowgauge.wire.mapping import Reader
 from flowgauge.wire.options import OptionsReader
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.readers import Step, integers
@@ -57,6 +58,7 @@ class DataDecoder:
         self.records: Offsets = np.zeros(len(batch.messages), np.int64)
         self.blocks: list[Block] = []
         self.options: list[OptionsData] = []
+        self._connections: list[tuple[int, Part]] = []
 
     def decode(self, sets: Sets, history: History) -> None:
         """Decodes data sets, each by the template in force at its place."""
@@ -71,6 +73,7 @@ class DataDecoder:
             rows = np.flatnonzero(chosen == number)
             group = sets if len(rows) == len(sets) else sets.take(rows)
             per_set[rows] = self._options(group, layout) if layout.is_options else self._flows(group, layout)
+        self._finish_blocks()
         early = history.early(self._batch, sets)
         if early.any():
             self._batch.intake.counts["decode_unknown_template_sets"] += int(np.count_nonzero(early))
@@ -98,6 +101,8 @@ class DataDecoder:
             export_s=messages.export_s[sets.message],
             boot_ms=np.where(boot_ms == NOT_TOLD, told_ms[batch.index[sets.message]], boot_ms),
         )
+        if any(stream.uptime.in_seconds for stream in batch.streams):
+            data = self._with_seconds(data, batch.index[sets.message])
         if layout.variable:
             records = cut_variable(batch.intake.view, layout, data, batch.intake.problems, self._rows_left)
             counts = np.bincount(records.set_row, minlength=len(sets)).astype(np.int64)
@@ -114,25 +119,47 @@ class DataDecoder:
             domain=messages.domain[sets.message],
             fields=layout.fields,
             exporter=self._exporters(records, reader.exporter, batch.index[sets.message]) if reader.exporter else None,
+            lookup=partial(_layout_of, [batch.streams[number] for number in batch.index[sets.message].tolist()]),
             sampling=sampled(records, reader, batch.streams, batch.index[sets.message], sets.set_id),
         )
         self.blocks.append(block)
         self._rows_left -= len(records)
-        if reader.reverse is not None:
-            counted = np.zeros(len(records), np.bool_)
-            for source in reader.reverse_counters:
-                counted |= integers(records, source) != 0
-            self._add_reverse(block, np.flatnonzero(counted), reader.reverse)
+        if reader.connection is not None:
+            streams = [batch.streams[number] for number in batch.index[sets.message].tolist()]
+            part = Part(records, reader.connection, [(each.exporter_addr, each.domain, each.port) for each in streams])
+            self._connections.append((len(self.blocks) - 1, part))
         return counts
 
-    def _add_reverse(self, block: Block, rows: Index, reader: Reader) -> None:
-        exporter = None if block.exporter is None else block.exporter[rows]
-        sampling = None if block.sampling is None else (block.sampling[0][rows], block.sampling[1][rows])
-        records = block.records.take(rows)
-        self.blocks.append(
-            replace(block, records=records, reader=reader, exporter=exporter, sampling=sampling, backwards_of=rows)
-        )
+    def _with_seconds(self, data: DataSets, stream: Index) -> DataSets:
+        """The sets, those of exporters whose uptimes count seconds with the start that follows from that."""
+        in_seconds = np.array([each.uptime.in_seconds for each in self._batch.streams])[stream]
+        export_ms = data.export_s * 1000
+        boot_ms = np.where(in_seconds, export_ms - (export_ms - data.boot_ms) * 1000, data.boot_ms)
+        return replace(data, boot_ms=boot_ms, in_seconds=in_seconds)
+
+    def _finish_blocks(self) -> None:
+        """Settles connection events, and adds the other direction of bidirectional records behind each block."""
+        settle([part for _, part in self._connections], self._batch.every.connections)
+        for number, part in self._connections:
+            self.blocks[number] = replace(self.blocks[number], records=part.records)
+        self.blocks = [each for block in self.blocks for each in (block, *self._backwards(block))]
+
+    def _backwards(self, block: Block) -> Iterator[Block]:
+        if block.reader.reverse is None:
+            return
+        counted = np.zeros(len(block.records), np.bool_)
+        for source in block.reader.reverse_counters:
+            counted |= integers(block.records, source) != 0
+        rows = np.flatnonzero(counted)[: max(self._rows_left, 0)]
         self._rows_left -= len(rows)
+        yield replace(
+            block,
+            records=block.records.take(rows),
+            reader=block.reader.reverse,
+            exporter=None if block.exporter is None else block.exporter[rows],
+            sampling=None if block.sampling is None else (block.sampling[0][rows], block.sampling[1][rows]),
+            backwards_of=rows,
+        )
 
     def _exporters(self, records: Records, step: Step, stream: Index) -> Octets:
         """The exporters' addresses that records give, which their streams remember (``stream``: of each set)."""
@@ -217,3 +244,9 @@ class DataDecoder:
             if waiting.content:
                 dropped += batch.streams[int(batch.index[message])].pending.keep(waiting)
         batch.intake.counts["decode_pending_dropped_sets"] += dropped
+
+
+def _layout_of(streams: Sequence[Stream], row: int, template_id: int) -> Layout | None:
+    """The layout that a template has now; ``streams``: of each set, ``row``: which set."""
+    held = streams[row].templates.get(template_id)
+    return None if held is None else held.template.layout

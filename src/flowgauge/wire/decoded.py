@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,7 +94,8 @@ class Detail:
             the byte at which the set (of several records, in their order) begins.
         place: (n,), where rows belong among those of the same position, when that is not as they lie: a record's other
             direction has the record's place and comes after it.
-        extra: values of the elements that have no column, by name: one a row, None where there is none.
+        extra: values of the elements that have no column, by name: one a row, None where there is none. Lists (RFC 6313) are
+            lists of values, or of mappings for records.
     """
 
     first: int
@@ -101,7 +103,7 @@ class Detail:
     columns: frozenset[str]
     position: npt.NDArray[np.int64]
     place: npt.NDArray[np.intp] | None
-    extra: Mapping[str, Sequence[Value | None]]
+    extra: Mapping[str, Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)

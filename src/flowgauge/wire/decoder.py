@@ -12,7 +12,7 @@ NetFlow v9) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from flowgauge.wire.decoded import CounterData, Decoded, OptionsData, Problem, S
 from flowgauge.wire.decoder_state import StateError, restore, saved
 from flowgauge.wire.detail import ExtraReader, details
 from flowgauge.wire.dialect import IPFIX, NETFLOW9
-from flowgauge.wire.elements import Elements
+from flowgauge.wire.elements import Element, Elements
 from flowgauge.wire.intake import Intake
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.netflow_legacy import LegacyDecoder
@@ -54,12 +54,13 @@ class Decoder:
         pen: private enterprise number under which our own agents send their elements.
         detailed: whether to tell ``Decoded.details``, and every malformed place: for files, it costs a multiple.
         template_lifetime_s: forget a template not announced for so long; None: never (some devices announce once a session).
+        added: elements of users (see ``element_files``).
         inner: of sampled packets in tunnels, report the packet within (see ``packet_headers``).
     """
 
     def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False,
-                 template_lifetime_s: float | None = None) -> None:  # fmt: skip
-        elements = Elements(pen)
+                 template_lifetime_s: float | None = None, added: Iterable[Element] = ()) -> None:  # fmt: skip
+        elements = Elements(pen, added)
         self._extra = ExtraReader(elements) if detailed else None
         self._received = 0
         self._layouts = Layouts(elements)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
+from typing import Any
 
 from flowgauge.wire.assemble import OF_MESSAGES, Block, columns_of
 from flowgauge.wire.decoded import Detail, Value
@@ -18,6 +19,7 @@ from flowgauge.wire.mapping import Reader
 from flowgauge.wire.options import converted
 from flowgauge.wire.readers import Source, integers
 from flowgauge.wire.records import Records
+from flowgauge.wire.structured import STRUCTURED, read_list
 from flowgauge.wire.texts import octets_of
 
 MAX_LAYOUTS = 4096
@@ -54,12 +56,20 @@ class ExtraReader:
         self._elements = elements
         self._known: dict[tuple[Field, ...], Unread] = {}
 
-    def read(self, block: Block) -> Mapping[str, Sequence[Value | None]]:
+    def read(self, block: Block) -> Mapping[str, Sequence[Any]]:
         """Their values, by name. Of an element that a template has several times, the first that is there."""
-        found: dict[str, Sequence[Value | None]] = {}
+        found: dict[str, Sequence[Any]] = {}
         for source, element in self._unread(block.reader, block.fields):
-            found.setdefault(element.name, _values(block.records, source, element))
+            found.setdefault(element.name, self._values(block, source, element))
         return found
+
+    def _values(self, block: Block, source: Source, element: Element) -> Sequence[Any]:
+        if element.data_type not in STRUCTURED or block.lookup is None:
+            return _values(block.records, source, element)
+        return [
+            read_list(raw, element.data_type, self._elements, partial(block.lookup, row))
+            for raw, row in zip(_octets(block.records, source), block.records.set_row.tolist(), strict=True)
+        ]
 
     def _unread(self, reader: Reader, layout: tuple[Field, ...]) -> Unread:
         known = self._known.get(layout)

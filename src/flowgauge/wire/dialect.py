@@ -30,6 +30,7 @@ class Dialect:
         gap_counter: name in the ledger of what is missing from them.
         pads_blindly: whether up to three zero bytes behind the last record may be padding though a record is that short
             (RFC 3954 has no rule against it, RFC 7011 §3.3.1 has).
+        header_has_uptime: whether the header tells how long the exporter has been up.
     """
 
     version: int
@@ -40,6 +41,7 @@ class Dialect:
     numbers_messages: bool
     gap_counter: str
     pads_blindly: bool
+    header_has_uptime: bool
 
 
 IPFIX = Dialect(
@@ -51,6 +53,7 @@ IPFIX = Dialect(
     numbers_messages=False,
     gap_counter="sequence_gap_records",
     pads_blindly=False,
+    header_has_uptime=False,
 )
 NETFLOW9 = Dialect(
     version=netflow9.VERSION,
@@ -61,4 +64,5 @@ NETFLOW9 = Dialect(
     numbers_messages=True,
     gap_counter="sequence_gap_datagrams",
     pads_blindly=True,
+    header_has_uptime=True,
 )

@@ -13,6 +13,7 @@ from flowgauge.schema import enums
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import BY_NAME, COLUMNS
 from flowgauge.wire import biflow
+from flowgauge.wire.connections import ConnectionFields, connection_fields
 from flowgauge.wire.elements import IANA, Elements
 from flowgauge.wire.icmp import IcmpElements, IcmpFromPort, IcmpUnknown
 from flowgauge.wire.readers import (
@@ -29,6 +30,7 @@ from flowgauge.wire.readers import (
     Sum,
     Words,
 )
+from flowgauge.wire.sections import packet_section
 from flowgauge.wire.texts import MplsLabels, Strings, TextStep
 from flowgauge.wire.times import FlowTimes, flow_times
 
@@ -85,6 +87,7 @@ class Reader:
         exporter: reads the address that the records give for their exporter (130, 131), if they do.
         reverse: reads the other direction of bidirectional records.
         sampler: what tells which rate holds where records do not carry one.
+        connection: what records of connection events say of them.
         reverse_counters: what that direction counts; a record in which all are zero has none.
     """
 
@@ -97,6 +100,7 @@ class Reader:
     reverse: Reader | None = None
     reverse_counters: tuple[Source, ...] = ()
     sampler: Sampler = Sampler()
+    connection: ConnectionFields | None = None
 
 
 def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader:
@@ -128,6 +132,8 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
     steps |= _sampling(iana) | _icmp(iana, ours=ours)
     if stack := [iana[number] for number in _MPLS_STACK if number in iana]:
         texts.append(("mpls_labels", MplsLabels(tuple(stack))))
+    if (section := packet_section(sources, frozenset(steps))) is not None:
+        steps |= dict.fromkeys(section.columns, section)
     exporter = steps.pop("exporter_addr", None)
     return Reader(
         steps=(*dict.fromkeys(steps.values()), flow_times(iana)),
@@ -136,6 +142,7 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
         ours=ours,
         counts=bool(_COUNTERS & steps.keys()),
         exporter=exporter,
+        connection=connection_fields(sources),
         sampler=Sampler(iana.get(48) or iana.get(302), iana.get(10), iana.get(14), iana.get(61)),
     )
 

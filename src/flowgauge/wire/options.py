@@ -41,10 +41,12 @@ class OptionsReader:
             for name, conversion, fixed_length in convert:
                 length = fixed_length
                 if length == VARIABLE:
-                    length, at = _length(content, at)
+                    length, at = variable_length(content, at)
                 if at + length > len(content):
                     raise IndexError
-                record[name] = conversion(content[at : at + length])
+                value = conversion(content[at : at + length])
+                if not record.get(name):  # devices send some elements twice: the one that is set counts
+                    record[name] = value
                 at += length
             yield record
 
@@ -54,7 +56,7 @@ def converted(element: Element, raw: bytes) -> Value:
     return _CONVERSIONS.get(element.data_type, bytes)(raw)
 
 
-def _length(content: bytes, at: int) -> tuple[int, int]:
+def variable_length(content: bytes, at: int) -> tuple[int, int]:
     """A variable length, of one byte or of 255 and two more, and where the value begins."""
     if content[at] < 255:
         return content[at], at + 1

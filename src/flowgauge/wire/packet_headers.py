@@ -129,6 +129,18 @@ def parse(windows: Windows, start: Offsets, end: Offsets, kind: Kinds, *, inner:
     return heads
 
 
+def layer3_bytes(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: Offsets) -> Offsets:
+    """Bytes of the IP packet, or of whatever is behind the link layer.
+
+    The IP header's own length counts where the frame has room for it: small frames are padded, and agents do not agree whether
+    the frame length that they report includes the check sequence. Where it claims nothing (cards that cut segments themselves)
+    or too much, it is what remains of the frame without its link layer and what the agent says to have taken off.
+    """
+    behind_link = np.maximum(frame_bytes - (heads.l3_at - start), 0)
+    fits = (heads.l3_bytes > 0) & (heads.l3_bytes <= behind_link)
+    return np.where(fits, heads.l3_bytes, np.maximum(behind_link - stripped, 0))
+
+
 def _parse(windows: Windows, cursor: Cursor) -> Heads:
     heads = Heads.empty(len(cursor.row))
     ethernet(windows, heads, cursor)

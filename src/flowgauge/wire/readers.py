@@ -23,7 +23,7 @@ V4_SHIFT = np.uint64(32 if np.little_endian else 0)
 """Moves the address, as it lies in memory, behind the prefix."""
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
 _MAPPED_ZERO = np.void(V4_MAPPED_PREFIX + bytes(4))
-_INTEGER_BYTES = frozenset({1, 2, 4, 8})
+INTEGER_BYTES = frozenset({1, 2, 4, 8})
 
 
 class Step(Protocol):
@@ -58,7 +58,7 @@ def integers(records: Records, source: Source) -> Array:
     if source.length == VARIABLE:
         return _variable_integers(records.spans[source.index])
     raw = records.fixed[source.name]
-    if source.length in _INTEGER_BYTES:
+    if source.length in INTEGER_BYTES:
         return raw
     width = min(source.length, 8)
     wide = np.zeros((len(raw), 8), np.uint8)

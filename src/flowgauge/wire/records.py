@@ -23,6 +23,7 @@ class DataSets:
         datagram: where they came from.
         export_s: export time of their messages, seconds since 1970.
         boot_ms: start of their exporters, ms since 1970, or ``framing.NOT_TOLD``.
+        in_seconds: exporters whose uptimes count seconds, not milliseconds; None: there is none.
     """
 
     start: Offsets
@@ -30,6 +31,7 @@ class DataSets:
     datagram: Offsets
     export_s: Offsets
     boot_ms: Offsets
+    in_seconds: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.budget import Budget
+from flowgauge.wire.connections import Connections
 from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.grouping import Index, group
@@ -52,6 +53,15 @@ class Shared:
     rates: Rates
 
 
+@dataclass(slots=True)
+class Uptime:
+    """The clock of a stream: where it was compared last, and whether it counts seconds."""
+
+    export_s: int = -1
+    units: int = 0
+    in_seconds: bool = False
+
+
 class Stream:
     """One observation domain of one exporter.
 
@@ -64,13 +74,14 @@ class Stream:
         skew_ns: how far the message's export time was behind that (its clock's error, and up to a second).
         aliases: addresses that its records give for their exporter (elements 130, 131), as relays' and many routers' do.
         rates, rates_elsewhere: what it told of its sampling, and what any domain of the exporter did.
+        uptime: how its clock counts (NetFlow v9).
         said: what it told of its own losses and exports, by IANA name (RFC 5982 §4.2's and RFC 5153's counters).
     """
 
     __slots__ = (
         "aliases", "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "rates",
         "rates_elsewhere", "said", "sequence", "skew_ns",
-        "templates",
+        "templates", "uptime",
     )  # fmt: skip
 
     def __init__(self, exporter_addr: bytes, domain: int, port: int, shared: Shared) -> None:
@@ -81,6 +92,7 @@ class Stream:
         self.boot_ms = NOT_TOLD
         self.heard_ns = self.skew_ns = 0
         self.rates, self.rates_elsewhere = Rates(), shared.rates
+        self.uptime = Uptime()
         self.said: dict[str, int] = {}
         self.aliases: dict[bytes, None] = {}
 
@@ -118,7 +130,11 @@ class _Exporter:
 
 
 class Streams:
-    """All streams of one protocol."""
+    """All streams of one protocol.
+
+    Attributes:
+        connections: of firewalls, see ``connections``.
+    """
 
     def __init__(self, dialect: Dialect, layouts: Layouts) -> None:
         self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL), Rates())
@@ -126,6 +142,7 @@ class Streams:
         self._proven: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._recent: set[bytes] = set()
         self._count = 0
+        self.connections: Connections = OrderedDict()
 
     def __len__(self) -> int:
         return self._count

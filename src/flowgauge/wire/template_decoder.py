@@ -28,6 +28,7 @@ from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
 from flowgauge.wire.stream_report import report
 from flowgauge.wire.streams import Stream, Streams
+from flowgauge.wire.uptimes import compare
 from flowgauge.wire.views import ByteView, Offsets
 
 
@@ -56,6 +57,8 @@ class TemplateDecoder:
         senders = intake.origins.source_addr[messages.datagram]
         ports, now_ns = intake.origins.source_port[messages.datagram], int(intake.origins.received_ns.max())
         batch = Batch(intake, messages, *self.streams.of(senders, messages.domain, ports, now_ns), self.streams)
+        if self._dialect.header_has_uptime:
+            compare(batch)
         history = History()
         history.learn(batch, sets)
         data = DataDecoder(batch, self._elements, self._dialect)

@@ -14,6 +14,8 @@ MAX_FIELDS = 512
 """Fields of one template: above what fits in an Ethernet frame (about 360), below what makes one record cost a second."""
 
 _ENTERPRISE_BIT = 0x8000
+_CONVERTED_V9 = 0xFFFFFFFF
+"""Enterprise number under which converters put the private elements of NetFlow v9, whose ids have the bit set."""
 
 
 class TemplateError(ValueError):
@@ -99,5 +101,7 @@ def _fields(content: bytes, begin: int, at: int, count: int) -> tuple[tuple[Fiel
                 raise TemplateError(begin, "template_length", "enterprise number", "end of set")
             (enterprise,) = struct.unpack_from("!I", content, at)
             at, number = at + 4, number & ~_ENTERPRISE_BIT
+        if enterprise == _CONVERTED_V9:
+            enterprise, number = 0, number | _ENTERPRISE_BIT
         fields.append(Field(enterprise, number, length))
     return tuple(fields), at

@@ -98,8 +98,12 @@ def since_boot(records: Records, source: Source, boot: Source | None = None) -> 
     else:
         boot_ms = records.sets.boot_ms[records.set_row]
     export_ms = records.sets.export_s[records.set_row] * 1000
-    before_ms = export_ms - boot_ms - integers(records, source).astype(np.int64)
-    before_ms = (before_ms + _HALF_UPTIME_MS & _UPTIME_MASK) - _HALF_UPTIME_MS
+    uptime = integers(records, source).astype(np.int64)
+    before_ms = (export_ms - boot_ms - uptime + _HALF_UPTIME_MS & _UPTIME_MASK) - _HALF_UPTIME_MS
+    if records.sets.in_seconds is not None:
+        other = export_ms - boot_ms - uptime * 1000
+        nearer = records.sets.in_seconds[records.set_row] & (np.abs(other) < np.abs(before_ms))
+        before_ms = np.where(nearer, other, before_ms)
     return (export_ms - np.where(boot_ms == NOT_TOLD, 0, before_ms)) * 1_000_000
 
 
