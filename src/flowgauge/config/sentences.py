@@ -247,7 +247,7 @@ NOT_YET: dict[str, Sentence] = {
     "spec.exporter.features": _features_missing,
     "spec.exporter.rules": _unless(lambda s: s.exporter.rules, "this build applies no rules"),
     "spec.collector.type": _unless(lambda s: s.collector.type != "IPFIX",
-        "this build sends and reads IPFIX only: agents send IPFIX, and NetFlow and sFlow datagrams are counted, not decoded"),
+        "agents of this build send IPFIX all the same; the port reads NetFlow and sFlow of other exporters, too"),
     "spec.collector.transport": _unless(lambda s: s.collector.transport != "UDP",
         "this build's agents send over UDP; for other exporters, TCP and TLS ports are in collector.listeners"),
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
