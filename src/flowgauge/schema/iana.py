@@ -268,6 +268,9 @@ _TABLE = """
 288 p2pTechnology string
 289 tunnelTechnology string
 290 encryptedTechnology string
+291 basicList basicList
+292 subTemplateList subTemplateList
+293 subTemplateMultiList subTemplateMultiList
 294 bgpValidityState unsigned8
 295 IPSecSPI unsigned32
 296 greKey unsigned32
@@ -464,6 +467,27 @@ _TABLE = """
 489 bgpLargeCommunity octetArray
 490 bgpSourceLargeCommunityList basicList
 491 bgpDestinationLargeCommunityList basicList
+492 srhFlagsIPv6 unsigned8
+493 srhTagIPv6 unsigned16
+494 srhSegmentIPv6 ipv6Address
+495 srhActiveSegmentIPv6 ipv6Address
+496 srhSegmentIPv6BasicList basicList
+497 srhSegmentIPv6ListSection octetArray
+498 srhSegmentsIPv6Left unsigned8
+499 srhIPv6Section octetArray
+500 srhIPv6ActiveSegmentType unsigned8
+501 srhSegmentIPv6LocatorLength unsigned8
+502 srhSegmentIPv6EndpointBehavior unsigned16
+503 transportChecksum unsigned16
+504 icmpHeaderPacketSection octetArray
+505 gtpuFlags unsigned8
+506 gtpuMsgType unsigned8
+507 gtpuTEid unsigned32
+508 gtpuSequenceNum unsigned16
+509 gtpuQFI unsigned8
+510 gtpuPduType unsigned8
+511 bgpSourceAsPathList basicList
+512 bgpDestinationAsPathList basicList
 """
 
 
