@@ -16,7 +16,7 @@ import pytest
 from flowgauge.demo.scene import kernel
 from flowgauge.demo.scene.delayer import Delayer
 from flowgauge.schema.enums import TCP_STATE_FINAL
-from node_kit import FAR, A, B, Observed, TwoPods, observed, transfer, two_pods
+from node_kit import A6, B6, FAR, A, B, Observed, TwoPods, observed, transfer, two_pods
 from signal_kit import delay, one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -196,6 +196,20 @@ def test_a_connection_that_ends_without_a_packet_is_told(node: TwoPods) -> None:
     end = one(rows, src_addr=A, dst_addr=B, dst_port=9500)
     assert (end["packets"], state(end)) == (0, "timeout")
     assert abs(end["time_end_ns"] - time.time_ns()) < 10e9
+
+
+def test_over_ipv6(node: TwoPods) -> None:
+    with followed(node) as watch:
+        done = transfer(node, ("a", "b"), (B6, 9700), 300_000)
+        with node.socket("a", socket.AF_INET6, socket.SOCK_STREAM) as client, pytest.raises(ConnectionRefusedError):
+            client.connect((B6, 9701))
+        rows = told(watch.program)
+    there = one(rows, src_addr=A6, dst_addr=B6, src_port=done.sender[1])
+    assert there["packets"] > 0
+    assert 0 < there["rtt_min_ns"] < 1e9
+    assert there["handshake_ns"] > 0
+    assert state(there) == "closed"
+    assert state(one(rows, src_addr=A6, dst_addr=B6, dst_port=9701)) == "refused"
 
 
 def test_switched_off_it_measures_nothing(node: TwoPods) -> None:
