@@ -110,6 +110,23 @@ def test_data_before_their_template_come_out_once_it_is_known(tmp_path: Path, ru
     assert (stats["records_recovered_late"], stats["sets_without_template"], stats["data_records"]) == (3, 0, 4)
 
 
+def test_elements_of_the_users_devices(tmp_path: Path, run: Run) -> None:
+    """Some fill a column, others have a type under ``extra``; a file with a mistake is named with its line."""
+    elements = tmp_path / "elements.csv"
+    elements.write_text("enterprise,number,name,type,column\n9999,1,site,string,application_name\n9999,2,depth,unsigned32,\n")
+    spec = (*BASIC, (1, VARIABLE, 9999), (2, 4, 9999))
+    record = basic(1) + b"\x05north" + struct.pack("!I", 7)
+    path = capture(tmp_path / "a.pcap", message(a_set(2, template(256, spec)), a_set(256, record)))
+    (row,) = run("--elements", elements, path).rows
+    assert (row["application_name"], row["extra"]) == ("north", {"pen9999_2": 7})
+    assert run(path).rows[0]["extra"] == {"pen9999_1": b"north".hex(), "pen9999_2": "00000007"}
+    elements.write_text("enterprise,number,name,type,column\n9999,1,site,text,\n")
+    seen = run("--elements", elements, path)
+    assert (seen.status, seen.out) == (2, b"")
+    assert "line 2" in "".join(seen.err)
+    assert run("--elements", tmp_path / "absent", path).status == 2
+
+
 def test_options_and_events_only_when_asked_for(tmp_path: Path, run: Run) -> None:
     event = bytes((10, 0, 0, 1, 198, 51, 100, 1, 4))
     templates = message(OPTIONS_TEMPLATE, basic_template(), a_set(2, template(260, EVENT)))

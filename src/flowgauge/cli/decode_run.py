@@ -31,11 +31,11 @@ SEQUENCE = (
 
 
 class Decoding:
-    """One run of ``flowgauge decode``."""
+    """One run of ``flowgauge decode``; ``decoder`` is a detailed one."""
 
-    def __init__(self, writer: Writer, pen: int, *, everything: bool) -> None:
+    def __init__(self, writer: Writer, decoder: Decoder, *, everything: bool) -> None:
         self._writer, self._everything = writer, everything
-        self._decoder = Decoder(pen, detailed=True)
+        self._decoder = decoder
         self._counts, self._causes, self._seen = (Counter[str]() for _ in range(3))
         self._backwards = 0  # rows that are the other direction of a record
         self._progress = Progress(shown=sys.stderr.isatty() and not sys.stdout.isatty())
