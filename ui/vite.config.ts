@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The standalone console: built into the Python package; in development, /api comes from a running console (or dev/server.mjs).
+// The standalone console: built into the Python package; in development, /api comes from a running console.
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 

@@ -15,6 +15,8 @@ const retry = (failures: number, error: Error): boolean => failures < 2 && !(err
 export interface Answered<T> {
   /** The newest answer, also while another is under way and after one failed. */
   data: T | undefined;
+  /** Whether it answers an earlier question, because this one's answer is not there. */
+  stale: boolean;
   error: Error | null;
   isFetching: boolean;
   refetch: () => void;
@@ -23,7 +25,7 @@ export interface Answered<T> {
 function useAnswer<T>(view: View, path: string, params: Record<string, string | number>, enabled = true): Answered<T> {
   const asked = { ...rangeParams(view), filter: view.filter, ...params };
   const last = useRef<T>();
-  const { data, error, isFetching, refetch } = useQuery<T>({
+  const { data, error, isFetching, isPlaceholderData, refetch } = useQuery<T>({
     queryKey: [path, asked],
     queryFn: ({ signal }) => get<T>(path, asked, signal),
     placeholderData: keepPreviousData,
@@ -32,7 +34,7 @@ function useAnswer<T>(view: View, path: string, params: Record<string, string | 
     retry,
   });
   last.current = data ?? last.current;
-  return { data: last.current, error, isFetching, refetch: () => void refetch() };
+  return { data: last.current, stale: isPlaceholderData || data === undefined, error, isFetching, refetch: () => void refetch() };
 }
 
 export const FLOW_LIMIT = 200;

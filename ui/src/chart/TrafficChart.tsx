@@ -39,7 +39,7 @@ export function TrafficChart({ answer, question, oldestMs, seconds, topology, on
   const label = `Traffic over time: ${rate(data.bands.reduce((sum, band) => sum + band.bytes, 0) / seconds)} on average, ${rate(Math.max(0, ...data.total))} at most; ${data.bands.map((band) => `${band.label} ${rate(band.bytes / seconds)}`).join(", ")}`;
   return (
     <>
-      <Suspense fallback={<Skeleton height="100%" screenreaderText="Loading the chart" />}>
+      <Suspense fallback={<Skeleton className="fg-chart" screenreaderText="Loading the chart" />}>
         <StackedChart data={data} colours={colours} axis={axis} label={label} onRange={onRange} />
       </Suspense>
       <ul className="fg-legend">

@@ -2,7 +2,7 @@
 // The rows of the flows table: what the store has and what just arrived, newest first, each once.
 import { useRef } from "react";
 import { LIVE_ROWS } from "../api/live";
-import type { Row } from "../api/types";
+import type { Flows, Row } from "../api/types";
 import { endMs, flowKey, text } from "../format/flow";
 
 export interface KeyedRow {
@@ -13,12 +13,13 @@ export interface KeyedRow {
 /** Other observations of packets that another row counts. */
 const isDuplicate = (row: Row): boolean => !["", "counted"].includes(text(row, "duplicate_of"));
 
-/** Both sources together; of a flow that is in both, the stored one. */
-export function merged(stored: readonly Row[], live: readonly Row[]): KeyedRow[] {
+/** Both sources together, no older than the answer's window; of a flow that is in both, the stored one. */
+export function merged(stored: Pick<Flows, "rows" | "window"> | undefined, live: readonly Row[]): KeyedRow[] {
   const rows = new Map<string, Row>();
-  for (const row of [...stored, ...live]) {
+  const from = stored?.window.from_ms ?? 0;
+  for (const row of [...(stored?.rows ?? []), ...live]) {
     const key = flowKey(row);
-    if (!rows.has(key) && !isDuplicate(row)) rows.set(key, row);
+    if (!rows.has(key) && !isDuplicate(row) && endMs(row) >= from) rows.set(key, row);
   }
   return [...rows]
     .map(([key, row]) => ({ key, row }))

@@ -9,6 +9,8 @@ import type { LiveState } from "../api/live";
 import type { Completeness, Status } from "../api/types";
 import { useTheme } from "../state/theme";
 import { CompletenessBadge } from "./CompletenessBadge";
+import "./frame.css";
+import { KeyHelp } from "./KeyHelp";
 
 interface Props {
   status: Status | undefined;
@@ -47,6 +49,7 @@ export function Masthead({ status, completeness, live, canBeLive, liveState, onL
         </Tooltip>
         <CompletenessBadge completeness={completeness} onClick={onCompleteness} />
         <ShareButton link={link} />
+        <KeyHelp />
         <Tooltip content={theme === "dark" ? "Light theme" : "Dark theme"}>
           <Button
             variant="plain"

@@ -29,7 +29,7 @@ export function FlowsPanel({ view, onView, question, flows, topology, rows, seco
   const [scrolled, setScrolled] = useState(false);
   const [cursor, setCursor] = useState("");
   const reading = view.open.startsWith("flow~");
-  const tail = useTail(rows, scrolled || reading, question);
+  const tail = useTail(rows, (scrolled || reading) && !flows.stale, question);
   const onFlows = view.tab === "flows";
   const keys = useMemo(() => (onFlows ? tail.rows.map((one) => one.key) : (topology.data?.edges ?? []).map(edgeKey)), [onFlows, tail.rows, topology.data]);
   const open = (key: string) => {

@@ -36,7 +36,7 @@ export function TrafficPage() {
   const series = useSeries(view);
   const topology = useTopology(view);
   const live = useLive(view.live, view.filter);
-  const rows = useMemo(() => merged(flows.data?.rows ?? [], live.rows), [flows.data, live.rows]);
+  const rows = useMemo(() => merged(flows.data, live.rows), [flows.data, live.rows]);
   const oldestMs = status.data?.store.oldest_ms;
   const seconds = topology.data ? coveredSeconds(topology.data.window, oldestMs) : 1;
 

@@ -11,14 +11,13 @@ import "./waiting.css";
 const WAYS: readonly { title: string; command: string; words: string }[] = [
   { title: "This machine's traffic", command: "sudo flowgauge run -f flowcollector.yaml", words: "An agent builds flows in the kernel; the first is here a few seconds later." },
   { title: "The demo", command: "sudo make demo", words: "Django with PostgreSQL on three nodes, with a neighbour nobody expects." },
-  { title: "A cluster", command: "flowgauge config show flowcollector.yaml", words: "One FlowCollector document configures agents, collector and store." },
   { title: "A router or switch", command: "flowgauge collect --listen 0.0.0.0:2055", words: "Send IPFIX to UDP port 2055 of this machine." },
 ];
 
 /** The store has no flow at all. */
 export function Waiting({ status }: { status: Status | undefined }) {
   return (
-    <EmptyState titleText="Waiting for the first flow" headingLevel="h2" icon={WaitIcon} className="fg-waiting-page">
+    <EmptyState titleText="Waiting for the first flow" headingLevel="h2" icon={WaitIcon} variant="full" className="fg-waiting-page">
       <EmptyStateBody>
         <p role="status">{waitingFor(status)}</p>
         <div className="fg-ways">
