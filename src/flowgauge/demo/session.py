@@ -232,7 +232,11 @@ class Session:
             data_dir=str(self._stage.folder),
             objects_path=str(self._stage.objects_path),
             parts={part.name: part.url for part in composition.parts if part.url},
-            extra={"click_url": f"http://{LOOPBACK}:{self._entrance.port}/", "route_host": ROUTE_HOST},
+            extra={
+                "click_url": f"http://{LOOPBACK}:{self._entrance.port}/",
+                "route_host": ROUTE_HOST,
+                "collector": composition.collector_address,
+            },
         )
         instance.publish(running)
         self._undo.callback(instance.withdraw)
