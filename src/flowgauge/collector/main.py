@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
@@ -56,10 +57,11 @@ WRITE_QUEUE_ROWS_ALONE = 1_000_000
 """The same without a spool: 20 s at 50 000 flows/s, longer than a store takes to come back."""
 STORE_RETRY_S = 1.0
 """How long one write tries by itself; the writer goes on after it, and looks whether it should end."""
-DECODE_STOP_S = 3.0
+STOP_S = 9.0
+"""How long a stop may take until everything received is with the writer (on an idle machine: at once) …"""
 WRITE_STOP_S = 5.0
 LEDGER_STOP_S = 2.0
-"""How long a stop may take at each step; with the receiver's 2 s it ends before a supervisor loses patience (15 s)."""
+"""… and how long at each step then, at most; what the spool has is not lost by that. A supervisor's patience is 15 s."""
 
 _TICK_S = 0.5
 
@@ -144,11 +146,12 @@ class CollectorProcess:
         if not self._started:
             return
         self._started = False
+        until = time.monotonic() + STOP_S
         for listener in self._listeners:
             listener.stop()
         self._arrived.put(None)
-        self._decode.stop(DECODE_STOP_S)
-        self._process.stop(DECODE_STOP_S)
+        self._decode.stop(max(1.0, until - time.monotonic()))
+        self._process.stop(max(1.0, until - time.monotonic()))
         self._writer.stop(WRITE_STOP_S)
         self._tap.stop()
         self._naming.stop()
@@ -232,7 +235,9 @@ class CollectorProcess:
             remember_agents(self._ledger_store, self._directory)
 
     def _dropped(self, segment: Segment) -> None:
-        """Flows that found room neither on disk nor in memory."""
+        """Flows that found no room in memory: lost, unless the disk has them for the next collector."""
+        if segment.path is not None:
+            return
         counter = "spool_rows_shed" if self._spool is not None and self._spool.full else "pipeline_queue_full"
         self.ledger.add(counter, segment.rows)
         allowed, held_back = self._limit.allow(counter)
