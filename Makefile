@@ -74,6 +74,7 @@ bench: $(DEV) bpf ## Print the benchmarks' ratios
 
 fuzz: $(DEV) ## Fuzz decoders and readers for a minute each
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_ipfix.py
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_flows.py
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/captures.py
 
 docs: $(DEV) ## Generate the reference pages and build the documentation site
