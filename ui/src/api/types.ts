@@ -51,16 +51,6 @@ export interface Flows {
   completeness: Completeness;
 }
 
-export interface Groups {
-  rows: Row[];
-  others: Row;
-  total: Row;
-  group_count: number;
-  sampling: string;
-  window: WindowMs;
-  completeness: Completeness;
-}
-
 export interface Series {
   key: Row;
   values: number[];

@@ -60,7 +60,6 @@ export function portContext(row: Row): string {
   return [portName(port), proto === "TCP" || port === null ? "" : proto].filter(Boolean).join(" · ");
 }
 
-export const startMs = (row: Row): number => (number(row, "time_end_ns") - number(row, "duration_ns")) / 1e6;
 export const endMs = (row: Row): number => Math.round(number(row, "time_end_ns") / 1e6);
 
 /** How many packets one observed packet stands for. */

@@ -53,12 +53,5 @@ const full = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", 
 export const timeOfDay = (ms: number): string => `${clock.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
 export const dateTime = (ms: number): string => `${full.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
 
-export function ago(ms: number, nowMs: number): string {
-  const seconds = Math.max(0, Math.round((nowMs - ms) / 1000));
-  if (seconds < 90) return `${seconds} s ago`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86_400)} d ago`;
-}
-
 /** The first letter large, as a sentence begins. */
 export const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
