@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
+VERSION = 9
 UPTIME_MS = 100_000_000
 EXPORT_S = 1_767_000_000
 

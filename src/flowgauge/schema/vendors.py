@@ -13,7 +13,6 @@ CISCO = 9
 JUNIPER = 2636
 NETOBSERV = 4294967294
 """Stands for the enterprise number under which NetObserv exports its elements: its configuration says which."""
-NETOBSERV_NUMBERS = range(7733, 7749)
 LAST_PEN = (1 << 32) - 1
 
 V9_SCOPE = 1 << 32

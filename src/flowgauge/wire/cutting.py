@@ -155,7 +155,9 @@ class _Walk:
     def records(self, sets: DataSets) -> Records:
         """All records found, their fixed fields packed together."""
         if not self._rounds:
-            return Records(np.zeros(0, self._layout.fixed), {}, np.zeros(0, np.intp), sets)
+            nothing = np.zeros(0, np.int64)
+            spans = {part.field: Spans(self._view, nothing, nothing) for part in self._parts if part.length == VARIABLE}
+            return Records(np.zeros(0, self._layout.fixed), spans, np.zeros(0, np.intp), sets)
         row = np.concatenate([rows for rows, _, _ in self._rounds])
         at = np.concatenate([places for _, places, _ in self._rounds], axis=1)
         lengths = np.concatenate([found for _, _, found in self._rounds], axis=1)

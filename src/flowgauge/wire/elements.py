@@ -15,7 +15,6 @@ from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import COLUMNS
 
 IANA = 0
-NETOBSERV = vendors.NETOBSERV
 VARIABLE = 0xFFFF
 """Field length that says: each record gives its own (RFC 7011 §7)."""
 
@@ -109,8 +108,9 @@ class Elements:
             return Element(enterprise, number, *vendors.V9_SCOPES[number])
         if enterprise == vendors.REVERSE and number in iana.ELEMENTS:
             return Element(enterprise, number, name_of(enterprise, number), iana.ELEMENTS[number][1])
-        if number in vendors.NETOBSERV_NUMBERS and enterprise not in _OTHERS:
-            return replace(self._known[NETOBSERV, number], enterprise=enterprise, name=name_of(enterprise, number))
+        anyones = self._known.get((vendors.NETOBSERV, number)) if enterprise not in _OTHERS else None
+        if anyones is not None:
+            return replace(anyones, enterprise=enterprise, name=name_of(enterprise, number))
         return Element(enterprise, number, name_of(enterprise, number), "octetArray")
 
 
@@ -132,5 +132,5 @@ def vendors_elements() -> tuple[Element, ...]:
     )  # fmt: skip
 
 
-_OTHERS = frozenset(element.enterprise for element in vendors_elements()) - {NETOBSERV}
+_OTHERS = frozenset(element.enterprise for element in vendors_elements())
 """Enterprises whose elements are known not to be NetObserv's."""

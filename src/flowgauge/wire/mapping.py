@@ -223,7 +223,7 @@ def _single(column: Column, source: Source) -> Step | None:
         step = Words(column.name, source) if column.kind is Kind.U32X4 else Bytes(column.name, source)
     elif column.kind is Kind.ENUM:
         step = Code(column.name, source, _SHIFTS.get(column.name, 0), len(column.labels) - 1)
-    elif column.name == "application_id":
+    elif column.name == "application_id" and source.length:
         step = ApplicationId(column.name, source)
     elif column.kind not in _FIXED_BYTES and source.length:
         step = Number(column.name, source)

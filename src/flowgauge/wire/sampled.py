@@ -28,7 +28,7 @@ def sampled(
         template_id: for each set.
     """
     present = np.unique(of_set).tolist()
-    if not any(streams[number].rates or streams[number].rates_elsewhere for number in present):
+    if not len(records) or not any(streams[number].rates or streams[number].rates_elsewhere for number in present):
         return None
     general = np.array([_general(streams[number], number_id) for number, number_id in
                         zip(of_set.tolist(), template_id.tolist(), strict=True)], np.uint32)  # fmt: skip

@@ -85,10 +85,7 @@ def packet_section(sources: Sources, filled: frozenset[str]) -> PacketSection | 
 def _places(records: Records, source: Source) -> tuple[Octets, Offsets, Offsets]:
     """A buffer, and where in it each record's piece begins and ends."""
     if source.length == VARIABLE:
-        spans = records.spans.get(source.index)
-        if spans is None:
-            nothing = np.zeros(len(records), np.int64)
-            return np.zeros(1, np.uint8), nothing, nothing
+        spans = records.spans[source.index]
         return spans.view.octets, spans.start, spans.start + spans.length
     raw = np.ascontiguousarray(records.fixed[source.name])
     start = np.arange(len(raw), dtype=np.int64) * source.length
