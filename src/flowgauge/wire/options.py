@@ -10,6 +10,7 @@ from flowgauge.flow.addresses import V4_MAPPED_PREFIX, to_text
 from flowgauge.wire.decoded import Value
 from flowgauge.wire.elements import VARIABLE, Element, Elements
 from flowgauge.wire.layout import Layout
+from flowgauge.wire.readers import MAX_APPLICATION_BYTES
 from flowgauge.wire.texts import text_of
 from flowgauge.wire.times import NTP_TO_UNIX_S
 
@@ -31,7 +32,7 @@ class OptionsReader:
     def records(self, content: bytes, layout: Layout) -> Iterator[Mapping[str, Value]]:
         """The records of one set; IndexError at one that leaves the set or is beyond the bound."""
         fields = [(self._elements.get(field.enterprise, field.number), field.length) for field in layout.fields]
-        convert = [(element.name, _CONVERSIONS.get(element.data_type, bytes), length) for element, length in fields]
+        convert = [(element.name, _conversion(element), length) for element, length in fields]
         at = 0
         while len(content) - at >= layout.min_bytes:
             self.values_left -= len(convert)
@@ -53,7 +54,13 @@ class OptionsReader:
 
 def converted(element: Element, raw: bytes) -> Value:
     """The plain value of one field."""
-    return _CONVERSIONS.get(element.data_type, bytes)(raw)
+    return _conversion(element)(raw)
+
+
+def _conversion(element: Element) -> Callable[[bytes], Value]:
+    if element.name == "applicationId":
+        return _application
+    return _CONVERSIONS.get(element.data_type, bytes)
 
 
 def variable_length(content: bytes, at: int) -> tuple[int, int]:
@@ -76,6 +83,13 @@ def _float(raw: bytes) -> float:
     """Float64 may be sent as float32 and the other way round (RFC 7011 §6.2)."""
     formats = {4: "!f", 8: "!d"}
     return float(struct.unpack(formats[len(raw)], raw)[0]) if len(raw) in formats else 0.0
+
+
+def _application(raw: bytes) -> int:
+    """The number that the column ``application_id`` has for it (see ``readers.ApplicationId``), so that names can be joined."""
+    raw = raw[:MAX_APPLICATION_BYTES]
+    selector = int.from_bytes(raw[1:], "big") & (1 << 56) - 1
+    return (raw[0] if raw else 0) << (24 if selector < 1 << 24 else 56) | selector
 
 
 def _boolean(raw: bytes) -> int:

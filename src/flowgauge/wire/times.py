@@ -162,8 +162,8 @@ class FlowTimes:
 def flow_times(sources: Mapping[int, Source]) -> FlowTimes:
     """The step for a template with these IANA elements."""
     start, end = _with_boot(_first(START, sources), sources), _with_boot(_first(END, sources), sources)
-    if start is None and end is None:
-        start = _first(OBSERVED, sources)
+    if end is None and (observed := _first(OBSERVED, sources)) is not None:
+        start, end = start or observed, observed
     duration = next(((scale, sources[number]) for number, scale in DURATION_NS.items() if number in sources), None)
     return FlowTimes(start, end, duration)
 
