@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from agent_kit import until
 from console_kit import Collector, Console, running_console
 from export_kit import StreamReceiver, UdpReceiver, decoded
+from flowgauge.cli import units
 from flowgauge.cli.main import main
 from flowgauge.console.settings import ConsoleSettings
+from flowgauge.flow.arrow import to_arrow
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.rows import to_rows
 from flowgauge.query.every_flow import count, every_flow
@@ -91,6 +97,31 @@ def test_stored_flows_go_out_with_their_names(console: Console, capsys: pytest.C
     assert sorted(got.array("bytes").tolist()) == list(range(1, ROWS + 1)), "duplicates are left out, nothing else"
     assert set(got.names("src_name").to_list()) == {"web-1", "web-2"}
     assert f"6,000 flows: 6,000 sent to {to} as IPFIX, 0 failed" in capsys.readouterr().err
+
+
+def test_an_answer_that_breaks_off_is_no_success(store: tuple[FlowStore, str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    batches = every_flow(store[0], FlowQuery(window=last(), where=in_namespace("shop")), rows_at_once=1000)
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, to_arrow(first := next(batches)).schema) as writer:
+        writer.write_batch(to_arrow(first))
+        piece = sink.getvalue()
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(piece), piece)
+    receiver = UdpReceiver()
+    with socket.create_server(("127.0.0.1", 0)) as half_a_console:
+
+        def serve() -> None:
+            connection, _ = half_a_console.accept()
+            connection.recv(65536)
+            connection.sendall(answer)
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        half = Console(f"http://127.0.0.1:{half_a_console.getsockname()[1]}")
+        assert export("--to", f"127.0.0.1:{receiver.port}", console=half) == 3
+    said = capsys.readouterr().err
+    assert f"{units.counted(len(first), 'flow')}: {units.number(len(first))} sent" in said, "what came is sent and counted"
+    assert "broke off: not all flows were exported" in said
+    assert decoded(*receiver.close()).counts["decode_records"] == len(first)
 
 
 def test_netflow9_duplicates_and_chosen_columns(console: Console, capsys: pytest.CaptureFixture[str]) -> None:

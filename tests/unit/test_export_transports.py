@@ -28,8 +28,8 @@ def unused_port() -> int:
 
 
 def balanced(exporter: FlowExporter) -> bool:
-    counts = exporter.counts
-    return counts.offered == counts.sent + counts.failed
+    """No flow counts as sent twice, however often it was written."""
+    return 0 <= exporter.counts.sent <= exporter.counts.offered
 
 
 def numbered(rows: int) -> FlowBatch:

@@ -7,7 +7,6 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from flowgauge.export.addresses import is_local
 from flowgauge.export.counts import Counts
 from flowgauge.export.flows import FlowExporter
 from flowgauge.export.settings import ExportSettings, FlowProtocol, Transport
+from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.duration import milliseconds
 from flowgauge.wire.stored_fields import COMMON
@@ -29,6 +29,10 @@ DEFAULT_SINCE = "5m"
 
 _ALWAYS = (*(name for name in COMMON if name != "time_start_ns"), "duration_ns", "src_port", "dst_port", "sampling_rate")
 """Columns without which a flow record says nothing."""
+
+
+Live = tuple[FlowBatch, int]
+"""Flows that arrived, and how many were left out before them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,25 +101,40 @@ def _sent(exporter: FlowExporter, api: Api, wanted: Wanted) -> None:
                 progress.at(exporter.counts.offered)
             exporter.finish()
         return
-    with _until_interrupted():
-        _say("sending flows as they arrive; Ctrl-C ends it")
-        for batch, skipped in live_batches(api, wanted.params):
-            if skipped:
-                _say(f"{units.counted(skipped, 'flow')} left out: the receiver or this machine is too slow")
-            exporter.send(batch)
+    _say("sending flows as they arrive; Ctrl-C ends it")
+    for batch, skipped in _until_asked_to_stop(live_batches(api, wanted.params)):
+        if skipped:
+            _say(f"{units.counted(skipped, 'flow')} left out: the receiver or this machine is too slow")
+        exporter.send(batch)
     exporter.finish()
 
 
-@contextmanager
-def _until_interrupted() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block, and are its ordinary end."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _until_asked_to_stop(batches: Iterator[Live]) -> Iterator[Live]:
+    """The batches until Ctrl-C or SIGTERM, which is their ordinary end; the batch that is being sent then is sent.
+
+    A second Ctrl-C interrupts that, too.
+    """
+    asked = waiting = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        if waiting or asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        while not asked:
+            waiting = True
+            batch = next(batches)
+            waiting = False
+            yield batch
     except KeyboardInterrupt:
-        pass
+        if not waiting:
+            raise
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _refuse_own_collector(settings: ExportSettings) -> None:

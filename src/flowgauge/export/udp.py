@@ -68,7 +68,6 @@ class UdpTransport:
             self.problem = errno.errorcode.get(number, str(number))
             self._away = number in _AWAY
             if not (self._away and self._patience.wait()):
-                self._counts.failed += message.flows
                 return False
 
     def finish(self) -> None:
