@@ -11,7 +11,7 @@ import numpy.typing as npt
 from flowgauge.wire.mapping import Reader
 from flowgauge.wire.readers import Source, integers
 from flowgauge.wire.records import Index, Records
-from flowgauge.wire.sampling import SYSTEM, Numbers, Observed, RatesAndSources, resolve
+from flowgauge.wire.sampling import SYSTEM, Numbers, Observed, Rates, RatesAndSources, resolve
 from flowgauge.wire.streams import Stream
 
 
@@ -30,20 +30,32 @@ def sampled(
     present = np.unique(of_set).tolist()
     if not len(records) or not any(streams[number].rates or streams[number].rates_elsewhere for number in present):
         return None
-    general = np.array([_general(streams[number], number_id) for number, number_id in
-                        zip(of_set.tolist(), template_id.tolist(), strict=True)], np.uint32)  # fmt: skip
+    keys = list(zip(of_set.tolist(), template_id.tolist(), strict=True))
+    told = {(number, template): _general(streams[number], template) for number, template in set(keys)}
+    general = np.array([told[key] for key in keys], np.uint32)
     rate = general[records.set_row]
     into = rate, np.where(rate > 0, np.uint8(SYSTEM), np.uint8(0))
-    sampler = reader.sampler
+    nearest = {number: _nearest(streams[number]) for number in present}
+    nearest = {number: rates for number, rates in nearest.items() if rates.selectors or rates.interfaces}
+    if not nearest:
+        return into
+    named, interfaces = reader.sampler, any(rates.interfaces for rates in nearest.values())
     seen = Observed(
-        *(_values(records, source) for source in (sampler.selector, sampler.in_if, sampler.out_if, sampler.direction))
+        selector=_values(records, named.selector),
+        in_if=_values(records, named.in_if if interfaces else None),
+        out_if=_values(records, named.out_if if interfaces else None),
+        direction=_values(records, named.direction if interfaces else None),
     )
     stream = of_set[records.set_row]
-    for number in present:
-        for rates in (streams[number].rates_elsewhere, streams[number].rates):
-            if rates.selectors or rates.interfaces:
-                resolve(rates, seen, np.flatnonzero(stream == number), into)
+    for number, rates in nearest.items():
+        resolve(rates, seen, np.flatnonzero(stream == number), into)
     return into
+
+
+def _nearest(stream: Stream) -> Rates:
+    """What was told of samplers and interfaces in the domain itself, else elsewhere."""
+    own = stream.rates
+    return own if own.selectors or own.interfaces else stream.rates_elsewhere
 
 
 def _general(stream: Stream, template_id: int) -> int:

@@ -20,6 +20,8 @@ from flowgauge.schema.enums import SAMPLING_SOURCE, code
 from flowgauge.wire.decoded import Value
 
 MAX_RATE = (1 << 32) - 1
+FEW = 4
+"""Numbers up to which comparing each is faster than searching."""
 MAX_RATES = 4096
 """Rates of selectors, of interfaces and of templates, each, kept of one domain."""
 INGRESS, EGRESS, EITHER = 0, 1, 2
@@ -155,9 +157,16 @@ def resolve(rates: Rates, seen: Observed, rows: npt.NDArray[np.intp], into: Rate
 def _look_up(known: Mapping[int, int], values: Numbers, rows: npt.NDArray[np.intp], into: RatesAndSources, origin: int) -> None:
     if not known or not len(rows):
         return
+    chosen = values[rows]
     keys = np.array(sorted(known), np.uint64)
     told = np.array([known[key] for key in keys.tolist()], np.uint32)
-    place = np.minimum(np.searchsorted(keys, values[rows]), len(keys) - 1)
-    hit = keys[place] == values[rows]
-    into[0][rows[hit]] = told[place[hit]]
-    into[1][rows[hit]] = origin
+    if len(keys) <= FEW:
+        for key, rate in zip(keys, told, strict=True):
+            hit = rows[chosen == key]
+            into[0][hit] = rate
+            into[1][hit] = origin
+        return
+    place = np.minimum(np.searchsorted(keys, chosen), len(keys) - 1)
+    found = keys[place] == chosen
+    into[0][rows[found]] = told[place[found]]
+    into[1][rows[found]] = origin
