@@ -195,20 +195,20 @@ def unpacking(given: Input) -> Callable[[], None]:
     return work
 
 
-def nfcapd_cpu_s(given: Input) -> tuple[float, int]:
-    """CPU seconds of an nfcapd that takes the datagrams, and how many flows it counted."""
+def collector_cpu_s(given: Input, program: str = "nfcapd") -> tuple[float, int]:
+    """CPU seconds of a collector of nfdump's family that takes the datagrams, and how many flows it counted."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory(prefix="flowgauge-bench-") as folder:
-        command = ["nfcapd", "-w", folder, "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", "8000000"]
+        command = [program, "-w", folder, "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", "8000000"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert process.stdout is not None
-        assert any("Startup nfcapd" in line for line in process.stdout)
+        assert any("Startup" in line for line in process.stdout)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            greeting = bytes(given.templates.payloads[0][: given.templates.lengths[0]])
-            for number, payload in enumerate([greeting, *given.payloads]):
+            greeting = [bytes(given.templates.payloads[0][: given.templates.lengths[0]])] if len(given.templates) else []
+            for number, payload in enumerate([*greeting, *given.payloads]):
                 sender.sendto(payload, ("127.0.0.1", port))
                 if number % 32 == 0:
                     time.sleep(0.002)
@@ -247,7 +247,7 @@ def main() -> None:
     report(agent_input(options.batch, options.flows), options.rounds)
     ours = report(router_input(options.batch, options.flows), options.rounds)
     if shutil.which("nfcapd"):
-        seconds, flows = nfcapd_cpu_s(router_input(options.batch, NFCAPD_FLOWS))
+        seconds, flows = collector_cpu_s(router_input(options.batch, NFCAPD_FLOWS))
         theirs = seconds / flows * 1e6
         print(f"  nfcapd {theirs:.3f} CPU-s/M flows ({flows:,} received and written); ratio to ours {theirs / ours:.1f}")
 

@@ -24,12 +24,19 @@ def group(keys: Keys) -> tuple[Index, Index]:
     """
     if not len(keys):
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
-    if (keys == keys[0]).all():
-        return np.zeros(1, np.intp), np.zeros(len(keys), np.intp)
-    hashed = (keys * _MIX[: keys.shape[1]]).sum(axis=1, dtype=np.uint64)
-    runs = np.flatnonzero(np.concatenate([[True], hashed[1:] != hashed[:-1]]))  # senders' rows mostly come in runs
-    _, first, inverse = np.unique(hashed[runs], return_index=True, return_inverse=True)
-    first, inverse = runs[first], np.repeat(inverse.reshape(-1), np.diff(runs, append=len(hashed)))
+    hashed = keys[:, 0] * _MIX[0]
+    for column in range(1, keys.shape[1]):
+        hashed ^= keys[:, column] * _MIX[column]
+    begins = np.ones(len(hashed), np.bool_)
+    np.not_equal(hashed[1:], hashed[:-1], out=begins[1:])
+    runs = begins.nonzero()[0]  # senders' rows mostly come in runs
+    order = hashed[runs].argsort(kind="stable")
+    ordered = hashed[runs][order]
+    fresh = np.ones(len(order), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    number = np.empty(len(order), np.intp)
+    number[order] = np.cumsum(fresh) - 1
+    first, inverse = runs[order[fresh]], number[np.cumsum(begins) - 1]
     if not (keys[first[inverse]] == keys).all():  # a collision, by chance or on purpose: compare in full
         _, first, inverse = np.unique(keys, axis=0, return_index=True, return_inverse=True)
     return first, inverse.reshape(-1)

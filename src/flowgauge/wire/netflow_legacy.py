@@ -206,17 +206,26 @@ def _taken(found: _Headers, rows: Index) -> _Headers:
 def _block(intake: Intake, version: Version, kind: RecordLayout, found: _Headers) -> Block:
     nothing = np.zeros(len(found.datagram), np.int64)
     sets = DataSets(found.start, found.end, found.datagram, found.export_s, nothing)
-    steps: list[Step] = [*kind.steps, UptimeTimes(*kind.times, found.uptime_ms, found.export_ns)]
+    records = cut_fixed(intake, kind.layout, sets, found.count)
+    each = _records_of_each(found.count, records.set_row)
+    steps: list[Step] = [*kind.steps, UptimeTimes(*kind.times, found.uptime_ms, found.export_ns, each)]
     columns = (*kind.columns, "time_start_ns", "time_end_ns")
     if version.has_engine:
         algorithm = np.where(found.sampling > 0, _PACKET, 0)
-        steps += [PerDatagram("sampling_rate", found.sampling), PerDatagram("sampling_algorithm", algorithm)]
+        steps += [PerDatagram("sampling_rate", found.sampling, each), PerDatagram("sampling_algorithm", algorithm, each)]
         columns = (*columns, "sampling_rate", "sampling_algorithm")
     return Block(
-        records=cut_fixed(intake, kind.layout, sets, found.count),
+        records=records,
         reader=Reader(tuple(steps), columns, (), ours=False, counts=True),
         origins=intake.origins,
         flow_format=version.flow_format,
         template_id=nothing,
         domain=found.domain,
     )
+
+
+def _records_of_each(count: Offsets, row: Index) -> int:
+    """How many records each datagram has, where all have as many and come in order; else 0."""
+    each = int(count[0])
+    in_order = (count == each).all() and (row[::each] == np.arange(len(count))).all()
+    return each if in_order else 0

@@ -26,6 +26,7 @@ from flowgauge.wire.packet_headers_link import (
     ETHERNET_FRAME,
     IPV4,
     IPV6,
+    WINDOW_BYTES,
     Cursor,
     Kinds,
     ethernet,
@@ -82,31 +83,28 @@ class Heads:
 
     @classmethod
     def empty(cls, count: int) -> Heads:
-        """Heads of ``count`` packets of which nothing is known: read-only columns of one value, until ``put`` fills them."""
-        return cls(**{name: np.broadcast_to(value, (count, *value.shape)) for name, value in _NOTHING_KNOWN.items()})
+        """Heads of ``count`` packets of which nothing is known."""
+
+        def zeros(kind: type[np.generic], *shape: int) -> Numbers:
+            return np.zeros((count, *shape), kind)
+
+        return cls(
+            src_mac=zeros(np.uint8, 6), dst_mac=zeros(np.uint8, 6), ether_type=zeros(np.uint16), vlan_id=zeros(np.uint16),
+            customer_vlan=zeros(np.uint16), labels=zeros(np.uint32, 0), src_addr=zeros(np.uint8, 16),
+            dst_addr=zeros(np.uint8, 16), proto=zeros(np.uint8), tos=np.full(count, -1, np.int16), ttl=zeros(np.uint8),
+            src_port=zeros(np.uint16), dst_port=zeros(np.uint16), tcp_flags=zeros(np.uint16),
+            icmp_type=np.full(count, -1, np.int16), icmp_code=np.full(count, -1, np.int16), portless=zeros(np.bool_),
+            l3_at=zeros(np.int64), l3_bytes=zeros(np.int64), is_ip=zeros(np.bool_), l4_at=zeros(np.int64),
+            l4_end=zeros(np.int64),
+        )  # fmt: skip
 
     def put(self, name: str, row: Index, values: Numbers) -> None:
         """Fills rows of a column; ``row`` ascends without repetition, so when it is as long as the column it is all of it."""
         column = getattr(self, name)
         if len(row) == len(column):
             setattr(self, name, values)
-            return
-        if not column.flags.writeable:
-            column = column.copy()
-            setattr(self, name, column)
-        column[row] = values
-
-
-_NOTHING_KNOWN: dict[str, Numbers] = {
-    "src_mac": np.zeros(6, np.uint8), "dst_mac": np.zeros(6, np.uint8), "ether_type": np.zeros((), np.uint16),
-    "vlan_id": np.zeros((), np.uint16), "customer_vlan": np.zeros((), np.uint16), "labels": np.zeros(0, np.uint32),
-    "src_addr": np.zeros(16, np.uint8), "dst_addr": np.zeros(16, np.uint8), "proto": np.zeros((), np.uint8),
-    "tos": np.full((), -1, np.int16), "ttl": np.zeros((), np.uint8), "src_port": np.zeros((), np.uint16),
-    "dst_port": np.zeros((), np.uint16), "tcp_flags": np.zeros((), np.uint16), "icmp_type": np.full((), -1, np.int16),
-    "icmp_code": np.full((), -1, np.int16), "portless": np.zeros((), np.bool_), "l3_at": np.zeros((), np.int64),
-    "l3_bytes": np.zeros((), np.int64), "is_ip": np.zeros((), np.bool_), "l4_at": np.zeros((), np.int64),
-    "l4_end": np.zeros((), np.int64),
-}  # fmt: skip
+        else:
+            column[row] = values
 
 
 _OF_THE_FRAME = frozenset({"src_mac", "dst_mac", "ether_type", "vlan_id", "customer_vlan", "labels"})
@@ -123,7 +121,7 @@ def parse(windows: Windows, start: Offsets, end: Offsets, kind: Kinds, *, inner:
         kind: what begins at ``start``: ``packet_headers_link.ETHERNET_FRAME``, or the EtherType of a packet without frame.
         inner: see above.
     """
-    heads = _parse(windows, Cursor.at_start(windows, start, end, kind))
+    heads = _parse(windows, Cursor(np.arange(len(start)), start, end, kind))
     if inner:
         _open_tunnels(windows, heads)
     return heads
@@ -142,13 +140,14 @@ def layer3_bytes(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: O
 
 
 def _parse(windows: Windows, cursor: Cursor) -> Heads:
+    windows.keep(cursor.at, WINDOW_BYTES)
     heads = Heads.empty(len(cursor.row))
     ethernet(windows, heads, cursor)
     heads.ether_type = np.where(cursor.kind < ETHERNET_FRAME, cursor.kind, 0).astype(np.uint16)
     pppoe(windows, cursor)
     ppp(windows, cursor)
     mpls(windows, heads, cursor)
-    heads.l3_at = heads.l4_at = heads.l4_end = np.broadcast_to(cursor.at, cursor.at.shape)  # read-only: one for all three
+    heads.l3_at, heads.l4_at, heads.l4_end = cursor.at.copy(), cursor.at.copy(), cursor.at.copy()
     ipv4(windows, heads, cursor.of(IPV4))
     ipv6(windows, heads, cursor.of(IPV6))
     return heads
@@ -162,7 +161,7 @@ def _open_tunnels(windows: Windows, heads: Heads) -> None:
         if not len(inside.row):
             return
         row = inside.row
-        within = _parse(windows, Cursor.at_start(windows, inside.start, inside.end, inside.kind))
+        within = _parse(windows, Cursor(np.arange(len(row)), inside.start, inside.end, inside.kind))
         found = np.flatnonzero(within.is_ip)
         row = row[found]
         for name in _OF_THE_PACKET:

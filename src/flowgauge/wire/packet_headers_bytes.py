@@ -23,16 +23,37 @@ SLACK_BYTES = 256
 
 
 class Windows:
-    """Rows of bytes of ``buffer``: uint8, one-dimensional, contiguous; ``SLACK_BYTES`` behind what offsets point to."""
+    """Rows of bytes of ``buffer``: uint8, one-dimensional, contiguous; ``SLACK_BYTES`` behind what offsets point to.
 
-    __slots__ = ("_buffer", "_views")
+    Rows that will be asked for piece by piece are taken once by ``keep``.
+    """
+
+    __slots__ = ("_base", "_buffer", "_kept", "_views")
 
     def __init__(self, buffer: Octets) -> None:
         self._buffer = buffer
         self._views: dict[int, Numbers] = {}
+        self._base: Offsets = np.zeros(0, np.int64)
+        self._kept: Octets = np.zeros((0, 0), np.uint8)
+
+    def keep(self, at: Offsets, size: int) -> None:
+        """Takes ``size`` bytes from each offset, once for all that is asked for within them, unless they are kept already."""
+        if len(at) and self._within(at, size) is None:
+            self._kept, self._base = self._rows(at, size), at
 
     def take(self, at: Offsets, size: int) -> Octets:
-        """The ``size`` (≤ ``SLACK_BYTES``) bytes from each offset, uint8 (n, size); behind the packet's end they are noise."""
+        """The ``size`` (≤ ``SLACK_BYTES``) bytes from each offset, uint8 (n, size), not to be written to.
+
+        What lies behind a packet's end is noise.
+        """
+        kept = self._within(at, size)
+        return self._rows(at, size) if kept is None else kept
+
+    def words(self, at: Offsets, count: int) -> npt.NDArray[np.int64]:
+        """``count`` big-endian 32-bit words from each offset, shape (count, n)."""
+        return self.take(at, 4 * count).view(">u4").T.astype(np.int64)
+
+    def _rows(self, at: Offsets, size: int) -> Octets:
         view = self._views.get(size)
         if view is None:
             count = max(0, len(self._buffer) - size + 1)
@@ -40,9 +61,14 @@ class Windows:
             self._views[size] = view
         return view[at].view(np.uint8).reshape(len(at), size)
 
-    def words(self, at: Offsets, count: int) -> npt.NDArray[np.int64]:
-        """``count`` big-endian 32-bit words from each offset, shape (count, n)."""
-        return self.take(at, 4 * count).view(">u4").T.astype(np.int64)
+    def _within(self, at: Offsets, size: int) -> Octets | None:
+        """The columns of the kept rows that these bytes are, if they are the same of every row."""
+        if len(at) != len(self._base) or not len(at):
+            return None
+        far = int(at[0] - self._base[0])
+        if far < 0 or far + size > self._kept.shape[1] or not (at - self._base == far).all():
+            return None
+        return self._kept[:, far : far + size]
 
 
 def with_slack(buffer: Octets, last: int) -> Octets:

@@ -44,7 +44,7 @@ def ipv4(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """IPv4 packets: RFC 791, options skipped."""
     if not len(cursor.row):
         return
-    head = cursor.take(windows, _V4_BYTES + _TRANSPORT_BYTES)
+    head = windows.take(cursor.at, _V4_BYTES + _TRANSPORT_BYTES)
     size = (head[:, 0] & 15).astype(np.int64) * 4
     valid = (cursor.end - cursor.at >= _V4_BYTES) & (head[:, 0] >> 4 == 4) & (size >= _V4_BYTES)
     row, at, end, head, size = narrowed(valid, cursor.row, cursor.at, cursor.end, head, size)
@@ -72,7 +72,7 @@ def ipv6(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """IPv6 packets: RFC 8200, extension headers walked to the transport header."""
     if not len(cursor.row):
         return
-    head = cursor.take(windows, _V6_BYTES + _TRANSPORT_BYTES)
+    head = windows.take(cursor.at, _V6_BYTES + _TRANSPORT_BYTES)
     valid = (cursor.end - cursor.at >= _V6_BYTES) & (head[:, 0] >> 4 == 6)
     row, at, end, head = narrowed(valid, cursor.row, cursor.at, cursor.end, head)
     payload = be16(head, 4).astype(np.int64)
@@ -138,7 +138,7 @@ def _transport(heads: Heads, row: Index, proto: npt.NDArray[np.uint8], l4: Octet
     heads.put("src_port", row, be16(l4, 0) * ported)
     heads.put("dst_port", row, be16(l4, 2) * ported)
     heads.put("tcp_flags", row, (be16(l4, 12) & 0x1FF) * ((proto == _TCP) & (room >= _FLAGS_END)))
-    icmp = np.flatnonzero(_IS_ICMP[proto] & (room >= _ICMP_BYTES))
+    icmp = (_IS_ICMP[proto] & (room >= _ICMP_BYTES)).nonzero()[0]
     if len(icmp):
         heads.put("icmp_type", row[icmp], l4[icmp, 0].astype(np.int16))
         heads.put("icmp_code", row[icmp], l4[icmp, 1].astype(np.int16))

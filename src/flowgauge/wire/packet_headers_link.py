@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16
-from flowgauge.wire.views import Octets, Offsets
+from flowgauge.wire.views import Offsets
 
 if TYPE_CHECKING:
     from flowgauge.wire.packet_headers import Heads
@@ -51,28 +51,12 @@ class Cursor:
         row: of ``Heads``, ascending.
         at: next byte; ``end``: behind the last one captured.
         kind: EtherType of what is at ``at``; ``NOTHING`` when it cannot be known.
-        start, head: the first ``WINDOW_BYTES`` of each packet and where they begin, so that they are read once.
     """
 
     row: Index
     at: Offsets
     end: Offsets
     kind: Kinds
-    start: Offsets
-    head: Octets
-
-    @classmethod
-    def at_start(cls, windows: Windows, start: Offsets, end: Offsets, kind: Kinds) -> Cursor:
-        """At the beginning of packets."""
-        return cls(np.arange(len(start)), start, end, kind, start, windows.take(start, WINDOW_BYTES))
-
-    def take(self, windows: Windows, size: int) -> Octets:
-        """The next ``size`` bytes of each packet: without copying where all are equally far into their heads."""
-        passed = self.at - self.start
-        far = int(passed[0])
-        if far + size <= WINDOW_BYTES and (passed == far).all():
-            return self.head[:, far : far + size]
-        return windows.take(self.at, size)
 
     def of(self, *kinds: int) -> Cursor:
         """The packets that have one of these kinds next, as a cursor of their own."""
@@ -83,10 +67,10 @@ class Cursor:
 
     def part(self, chosen: Mask) -> tuple[Index, Cursor]:
         """The indexes of the packets chosen, and they as a cursor of their own."""
-        index = np.flatnonzero(chosen)
+        index = chosen.nonzero()[0]
         if len(index) == len(chosen):
             return index, self
-        return index, Cursor(*(getattr(self, name)[index] for name in ("row", "at", "end", "kind", "start", "head")))
+        return index, Cursor(self.row[index], self.at[index], self.end[index], self.kind[index])
 
     def step(self, chosen: Index, at: Offsets, kind: Kinds) -> None:
         """Moves the packets at the indexes ``chosen`` on."""
@@ -103,7 +87,7 @@ def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     if not len(index):
         return
     row, at, room = frames.row, frames.at, frames.end - frames.at
-    frame = frames.take(windows, 16)
+    frame = windows.take(frames.at, 16)
     whole = room >= _ETHERNET_BYTES
     kind = be16(frame, 12).astype(np.int32)
     if not whole.all():
@@ -121,7 +105,7 @@ def _tags(windows: Windows, heads: Heads, cursor: Cursor) -> None:
         index, tagged = cursor.part(_IS_TAG[cursor.kind])
         if not len(index):
             return
-        tag = tagged.take(windows, _TAG_BYTES)
+        tag = windows.take(tagged.at, _TAG_BYTES)
         whole = (tagged.end - tagged.at >= _TAG_BYTES) & (depth < MAX_TAGS)
         if depth < 2:
             name = "customer_vlan" if depth else "vlan_id"
@@ -134,7 +118,7 @@ def _snap(windows: Windows, cursor: Cursor) -> None:
     index, frames = cursor.part((cursor.kind < _FIRST_ETHER_TYPE) & (cursor.kind != NOTHING))
     if not len(index):
         return
-    head = frames.take(windows, _SNAP_BYTES)
+    head = windows.take(frames.at, _SNAP_BYTES)
     snap = (head[:, : len(_SNAP)] == np.frombuffer(_SNAP, np.uint8)).all(axis=1)
     snap &= frames.end - frames.at >= _SNAP_BYTES
     kind = np.where(snap, be16(head, 6), NOTHING).astype(np.int32)
@@ -146,7 +130,7 @@ def pppoe(windows: Windows, cursor: Cursor) -> None:
     index, session = cursor.part(cursor.kind == PPPOE_SESSION)
     if not len(index):
         return
-    head = session.take(windows, _PPPOE_BYTES)
+    head = windows.take(session.at, _PPPOE_BYTES)
     whole = (session.end - session.at >= _PPPOE_BYTES) & (head[:, 0] == 0x11) & (head[:, 1] == 0)
     kind = np.where(whole, PPP_FRAME, NOTHING).astype(np.int32)
     cursor.step(index, session.at + _PPPOE_BYTES * whole, kind)
@@ -157,7 +141,7 @@ def ppp(windows: Windows, cursor: Cursor) -> None:
     index, frames = cursor.part(cursor.kind == PPP_FRAME)
     if not len(index):
         return
-    head = frames.take(windows, 4)
+    head = windows.take(frames.at, 4)
     framed = (head[:, 0] == 0xFF) & (head[:, 1] == 0x03)
     size = np.where(framed, 2 + _PPP_BYTES, _PPP_BYTES)
     protocol = np.where(framed, be16(head, 2), be16(head, 0))

@@ -56,7 +56,7 @@ class Parts:
     def of(self, tag: int) -> Parts:
         """The parts of one format."""
         chosen = self.tag == tag
-        return self if chosen.all() else self.take(np.flatnonzero(chosen))
+        return self if chosen.all() else self.take(chosen.nonzero()[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ INTERFACE, DISCARD_REASON, SEVERAL = 0, 1, 2
 LOCAL = 0x3FFFFFFF
 """In format ``INTERFACE``: the packet began or ended in the device itself."""
 
+KEPT_BYTES = 144
+"""Of a sample read at once: its fixed part, and of the packet's head, which mostly comes next, what is parsed."""
+
 _FORMAT_SHIFT, _VALUE_MASK = 30, 0x3FFFFFFF
 _TYPE_SHIFT, _INDEX_MASK = 24, 0xFFFFFF
 
@@ -78,6 +81,7 @@ def samples(intake: Intake, windows: Windows, heads: Heads, parts: Parts, kind: 
         where = heads.datagram[chosen.owner[short]]
         intake.problems.add_all(where, chosen.start[short], "sample_fields", str(size), (chosen.end - chosen.start)[short])
         chosen = chosen.take(~short)
+    windows.keep(chosen.start, KEPT_BYTES)
     words = dict(zip(names, windows.words(chosen.start, len(names)), strict=True))
     return Samples(
         head=chosen.owner,
