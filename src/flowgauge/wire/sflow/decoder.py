@@ -98,7 +98,8 @@ class SflowDecoder:
         within = Containers(found.datagram, found.start, found.end, found.samples)
         parts = find(intake, windows, within, "sample", MAX_SAMPLES).in_order()
         kinds = np.bincount(np.minimum(parts.tag, len(KINDS) + 1), minlength=len(KINDS) + 2)
-        intake.seen["sflow_unknown"] += int(kinds[0] + kinds[-1])
+        if unknown := int(kinds[0] + kinds[-1]):
+            intake.seen["sflow_unknown"] += unknown
         for kind in KINDS:
             if not kinds[kind]:
                 continue
@@ -130,9 +131,10 @@ class SflowDecoder:
         """The samples as one block; in several where packets lack ports or are not IP: a block has a column or has it not."""
         shown = packets.packets(reading, inner=self._inner)
         extended.extended(reading)
-        seen = reading.intake.seen
-        seen["samples_without_packet"] += int(np.count_nonzero(~shown))
-        seen["skipped_records"] += int(reading.formats.sum() - reading.formats[_RECORDS_READ].sum())
+        if not shown.all():
+            reading.intake.seen["samples_without_packet"] += int(np.count_nonzero(~shown))
+        if skipped := int(reading.formats.sum() - reading.formats[_RECORDS_READ].sum()):
+            reading.intake.seen["skipped_records"] += skipped
         if discarded:
             _discards(reading)
         else:
