@@ -15,6 +15,7 @@ import pytest
 
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.numbering import SETTLE_NS, Items, Numbering
+from flowgauge.wire.sflow import places as places_module
 from flowgauge.wire.sflow.places import MAX_PLACES, NumberPlaces
 from sflow_kit import counter_sample, datagram, ethernet, flow_sample, interface_counters, ipv4, raw, tcp
 from wire_kit import decode
@@ -231,3 +232,17 @@ def test_more_at_once_than_there_are_places() -> None:
     found = places.of(np.arange(MAX_PLACES + 500, dtype=np.int64))
     assert (found < 0).sum() == 500
     assert len(np.unique(found[found >= 0])) == MAX_PLACES
+
+
+def test_agents_and_sources_beyond_the_bound_cost_nothing_but_their_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those forgotten begin anew; those of one batch that find no place are decoded all the same."""
+    monkeypatch.setattr(places_module, "MAX_PLACES", 64)
+    decoder, flows = Decoder(), 0
+    for turn in range(30):
+        payloads = [datagram(flow_sample(HTTPS, source=k), sub_agent=turn * 20 + k) for k in range(20)]
+        flows += len(decode(*payloads, decoder=decoder).flows)
+    at_once = [datagram(flow_sample(HTTPS, source=k), sub_agent=10_000 + k) for k in range(200)]
+    flows += len(decode(*at_once, decoder=decoder).flows)
+    assert flows == 800
+    assert decoder.finish() == {}
+    assert len(decoder.sampling()) <= 64

@@ -134,6 +134,7 @@ class Numbering:
 
     def forget(self, slot: Index) -> npt.NDArray[np.int64]:
         """Ends with these senders; what of theirs was still missing, per slot given."""
+        self._grow(int(slot.max(initial=-1)) + 1)
         lost: npt.NDArray[np.int64] = np.bitwise_count(~self._seen[slot] & ~self._told[slot]).astype(np.int64)
         self.known[slot] = False
         self._seen[slot] = _ALL

@@ -158,6 +158,7 @@ class Sources:
         self._agent_id[places] = 0
 
     def _forget_sources(self, places: Index) -> None:
+        self._class = _filled(self._class, places[:0], 0, size=int(places.max()) + 1)
         self._lose(self._forgotten, Verdict(lost=[(places, self._sources.forget(places))]))
         self._pools.forget(places)
 
