@@ -139,3 +139,10 @@ def test_memory_of_columns_is_used_again() -> None:
         places.add(flows.array("bytes").__array_interface__["data"][0])
         del flows
     assert len(places) <= 2
+
+
+def test_an_empty_set_that_ends_the_fullest_datagram_of_a_batch() -> None:
+    """It begins where the buffer ends."""
+    payload = message(basic_template(), a_set(256, basic(1)), a_set(256))
+    assert len(decode(payload).flows) == 1
+    assert len(decode(*[payload] * 3).flows) == 3

@@ -65,7 +65,8 @@ def _joined(intake: Intake, start: Offsets, length: Offsets) -> tuple[bytes | Oc
     for first, last in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], strict=True):
         begin, size = divmod(int(shape[first]), 1 << 32)
         block = content[at : at + (last - first) * size].reshape(last - first, size)
-        _copy(slots, rows[first:last], slice(begin, begin + size), block)
+        if size:  # an empty set at the very end of a slot begins in the next one, and of the last slot there is none
+            _copy(slots, rows[first:last], slice(begin, begin + size), block)
         at += block.size
     return content, order
 
