@@ -11,9 +11,12 @@ on the reporting node (``local_ends``), on which node enrichment places each end
    translated here (SNAT), since by rule 2 that agent takes this node for the source's;
 5. in transit between ends without agents: counted by the lowest observation domain of those known to be on the way.
 
-Rule 5 alone needs a memory, of the domains heard on a path; it is rare (several agents between two foreign ends), and only
-the first slices of a new path can be counted twice. Flows of devices other than our agents have no ``local_ends`` and are
-counted. Before: ``enrich``, which places the ends; after: the live tap and the writer.
+Rule 5 alone needs a memory, of the lowest domain that this collector heard on a path; it is rare (several agents between two
+foreign ends). The first slices of a path that is new, or forgotten (``MAX_PATHS``), can be counted twice; a path whose lowest
+domain falls silent stays marked until it is forgotten. The nodes that have an agent are those of which this collector hears
+(:class:`ExporterDirectory`) and, for a minute after its start, those that the store's ledger named.
+
+Flows of devices other than our agents have no ``local_ends`` and are counted. Before: ``enrich``, which places the ends; after: the live tap and the writer.
 """
 
 from __future__ import annotations
