@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the agent's columns from what the kernel's flow table held: a pure function of arrays.
 
-Before it: :mod:`flowgauge.agent.flow_source`, which drains the table; after it: the IPFIX encoder.
+Before it: :mod:`flowgauge.agent.flow_source`, which drains the table and calls this; after it:
+``signal_columns``, then the encoder.
 """
 
 from __future__ import annotations

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Receives export datagrams, decodes them and runs the pipeline."""
+"""Receives flow exports, decodes them, spools them to disk, runs the pipeline and writes to the store."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The decode thread: blocks of datagrams through the decoder into segments, which the spool has before anything else happens.
+"""The decode thread: blocks of datagrams through the decoder into segments, which the spool has before the pipeline.
 
 Nothing that a datagram holds ends the thread: the decoder counts what is malformed, and a mistake of ours costs one block,
-is counted (``pipeline_failed``) and logged whole.
+is counted (``decode_error_datagrams``) and logged whole. Before: listeners; after: ``thin``, then the gatherer.
 """
 
 from __future__ import annotations

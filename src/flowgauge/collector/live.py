@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The live tap: flows as they pass, to whoever watches ``GET /api/v1/live?filter=&columns=`` (server-sent events).
 
-The decode thread only hands batches over; each viewer's HTTP thread filters, cuts and writes. A viewer that is too slow loses
+The process thread only hands batches over; each viewer's HTTP thread filters, cuts and writes. A viewer that is too slow loses
 the oldest batches (``live_rows_dropped``), never holds up the pipeline, and there are at most ``MAX_VIEWERS``.
 """
 

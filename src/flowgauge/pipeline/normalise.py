@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The first stage: what the wire says (public columns, ns) → what is kept (physical columns, ms and µs), with names.
 
-Quantised once, here, so that live data, the store and files choose the same rows for the same filter. Before: the decoder;
+Quantised once, here, so that live data, the store and files choose the same rows for the same filter. Before: the spool;
 after: ``late``.
 """
 

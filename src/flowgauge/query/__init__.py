@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Answers over the store: completeness, topology, tiers."""
+"""Answers over the store: completeness, topology, every flow for exports."""

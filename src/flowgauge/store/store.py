@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one interface of every store: what the collector writes to and what the query layer asks.
 
-Before in the path: ``pipeline``; after it: ``query``. All methods may be called from any thread.
+Before in the path: ``collector.writer``; after it: ``query``. All methods may be called from any thread.
 """
 
 from __future__ import annotations

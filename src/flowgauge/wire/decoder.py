@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decoder of flow export datagrams, whatever their protocol: bytes in, columns out.
 
-Before it: a listener or a capture file; after it: ``pipeline.normalise``. One thread at a time may call a decoder. It never
-raises for anything that a datagram holds: what is malformed is counted and named, the rest is decoded.
+Before it: a listener or a capture file; after it: ``pipeline.thin`` and the spool. One thread at a time may call a decoder. It
+never raises for anything that a datagram holds: what is malformed is counted and named, the rest is decoded.
 
 Protocols are told apart by the version in their first two bytes, sFlow's in its first four. Those with templates (IPFIX,
 NetFlow v9) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are :mod:`flowgauge.wire.netflow_legacy`, sFlow is

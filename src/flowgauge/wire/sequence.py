@@ -2,7 +2,7 @@
 """What the sequence numbers of one observation domain say: loss, late arrival, duplicate, and restart told apart.
 
 A number counts the data records sent before its message (RFC 7011 §3.1), modulo 2³². A gap is held back for a while before it
-is called a loss, since datagrams may overtake each other: a counter of losses that has counted is never wrong.
+is called a loss, since datagrams may overtake each other: a counter of losses that has counted is hardly ever wrong.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 """FlowBatch → table ``flows``: as a segment file in shared memory for the embedded store, by HTTP for a server.
 
 A write returns when its rows are durable. The token names the batch, so that a retry after a lost answer adds nothing.
-Neighbours: the pipeline's writer stage before, the store after.
+Neighbours: ``collector.writer`` before, the store after.
 """
 
 from __future__ import annotations
