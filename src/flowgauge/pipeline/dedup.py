@@ -16,7 +16,8 @@ foreign ends). The first slices of a path that is new, or forgotten (``MAX_PATHS
 domain falls silent stays marked until it is forgotten. The nodes that have an agent are those of which this collector hears
 (:class:`ExporterDirectory`) and, for a minute after its start, those that the store's ledger named.
 
-Flows of devices other than our agents have no ``local_ends`` and are counted. Before: ``enrich``, which places the ends; after: the live tap and the writer.
+Flows of devices other than our agents have no ``local_ends`` and are counted. Before: ``enrich``, which
+places the ends; after: the live tap and the writer.
 """
 
 from __future__ import annotations
