@@ -5,7 +5,7 @@ Each distinct address of a batch is looked up once; all else is taking by index.
 holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document, the node in whose pod block the address
 is. Beside it stands the label of the address's subnet.
 
-Before: ``pipeline.normalise`` (times in ms); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
+Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
 """
 
 from __future__ import annotations

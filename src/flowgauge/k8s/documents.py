@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bytes that keep coming → JSON documents: one a line, one after the other over many lines, or a single one.
 
-That covers what ``kubectl get -o json`` prints, with and without ``--watch``, and event logs. Before: ``follow``; after:
+That covers what ``kubectl get -o json`` prints, with and without ``--watch``, and event logs. Before: ``growing_file``; after:
 ``changes``. Pure.
 """
 

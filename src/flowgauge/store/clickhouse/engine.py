@@ -2,7 +2,7 @@
 """The embedded engine: chDB handles, one a thread, in two bounded pools: writers and read-only readers.
 
 Never ``send_insert`` (it reports success for rows it lost), never one handle in two threads (parameters mix), never a fork
-after opening (it hangs): see the design page on storage. Neighbours: ``http_server`` in front, the data directory behind.
+after opening (it hangs). Neighbours: ``http_server`` in front, the data directory behind.
 """
 
 from __future__ import annotations
