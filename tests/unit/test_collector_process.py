@@ -299,8 +299,12 @@ def test_what_exporters_lost_and_lack_is_told_of_each(shared: StoreProcess, monk
         lossy.report()
         until(lambda: collector.ledger.snapshot().get("sequence_gap_records", 0) == 60)
         good.flows(20)
-        until(lambda: any(one["lost_records"] for one in get(collector, "/api/v1/exporters")))
-        found = {one["obs_domain_id"]: one for one in get(collector, "/api/v1/exporters")}
+
+        def told() -> dict[int, dict[str, Any]]:
+            return {one["obs_domain_id"]: one for one in get(collector, "/api/v1/exporters")}
+
+        until(lambda: told()[2]["lost_records"] and told()[3]["waiting_sets"] == 4)
+        found = told()
     assert {domain: one["lost_records"] for domain, one in found.items()} == {1: 0, 2: 60, 3: 0}
     assert (found[1]["templates"], found[1]["advice"]) == (2, "")
     assert "% of its records were lost on the way" in found[2]["advice"]

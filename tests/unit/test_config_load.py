@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowgauge.config.load import load, loads
-from flowgauge.config.model import Feature, StorageType
+from flowgauge.config.model import Exporter, StorageType
 from flowgauge.errors import ConfigError, UsageError
 
 GIVEN = (Path(__file__).parents[1] / "golden/config/given/in.yaml").read_text(encoding="utf-8")
@@ -92,7 +92,7 @@ def test_words_of_yaml_1_1_stay_the_words_they_are() -> None:
 
 def test_a_field_without_a_value_has_its_default() -> None:
     assert loads("spec:\n  exporter:\n  logLevel:\n").document == loads("spec: {}").document
-    assert loads("spec:\n  exporter:\n    features:\n").document.spec.exporter.features == [Feature.NAT]
+    assert loads("spec:\n  exporter:\n    features:\n").document.spec.exporter.features == Exporter().features
 
 
 @pytest.mark.parametrize(

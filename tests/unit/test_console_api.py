@@ -199,7 +199,7 @@ def test_the_api_describes_itself(console: Console) -> None:
     routes = {path for path in document["paths"] if path.startswith(API)}
     assert routes == {
         f"{API}/{name}" for name in
-        ("status", "flows", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live")
+        ("status", "flows", "flows.arrow", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live")
     }  # fmt: skip
     for path in routes:
         described = document["paths"][path]["get"]
