@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The disk spool: every decoded batch is in a file before anything else happens to it, until the store has it.
+"""The disk spool: every decoded batch, thinned, is in a file before the pipeline has it, until the store has it.
 
 ::
 
