@@ -9,7 +9,7 @@ import type { Change, View } from "../state/view";
 import "./waiting.css";
 
 const WAYS: readonly { title: string; command: string; words: string }[] = [
-  { title: "This machine's traffic", command: "sudo flowgauge run -f flowcollector.yaml", words: "An agent builds flows in the kernel; the first is here a few seconds later." },
+  { title: "This machine's traffic", command: "sudo flowgauge run", words: "An agent builds flows in the kernel; the first is here a few seconds later." },
   { title: "The demo", command: "sudo make demo", words: "Django with PostgreSQL on three nodes, with a neighbour nobody expects." },
   { title: "A router or switch", command: "flowgauge collect --listen 0.0.0.0:2055", words: "Send IPFIX to UDP port 2055 of this machine." },
 ];
