@@ -33,6 +33,8 @@ from flowgauge.schema.flow_query import FlowQuery, Measure
 from ipfix_kit import Exporter, records
 from store_kit import SECRET, StoreProcess, last, running_store
 
+pytestmark = pytest.mark.slow  # whole collectors with a real store, up to a minute in all
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[StoreProcess]:
@@ -145,7 +147,6 @@ def test_offered_is_stored_plus_every_named_loss(store: StoreProcess) -> None:
     assert {loss.counter: loss.count for loss in found.losses} == {"sequence_gap_records": 40, "pipeline_late": 30}
 
 
-@pytest.mark.slow
 def test_kill_9_of_the_store_under_load_costs_no_row_and_doubles_none(store: StoreProcess) -> None:
     with collecting(store) as collector:
         agent = Sending(collector)
@@ -169,7 +170,6 @@ def test_kill_9_of_the_store_under_load_costs_no_row_and_doubles_none(store: Sto
     assert store.open().status().detached_parts == 0
 
 
-@pytest.mark.slow
 def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows wait in a queue of bounded length, then datagrams in another; what finds both full is counted by cause."""
     monkeypatch.setattr(module, "WRITE_QUEUE_ROWS_ALONE", 50_000)
@@ -214,7 +214,6 @@ def test_a_collector_whose_store_never_came_gives_up_what_it_has_and_says_so(
     assert collector.ledger.snapshot()["store_rows_failed"] == 300
 
 
-@pytest.mark.slow
 def test_a_store_that_comes_later_gets_everything(tmp_path: Path) -> None:
     with running_store(tmp_path / "store") as store:
         store.kill()
