@@ -310,6 +310,19 @@ def test_what_exporters_lost_and_lack_is_told_of_each(shared: StoreProcess, monk
     assert (found[3]["flows"], found[3]["waiting_sets"]) == (0, 4)
 
 
+def test_flows_lost_to_a_mistake_of_ours_are_lost_in_the_ledger_and_the_next_are_kept(
+    shared: StoreProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with collecting(shared) as collector:
+        sending = Sending(collector, domain=7, node="node-seven")
+        with monkeypatch.context() as broken:
+            broken.setattr(type(collector._thin), "__call__", lambda *_: 1 // 0)
+            sending.flows(20)
+            until(lambda: collector.ledger.snapshot().get("pipeline_failed", 0) == 20)
+        sending.flows(30)
+        until(lambda: collector.ledger.snapshot().get("store_rows_written", 0) == 30)
+
+
 def test_templates_outlive_a_restart(shared: StoreProcess, tmp_path: Path) -> None:
     """The exporter goes on, and does not know that the collector was another one in between."""
     with collecting(shared, data_dir=tmp_path) as collector:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The decode thread: blocks of datagrams through the decoder into segments, which the spool has before the pipeline.
 
-Nothing that a datagram holds ends the thread: the decoder counts what is malformed, and a mistake of ours costs one block,
-is counted (``decode_error_datagrams``) and logged whole. Before: listeners; after: ``thin``, then the gatherer.
+Nothing that a datagram holds ends the thread: the decoder counts what is malformed, and a mistake of ours costs one block, is
+counted (``decode_error_datagrams``; once decoded, ``pipeline_failed``) and logged whole. Before: listeners; after: ``thin``,
+then the gatherer.
 """
 
 from __future__ import annotations
@@ -157,9 +158,13 @@ class DecodeLoop:
         self._agents.learn(self._directory.learn(decoded.options))
         if not len(decoded.flows):
             return
-        kept = self._thin(decoded.flows)
-        if len(kept):
-            self._gatherer.add(kept)
+        try:
+            kept = self._thin(decoded.flows)
+            if len(kept):
+                self._gatherer.add(kept)
+        except Exception:  # noqa: BLE001 - a mistake of ours costs these flows, which the ledger calls lost
+            _log.exception("flows_not_kept", flows=len(decoded.flows))
+            self._ledger.add("pipeline_failed", len(decoded.flows))
 
     def _count(self, counts: Mapping[str, int]) -> None:
         for name, count in counts.items():
