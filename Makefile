@@ -52,7 +52,7 @@ check: $(DEV) ## Format, lint, types, layers, generated pages and quick tests (u
 	@$(PY) -m ruff check src tests bench tools fuzz
 	@.venv/bin/lint-imports
 	@$(PY) -m mypy
-	@$(PY) -m pytest -q -m "$(QUICK)" tests/unit tests/property tests/golden tests/quality
+	@$(PY) -m pytest -q -n auto --maxprocesses 8 --dist worksteal -m "$(QUICK)" tests/unit tests/property tests/golden tests/quality
 
 test: setup-test ## All that CI runs
 	@$(PY) -m ruff format --check src tests bench tools fuzz
