@@ -11,10 +11,16 @@ import pytest
 
 from flowgauge.cli.exporters import _lines
 from flowgauge.collector.exporter_report import exporter_report
+from flowgauge.collector.standing import Standing
 from flowgauge.flow.addresses import packed
 from flowgauge.pipeline.exporters import Exporter
 from flowgauge.schema.enums import FLOW_FORMAT, code
-from flowgauge.wire.decoded import StreamReport
+from flowgauge.wire.datagrams import Datagrams
+from flowgauge.wire.decoded import RateReport, StreamReport
+from flowgauge.wire.decoder import Decoder
+from legacy_kit import EXPORT_S, datagram1, datagram5, record1, record5
+from sflow_kit import datagram, ethernet, flow_sample, ipv4, raw, tcp
+from wire_kit import a_set, message, template
 
 NOW = 1_800_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -45,6 +51,59 @@ def test_protocols_without_templates_do_not_claim_to_know() -> None:
     assert (found["templates"], found["lost_records"], found["clock_skew_ms"]) == (None, None, None)
 
 
+def test_netflow5_tells_lost_flows_and_its_clock_but_no_templates() -> None:
+    """Its numbers count flows (trap 5): the 30 of one datagram are missing."""
+    payloads = [datagram5(*[record5()] * 30, sequence=number) for number in (0, 30, 90, *range(120, 3000, 30))]
+    decoder = Decoder()
+    received_ns = (EXPORT_S + 7) * SECOND
+    decoder.decode(Datagrams.from_payloads(payloads, "192.0.2.1", received_ns=received_ns))
+    found = exporter_report(Exporter(packed("192.0.2.1"), 0, flows=2970), decoder.reports(), received_ns)
+    assert (found["lost_records"], found["templates"], found["template_refresh_s"]) == (30, None, None)
+    assert 6000 < found["clock_skew_ms"] <= 7000
+    assert found["flow_format"] == "netflow5"
+
+
+def test_netflow1_has_a_clock_and_no_numbers() -> None:
+    decoder = Decoder()
+    decoder.decode(Datagrams.from_payloads([datagram1(record1())], "192.0.2.1", received_ns=(EXPORT_S + 7) * SECOND))
+    (one,) = decoder.reports()
+    assert (one.lost_records, one.lost_datagrams, one.skew_ns is not None) == (None, None, True)
+
+
+def test_sflow_tells_samples_and_datagrams_lost_by_agent_and_how_it_really_samples() -> None:
+    """Traps 72 and 74: the agent, not the sender; rates by data source; samples that it left out itself."""
+    sample = raw(ethernet(0x0800, ipv4(6, tcp())))
+    payloads = [
+        datagram(flow_sample(sample, source=9, sequence=n, rate=1000, pool=2000 * n, drops=n), sequence=n)
+        for n in range(1, 300)
+        if n not in (5, 6)
+    ]
+    decoder = Decoder()
+    decoder.decode(Datagrams.from_payloads(payloads, "198.51.100.9", received_ns=NOW))
+    (one,) = decoder.reports()
+    found = exporter_report(Exporter(one.exporter_addr, 0, flows=297), [one], NOW)
+    assert (found["lost_datagrams"], found["lost_records"], found["sampler_drops"]) == (2, 2, 298)
+    assert (found["rates"], found["effective_sampling"]) == (
+        [{"of": "interface 9", "rate": 1000, "source": "record", "effective": 2000.0}], 2000.0,
+    )  # fmt: skip
+    assert (found["socket_addrs"], found["templates"], found["clock_skew_ms"]) == (["198.51.100.9"], None, None)
+    assert found["last_seen_ms"] == NOW // 1_000_000
+
+
+def test_an_exporter_behind_a_relay_has_the_relays_account() -> None:
+    """Trap 65: flows stand under the address that the records give, loss is that of the stream from the relay."""
+    template_, records = template(256, [(130, 4), (8, 4), (2, 4)]), bytes((10, 9, 9, 9, 10, 0, 0, 1, 0, 0, 0, 1))
+    decoder = Decoder()
+    first, second = message(a_set(2, template_), a_set(256, records)), message(a_set(256, records), sequence=41)
+    decoder.decode(Datagrams.from_payloads([first, second], "192.0.2.1", received_ns=NOW))
+    decoder.finish()
+    standing = Standing()
+    standing.tell(decoder.reports())
+    (one,) = standing.snapshot()[packed("10.9.9.9"), 1]
+    found = exporter_report(Exporter(packed("10.9.9.9"), 1, flows=2), [one], NOW)
+    assert (found["lost_records"], found["socket_addrs"]) == (40, ["192.0.2.1"])
+
+
 @pytest.mark.parametrize(
     ("report", "exporter", "words"),
     [
@@ -61,6 +120,9 @@ def test_protocols_without_templates_do_not_claim_to_know() -> None:
         ({"lost_records": 5}, {}, ""),
         ({"lost_datagrams": 12}, {}, "12 of its datagrams were lost"),
         ({"heard_ns": NOW - 900 * SECOND}, {"seen_ns": NOW - 900 * SECOND}, "nothing came for 15 min"),
+        ({"sampler_drops": 500}, {}, "it left out 500 samples for lack of resources"),
+        ({"rates": (RateReport(1, "interface 7", 1000, 2000.0),)}, {}, "on interface 7 it samples 1 of 2,000 packets"),
+        ({"rates": (RateReport(1, "interface 7", 1000, 1100.0),)}, {}, ""),
         ({}, {"record_sampling": 0}, "does not tell whether it samples"),
         ({}, {"record_sampling": 0, "sampling": 100}, ""),
     ],
@@ -81,6 +143,32 @@ def test_the_table_shows_each_exporter_and_its_advice_below(capsys: pytest.Captu
     assert "1.0 s ago" in second or "1 s ago" in second
     assert advice.startswith("  4.8% of its records")
     assert _lines([], 0) == ["nobody has sent anything yet"]
+
+
+def test_an_exporter_of_which_only_datagrams_are_numbered_shows_those_lost() -> None:
+    _, line, _ = _lines([told({"lost_records": 0, "lost_datagrams": 12})], NOW // 1_000_000)
+    assert " 12 dgram " in line
+
+
+def test_details_tell_rates_statistics_and_addresses() -> None:
+    found = told(
+        {
+            "rates": (RateReport(1, "interface 7", 1000, 1990.4), RateReport(2, "selector 1", 10)),
+            "said": {"notSentFlowTotalCount": 4321},
+            "socket_addr": packed("198.51.100.9"),
+            "resets": 2,
+        },
+        interfaces={7: "eth7"},
+    )
+    assert found["socket_addrs"] == ["198.51.100.9"]
+    details = [line.strip() for line in _lines([found], NOW // 1_000_000, details=True)[3:]]
+    assert details == [
+        "sends from 198.51.100.9",
+        "samples 1:1000 on interface 7, in fact 1:1,990",
+        "samples 1:10 on selector 1",
+        "2 restarts, 1 interfaces named",
+        "says: notSentFlowTotalCount 4,321",
+    ]
 
 
 def test_names_cannot_command_the_terminal() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,16 +11,19 @@ import typer
 
 
 def exporters(
+    details: Annotated[bool, typer.Option("--details", "-d", help="Also rates, own statistics, addresses.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
     url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
 ) -> None:
     """Lists who sends flows, how well they arrive, and what to do about it.
 
-    Loss is what is missing from an exporter's sequence numbers; skew is how far its clock is behind (+) or ahead (-).
+    Loss is what is missing from an exporter's sequence numbers: flows, or datagrams (dgram) where it numbers only
+    these. Skew is how far its clock is behind (+) or ahead (-).
 
     Examples:
       flowgauge exporters
+      flowgauge exporters --details
       flowgauge exporters -o json | jq '.[] | select(.lost_records > 0)'
     """
     import json
@@ -37,10 +41,10 @@ def exporters(
     if output == "json":
         print(json.dumps(found, indent=1))
     else:
-        print("\n".join(_lines(found, int(answer.get("now_ms", 0)))))
+        print("\n".join(_lines(found, int(answer.get("now_ms", 0)), details=details)))
 
 
-def _lines(found: list[dict[str, Any]], now_ms: int) -> list[str]:
+def _lines(found: list[dict[str, Any]], now_ms: int, *, details: bool = False) -> list[str]:
     from flowgauge.cli.table import Column, Screen, fitted, heading, line
 
     if not found:
@@ -59,15 +63,36 @@ def _lines(found: list[dict[str, Any]], now_ms: int) -> list[str]:
         lines.append(line(columns, layout, cells, screen))
         if one.get("advice"):
             lines.append(screen.styled(f"  {one['advice']}", "warning"))
+        lines += [f"    {detail}" for detail in (_details(one) if details else ())]
     return lines
+
+
+def _details(one: dict[str, Any]) -> Iterator[str]:
+    """What the table has no room for."""
+    from flowgauge.cli.units import number
+
+    if addresses := one.get("socket_addrs"):
+        yield f"sends from {', '.join(addresses)}"
+    for rate in one.get("rates") or ():
+        effective = rate.get("effective")
+        yield f"samples 1:{rate['rate']} on {rate['of']}" + (f", in fact 1:{effective:,.0f}" if effective else "")
+    notes = {
+        "late_datagrams": "datagrams came late", "duplicate_datagrams": "came twice", "restarts": "restarts",
+        "sampler_drops": "samples left out by it", "interface_names": "interfaces named",
+        "provisional_templates": "templates known from before only",
+    }  # fmt: skip
+    if told := [f"{number(one[name])} {words}" for name, words in notes.items() if one.get(name)]:
+        yield ", ".join(told)
+    if said := one.get("said"):
+        yield "says: " + ", ".join(f"{name} {number(value)}" for name, value in sorted(said.items()))
 
 
 def _cells(one: dict[str, Any], now_ms: int) -> list[str]:
     from flowgauge.cli.units import duration, number
 
+    effective = float(one.get("effective_sampling") or 0)
     rate, source = int(one.get("sampling") or 0), str(one.get("sampling_source") or "")
-    skew_ms, templates, lost = (one.get(name) for name in ("clock_skew_ms", "templates", "lost_records"))
-    lost = lost or one.get("lost_datagrams") if lost is not None else None
+    skew_ms, templates = one.get("clock_skew_ms"), one.get("templates")
     ago_ms = max(0, now_ms - int(one.get("last_seen_ms") or 0))
     return [
         str(one.get("exporter_addr", "")),
@@ -76,9 +101,18 @@ def _cells(one: dict[str, Any], now_ms: int) -> list[str]:
         str(one.get("obs_domain_id", "")),
         f"{float(one.get('flows_per_s') or 0):,.1f}",
         number(int(one.get("flows") or 0)),
-        "" if lost is None else number(lost),
+        _lost(one),
         "" if skew_ms is None else f"{skew_ms / 1000:+.1f} s",
-        f"1:{rate} ({source})" if rate else source,
+        (f"1:{rate} (in fact {effective:.0f})" if effective else f"1:{rate} ({source})") if rate else source,
         "" if templates is None else str(templates),
         f"{duration(ago_ms * 1_000_000)} ago" if one.get("last_seen_ms") else "",
     ]
+
+
+def _lost(one: dict[str, Any]) -> str:
+    from flowgauge.cli.units import number
+
+    records, datagrams = one.get("lost_records"), one.get("lost_datagrams")
+    if records is None and datagrams is None:
+        return ""
+    return f"{number(datagrams)} dgram" if datagrams and not records else number(records or 0)

@@ -19,7 +19,7 @@ from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.senders import Refusals, turn_away_unknown
 from flowgauge.collector.session import Session
-from flowgauge.collector.standing import SAVE_S, TELL_S, Standing, TemplateFile
+from flowgauge.collector.standing import SAVE_S, TELL_S, TELL_SHARE, Standing, TemplateFile
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
@@ -76,7 +76,8 @@ class DecodeLoop:
         self._decoder = new_decoder()
         self._sessions: set[Session] = set()
         self._standing, self._templates = standing, templates
-        self._told_at = self._saved_at = time.monotonic()
+        self._saved_at = time.monotonic()
+        self._tell_at = self._saved_at + TELL_S
         self._changed = False
         self._directory, self._thin, self._gatherer = directory, thin, gatherer
         self._agents, self._ledger, self._refusals = agents, ledger, refusals
@@ -138,9 +139,9 @@ class DecodeLoop:
     def _keep_books(self) -> None:
         """Now and then tells how exporters stand, and saves their templates."""
         now = time.monotonic()
-        if now - self._told_at >= TELL_S:
-            self._told_at = now
+        if now >= self._tell_at:
             self._tell_standing()
+            self._tell_at = now + max(TELL_S, (time.monotonic() - now) / TELL_SHARE)
         if self._changed and now - self._saved_at >= SAVE_S:
             self._saved_at, self._changed = now, False
             self._templates.save(self._decoder)

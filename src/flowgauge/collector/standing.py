@@ -17,7 +17,9 @@ from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.decoder_state import StateError
 
 TELL_S = 2.0
-"""How often reports are made anew."""
+"""How often reports are made anew …"""
+TELL_SHARE = 0.02
+"""… or less often, so that making them takes no more of the decode thread's time than this: exporters may be thousands."""
 SAVE_S = 60.0
 """How often templates are saved, if any changed."""
 
@@ -38,12 +40,13 @@ class Standing:
         """These are all reports now."""
         found: dict[Key, list[StreamReport]] = {}
         for report in reports:
-            found.setdefault((report.exporter_addr, report.obs_domain_id), []).append(report)
+            for addr in (report.exporter_addr, *report.also_addr):
+                found.setdefault((addr, report.obs_domain_id), []).append(report)
         with self._lock:
             self._reports = found
 
     def snapshot(self) -> dict[Key, list[StreamReport]]:
-        """By exporter: one report for each protocol, session or source port."""
+        """By exporter: one report for each protocol, session or source port; of a relay's stream for each behind it."""
         with self._lock:
             return self._reports
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from flowgauge.collector.naming import Naming
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.spool import Spool
-from flowgauge.collector.standing import Standing
+from flowgauge.collector.standing import Key, Standing
 from flowgauge.collector.streams import StreamListener
 from flowgauge.collector.writer import Writer
 from flowgauge.pipeline.exporters import Exporter, ExporterDirectory
@@ -24,6 +24,7 @@ from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.http import Handler, as_json, health_routes
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.metrics import Exposition, Sample
+from flowgauge.wire.decoded import StreamReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ class Status:
         known = {(exporter.addr, exporter.domain): exporter for exporter in self._parts.directory.snapshot()}
         reports = self._parts.standing.snapshot()
         silent = [Exporter(*key) for key in reports.keys() - known.keys()]  # nothing of theirs could be read yet
-        exporters = [*known.values(), *silent]
+        exporters = [one for one in (*known.values(), *silent) if one.flows or not _only_passes_on(one, reports)]
         found = [exporter_report(one, reports.get((one.addr, one.domain), ()), now) for one in exporters]
         return sorted(found, key=lambda entry: -entry["flows"])
 
@@ -107,3 +108,9 @@ class Status:
         for step in parts.pipeline.steps:
             yield Sample("collector_stage_cpu_seconds", "CPU time that a stage of the pipeline has used.", step.cpu_s,
                          {"stage": step.name}, cumulative=True)  # fmt: skip
+
+
+def _only_passes_on(exporter: Exporter, reports: Mapping[Key, Sequence[StreamReport]]) -> bool:
+    """Whether all that comes from an address stands under those of exporters behind it, where its reports stand too."""
+    found = reports.get((exporter.addr, exporter.domain), ())
+    return bool(found) and all(one.also_addr and one.exporter_addr == exporter.addr for one in found)

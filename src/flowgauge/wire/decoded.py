@@ -14,6 +14,9 @@ from flowgauge.flow.batch import FlowBatch
 
 Value = int | str | bytes | float
 
+MAX_RATES_TOLD = 64
+"""Sampling rates in one report: a line card's ports, not those of a whole chassis."""
+
 
 @dataclass(frozen=True, slots=True)
 class OptionsData:
@@ -107,11 +110,28 @@ class Detail:
 
 
 @dataclass(frozen=True, slots=True)
-class StreamReport:
-    """How one observation domain of one exporter stands.
+class RateReport:
+    """One sampling rate of an exporter.
 
     Attributes:
-        exporter_addr: the sender's address, 16 bytes.
+        source: how it is known, a code of ``enums.SAMPLING_SOURCE``.
+        of: what it holds for, in words: ``interface 7``, ``selector 1``, ``template 260``, ``system``.
+        rate: one of so many packets, as configured.
+        effective: packets seen for each that was taken, as the exporter's own counts say (sFlow); 0 = not known.
+    """
+
+    source: int
+    of: str
+    rate: int
+    effective: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamReport:
+    """How one observation domain of one exporter stands; None where the protocol does not say.
+
+    Attributes:
+        exporter_addr: the sender's address, 16 bytes; of sFlow the agent's.
         flow_format: code of ``enums.FLOW_FORMAT``.
         source_port: when several exporters share address and domain; else 0.
         heard_ns: when its latest message came, ns since 1970.
@@ -123,27 +143,37 @@ class StreamReport:
         announced_ns, refresh_ns: when it announced templates last, and how long before that the time before; 0 = not yet.
         waiting_sets, waiting_since_ns: data sets whose template has not come, and since when.
         said: what it told of itself, by IANA name (``exportedFlowRecordTotalCount``, ``notSentPacketTotalCount`` …).
+        socket_addr: where its datagrams come from, when that is not ``exporter_addr``; else empty.
+        also_addr: under which other addresses its flows stand, see ``OptionsData``.
+        sampler_drops: samples that an sFlow agent says to have left out for lack of resources.
+        rates: at most ``MAX_RATES_TOLD``.
+        effective: as of a rate, over all data sources.
     """
 
     exporter_addr: bytes
     obs_domain_id: int
     flow_format: int
-    source_port: int
     heard_ns: int
-    skew_ns: int
-    lost_records: int
-    lost_datagrams: int
-    late: int
-    duplicates: int
-    resets: int
-    templates: int
-    options_templates: int
-    provisional: int
-    announced_ns: int
-    refresh_ns: int
-    waiting_sets: int
-    waiting_since_ns: int
-    said: Mapping[str, int]
+    source_port: int = 0
+    skew_ns: int | None = None
+    lost_records: int | None = None
+    lost_datagrams: int | None = None
+    late: int | None = None
+    duplicates: int | None = None
+    resets: int | None = None
+    templates: int | None = None
+    options_templates: int | None = None
+    provisional: int = 0
+    announced_ns: int = 0
+    refresh_ns: int = 0
+    waiting_sets: int = 0
+    waiting_since_ns: int = 0
+    said: Mapping[str, int] = field(default_factory=dict)
+    socket_addr: bytes = b""
+    also_addr: tuple[bytes, ...] = ()
+    sampler_drops: int | None = None
+    rates: tuple[RateReport, ...] = ()
+    effective: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

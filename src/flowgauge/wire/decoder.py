@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -34,7 +35,7 @@ from flowgauge.wire.problems import MAX_PROBLEMS, Problems
 from flowgauge.wire.scratch import Scratch
 from flowgauge.wire.sflow import headers as sflow_headers
 from flowgauge.wire.sflow.decoder import SflowDecoder
-from flowgauge.wire.sflow.sources import SourceSampling
+from flowgauge.wire.sflow.sampling import SourceSampling
 from flowgauge.wire.template_decoder import TemplateDecoder
 from flowgauge.wire.views import ByteView
 
@@ -134,8 +135,10 @@ class Decoder:
         )
 
     def reports(self) -> list[StreamReport]:
-        """How each observation domain of each exporter of NetFlow v9 and IPFIX stands; from the thread that decodes."""
-        return [report for templated in self._templated.values() for report in templated.reports()]
+        """How each observation domain of each exporter stands; from the thread that decodes."""
+        templated = (decoder.reports() for decoder in self._templated.values())
+        legacy = (decoder.reports() for decoder in self._legacy.values())
+        return list(chain(*templated, *legacy, self._sflow.reports()))
 
     def save(self) -> bytes:
         """What a decoder should know after a restart, for ``restore``: templates, and when exporters started."""

@@ -14,7 +14,7 @@ bits and is left as the exporter said it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_ALGORITHM, code
 from flowgauge.wire.assemble import Block
 from flowgauge.wire.cutting import cut_fixed
+from flowgauge.wire.decoded import StreamReport
 from flowgauge.wire.dialect import IPFIX
 from flowgauge.wire.elements import Elements
 from flowgauge.wire.framing import NOT_TOLD, Messages
@@ -35,6 +36,7 @@ from flowgauge.wire.netflow_legacy_steps import PerDatagram, UptimeTimes, steps_
 from flowgauge.wire.packet_headers_bytes import Windows
 from flowgauge.wire.readers import Source, Step
 from flowgauge.wire.records import DataSets
+from flowgauge.wire.stream_report import heard, numbered
 from flowgauge.wire.streams import Streams
 from flowgauge.wire.views import Offsets
 
@@ -44,6 +46,7 @@ _INTERVAL_MASK = 0x3FFF
 _COMMON = ((8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), (21, 4), (7, 2), (11, 2))
 """Element and length of the fields that all three begin with: addresses, next hop, interfaces, counts, times, ports."""
 _PADDING = 210
+_NOT_NUMBERED = -1
 _V1 = (*_COMMON, (_PADDING, 2), (4, 1), (5, 1), (6, 1), (_PADDING, 1))
 _V5 = (*_COMMON, (_PADDING, 1), (6, 1), (4, 1), (5, 1), (16, 2), (17, 2), (9, 1), (13, 1))
 
@@ -128,14 +131,18 @@ class LegacyDecoder:
         found = _headers(intake, self._version, datagram, start, end)
         if not len(found.datagram):
             return []
-        if self._version.has_sequence:
-            self._judge(intake, found)
+        self._judge(intake, found)
         blocks = []
         for kind in self._version.layouts:
             rows = np.flatnonzero((found.size == kind.layout.min_bytes) & (found.count > 0))
             if len(rows):
                 blocks.append(_block(intake, self._version, kind, _taken(found, rows)))
         return blocks
+
+    def reports(self) -> Iterator[StreamReport]:
+        """How each stream stands."""
+        told = numbered if self._version.has_sequence else heard
+        return (told(stream, self._version.flow_format) for stream in self._streams)
 
     def finish(self) -> dict[str, int]:
         """Gaps in the numbers that nothing fills any more, as increments of counters."""
@@ -149,7 +156,7 @@ class LegacyDecoder:
         not_told = np.full(len(found.datagram), NOT_TOLD)
         messages = Messages(found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, not_told)
         batch = Batch(intake, messages, *self._streams.of(senders, found.domain), self._streams)
-        judge(batch, found.count)
+        judge(batch, found.count if self._version.has_sequence else np.full(len(found.datagram), _NOT_NUMBERED))
         for stream in self._streams.trim():
             stream.sequence.finish(intake.counts)
 

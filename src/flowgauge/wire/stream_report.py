@@ -3,26 +3,21 @@
 
 from __future__ import annotations
 
-from flowgauge.wire.decoded import StreamReport
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+from flowgauge.wire.decoded import MAX_RATES_TOLD, RateReport, StreamReport
+from flowgauge.wire.sampling import EITHER, INGRESS, INTERFACE, SELECTOR, SYSTEM, Rates
 from flowgauge.wire.streams import Stream
 
 
-def report(stream: Stream, flow_format: int) -> StreamReport:
-    """How a stream of a protocol stands."""
-    totals, templates = stream.sequence.totals, list(stream.templates)
+def templated(stream: Stream, flow_format: int) -> StreamReport:
+    """How a stream of a protocol with templates stands."""
+    templates = list(stream.templates)
     options = sum(held.template.layout.is_options for held in templates)
-    return StreamReport(
-        exporter_addr=stream.exporter_addr,
-        obs_domain_id=stream.domain,
-        flow_format=flow_format,
-        source_port=stream.port,
-        heard_ns=stream.heard_ns,
-        skew_ns=stream.skew_ns,
-        lost_records=totals.get("sequence_gap_records", 0),
-        lost_datagrams=totals.get("sequence_gap_datagrams", 0),
-        late=totals.get("sequence_late_datagrams", 0),
-        duplicates=totals.get("sequence_duplicate_datagrams", 0),
-        resets=totals.get("sequence_resets", 0),
+    return replace(
+        numbered(stream, flow_format),
         templates=len(templates) - options,
         options_templates=options,
         provisional=sum(held.provisional for held in templates),
@@ -31,4 +26,44 @@ def report(stream: Stream, flow_format: int) -> StreamReport:
         waiting_sets=len(stream.pending),
         waiting_since_ns=stream.pending.since_ns,
         said=dict(stream.said),
+        also_addr=tuple(stream.aliases),
+        rates=tuple(islice(_rates(stream.rates), MAX_RATES_TOLD)),
     )
+
+
+def numbered(stream: Stream, flow_format: int) -> StreamReport:
+    """How a stream stands whose messages are numbered."""
+    totals = stream.sequence.totals
+    return replace(
+        heard(stream, flow_format),
+        lost_records=totals.get("sequence_gap_records", 0),
+        lost_datagrams=totals.get("sequence_gap_datagrams", 0),
+        late=totals.get("sequence_late_datagrams", 0),
+        duplicates=totals.get("sequence_duplicate_datagrams", 0),
+        resets=totals.get("sequence_resets", 0),
+    )
+
+
+def heard(stream: Stream, flow_format: int) -> StreamReport:
+    """What is known of any stream."""
+    return StreamReport(
+        exporter_addr=stream.exporter_addr,
+        obs_domain_id=stream.domain,
+        flow_format=flow_format,
+        source_port=stream.port,
+        heard_ns=stream.heard_ns,
+        skew_ns=stream.skew_ns,
+    )
+
+
+def _rates(rates: Rates) -> Iterator[RateReport]:
+    """What was told in options, the nearest to a record first."""
+    for number, rate in rates.selectors.items():
+        yield RateReport(SELECTOR, f"selector {number}", rate)
+    for (index, direction), rate in rates.interfaces.items():
+        way = "" if direction == EITHER else " in" if direction == INGRESS else " out"
+        yield RateReport(INTERFACE, f"interface {index}{way}", rate)
+    for number, rate in rates.templates.items():
+        yield RateReport(SYSTEM, f"template {number}", rate)
+    if rates.system:
+        yield RateReport(SYSTEM, "system", rates.system)

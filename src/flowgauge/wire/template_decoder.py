@@ -26,7 +26,7 @@ from flowgauge.wire.layout import Layouts
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
-from flowgauge.wire.stream_report import report
+from flowgauge.wire.stream_report import templated
 from flowgauge.wire.streams import Stream, Streams
 from flowgauge.wire.uptimes import compare
 from flowgauge.wire.views import ByteView, Offsets
@@ -80,7 +80,7 @@ class TemplateDecoder:
 
     def reports(self) -> Iterator[StreamReport]:
         """How each stream stands."""
-        return (report(stream, self._dialect.flow_format) for stream in self.streams)
+        return (templated(stream, self._dialect.flow_format) for stream in self.streams)
 
     def finish(self) -> dict[str, int]:
         """Gaps and waiting sets that nothing will fill or explain any more, as increments of counters."""

@@ -164,14 +164,33 @@ export interface Status {
   collector: { answers: boolean; problem?: string; exporters?: Exporter[] };
 }
 
-/** Who sends flows to the collector. */
+/** Who sends flows to the collector; null where its protocol does not say (`collector/exporter_report.py` has each field). */
 export interface Exporter {
   exporter_addr: string;
+  obs_domain_id: number;
   name: string;
   flow_format: string;
+  socket_addrs: string[];
   flows: number;
   flows_per_s: number;
   last_seen_ms: number;
   sampling: number;
-  lost_records: number;
+  sampling_source: string;
+  effective_sampling: number | null;
+  rates: { of: string; rate: number; source: string; effective: number }[];
+  sampler_drops: number | null;
+  lost_records: number | null;
+  lost_datagrams: number | null;
+  late_datagrams: number | null;
+  duplicate_datagrams: number | null;
+  restarts: number | null;
+  clock_skew_ms: number | null;
+  templates: number | null;
+  provisional_templates: number;
+  template_refresh_s: number | null;
+  waiting_sets: number;
+  waiting_s: number;
+  interface_names: number;
+  said: Record<string, number>;
+  advice: string;
 }

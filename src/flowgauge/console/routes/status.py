@@ -44,7 +44,7 @@ async def metrics(services: Use) -> Response:
 
 @router.get("/api/v1/status")
 async def status(services: Use) -> dict[str, Any]:
-    """Version, time, the store, and who sends: what the page shows while there are no flows yet."""
+    """Version, time, the store, and who sends (``collector.exporters``, as ``collector.exporter_report`` tells of each)."""
     return {
         "version": __version__,
         "now_ms": services.now_ms,

@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from flowgauge.schema.enums import FLOW_DIRECTION, FLOW_FORMAT, SAMPLING_ALGORITHM, code
 from flowgauge.wire.assemble import Block
-from flowgauge.wire.decoded import CounterData, OptionsData
+from flowgauge.wire.decoded import CounterData, OptionsData, StreamReport
 from flowgauge.wire.intake import Intake
 from flowgauge.wire.mapping import Reader
 from flowgauge.wire.origins import Origins
@@ -44,8 +44,9 @@ from flowgauge.wire.sflow.samples import (
     interface,
     samples,
 )
+from flowgauge.wire.sflow.sampling import SourceSampling
 from flowgauge.wire.sflow.sheet import Given, GivenNames
-from flowgauge.wire.sflow.sources import Sources, SourceSampling
+from flowgauge.wire.sflow.sources import Sources
 from flowgauge.wire.texts import MplsLabels, TextStep
 from flowgauge.wire.views import Offsets
 
@@ -122,6 +123,10 @@ class SflowDecoder:
     def finish(self) -> dict[str, int]:
         """What is still missing when receiving ends, as increments of counters."""
         return self._sources.finish()
+
+    def reports(self) -> Iterator[StreamReport]:
+        """How each agent and sub-agent stands."""
+        return self._sources.reports()
 
     def sampling(self) -> Sequence[SourceSampling]:
         """The configured and the effective sampling rate of each data source."""

@@ -1,30 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is remembered of sFlow agents and their data sources: sequence numbers, and by which rate they really sample.
+"""What is remembered of sFlow agents and their data sources: sequence numbers, who they are, and what is lost of each.
 
 Datagrams are numbered by agent and sub-agent; samples by data source, for flows, counters and discarded packets apart. A gap
 in the numbers of datagrams says that the network lost some; one in those of flow samples says how many flows are missing.
 
-The rate that an agent is configured to is not what it achieves: by ``pool`` (packets that could have been sampled) and the
-numbers of samples the real one is known, and by ``drops`` how often it had to leave out a sample. State is kept by the sender's
-address as well as by the agent's, so that nobody can disturb the numbers of an agent by sending in its name.
+State is kept by the sender's address as well as by the agent's, so that nobody can disturb the numbers of an agent by sending
+in its name. How sources sample is in ``sampling``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.wire.decoded import StreamReport
 from flowgauge.wire.grouping import group
 from flowgauge.wire.intake import Intake
-from flowgauge.wire.numbering import MAX_AHEAD, Items, Numbering, Verdict
+from flowgauge.wire.numbering import Items, Numbering, Verdict
 from flowgauge.wire.packet_headers_bytes import Index, Numbers
+from flowgauge.wire.sflow.accounts import Account, Standing, agent_report
 from flowgauge.wire.sflow.headers import Heads
 from flowgauge.wire.sflow.places import NumberPlaces, Places
 from flowgauge.wire.sflow.samples import COUNTER, DISCARDED, EXPANDED_COUNTER, EXPANDED_FLOW, FLOW, Samples
+from flowgauge.wire.sflow.sampling import Pools, SourceSampling
 
 _CLASS = {FLOW: 0, EXPANDED_FLOW: 0, COUNTER: 1, EXPANDED_COUNTER: 1, DISCARDED: 2}
 _LOST = ("sequence_gap_records", "sequence_gap_counter_samples", "sequence_gap_discarded_packets")
@@ -32,26 +35,16 @@ _LOST = ("sequence_gap_records", "sequence_gap_counter_samples", "sequence_gap_d
 
 _AGENT_SHIFT, _CLASS_SHIFT, _TYPE_SHIFT = 42, 40, 32
 _AGENTS = 1 << 21
-_MAX_DROPS = 1 << 24
-"""More at once is a counter that began anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class SourceSampling:
-    """How one data source samples.
+class _Agent:
+    """Who is at a place: the address of the agent, and where its datagrams come from."""
 
-    Attributes:
-        agent_addr, sub_agent, source_type, source_index: which one (type 0: the index is an ifIndex).
-        configured: one of so many packets, as its latest sample said.
-        effective: packets seen for each sample taken, since we first heard of it; 0 when not known yet.
-    """
-
-    agent_addr: bytes
+    addr: bytes
+    sender: bytes
     sub_agent: int
-    source_type: int
-    source_index: int
-    configured: int
-    effective: float
+    place: int
 
 
 class Sources:
@@ -62,9 +55,10 @@ class Sources:
         self._agent_places = Places(self._forget_agents)
         self._source_places = NumberPlaces(self._forget_sources)
         self._agent_id = np.zeros(0, np.int64)
-        self._agent_of: dict[int, tuple[bytes, int]] = {}
+        self._agent_of: dict[int, _Agent] = {}
         self._next_id = 0
-        self._pools = _Pools()
+        self._pools = Pools()
+        self._of_agents, self._of_sources = Account(), Account()
         self._class = np.zeros(0, np.uint8)
         self._forgotten = Counter[str]()
 
@@ -84,6 +78,9 @@ class Sources:
             counts["sequence_duplicate_datagrams"] += verdict.duplicates
             counts["sequence_resets"] += verdict.restarts
             counts["sequence_gap_datagrams"] += sum(int(lost.sum()) for _, lost in verdict.lost)
+            for owner, lost in verdict.lost:
+                self._of_agents.lose(owner, lost)
+            self._of_agents.note(slot[heard], intake.origins.received_ns[heads.datagram[heard]])
         return np.where(heard, self._agent_id[slot], -1)
 
     def observe_samples(self, intake: Intake, heads: Heads, samples: Samples, kind: int, agent: Index) -> None:
@@ -108,7 +105,7 @@ class Sources:
 
     def settle(self, now_ns: int, counts: Counter[str]) -> None:
         """Calls lost what has been missing for too long."""
-        counts["sequence_gap_datagrams"] += int(self._agents.tick(now_ns).sum())
+        self._lose_datagrams(counts, self._agents.tick(now_ns))
         self._lose_all(counts, self._sources.tick(now_ns))
         counts.update(self._forgotten)
         self._forgotten.clear()
@@ -116,21 +113,36 @@ class Sources:
     def finish(self) -> dict[str, int]:
         """What is missing when receiving ends is lost."""
         counts = Counter[str]()
-        counts["sequence_gap_datagrams"] += int(self._agents.finish().sum())
+        self._lose_datagrams(counts, self._agents.finish())
         self._lose_all(counts, self._sources.finish())
         return {name: count for name, count in counts.items() if count}
 
     def sampling(self) -> tuple[SourceSampling, ...]:
         """How each data source of flow samples samples."""
-        found = []
+        return tuple(sampling for _, _, sampling in self._sampling())
+
+    def reports(self) -> Iterator[StreamReport]:
+        """How each agent and sub-agent stands."""
+        rates: dict[int, list[SourceSampling]] = {}
+        lost = Counter[int]()
+        for agent, place, sampling in self._sampling():
+            rates.setdefault(agent, []).append(sampling)
+            lost[agent] += self._of_sources.of(place)[0]
+        for number, who in self._agent_of.items():
+            lost_datagrams, heard_ns = self._of_agents.of(who.place)
+            own = rates.get(number, ())
+            standing = Standing(heard_ns, lost[number], lost_datagrams, sum(one.drops for one in own))
+            yield agent_report((who.addr, who.sender), who.sub_agent, standing, own)
+
+    def _sampling(self) -> Iterator[tuple[int, int, SourceSampling]]:
+        """The agent's identity and the place of each data source of flow samples, and how it samples."""
         for key, place in self._source_places.keys().items():
             number = cast("int", key)
-            agent = self._agent_of.get(number >> _AGENT_SHIFT)
-            if agent is None or number >> _CLASS_SHIFT & 3:
-                continue
-            rates = self._pools.rates(place)
-            found.append(SourceSampling(*agent, number >> _TYPE_SHIFT & 0xFF, number & 0xFFFFFFFF, *rates))
-        return tuple(found)
+            identity, source_type, index = number >> _AGENT_SHIFT, number >> _TYPE_SHIFT & 0xFF, number & 0xFFFFFFFF
+            agent = self._agent_of.get(identity)
+            if agent is not None and not number >> _CLASS_SHIFT & 3:
+                rates = self._pools.rates(place)
+                yield identity, place, SourceSampling(agent.addr, agent.sub_agent, source_type, index, *rates)
 
     def _identify(self, place: Index, keys: list[tuple[bytes, int]]) -> None:
         """Gives places that have none an identity that no other agent has had before, so that sources are never mixed up."""
@@ -138,12 +150,19 @@ class Sources:
         for row in np.flatnonzero((place >= 0) & (self._agent_id[place] == 0)).tolist():
             self._next_id = self._next_id % (_AGENTS - 1) + 1
             self._agent_id[place[row]] = self._next_id
-            self._agent_of[self._next_id] = (keys[row][0][16:], keys[row][1])
+            both, sub_agent = keys[row]
+            self._agent_of[self._next_id] = _Agent(both[16:], both[:16], sub_agent, int(place[row]))
 
     def _lose(self, counts: Counter[str], verdict: Verdict) -> None:
         for owner, lost in verdict.lost:
+            self._of_sources.lose(owner, lost)
             for number, name in enumerate(_LOST):
                 counts[name] += int(lost[self._class[owner] == number].sum())
+
+    def _lose_datagrams(self, counts: Counter[str], lost: npt.NDArray[np.int64]) -> None:
+        counts["sequence_gap_datagrams"] += int(lost.sum())
+        owner = np.flatnonzero(lost)
+        self._of_agents.lose(owner, lost[owner])
 
     def _lose_all(self, counts: Counter[str], lost: npt.NDArray[np.int64]) -> None:
         if lost.any():
@@ -156,64 +175,13 @@ class Sources:
         for number in self._agent_id[places].tolist():
             self._agent_of.pop(number, None)
         self._agent_id[places] = 0
+        self._of_agents.forget(places)
 
     def _forget_sources(self, places: Index) -> None:
         self._class = _filled(self._class, places[:0], 0, size=int(places.max()) + 1)
         self._lose(self._forgotten, Verdict(lost=[(places, self._sources.forget(places))]))
         self._pools.forget(places)
-
-
-class _Pools:
-    """By place: the latest ``pool``, number, ``drops`` and rate of each data source, and how far pool and number have come."""
-
-    def __init__(self) -> None:
-        self._known = np.zeros(0, np.bool_)
-        self._last = np.zeros((3, 0), np.uint32)
-        self._pool = self._taken = np.zeros(0, np.int64)
-        self._rate = np.zeros(0, np.int64)
-
-    def observe(self, items: Items, drops: Numbers, pool: Numbers | None = None, rate: Numbers | None = None) -> int:
-        """Adds what the latest sample of each source says; samples that the agents say to have dropped since."""
-        self._grow(int(items.owner[-1]) + 1)
-        owner = items.owner
-        values = np.zeros((3, len(items.number)), np.uint32)
-        values[0], values[2] = items.number, items.arranged(drops)
-        if pool is not None and rate is not None:
-            values[1] = items.arranged(pool)
-            self._rate[owner] = items.arranged(rate)[items.last]
-        fresh = ~self._known[owner]
-        self._last[:, owner[fresh]] = values[:, items.first[fresh]]
-        self._known[owner] = True
-        latest = values[:, items.last]
-        taken, seen, dropped = (latest - self._last[:, owner]).astype(np.int64)
-        follows = taken <= MAX_AHEAD
-        self._taken[owner] += taken * follows
-        self._pool[owner] += seen * follows
-        backward = taken > 0xFFFFFFFF - MAX_AHEAD  # came late: what is remembered is newer
-        self._last[:, owner] = np.where(backward, self._last[:, owner], latest)
-        return int(dropped[follows & (dropped <= _MAX_DROPS)].sum())
-
-    def rates(self, place: int) -> tuple[int, float]:
-        """The configured and the effective rate."""
-        if place >= len(self._known):
-            return 0, 0.0
-        taken = int(self._taken[place])
-        return int(self._rate[place]), int(self._pool[place]) / taken if taken else 0.0
-
-    def forget(self, places: Index) -> None:
-        """Ends with these sources."""
-        places = places[places < len(self._known)]
-        self._known[places] = False
-        self._pool[places] = self._taken[places] = self._rate[places] = 0
-
-    def _grow(self, size: int) -> None:
-        if size > len(self._known):
-            none = np.zeros(0, np.intp)
-            for name in ("_known", "_pool", "_taken", "_rate"):
-                setattr(self, name, _filled(getattr(self, name), none, 0, size=size))
-            wider = np.zeros((3, len(self._known)), np.uint32)
-            wider[:, : self._last.shape[1]] = self._last
-            self._last = wider
+        self._of_sources.forget(places)
 
 
 def _filled(array: Numbers, places: Index, value: int, size: int = 0) -> Numbers:
