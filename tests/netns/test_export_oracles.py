@@ -20,8 +20,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from flowgauge.agent.messages import Messages
+from flowgauge.agent.messages_netflow9 import NetFlow9Messages
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.config.model import Exporter
+from flowgauge.config.model import Collector, Exporter
+from flowgauge.export.messages import Numbering
+from flowgauge.export.settings import FlowProtocol
 from flowgauge.flow.addresses import to_text
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.ledger import BY_NAME
@@ -233,13 +236,18 @@ def drain(port: int) -> None:
 @pytest.fixture(scope="module")
 def captured(payloads: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Every flow that nfdump has after nfcapd received the agent's messages."""
-    folder = tmp_path_factory.mktemp("nfcapd")
+    return stored_by_nfcapd(payloads, tmp_path_factory.mktemp("nfcapd"))
+
+
+def stored_by_nfcapd(payloads: list[bytes], folder: Path) -> list[dict[str, Any]]:
+    """What nfdump makes of what nfcapd made of them."""
     with nfcapd(folder) as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         for payload in payloads:
             sender.sendto(payload, ("127.0.0.1", port))
         drain(port)
     output = subprocess.run(["nfdump", "-R", str(folder), "-o", "json"], capture_output=True, check=True, env=IN_UTC).stdout
-    return json.loads(output)
+    found: list[dict[str, Any]] = json.loads(output)
+    return found
 
 
 def from_nfdump(flow: dict[str, Any]) -> tuple[Any, ...]:
@@ -276,6 +284,22 @@ def as_nfdump(row: dict[str, Any]) -> tuple[Any, ...]:
 def test_nfdump_reads_what_it_keeps_of_every_flow(flows: FlowBatch, captured: list[dict[str, Any]]) -> None:
     seen = sorted((from_nfdump(flow) for flow in captured if flow["type"] == "FLOW"), key=repr)
     assert seen == sorted((as_nfdump(row) for row in expected(flows)), key=repr)
+
+
+@pytest.mark.tool("nfcapd", "nfdump")
+def test_nfdump_reads_what_netflow9_carries_of_every_flow(flows: FlowBatch, tmp_path: Path) -> None:
+    settings = AgentSettings(node="node-a", obs_domain_id=42, collector=Collector(type="NetFlow"))
+    agent, numbering = NetFlow9Messages(settings), Numbering(FlowProtocol.NETFLOW9)
+    sent = []
+    for message in [*agent.templates(), *agent.flows(flows), *agent.options({}, NAMES, Exporter(sampling=100))]:
+        sent.append(bytes(numbering.stamped(message)))
+        numbering.sent(message)
+    seen = [flow for flow in stored_by_nfcapd(sent, tmp_path) if flow["type"] == "FLOW"]
+    wanted = [
+        {**row, "flow_direction": row["flow_direction"] if row["flow_direction"] in (1, 2) else 0} for row in expected(flows)
+    ]
+    assert sorted(map(from_nfdump, seen), key=repr) == sorted(map(as_nfdump, wanted), key=repr)
+    assert decode(*sent).counts.get("sequence_gap_records", 0) == 0
 
 
 def test_we_read_the_same_bytes_alike(flows: FlowBatch, payloads: list[bytes]) -> None:

@@ -9,14 +9,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from flowgauge.agent import export
-from flowgauge.agent.export import Message, UdpExport
+from flowgauge.agent import backlog, export_udp
+from flowgauge.agent.export_udp import UdpExport
+from flowgauge.export.messages import Message
 from flowgauge.runtime.ledger import Ledger
 
 
 def message(number: int, records: int = 1, size: int = 40) -> Message:
     """An IPFIX header and a body that says which message it is."""
-    return Message(struct.pack("!HHIII", 10, size, 0, 0xDEAD, 1) + struct.pack("!I", number).ljust(size - 16, b"."), records)
+    header = struct.pack("!HHIII", 10, size, 0, 0xDEAD, 1)
+    return Message(header + struct.pack("!I", number).ljust(size - 16, b"."), records, records)
 
 
 def listen(port: int = 0) -> socket.socket:
@@ -85,7 +87,7 @@ def test_a_collector_that_restarts_between_two_messages_loses_neither(ledger: Le
 
 
 def test_what_does_not_fit_into_the_backlog_is_counted_oldest_first(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "BACKLOG_BYTES", 100)
+    monkeypatch.setattr(backlog, "BACKLOG_BYTES", 100)
     with listen() as probe:
         port = probe.getsockname()[1]
     exporter = opened(port, ledger)
@@ -98,7 +100,7 @@ def test_what_does_not_fit_into_the_backlog_is_counted_oldest_first(ledger: Ledg
 
 def test_a_message_too_long_for_the_network_is_counted_and_the_next_one_sent(collector: socket.socket, ledger: Ledger) -> None:
     exporter = opened(collector.getsockname()[1], ledger)
-    exporter.send([message(1, 4), Message(bytes(70_000), 9), message(3, 2)])
+    exporter.send([message(1, 4), Message(bytes(70_000), 9, 9), message(3, 2)])
     assert received(collector, 2) == [(0, 1), (4, 3)]
     assert ledger.snapshot() == {"export_records_sent": 6, "export_records_failed": 9}
 
@@ -118,7 +120,7 @@ def test_a_burst_is_sent_in_chunks_with_pauses_that_fit_the_budget(collector: so
     pauses: list[float] = []
     exporter = opened(collector.getsockname()[1], ledger, sleep=pauses.append)
     exporter.send([message(n) for n in range(100)], budget_s=10)
-    assert pauses == [export.CHUNK / export.PACE_PER_S] * 3
+    assert pauses == [export_udp.CHUNK / export_udp.PACE_PER_S] * 3
     pauses.clear()
     exporter.send([message(n) for n in range(100)], budget_s=0.001)
     assert sum(pauses) == pytest.approx(0.001, rel=0.05)

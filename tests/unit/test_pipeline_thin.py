@@ -10,10 +10,11 @@ import pytest
 
 from collector_kit import SECOND_NS, decoded, labels, options
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.hashes import flow_hashes
 from flowgauge.pipeline import thin as module
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.normalise import Normalise
-from flowgauge.pipeline.thin import Thin, flow_hashes
+from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime.ledger import Ledger
 
 NOW = 1_800_000_000_000_000_000

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from flowgauge.agent.export import Message
 from flowgauge.agent.messages import Messages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
+from flowgauge.export.messages import Message
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.wire.decoder import Decoded, Decoder
 from wire_kit import column, decode, random_flows

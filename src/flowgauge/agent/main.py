@@ -13,12 +13,11 @@ import threading
 import time
 
 from flowgauge.agent import privileges
-from flowgauge.agent.export import Message, UdpExport
+from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.local_addresses import LocalAddresses
-from flowgauge.agent.messages import Messages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.agent.watch import NetworkWatch
@@ -53,10 +52,7 @@ class Agent:
         self._source = FlowSource(settings, self._local)
         self._interfaces = Interfaces(self._source.program, _choice(settings.exporter), settings.node)
         self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
-        self._messages = Messages(settings)
-        self._export = UdpExport(
-            settings.collector.address, settings.collector.port, self.ledger, greeting=self._messages.templates
-        )
+        self._destinations = Destinations(settings, self.ledger)
         self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._program)
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._left_over: list[FlowBatch] = []
@@ -70,16 +66,17 @@ class Agent:
         """
         privileges.require(netns=bool(self.settings.netns))
         self._source.load()
-        self._export.start()
+        self._destinations.start()
         self._watch.start()
         self._source.program.attach_signals()
         self._started = True
         self._http.start()
         self._take_counters()
-        self._export.send([*self._messages.templates(), *self._options()])
+        self._destinations.greet()
+        self._send_options()
         attached = {interface.name: interface.attached for interface in self._interfaces.attached}
         _log.info("agent_ready", node=self.settings.node, attached=attached, domain=self.settings.domain,
-                  collector=f"{self.settings.collector.address}:{self.settings.collector.port}",
+                  collectors=self._destinations.where,
                   http=self._http.url, **self._source.features())  # fmt: skip
 
     def cycle(self, budget_s: float) -> None:
@@ -90,13 +87,12 @@ class Agent:
 
     def _flush(self, budget_s: float) -> None:
         batch = self._drain()
-        self._export.send(self._messages.flows(batch), budget_s)
-        self._export.send(self._options(), budget_s)
+        self._destinations.send_flows(batch, budget_s)
+        self._send_options()
 
     def retry(self) -> None:
         """Offers again what nobody took."""
-        if self._export.held:
-            self._export.send(())
+        self._destinations.retry()
 
     def stop(self) -> None:
         """Detaches, then drains and sends what was counted until then; safe to call twice."""
@@ -110,7 +106,7 @@ class Agent:
         self._watch.stop()
         self._source.program.detach_signals()
         self._flush(_FINAL_BUDGET_S)
-        self._export.stop()
+        self._destinations.stop()
         self._write_report()
         self._http.stop()
         self._source.close()
@@ -118,7 +114,7 @@ class Agent:
 
     def ready(self) -> bool:
         """True while devices are followed and the first templates were sent."""
-        return self._started and self._watch.ready() and self._export.sent_anything
+        return self._started and self._watch.ready() and self._destinations.sent_anything
 
     def apply(self, settings: AgentSettings) -> None:
         """Takes over changed settings without losing flows; says which need a restart.
@@ -136,7 +132,7 @@ class Agent:
             return
         for name in before.needs_restart(settings):
             _log.warning("setting_needs_restart", setting=name, value=str(getattr(settings, name)))
-        self._export.redirect(settings.collector.address, settings.collector.port)
+        self._destinations.apply(settings)
         self._watch.run(lambda: self._interfaces.choose(choice))
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
@@ -172,9 +168,9 @@ class Agent:
         for name, value in self._source.counters().items():
             self.ledger.set(name, value)
 
-    def _options(self) -> list[Message]:
-        """What the collector must know beside flows: who we are, our counters, the names of our devices."""
-        return self._messages.options(self.ledger.snapshot(), self._interfaces.names, self.settings.exporter)
+    def _send_options(self) -> None:
+        """What collectors must know beside flows: who we are, our counters, the names of our devices."""
+        self._destinations.send_options(self._interfaces.names, self.settings.exporter)
 
     def _program(self) -> FlowProgram:
         return self._source.program

@@ -41,7 +41,7 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
     log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
 ) -> None:
-    """Observes this node's packets with eBPF and exports flows as IPFIX over UDP.
+    """Observes this node's packets with eBPF and exports flows as IPFIX.
 
     Options win over the environment (FLOWGAUGE_…), that over the document. SIGTERM and Ctrl-C send what was counted and end.
 

@@ -11,7 +11,8 @@ from flowgauge.collector.senders import Door, Refusals
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.streams import StreamListener
 from flowgauge.collector.udp_socket import UdpSocket
-from flowgauge.config.model import Listener
+from flowgauge.config.model import Collector, Listener
+from flowgauge.errors import UsageError
 from flowgauge.runtime.ledger import Ledger
 
 RECEIVE_QUEUE_BYTES = 32 << 20
@@ -44,7 +45,7 @@ def make_listeners(
 ) -> list[Listening]:
     """All listeners of a collector, its own port first."""
     collector = settings.collector
-    wanted = [Listener(port=collector.port, address=settings.host, allow=collector.allow), *collector.listeners]
+    wanted = [*_own(collector, settings.host), *collector.listeners]
     share = RECEIVE_QUEUE_BYTES // sum(one.transport == "UDP" for one in wanted)
 
     def make(one: Listener) -> Listening:
@@ -55,3 +56,14 @@ def make_listeners(
         return Receiver(sock, share, arrived, ledger, door=Door(f"UDP {one.port}", one.allow, ledger, refusals))
 
     return [make(one) for one in wanted]
+
+
+def _own(collector: Collector, host: str) -> list[Listener]:
+    """The collector's own port: UDP for every protocol, and what agents are told to send over beside it."""
+    own = [Listener(port=collector.port, address=host, allow=collector.allow)]
+    if collector.transport == "TLS" and collector.tls is None:
+        raise UsageError("spec.collector.transport is TLS: the collector needs spec.collector.tls (certificate and key)")
+    if collector.transport != "UDP":
+        tls = collector.tls if collector.transport == "TLS" else None
+        own.append(Listener(port=collector.port, address=host, allow=collector.allow, transport=collector.transport, tls=tls))
+    return own

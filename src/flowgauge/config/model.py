@@ -182,6 +182,19 @@ class Tls(_Section):
         return self
 
 
+class ClientTls(_Section):
+    """Whom agents believe, and who they are, over TLS."""
+
+    ca: str = ""
+    """File with the authorities whose collectors are believed (PEM); empty: those of the system."""
+    certificate: str = ""
+    """File with the agent's own certificate (PEM), for collectors that ask for one."""
+    key: str = ""
+    """File with its private key (PEM); empty: it is in the certificate's file."""
+    server_name: str = ""
+    """Name that the collector's certificate must carry; empty: the host that is called."""
+
+
 class Listener(_Section):
     """One more port on which flows are received."""
 
@@ -228,7 +241,15 @@ class Collector(_Section):
     port: Annotated[int, Field(ge=0, le=65535)] = 2055
     """UDP port for every flow protocol; 0 takes a free one."""
     transport: Literal["UDP", "TCP", "TLS"] = "UDP"
-    """How agents send."""
+    """How agents send; TCP and TLS take the same port number, beside UDP, and carry IPFIX only."""
+    tls: Tls | None = Field(default=None)
+    """Who the collector is, for transport TLS."""
+    client_tls: ClientTls | None = Field(default=None)
+    """Whom agents believe, for transport TLS."""
+    others: list[Annotated[str, AfterValidator(values.host_port)]] = Field(default_factory=list)
+    """Further collectors, as HOST:PORT."""
+    spread: Literal["Failover", "FlowHash"] = "Failover"
+    """Failover: agents send to one, and to the next while it is away. FlowHash: to all, a connection always to the same one."""
     allow: list[Annotated[str, AfterValidator(values.cidr)]] = Field(default_factory=list)
     """Blocks of senders that are let in at this port; empty: all. UDP senders can claim any address."""
     listeners: list[Listener] = Field(default_factory=list)
@@ -247,6 +268,12 @@ class Collector(_Section):
     """Flows on disk until the store has them."""
     forward: list[dict[str, Any]] = Field(default_factory=list)
     """Where flows are sent on."""
+
+    @model_validator(mode="after")
+    def _netflow_is_of_datagrams(self) -> Self:
+        if self.type == "NetFlow" and self.transport != "UDP":
+            raise ValueError(f"type: NetFlow travels over UDP only; transport: {self.transport} needs type: IPFIX")
+        return self
 
 
 class Storage(_Section):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from flowgauge.config.model import ExporterType, Feature, Listener, Spec, StorageType
+from flowgauge.config.model import ClientTls, ExporterType, Feature, Listener, Spec, StorageType
 
 Sentence = Callable[[Spec], str]
 
@@ -110,6 +110,37 @@ def _console_address(spec: Spec) -> str:
     return f"the console listens on {address}, beyond this machine, and asks for a token"
 
 
+def _collector_type(spec: Spec) -> str:
+    return {
+        "IPFIX": "agents send IPFIX",
+        "NetFlow": "agents send NetFlow v9, which has no place for signals, node names and counters, nor for what tells two "
+        "observations of one packet apart: a packet that crosses two nodes counts twice",
+        "sFlow": "agents send IPFIX all the same, since sFlow is of sampled packets; devices send sFlow to the same port",
+    }[spec.collector.type]
+
+
+def _port(spec: Spec) -> str:
+    beside = "" if spec.collector.transport == "UDP" else f" and {spec.collector.transport}"
+    return f"the collector listens on UDP{beside} port {spec.collector.port or 'that is free'}"
+
+
+def _transport(spec: Spec) -> str:
+    own = spec.collector.transport
+    if own == "UDP":
+        return "agents send over UDP: what the network loses is counted, and gone"
+    return f"agents send over {own}, to the same port number, and keep what a collector that is away does not take"
+
+
+def _client_tls(spec: Spec) -> str:
+    tls = spec.collector.client_tls or ClientTls()
+    whom = (
+        f"collectors whose certificate {tls.ca} vouches for"
+        if tls.ca
+        else "collectors that this system's authorities vouch for"
+    )
+    return f"over TLS agents believe {whom}" + (f", and show {tls.certificate}" if tls.certificate else "")
+
+
 def _listener(listener: Listener) -> str:
     who = ""
     if listener.tls is not None:
@@ -163,10 +194,16 @@ DOES: dict[str, Sentence] = {
     "spec.exporter.features": _list("measured beside bytes and packets:", lambda s: s.exporter.features,
         "bytes and packets only"),
     "spec.exporter.rules": _count("rules choose flows", lambda s: s.exporter.rules),
-    "spec.collector.type": lambda s: f"agents send {s.collector.type}",
+    "spec.collector.type": _collector_type,
     "spec.collector.address": _address,
-    "spec.collector.port": lambda s: f"the collector listens on UDP port {s.collector.port or 'that is free'}",
-    "spec.collector.transport": lambda s: f"agents send over {s.collector.transport}",
+    "spec.collector.port": _port,
+    "spec.collector.transport": _transport,
+    "spec.collector.tls": lambda s: "the collector's own port "
+        f"{'shows a certificate' if s.collector.tls else 'has no certificate'}",
+    "spec.collector.clientTls": _client_tls,
+    "spec.collector.others": _list("agents know more collectors:", lambda s: s.collector.others, "there is no other collector"),
+    "spec.collector.spread": lambda s: {"Failover": "agents send to one collector, and to the next while it is away",
+        "FlowHash": "each connection's flows go to one of the collectors, on every node the same"}[s.collector.spread],
     "spec.collector.allow": _list("flows are taken only from", lambda s: s.collector.allow, "flows are taken from everybody"),
     "spec.collector.listeners": _list("it also listens on", lambda s: [_listener(one) for one in s.collector.listeners],
         "it listens on no other port"),
@@ -246,10 +283,6 @@ NOT_YET: dict[str, Sentence] = {
         "this build observes all pods; choose them when asking"),
     "spec.exporter.features": _features_missing,
     "spec.exporter.rules": _unless(lambda s: s.exporter.rules, "this build applies no rules"),
-    "spec.collector.type": _unless(lambda s: s.collector.type != "IPFIX",
-        "agents of this build send IPFIX all the same; the port reads NetFlow and sFlow of other exporters, too"),
-    "spec.collector.transport": _unless(lambda s: s.collector.transport != "UDP",
-        "this build's agents send over UDP; for other exporters, TCP and TLS ports are in collector.listeners"),
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
     "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
         "this build stores no annotations"),

@@ -55,6 +55,16 @@ def cidr(text: str) -> str:
     return text
 
 
+def host_port(text: str) -> str:
+    """Refuses what is no HOST:PORT; an IPv6 address stands in brackets."""
+    host, colon, port = text.rpartition(":")
+    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+        raise ValueError(f"must be HOST:PORT, as collector-b:2055 or [2001:db8::1]:2055, not {text!r}")
+    if ":" in host.strip("[]") and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"must have its IPv6 address in brackets, as [2001:db8::1]:2055, not {text!r}")
+    return text
+
+
 def off_word(value: Any) -> Any:
     """YAML 1.1 tools (kubectl among them) turn the word Off into false."""
     return "Off" if value is False else value

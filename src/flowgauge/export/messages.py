@@ -31,7 +31,10 @@ _IPFIX_SEQUENCE_AT, _NETFLOW9_SEQUENCE_AT = 8, 12
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message without its sequence number: how many data records it has, and how many of them are flows."""
+    """One message without its sequence number: how many data records it has, and how many of them are to be counted.
+
+    An export of flows counts those; an agent counts every data record.
+    """
 
     payload: bytes
     records: int

@@ -16,6 +16,7 @@ import termios
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.export.counts import Counts
@@ -34,6 +35,17 @@ CLOSE_S = 2.0
 
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """Of TLS's errors those that mean a lost connection; the others are refusals, which trying again does not change."""
+
+
+class _UnderWay(NamedTuple):
+    """A message that was written: where it ends in the stream, and whether a new session needs it again.
+
+    The greeting does not: the next session has its own.
+    """
+
+    end: int
+    message: Message
+    again: bool
 
 
 class StreamTransport:
@@ -56,7 +68,7 @@ class StreamTransport:
         self._patience_s, self._patience = settings.patience_s, Patience(settings.patience_s, sleep)
         self._socket: socket.socket | None = None
         self._written = 0
-        self._unconfirmed: deque[tuple[int, Message]] = deque()
+        self._unconfirmed: deque[_UnderWay] = deque()
         self._again: deque[Message] = deque()
         self._listen_at = 0.0
         self._connected_before = False
@@ -89,14 +101,29 @@ class StreamTransport:
 
     def finish(self) -> None:
         """Waits until everything is acknowledged, as long as the patience lasts."""
-        deadline = time.monotonic() + max(self._patience_s, CLOSE_S)
-        while (self._unconfirmed or self._again) and time.monotonic() < deadline:
+        self.settle(max(self._patience_s, CLOSE_S))
+
+    def settle(self, seconds: float) -> None:
+        """Counts what has been acknowledged, and waits at most ``seconds`` for the rest."""
+        deadline = time.monotonic() + seconds
+        while self._unconfirmed or self._again:
+            self._listen_at = 0.0
             try:
                 self._ready()
-                self._listen_at = 0.0
             except OSError as error:
                 self._lost(error)
+            if time.monotonic() >= deadline:
+                return
             self._sleep(0.01)
+
+    @property
+    def under_way(self) -> int:
+        """Flows that were written and are not acknowledged yet."""
+        return sum(one.message.flows for one in self._unconfirmed)
+
+    def unsent(self) -> list[Message]:
+        """What was handed over and is not known to have arrived, oldest first."""
+        return [*(one.message for one in self._unconfirmed if one.again), *self._again]
 
     def close(self) -> None:
         """Ends the session; safe to call twice."""
@@ -143,16 +170,16 @@ class StreamTransport:
         self._counts.reconnects += self._connected_before
         self._connected_before = True
         for message in self._greeting():
-            self._write(message)
+            self._write(message, again=False)
 
-    def _write(self, message: Message) -> None:
+    def _write(self, message: Message, *, again: bool = True) -> None:
         """Writes the whole message; when that fails, it does not count as under way."""
         assert self._socket is not None  # noqa: S101 - `_ready` connected
         stamped = self._numbering.stamped(message)
         self._socket.sendall(stamped)
         self._numbering.sent(message)
         self._written += len(stamped)
-        self._unconfirmed.append((self._written, message))
+        self._unconfirmed.append(_UnderWay(self._written, message, again and message.flows > 0))
 
     def _confirm(self) -> None:
         """Counts what has been acknowledged.
@@ -161,8 +188,8 @@ class StreamTransport:
         """
         assert self._socket is not None  # noqa: S101 - `_ready` connected
         (under_way,) = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)))
-        while self._unconfirmed and self._unconfirmed[0][0] <= self._written - under_way:
-            self._counts.sent += self._unconfirmed.popleft()[1].flows
+        while self._unconfirmed and self._unconfirmed[0].end <= self._written - under_way:
+            self._counts.sent += self._unconfirmed.popleft().message.flows
 
     def _listen(self) -> None:
         """Raises when the receiver has ended the connection or refused us; whatever it says is passed over."""
@@ -186,8 +213,7 @@ class StreamTransport:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-        # Templates are told by the greeting of the next session.
-        self._again.extendleft(message for _, message in reversed(self._unconfirmed) if message.flows)
+        self._again.extendleft(one.message for one in reversed(self._unconfirmed) if one.again)
         self._unconfirmed.clear()
         if isinstance(error, ssl.SSLError) and not isinstance(error, _BROKEN):
             raise EnvironmentProblem(f"{self._host}:{self._port} and we do not agree on TLS: {self.problem}") from error

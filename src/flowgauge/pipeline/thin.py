@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.flow import addresses
 from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.flow.hashes import Hashes, flow_hashes
 from flowgauge.pipeline.exporters import ExporterDirectory, ExporterRows
 from flowgauge.pipeline.normalise import sampling
 from flowgauge.pipeline.tally import Counts
@@ -24,8 +24,6 @@ BURST_S = 2.0
 
 MAX_SENDERS = 10_000
 """Senders whose rates are remembered (about 200 B each); beyond it the one heard least recently begins anew."""
-
-Hashes = npt.NDArray[np.uint64]
 
 _FLOW, _OTHER = code(SAMPLING_ALGORITHM, "flow"), code(SAMPLING_ALGORITHM, "other")
 _U32_MAX = 0xFFFFFFFF
@@ -100,12 +98,6 @@ class _Bucket:
         return factor
 
 
-def flow_hashes(batch: FlowBatch) -> Hashes:
-    """A hash of each flow, uniform over 64 bits, that does not depend on the direction."""
-    src, dst = (_end(batch, "src"), _end(batch, "dst"))
-    return _mixed((src + dst) ^ (src ^ dst) * _ODD[1] ^ batch.array("proto").astype(np.uint64) * _ODD[0])
-
-
 def scaled(batch: FlowBatch, rows: ExporterRows, factor: Hashes) -> dict[str, ColumnData]:
     """Sampling columns of flows each of which stands for ``factor`` now; an unknown rate counts as 1."""
     known = sampling(batch, rows)
@@ -115,18 +107,3 @@ def scaled(batch: FlowBatch, rows: ExporterRows, factor: Hashes) -> dict[str, Co
     algorithm = np.where(more, np.where(rate > 1, _OTHER, _FLOW), batch.array("sampling_algorithm"))
     rate = np.where(more, np.minimum(np.maximum(rate, 1).astype(np.uint64) * factor, _U32_MAX), rate)
     return {**known, "sampling_rate": rate.astype(np.uint32), "sampling_algorithm": algorithm.astype(np.uint8)}
-
-
-def _end(batch: FlowBatch, end: str) -> Hashes:
-    high, low = addresses.words(batch.array(f"{end}_addr")).T
-    return _mixed((high * _ODD[0]) ^ (low * _ODD[1]) ^ batch.array(f"{end}_port").astype(np.uint64))
-
-
-def _mixed(value: Hashes) -> Hashes:
-    """The finaliser of SplitMix64: each bit of the result depends on every bit of the value."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
-_ODD = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], np.uint64)

@@ -11,7 +11,7 @@ elements 154–157 nfdump 1.7 reads none. ICMP type and code travel in one eleme
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,8 +72,36 @@ TEXTS: frozenset[str] = frozenset({"drop_cause", "drop_tcp_state", "dns_rcode", 
 COLUMNS: tuple[str, ...] = COMMON + tuple(name for group in GROUPS for name in group)
 """Every column that our flows carry; type and code of ICMP are both given or neither."""
 
+NETFLOW9_FLAGS = np.dtype(np.uint8)
+"""TCP_FLAGS has one byte in NetFlow v9 (RFC 3954 §8): the ninth flag has no place there."""
+
 _ICMP_ELEMENTS = {False: 32, True: 139}
 _TIME_ELEMENTS = {"time_start_ns": 152, "time_end_ns": 153}
+
+
+def netflow9_fields(names: Sequence[str], *, v6: bool) -> tuple[FlowField, ...]:
+    """As ``flow_fields``, of the columns that NetFlow v9 can carry: it has no enterprise elements (RFC 3954 §8)."""
+    return tuple(map(_as_in_netflow9, flow_fields([name for name in names if _in_netflow9(name)], 0, v6=v6)))
+
+
+def _as_in_netflow9(field: FlowField) -> FlowField:
+    number = field.number
+    if number == definition("tcp_flags").element:
+        return FlowField(0, number, NETFLOW9_FLAGS, _low_flags)
+    if number == definition("flow_direction").element:
+        return FlowField(0, number, np.dtype(np.uint8), _iana_direction)
+    if number == _ICMP_ELEMENTS[True]:  # collectors know ICMP_TYPE only, of both families
+        return replace(field, number=_ICMP_ELEMENTS[False])
+    return field
+
+
+def netflow9_groups() -> int:
+    """Bits of the groups of which NetFlow v9 can carry something, as ``GROUPS`` counts them."""
+    return sum(1 << bit for bit, group in enumerate(GROUPS) if any(map(_in_netflow9, group)))
+
+
+def _in_netflow9(name: str) -> bool:
+    return name in _TIME_ELEMENTS or (bool(definition(name).element) and name not in TEXTS)
 
 
 def flow_fields(names: Sequence[str], pen: int, *, v6: bool) -> tuple[FlowField, ...]:
@@ -136,3 +164,13 @@ def _milliseconds(name: str) -> Values:
 
 def _icmp(batch: FlowBatch, rows: Rows) -> Array:
     return batch.array("icmp_type")[rows].astype(np.uint16) << 8 | batch.array("icmp_code")[rows].astype(np.uint16) & 0xFF
+
+
+def _low_flags(batch: FlowBatch, rows: Rows) -> Array:
+    return batch.array("tcp_flags")[rows].astype(NETFLOW9_FLAGS)
+
+
+def _iana_direction(batch: FlowBatch, rows: Rows) -> Array:
+    """Ingress 0 and egress 1; anything else is 255: only our own elements say more."""
+    code = batch.array("flow_direction")[rows]
+    return np.where((code == 1) | (code == 2), code - np.uint8(1), np.uint8(255)).astype(np.uint8)

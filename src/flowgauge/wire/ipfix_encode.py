@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encodes flows as IPFIX, in columns: rows with the same fields are written as one structured array.
+"""Encodes flows as IPFIX or NetFlow v9, in columns: rows with the same fields are written as one structured array.
 
-Before it: the agent's accounter; after it: ``agent.export``, which stamps sequence numbers. Which fields a row has decides its
+Before it: the agent's accounter; after it: whoever sends, who stamps sequence numbers. Which fields a row has decides its
 template; ids are fixed by that, so that a template of one id never changes its layout.
 """
 
@@ -18,9 +18,20 @@ import numpy.typing as npt
 from flowgauge.flow.batch import FlowBatch, definition
 from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.wire.elements import Element, absent_value, our_elements
-from flowgauge.wire.flow_fields import COLUMNS, COMMON, GROUPS, TEXTS, FlowField, Rows, flow_fields, text_fields
+from flowgauge.wire.flow_fields import (
+    COLUMNS,
+    COMMON,
+    GROUPS,
+    TEXTS,
+    FlowField,
+    Rows,
+    flow_fields,
+    netflow9_fields,
+    netflow9_groups,
+    text_fields,
+)
 from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
-from flowgauge.wire.ipfix_write import MessageWriter, Piece, data_set, in_sets, template_record, variable
+from flowgauge.wire.ipfix_write import Piece, data_set, in_sets, template_record, variable
 from flowgauge.wire.layout import Field
 
 Signatures = npt.NDArray[np.uint16]
@@ -54,12 +65,13 @@ class FlowEncoder:
     """Encodes the columns ``flow_fields.COLUMNS`` of batches.
 
     Args:
-        writer: makes the messages.
-        pen: private enterprise number of our own elements.
+        room: bytes of sets that a message takes.
+        pen: private enterprise number of our own elements; None for NetFlow v9, which cannot carry them.
     """
 
-    def __init__(self, writer: MessageWriter, pen: int) -> None:
-        self._writer, self._pen = writer, pen
+    def __init__(self, room: int, pen: int | None) -> None:
+        self._room, self._pen = room, pen
+        self._carried = np.uint16(_V6 | (netflow9_groups() << 1 if pen is None else 0xFFFE))
         self._templates: dict[int, FlowTemplate] = {}
 
     def template(self, signature: int) -> FlowTemplate:
@@ -67,18 +79,18 @@ class FlowEncoder:
         found = self._templates.get(signature)
         if found is None:
             names = [*COMMON, *(name for bit, group in enumerate(GROUPS) if signature >> bit + 1 & 1 for name in group)]
-            fields = flow_fields(names, self._pen, v6=bool(signature & _V6))
+            v6 = bool(signature & _V6)
+            fields = netflow9_fields(names, v6=v6) if self._pen is None else flow_fields(names, self._pen, v6=v6)
+            texts = {} if self._pen is None else text_fields(names, self._pen)
             dtype = np.dtype([(f"f{number}", field.dtype) for number, field in enumerate(fields)])
-            found = self._templates[signature] = FlowTemplate(
-                FIRST_DATA_SET + signature, fields, text_fields(names, self._pen), dtype
-            )
+            found = self._templates[signature] = FlowTemplate(FIRST_DATA_SET + signature, fields, texts, dtype)
         return found
 
     def encode(self, batch: FlowBatch) -> tuple[list[Piece], set[int]]:
         """The sets that hold the flows, none longer than a message has room for, and the signatures that occur."""
         if not len(batch):
             return [], set()
-        signature = signatures(batch)
+        signature = signatures(batch) & self._carried
         found = np.flatnonzero(np.bincount(signature)).tolist()
         pieces: list[Piece] = []
         for one in found:
@@ -91,9 +103,9 @@ class FlowEncoder:
         for number, field in enumerate(template.fields):
             records[f"f{number}"] = field.values(batch, rows)
         if template.texts:
-            return in_sets(template.template_id, _with_texts(records, batch, rows, template.texts), self._writer.room)
+            return in_sets(template.template_id, _with_texts(records, batch, rows, template.texts), self._room)
         size = template.dtype.itemsize
-        step = max(1, (self._writer.room - SET_HEADER_BYTES) // size)
+        step = max(1, (self._room - SET_HEADER_BYTES) // size)
         full, rest = divmod(len(rows), step)
         content = records.view(np.uint8)
         pieces = _full_sets(template.template_id, content[: full * step * size].reshape(full, step * size), step)

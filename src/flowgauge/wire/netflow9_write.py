@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from flowgauge.wire.ipfix_write import Piece, Written
+from flowgauge.wire.layout import Field
 
 HEADER_BYTES = 20
-TEMPLATE_FLOWSET = 0
+TEMPLATE_FLOWSET, OPTIONS_FLOWSET = 0, 1
 
 _HEADER = struct.Struct("!HHIIII")
+_SPECIFIER_BYTES = 4
 _ALIGNMENT = 4
 """Flowsets end at a multiple of this (RFC 3954 §5.3), with padding that their length includes."""
 
@@ -19,6 +21,18 @@ _ALIGNMENT = 4
 def template_flowset(record: bytes) -> Piece:
     """A flowset of one template; its ``records`` are 0, as of what holds no data."""
     return Piece(struct.pack("!HH", TEMPLATE_FLOWSET, 4 + len(record)) + record, 0)
+
+
+SYSTEM_SCOPE, INTERFACE_SCOPE = 1, 2
+"""Scopes of options (RFC 3954 §6.1): a number space of their own."""
+
+
+def options_template_flowset(template_id: int, scope: Field, options: Sequence[Field]) -> Piece:
+    """A flowset of one options template with one scope; lengths are in bytes (RFC 3954 §6.1)."""
+    fields = [scope, *options]
+    head = struct.pack("!HHH", template_id, _SPECIFIER_BYTES, _SPECIFIER_BYTES * len(options))
+    body = head + b"".join(struct.pack("!HH", field.number, field.length) for field in fields)
+    return Piece(struct.pack("!HH", OPTIONS_FLOWSET, 4 + len(body)) + body, 0)
 
 
 class PacketWriter:

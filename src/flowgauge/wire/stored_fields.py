@@ -17,7 +17,7 @@ from flowgauge.flow.batch import Array, FlowBatch, dtype_of
 from flowgauge.schema.column import Column, Kind, Stored
 from flowgauge.schema.columns import BY_NAME, COLUMNS
 from flowgauge.wire.elements import VARIABLE
-from flowgauge.wire.flow_fields import FlowField, Rows, Values, flow_fields
+from flowgauge.wire.flow_fields import NETFLOW9_FLAGS, FlowField, Rows, Values, flow_fields
 from flowgauge.wire.layout import Field
 
 COMMON: tuple[str, ...] = (
@@ -42,9 +42,6 @@ NOT_SENT: frozenset[str] = frozenset({
 
 ADDRESSES: tuple[str, ...] = ("src_addr", "dst_addr", "post_nat_src_addr", "post_nat_dst_addr", "next_hop", "bgp_next_hop")
 """Addresses of the flow: all of them travel as IPv4, or all as IPv6. The exporter's is a case of its own."""
-
-_NETFLOW9_FLAGS = np.dtype(np.uint8)
-"""TCP_FLAGS has one byte in NetFlow v9 (RFC 3954 §8): the ninth flag has no place there."""
 
 
 def is_text(column: Column) -> bool:
@@ -94,7 +91,7 @@ def fixed_fields(names: tuple[str, ...], pen: int | None, *, v6: bool, exporter_
         elif column.held_as:
             yield FlowField(pen or 0, column.enterprise, dtype_of(column).newbyteorder(">"), _scaled(column))
         elif name == "tcp_flags" and pen is None:
-            yield FlowField(0, column.element, _NETFLOW9_FLAGS, _low_flags)
+            yield FlowField(0, column.element, NETFLOW9_FLAGS, _low_flags)
         else:
             wide = exporter_v6 if name == "exporter_addr" else v6 or not column.element
             yield flow_fields((name,), pen or 0, v6=wide)[0]
@@ -116,7 +113,7 @@ def _ended(batch: FlowBatch, rows: Rows) -> Array:
 
 
 def _low_flags(batch: FlowBatch, rows: Rows) -> Array:
-    return batch.array("tcp_flags")[rows].astype(_NETFLOW9_FLAGS)
+    return batch.array("tcp_flags")[rows].astype(NETFLOW9_FLAGS)
 
 
 def _scaled(column: Column) -> Values:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hands IPFIX messages to the network over UDP, paced, and holds them back while nobody listens.
+"""Hands messages to the network over UDP, paced, and holds them back while nobody listens.
 
-Before it: the encoder, whose messages carry their number of data records. Messages get their sequence number (RFC 7011 §3.1)
-here, at the moment they are sent, so that one that could not be sent leaves no gap. Called by the agent's main thread only;
-the socket stays in the network namespace in which ``start`` was called.
+Before it: the encoder, whose messages carry their number of data records. Messages get their sequence number here, at the
+moment they are sent, so that one that could not be sent leaves no gap. Called by the agent's main thread only; the socket
+stays in the network namespace in which ``start`` was called.
 
 Pace: a burst of thousands of datagrams overruns the receiver's socket buffer (the kernel's default of 208 KiB holds about
 90), so messages go out in chunks of ``CHUNK`` with a short sleep between, at ``PACE_PER_S`` or as fast as half of the export
 interval demands.
 
 Nobody listens: a machine that answers with ICMP port unreachable (always so on loopback) makes the next send fail. Messages
-are then kept, up to ``BACKLOG_BYTES``, and offered again by ``send`` until somebody is there: a collector that restarts
+are then kept, within the backlog's bound, and offered again by ``send`` until somebody is there: a collector that restarts
 loses nothing.
 """
 
@@ -19,13 +19,13 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
-import struct
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from flowgauge.agent.backlog import Backlog
+from flowgauge.export.messages import Message, Numbering
+from flowgauge.export.settings import FlowProtocol
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 
@@ -33,29 +33,18 @@ CHUNK = 32
 """Datagrams sent without a pause: about a third of what a default receive buffer holds."""
 PACE_PER_S = 8_000
 """Datagrams a second, about 100 000 flows: what one collector thread decodes without effort."""
-BACKLOG_BYTES = 16 << 20
-"""Bytes of messages kept while nobody listens: about 180 000 flows; beyond it the oldest are counted as failed."""
 SEND_BUFFER_BYTES = 1 << 20
 RESOLVE_S = 30.0
 """A name is looked up again this often: a collector's Service or pod may move."""
 RESOLVE_AGAIN_S = 5.0
 """And this often while it has no address: a lookup that fails may take seconds."""
 
-_SEQUENCE_AT = 8
 _AWAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 """Nobody is there at the moment: keep the message."""
 _BUSY = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM})
 """The local queue is full: a short wait helps."""
 
 _log = logs.get("agent")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One IPFIX message and how many data records it carries."""
-
-    payload: bytes
-    records: int
 
 
 class UdpExport:
@@ -71,8 +60,10 @@ class UdpExport:
         address: str,
         port: int,
         ledger: Ledger,
+        *,
         greeting: Callable[[], Sequence[Message]] = tuple,
         sleep: Callable[[float], None] = time.sleep,
+        protocol: FlowProtocol = FlowProtocol.IPFIX,
     ) -> None:
         self._address, self._port, self._ledger = address, port, ledger
         self._greeting, self._sleep = greeting, sleep
@@ -80,36 +71,38 @@ class UdpExport:
         self._peer: Any = None
         self._loopback = False
         self._resolved_at = -RESOLVE_S
-        self._backlog: deque[Message] = deque()
-        self._backlog_bytes = 0
-        self._sequence = 0
+        self._backlog = Backlog(ledger)
+        self._numbering = Numbering(protocol)
         self._limit = logs.RateLimit()
         self.held = False
+        self.sent_records = 0
         self.sent_anything = False
+
+    @property
+    def where(self) -> str:
+        """The collector, for people."""
+        return f"{self._address}:{self._port}"
 
     def start(self) -> None:
         """Opens the socket; a name that cannot be resolved yet is tried again later."""
         self._open()
 
-    def redirect(self, address: str, port: int) -> None:
-        """Sends to another collector from now on, what was kept for the present one included."""
-        if (address, port) != (self._address, self._port):
-            self._address, self._port, self._resolved_at = address, port, -RESOLVE_S
-
     def stop(self) -> None:
         """Closes the socket; what is still kept is counted as failed. Safe to call twice."""
-        for message in self._backlog:
-            self._ledger.add("export_records_failed", message.records)
-        self._backlog.clear()
-        self._backlog_bytes = 0
+        for message in self._backlog.give_up():
+            self._backlog.fail(message, "stopped")
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
+    def release(self) -> list[Message]:
+        """What is kept, for another collector to be sent."""
+        return self._backlog.give_up()
+
     def send(self, messages: Sequence[Message], budget_s: float = 2.0) -> None:
         """Sends what was kept, then ``messages``, spread over at most ``budget_s`` seconds; keeps what nobody takes."""
         for message in messages:
-            self._keep(message)
+            self._backlog.keep(message)
         since_s = time.monotonic() - self._resolved_at
         if since_s > (RESOLVE_S if self._socket else RESOLVE_AGAIN_S):
             self._open()
@@ -120,36 +113,24 @@ class UdpExport:
             return
         pause_s = CHUNK * min(1 / PACE_PER_S, budget_s / max(len(self._backlog), 1))
         in_chunk = 0
-        while self._backlog:
+        while (message_or_none := self._backlog.first()) is not None:
             if in_chunk == CHUNK:
                 self._sleep(pause_s)
                 in_chunk = 0
-            if not self._send_next():
+            if not self._send_next(message_or_none):
                 return
             in_chunk += 1
-
-    def _keep(self, message: Message) -> None:
-        self._backlog.append(message)
-        self._backlog_bytes += len(message.payload)
-        while self._backlog_bytes > BACKLOG_BYTES:
-            self._fail(self._take(), "backlog_full")
-
-    def _take(self) -> Message:
-        message = self._backlog.popleft()
-        self._backlog_bytes -= len(message.payload)
-        return message
 
     def _greet(self) -> bool:
         """Sends the greeting; whether somebody is there again."""
         if any(self._try(message) in _AWAY for message in self._greeting()):
             return False
         self.held = False
-        _log.info("export_resumed", collector=f"{self._address}:{self._port}", kept_bytes=self._backlog_bytes)
+        _log.info("export_resumed", collector=self.where, kept_bytes=self._backlog.size_bytes)
         return True
 
-    def _send_next(self) -> bool:
+    def _send_next(self, message: Message) -> bool:
         """Sends the oldest kept message; False when nobody is there, with the message kept."""
-        message = self._backlog[0]
         number = self._try(message)
         if number in _BUSY:
             self._sleep(0.001)
@@ -157,9 +138,9 @@ class UdpExport:
         if number in _AWAY:
             self._hold(errno.errorcode[number])
             return False
-        self._take()
+        self._backlog.take(message)
         if number:
-            self._fail(message, errno.errorcode.get(number, str(number)))
+            self._backlog.fail(message, errno.errorcode.get(number, str(number)))
         return True
 
     def _try(self, message: Message) -> int:
@@ -169,30 +150,22 @@ class UdpExport:
         elsewhere it comes later and makes the next send fail.
         """
         assert self._socket is not None  # noqa: S101 - `send` opened it
-        stamped = bytearray(message.payload)
-        struct.pack_into("!I", stamped, _SEQUENCE_AT, self._sequence)
         try:
-            self._socket.send(stamped)
+            self._socket.send(self._numbering.stamped(message))
         except OSError as error:
             return error.errno or errno.EIO
         if self._loopback and (number := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
             return number
-        self._sequence = (self._sequence + message.records) & 0xFFFFFFFF
+        self._numbering.sent(message)
         self._ledger.add("export_records_sent", message.records)
+        self.sent_records += message.records
         self.sent_anything = True
         return 0
 
     def _hold(self, cause: str) -> None:
         if not self.held:
-            where = f"{self._address}:{self._port}"
-            _log.warning("export_held_back", collector=where, cause=cause, kept_bytes=self._backlog_bytes)
+            _log.warning("export_held_back", collector=self.where, cause=cause, kept_bytes=self._backlog.size_bytes)
         self.held = True
-
-    def _fail(self, message: Message, cause: str) -> None:
-        self._ledger.add("export_records_failed", message.records)
-        allowed, held_back = self._limit.allow(cause)
-        if allowed:
-            _log.warning("export_failed", cause=cause, records=message.records, held_back=held_back)
 
     def _open(self) -> None:
         """(Re)opens the socket when the collector's address is new."""

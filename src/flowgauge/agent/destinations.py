@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""To whom an agent sends, in which protocol, over which transport: made of the document's collector section.
+
+With ``spread: FlowHash`` each collector is a destination with templates and sequence numbers of its own, and gets the
+connections that fall to it, both directions and on every node the same. Otherwise there is one destination, which may have
+others to fall back on. Called by the agent's main thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from flowgauge.agent.export_failover import Export, FailoverExport
+from flowgauge.agent.export_stream import StreamExport
+from flowgauge.agent.export_udp import UdpExport
+from flowgauge.agent.messages import AgentMessages, Messages
+from flowgauge.agent.messages_netflow9 import NetFlow9Messages
+from flowgauge.agent.settings import AgentSettings
+from flowgauge.config.model import ClientTls, Collector, Exporter
+from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings, Transport
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.hashes import flow_hashes
+from flowgauge.runtime.ledger import Ledger
+
+_SENT = "export_records_sent"
+
+
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """One encoder and whom its messages go to."""
+
+    messages: AgentMessages
+    export: Export
+
+
+class Destinations:
+    """Sends between ``start`` and ``stop``."""
+
+    def __init__(self, settings: AgentSettings, ledger: Ledger) -> None:
+        self._settings, self._ledger = settings, ledger
+        self._all = _made(settings, ledger)
+
+    @property
+    def where(self) -> list[str]:
+        """The collectors in use, for people."""
+        return [one.export.where for one in self._all]
+
+    @property
+    def sent_anything(self) -> bool:
+        """Whether the network took anything yet."""
+        return any(one.export.sent_anything for one in self._all)
+
+    def start(self) -> None:
+        """Begins; UsageError when a certificate cannot be used."""
+        for one in self._all:
+            one.export.start()
+
+    def stop(self) -> None:
+        """Ends, once what is kept was tried again; safe to call twice."""
+        for one in self._all:
+            one.export.stop()
+
+    def greet(self) -> None:
+        """Tells templates, before anything else."""
+        for one in self._all:
+            one.export.send(one.messages.templates())
+
+    def send_flows(self, batch: FlowBatch, budget_s: float) -> None:
+        """Sends a batch, spread over at most ``budget_s`` seconds."""
+        for one, part in zip(self._all, self._parts(batch), strict=True):
+            one.export.send(one.messages.flows(part), budget_s / len(self._all))
+
+    def send_options(self, names: Mapping[int, str], exporter: Exporter) -> None:
+        """Tells each collector our counters, with what it should have got itself, and the names of devices."""
+        counters = self._ledger.snapshot()
+        for one in self._all:
+            one.export.send(one.messages.options({**counters, _SENT: one.export.sent_records}, names, exporter))
+
+    def retry(self) -> None:
+        """Offers again what nobody took."""
+        for one in self._all:
+            if one.export.held:
+                one.export.send(())
+
+    def apply(self, settings: AgentSettings) -> None:
+        """Sends where ``settings`` say from now on, what nobody took yet included."""
+        before, self._settings = self._settings, settings
+        if _where(before.collector) == _where(settings.collector):
+            return
+        left, self._all = self._all, _made(settings, self._ledger)
+        kept = [message for one in left for message in one.export.release()]
+        same = before.collector.type == settings.collector.type
+        for number, one in enumerate(self._all):
+            one.export.start()
+            one.export.send([*one.messages.templates(), *(kept if same and number == 0 else ())])
+        for one in left:
+            one.export.stop()
+
+    def _parts(self, batch: FlowBatch) -> Iterator[FlowBatch]:
+        if len(self._all) == 1:
+            yield batch
+            return
+        mine = flow_hashes(batch) % np.uint64(len(self._all))
+        for number in range(len(self._all)):
+            yield batch.take(np.flatnonzero(mine == number))
+
+
+def _made(settings: AgentSettings, ledger: Ledger) -> list[_Destination]:
+    collector = settings.collector
+    places = [(collector.address, collector.port), *map(_host_port, collector.others)]
+    if collector.spread == "FlowHash":
+        return [_destination(settings, ledger, [place]) for place in places]
+    return [_destination(settings, ledger, places)]
+
+
+def _destination(settings: AgentSettings, ledger: Ledger, places: list[tuple[str, int]]) -> _Destination:
+    netflow = settings.collector.type == "NetFlow"
+    messages = NetFlow9Messages(settings) if netflow else Messages(settings)
+    exports = [_export(settings, ledger, messages, *place) for place in places]
+    return _Destination(messages, FailoverExport(exports, messages.templates) if len(exports) > 1 else exports[0])
+
+
+def _export(settings: AgentSettings, ledger: Ledger, messages: AgentMessages, host: str, port: int) -> Export:
+    collector = settings.collector
+    if collector.transport == "UDP":
+        protocol = FlowProtocol.NETFLOW9 if collector.type == "NetFlow" else FlowProtocol.IPFIX
+        return UdpExport(host, port, ledger, greeting=messages.templates, protocol=protocol)
+    # Patience is the thread's: it goes on for ever, and keeps what comes meanwhile.
+    stream = ExportSettings(
+        host, port, transport=Transport(collector.transport.lower()), tls=_tls(collector.client_tls), patience_s=0.0
+    )
+    return StreamExport(stream, ledger, messages.templates)
+
+
+def _tls(tls: ClientTls | None) -> TlsSettings:
+    tls = tls or ClientTls()
+    paths = {"ca_file": tls.ca, "certificate": tls.certificate, "key": tls.key}
+    return TlsSettings(server_name=tls.server_name, **{name: Path(text) if text else None for name, text in paths.items()})  # type: ignore[arg-type]
+
+
+def _host_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _where(collector: Collector) -> tuple[object, ...]:
+    """What decides where and how flows are sent."""
+    return (
+        collector.type, collector.address, collector.port, collector.transport, collector.client_tls, tuple(collector.others),
+        collector.spread,
+    )  # fmt: skip

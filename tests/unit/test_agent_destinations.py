@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an agent's flows go: over TCP and TLS, to the next collector when one is away, or to several by connection."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agent_kit import until
+from export_kit import StreamReceiver, UdpReceiver, certificates, decoded
+from flowgauge.agent import export_failover, export_stream
+from flowgauge.agent.destinations import Destinations
+from flowgauge.agent.settings import AgentSettings
+from flowgauge.config.model import ClientTls, Collector, Exporter
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.hashes import flow_hashes
+from flowgauge.run.part import free_port
+from flowgauge.runtime.ledger import Ledger
+from wire_kit import random_flows
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger("agent", "node-a@1")
+
+
+def started(ledger: Ledger, **collector: Any) -> Destinations:
+    settings = AgentSettings(node="node-a", collector=Collector(address="127.0.0.1", **collector))
+    destinations = Destinations(settings, ledger)
+    destinations.start()
+    destinations.greet()
+    return destinations
+
+
+def octets(batch: FlowBatch) -> list[int]:
+    found: list[int] = np.sort(batch.array("bytes")).tolist()
+    return found
+
+
+def test_over_tcp_every_flow_and_option_arrives_and_counts_once(ledger: Ledger) -> None:
+    receiver = StreamReceiver()
+    destinations = started(ledger, port=receiver.port, transport="TCP")
+    flows = random_flows(3000, seed=1)
+    destinations.send_flows(flows, 1.0)
+    destinations.send_options({1: "lo"}, Exporter())
+    until(lambda: len(receiver.sessions) == 1, "a connection")
+    destinations.stop()
+    receiver.close()
+    (session,) = receiver.sessions
+    got = decoded(*session)
+    assert octets(got.flows) == octets(flows)
+    records = got.counts["decode_records"] + got.counts["decode_options_records"]
+    assert ledger.snapshot() == {"export_records_sent": records}
+    assert not got.counts.get("sequence_gap_records")
+
+
+def test_over_tls_with_certificates_on_both_sides(ledger: Ledger, tmp_path: Path) -> None:
+    with certificates(tmp_path) as certificate:
+        mine, theirs = certificate("agent.example"), certificate("collector.example")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(theirs)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tmp_path / "ca.pem")
+    receiver = StreamReceiver(context)
+    tls = ClientTls(ca=str(tmp_path / "ca.pem"), certificate=str(mine), server_name="collector.example")
+    destinations = started(ledger, port=receiver.port, transport="TLS", client_tls=tls)
+    flows = random_flows(50, seed=2)
+    destinations.send_flows(flows, 1.0)
+    until(lambda: destinations.sent_anything, "the collector took it")
+    destinations.stop()
+    receiver.close()
+    assert octets(decoded(*receiver.sessions[0]).flows) == octets(flows)
+
+
+def test_a_collector_that_is_not_believed_gets_nothing_and_that_is_counted(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_stream, "RETRY_S", 0.1)
+    with certificates(tmp_path) as certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate("somebody.else"))
+    receiver = StreamReceiver(context)
+    tls = ClientTls(ca=str(tmp_path / "ca.pem"), server_name="collector.example")
+    destinations = started(ledger, port=receiver.port, transport="TLS", client_tls=tls)
+    destinations.send_flows(random_flows(50, seed=2), 1.0)
+    until(lambda: len(receiver.refused) > 1, "it was tried again")
+    assert not destinations.sent_anything
+    destinations.stop()
+    receiver.close()
+    failed = ledger.snapshot()
+    assert failed.get("export_records_sent", 0) == 0
+    assert failed["export_records_failed"] >= 50
+
+
+def test_over_tcp_a_collector_that_restarts_misses_nothing(ledger: Ledger) -> None:
+    receiver = StreamReceiver(stop_after=3, receive_buffer=8192)
+    destinations = started(ledger, port=receiver.port, transport="TCP")
+    flows = random_flows(6000, seed=3)
+    destinations.send_flows(flows, 1.0)
+    until(lambda: len(receiver.sessions) == 2, "a second connection")
+    until(lambda: ledger.snapshot().get("export_records_sent", 0) >= len(flows), "everything acknowledged")
+    destinations.stop()
+    receiver.close()
+    first, second = (decoded(*session) for session in receiver.sessions)
+    assert not second.counts.get("decode_unknown_template_sets"), "a new session begins with its templates"
+    # What the first session's machine had taken without its program reading it is all that can be missing.
+    missing = set(octets(flows)) - set(octets(first.flows)) - set(octets(second.flows))
+    assert len(missing) * 60 <= 4 * 8192
+
+
+def test_the_next_collector_gets_what_the_first_one_did_not_take(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_failover, "PATIENCE_S", 0.0)
+    second = UdpReceiver()
+    destinations = started(ledger, port=free_port(socket.SOCK_DGRAM), others=[f"127.0.0.1:{second.port}"])
+    flows = random_flows(200, seed=4)
+    destinations.send_flows(flows, 1.0)
+    destinations.retry()
+    more = random_flows(20, seed=5)
+    destinations.send_flows(more, 1.0)
+    destinations.send_options({}, Exporter())
+    destinations.stop()
+    got = decoded(*second.close())
+    assert octets(got.flows) == sorted(octets(flows) + octets(more))
+    assert not got.counts.get("decode_unknown_template_sets")
+    assert "export_records_failed" not in ledger.snapshot()
+
+
+def test_each_connection_goes_to_one_collector_and_all_know_the_agent(ledger: Ledger) -> None:
+    receivers = [UdpReceiver(), UdpReceiver()]
+    destinations = started(ledger, port=receivers[0].port, others=[f"127.0.0.1:{receivers[1].port}"], spread="FlowHash")
+    flows = random_flows(400, seed=6)
+    destinations.send_flows(flows, 1.0)
+    destinations.send_options({1: "lo"}, Exporter())
+    destinations.stop()
+    got = [decoded(*receiver.close()) for receiver in receivers]
+    assert sorted(octets(got[0].flows) + octets(got[1].flows)) == octets(flows)
+    for number, one in enumerate(got):
+        assert len(one.flows) > 100
+        assert set(flow_hashes(one.flows) % np.uint64(2)) == {number}
+        assert not one.counts.get("sequence_gap_records")
+        told = [record for data in one.options for record in data.records if "export_records_sent" in record]
+        assert told[-1]["export_records_sent"] == one.counts["decode_records"] + one.counts["decode_options_records"]
+
+
+def test_a_changed_document_sends_elsewhere_what_nobody_took(ledger: Ledger) -> None:
+    destinations = started(ledger, port=free_port(socket.SOCK_DGRAM))
+    flows = random_flows(30, seed=7)
+    destinations.send_flows(flows, 1.0)
+    receiver = UdpReceiver()
+    destinations.apply(AgentSettings(node="node-a", collector=Collector(address="127.0.0.1", port=receiver.port)))
+    destinations.stop()
+    assert octets(decoded(*receiver.close()).flows) == octets(flows)
+    assert "export_records_failed" not in ledger.snapshot()
