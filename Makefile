@@ -69,8 +69,9 @@ test-ui: $(DEV) ui ## The console's unit tests and the browser tests
 	@tools/node npm --prefix ui test
 	@$(PY) -m pytest tests/ui
 
-bench: $(DEV) bpf ## Print the benchmarks' ratios
-	@for bench in bench/[a-z]*.py; do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
+bench: $(DEV) bpf ## Compare with other collectors (ARGS=--quick: 5 minutes), then print the parts' ratios
+	@$(PY) bench/rivals.py $(ARGS)
+	@for bench in $(filter-out bench/rivals.py,$(wildcard bench/[a-z]*.py)); do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
 
 fuzz: $(DEV) ## Fuzz decoders and readers for a minute each
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_ipfix.py
