@@ -89,11 +89,11 @@ def _row(flows: FlowBatch, at: int) -> dict[str, Any]:
 
 
 class AgentProcess:
-    """``flowgauge agent`` with ``options``; its log is in ``log()``."""
+    """``flowgauge agent`` with ``options``, started by the command ``prefix``; its log is in ``log()``."""
 
-    def __init__(self, options: Sequence[str], folder: Path) -> None:
+    def __init__(self, options: Sequence[str], folder: Path, prefix: Sequence[str] = ()) -> None:
         self._log_path = folder / f"agent-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "flowgauge.cli.main", "agent", *options]
+        command = [*prefix, sys.executable, "-m", "flowgauge.cli.main", "agent", *options]
         with self._log_path.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, "PYTHONUNBUFFERED": "1"})
 
@@ -134,9 +134,9 @@ class AgentProcess:
 
 
 @contextmanager
-def agent(options: Sequence[str], folder: Path) -> Iterator[AgentProcess]:
+def agent(options: Sequence[str], folder: Path, prefix: Sequence[str] = ()) -> Iterator[AgentProcess]:
     """A running agent, ready."""
-    running = AgentProcess(options, folder)
+    running = AgentProcess(options, folder, prefix)
     try:
         running.ready()
         yield running

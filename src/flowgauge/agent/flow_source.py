@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The eBPF program in use, as the agent sees it: batches of flows, and counters that go on when the program is replaced.
+"""The program in use, as the agent sees it: batches of flows, and counters that go on when the program is replaced.
 
-Before it: :mod:`flowgauge.ebpf`; after it: the export cycle. Drained by the main thread; ``not_ip`` may be read by any.
+Before it: :mod:`flowgauge.ebpf`, or :mod:`flowgauge.agent.capture_program`; after it: the export cycle. Drained by the main
+thread; ``not_ip`` may be read by any.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from flowgauge.agent import signal_columns, signal_rows
+from flowgauge.agent import capture_program, privileges, signal_columns, signal_rows
 from flowgauge.agent.accounter import Codes, account
+from flowgauge.agent.interfaces import Attachment
 from flowgauge.agent.local_addresses import LocalAddresses
+from flowgauge.agent.program import Program
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen
 from flowgauge.config.model import Feature
@@ -19,13 +22,19 @@ from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.kernel_types import enumerators
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.translations import join
+from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import linux
 from flowgauge.runtime.clock import now_ns
 
 
 class FlowSource:
-    """One load of the flow program with ``settings``; inert until ``load``."""
+    """One load of the flow program with ``settings``; inert until ``load``.
+
+    Attributes:
+        program: what counts packets.
+        without_ebpf: why that is not the eBPF program, in a sentence; empty when it is.
+    """
 
     def __init__(self, settings: AgentSettings, local: LocalAddresses) -> None:
         exporter = settings.exporter
@@ -34,23 +43,41 @@ class FlowSource:
         self._shared = bool(settings.netns)
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
-        self.program = FlowProgram(
-            ProgramOptions(
-                max_flows=exporter.max_flows,
-                sampling=exporter.sampling,
-                sampling_mode=exporter.sampling_mode,
-                nat=Feature.NAT in exporter.features,
-                rtt=Feature.RTT in exporter.features,
-                drops=Feature.DROPS in exporter.features,
-                dns=Feature.DNS in exporter.features,
-                netns=linux.netns_path(settings.netns),
-                salt=settings.salt,
-            )
+        self._options = ProgramOptions(
+            max_flows=exporter.max_flows,
+            sampling=exporter.sampling,
+            sampling_mode=exporter.sampling_mode,
+            nat=Feature.NAT in exporter.features,
+            rtt=Feature.RTT in exporter.features,
+            drops=Feature.DROPS in exporter.features,
+            dns=Feature.DNS in exporter.features,
+            netns=linux.netns_path(settings.netns),
+            salt=settings.salt,
         )
+        self.program: Program = FlowProgram(self._options)
+        self.without_ebpf = ""
 
     def load(self) -> None:
-        """Loads the program into the kernel; EnvironmentProblem when it refuses."""
-        self.program.load()
+        """Loads the eBPF program into the kernel, or opens a packet socket when that is not possible here.
+
+        Raises:
+            EnvironmentProblem: neither is possible.
+        """
+        try:
+            privileges.require(netns=self._shared)
+            self.program.load()
+        except EnvironmentProblem as problem:
+            self.capture(problem)
+
+    def capture(self, problem: EnvironmentProblem) -> None:
+        """Goes on with a packet socket because of ``problem``, which it raises when there can be none."""
+        captured = capture_program.opened(self._options, problem)
+        self.program.close()
+        self.program, self.without_ebpf = captured, str(problem)
+
+    def attach(self, ifindex: int) -> Attachment:
+        """Observes a device of the calling thread's namespace; OSError when the kernel refuses."""
+        return self.program.attach(ifindex)
 
     def features(self) -> dict[str, str]:
         """What this kernel lets the program see, in words, by the document's feature name."""
@@ -82,8 +109,8 @@ class FlowSource:
 
     def counters(self) -> dict[str, int]:
         """The kernel's ledger counters, those of replaced programs included."""
-        now = self.program.counters()
-        return {name: value + self._counters_before.get(name, 0) for name, value in now.items()}
+        now, before = self.program.counters(), self._counters_before
+        return {name: now.get(name, 0) + before.get(name, 0) for name in now | before}
 
     def not_ip(self) -> dict[int, FramesSeen]:
         """Frames that are not IP, by ifIndex, those that replaced programs saw included."""

@@ -25,14 +25,14 @@ class Attachment(Protocol):
 
     @property
     def kind(self) -> str:
-        """``tcx`` or ``clsact``."""
+        """``tcx``, ``clsact`` or ``af_packet``."""
 
     def detach(self) -> None:
         """Takes the hooks away."""
 
 
 class Attacher(Protocol):
-    """What attaches: :class:`flowgauge.ebpf.flow_program.FlowProgram`."""
+    """What attaches: :class:`flowgauge.agent.flow_source.FlowSource`."""
 
     def attach(self, ifindex: int) -> Attachment:
         """Hooks both directions of a device of the calling thread's namespace; OSError when the kernel refuses."""
@@ -43,7 +43,7 @@ class Interface:
     """One device of the node and how it is observed.
 
     Attributes:
-        attached: ``tcx``, ``clsact``, or empty.
+        attached: ``tcx``, ``clsact``, ``af_packet``, or empty.
         problem: why a chosen device is not attached, or empty.
     """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node agent: wires eBPF program, watch, accounter, encoder, export and status, and runs the export cycle.
+"""The node agent: wires flow source, watch, accounter, encoder, export and status, and runs the export cycle.
 
 Threads: the caller's thread drains, encodes and sends; the watch thread attaches (in the node's network namespace); the
 HTTP thread answers. Settings change through :meth:`Agent.apply`, which takes effect in the caller's thread between cycles.
@@ -12,7 +12,6 @@ import queue
 import threading
 import time
 
-from flowgauge.agent import privileges
 from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.interface_choice import InterfaceChoice
@@ -22,8 +21,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
-from flowgauge.ebpf.flow_program import FlowProgram
-from flowgauge.errors import FlowgaugeError
+from flowgauge.errors import EnvironmentProblem, FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
@@ -50,10 +48,10 @@ class Agent:
         self.ledger = Ledger("agent", f"{settings.node}@{now_ns() // 1_000_000}")
         self._local = LocalAddresses()
         self._source = FlowSource(settings, self._local)
-        self._interfaces = Interfaces(self._source.program, _choice(settings.exporter), settings.node)
+        self._interfaces = Interfaces(self._source, _choice(settings.exporter), settings.node)
         self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
         self._destinations = Destinations(settings, self.ledger)
-        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._program)
+        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now)
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._left_over: list[FlowBatch] = []
         self._started = False
@@ -62,12 +60,12 @@ class Agent:
         """Loads, attaches and greets the collector.
 
         Raises:
-            EnvironmentProblem: a capability, the kernel's support, the network namespace or the HTTP port is missing.
+            EnvironmentProblem: the network namespace or the HTTP port is missing, or what eBPF and packet sockets both need.
         """
-        privileges.require(netns=bool(self.settings.netns))
         self._source.load()
         self._destinations.start()
         self._watch.start()
+        self._capture_if_no_hook_works()
         self._source.program.attach_signals()
         self._started = True
         self._http.start()
@@ -137,6 +135,13 @@ class Agent:
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
 
+    def _capture_if_no_hook_works(self) -> None:
+        """A kernel that loads the program but attaches it nowhere lacks TCX and clsact."""
+        refused = [one.problem for one in self._interfaces.interfaces if one.problem]
+        if refused and not self._interfaces.attached and not self._source.without_ebpf:
+            self._source.capture(EnvironmentProblem(f"this kernel attaches the eBPF flow program to no device: {refused[0]}"))
+            self._watch.run(lambda: self._interfaces.move_to(self._source))
+
     def _load_again(self) -> None:
         try:
             self._replace_program(self.settings)
@@ -149,7 +154,7 @@ class Agent:
         """Loads a second program, attaches it everywhere, then takes the first one away with what it had counted."""
         successor = FlowSource(settings, self._local)
         successor.load()
-        self._watch.run(lambda: self._interfaces.move_to(successor.program))
+        self._watch.run(lambda: self._interfaces.move_to(successor))
         self._source.program.detach_signals()
         successor.program.attach_signals()
         retired, self._source = self._source, successor
@@ -172,8 +177,8 @@ class Agent:
         """What collectors must know beside flows: who we are, our counters, the names of our devices."""
         self._destinations.send_options(self._interfaces.names, self.settings.exporter)
 
-    def _program(self) -> FlowProgram:
-        return self._source.program
+    def _source_now(self) -> FlowSource:
+        return self._source
 
     def _not_ip(self) -> dict[int, FramesSeen]:
         return self._source.not_ip()

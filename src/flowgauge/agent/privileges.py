@@ -8,7 +8,7 @@ from pathlib import Path
 from flowgauge.errors import EnvironmentProblem
 
 _STATUS = Path("/proc/self/status")
-_CAP_NET_ADMIN, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 12, 21, 38, 39
+_CAP_NET_ADMIN, _CAP_NET_RAW, _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 12, 13, 21, 38, 39
 
 
 def effective() -> int:
@@ -39,6 +39,11 @@ def missing(capabilities: int, *, netns: bool) -> list[str]:
     if netns and not has(_CAP_SYS_ADMIN):
         lacking.append("CAP_SYS_ADMIN (to enter another network namespace)")
     return lacking
+
+
+def may_capture() -> bool:
+    """Whether packets may be captured by a packet socket, without eBPF."""
+    return bool(effective() >> _CAP_NET_RAW & 1)
 
 
 def require(*, netns: bool) -> None:

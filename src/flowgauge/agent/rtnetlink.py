@@ -148,7 +148,7 @@ class Rtnetlink:
                     raise
                 changes.links = changes.routes = True
                 continue
-            for kind, _, body in _messages(data):
+            for kind, _, body in read_messages(data):
                 changes.merge(_change(kind, body))
 
     def _dump(self, kind: int, body: bytes) -> list[_Message]:
@@ -164,7 +164,7 @@ class Rtnetlink:
         messages: list[_Message] = []
         interrupted = False
         while True:
-            for answer in _messages(self._dumps.recv(_BUFFER_BYTES)):
+            for answer in read_messages(self._dumps.recv(_BUFFER_BYTES)):
                 interrupted |= bool(answer[1] & _DUMP_INTERRUPTED)
                 if answer[0] == _NLMSG_DONE:
                     return messages, interrupted
@@ -174,7 +174,7 @@ class Rtnetlink:
                 messages.append(answer)
 
 
-def _messages(data: bytes) -> Iterator[_Message]:
+def read_messages(data: bytes) -> Iterator[_Message]:
     """(type, flags, body) of each message in one read."""
     at = 0
     while at + _HEADER.size <= len(data):
@@ -185,7 +185,8 @@ def _messages(data: bytes) -> Iterator[_Message]:
         at += (length + 3) & ~3
 
 
-def _attributes(body: bytes, at: int) -> dict[int, bytes]:
+def read_attributes(body: bytes, at: int) -> dict[int, bytes]:
+    """Type → value of the netlink attributes from offset ``at`` on."""
     found: dict[int, bytes] = {}
     while at + _ATTRIBUTE.size <= len(body):
         length, kind = _ATTRIBUTE.unpack_from(body, at)
@@ -206,8 +207,8 @@ def _text(value: bytes | None) -> str:
 
 def _link(body: bytes) -> Link:
     _, hardware, ifindex, flags, _ = _LINK.unpack_from(body)
-    attributes = _attributes(body, _LINK.size)
-    info = _attributes(attributes.get(18, b""), 0)  # IFLA_LINKINFO
+    attributes = read_attributes(body, _LINK.size)
+    info = read_attributes(attributes.get(18, b""), 0)  # IFLA_LINKINFO
     elsewhere = 37 in attributes  # IFLA_LINK_NETNSID: the device below is in another namespace
     return Link(
         ifindex=ifindex,
@@ -225,7 +226,7 @@ def _route(body: bytes) -> Route | None:
     family, length, _, _, table, _, _, kind, flags = _ROUTE.unpack_from(body)
     if flags & _CLONED:
         return None
-    attributes = _attributes(body, _ROUTE.size)
+    attributes = read_attributes(body, _ROUTE.size)
     device = _number(attributes.get(4))  # RTA_OIF
     hops = [(device, 5 in attributes or 18 in attributes)] if device else []  # RTA_GATEWAY, RTA_VIA
     hops += _next_hops(attributes.get(9, b""))  # RTA_MULTIPATH
@@ -249,7 +250,7 @@ def _next_hops(data: bytes) -> list[tuple[int, bool]]:
         length, _, _, ifindex = struct.unpack_from("=HBBi", data, at)
         if length < 8:
             break
-        attributes = _attributes(data[at : at + length], 8)
+        attributes = read_attributes(data[at : at + length], 8)
         hops.append((ifindex, 5 in attributes or 18 in attributes))
         at += (length + 3) & ~3
     return hops

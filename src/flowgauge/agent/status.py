@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from flowgauge.agent.interfaces import Interfaces
+from flowgauge.agent.program import Program
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.runtime.http import Handler, as_json, health_routes
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.metrics import Exposition, Sample
@@ -24,17 +24,26 @@ class FramesSeen:
 
 
 NotIpByIndex = Callable[[], Mapping[int, FramesSeen]]
-ProgramInUse = Callable[[], FlowProgram]
+
+
+class Source(Protocol):
+    """Of :class:`flowgauge.agent.flow_source.FlowSource` what is told."""
+
+    program: Program
+    without_ebpf: str
+
+
+SourceInUse = Callable[[], Source]
 
 
 class Status:
     """The agent's report, made anew for each question."""
 
     def __init__(
-        self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex, program: ProgramInUse
+        self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex, source: SourceInUse
     ) -> None:
         self._settings, self._ledger, self._interfaces = settings, ledger, interfaces
-        self._not_ip, self._program = not_ip, program
+        self._not_ip, self._source = not_ip, source
         self._exposition = Exposition(ledger, self._samples)
 
     def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
@@ -56,7 +65,8 @@ class Status:
         return {
             "node": self._settings.node,
             "netns": self._settings.netns,
-            "features": self._program().features(),
+            "without_ebpf": self._source().without_ebpf,
+            "features": self._source().program.features(),
             "notes": list(self._interfaces.notes),
             "interfaces": [
                 {
@@ -78,7 +88,10 @@ class Status:
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("agent_attached_interfaces", "Devices that are observed.", len(self._interfaces.attached))
-        for feature, state in self._program().features().items():
+        without = self._source().without_ebpf
+        yield Sample("agent_without_ebpf", "1 while packets are captured, not counted by eBPF: then signals are missing.",
+                     int(bool(without)), {"why": without})  # fmt: skip
+        for feature, state in self._source().program.features().items():
             yield Sample("agent_feature", "Whether a signal is measured: 1, or 0 with the state in words.", int(state == "on"),
                          {"feature": feature, "state": state})  # fmt: skip
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
@@ -91,7 +104,7 @@ class Status:
                          cumulative=True)  # fmt: skip
 
     def _costs(self) -> Iterator[Sample]:
-        program = self._program()
+        program = self._source().program
         for name, size in program.map_bytes().items():
             yield Sample("agent_map_bytes", "Kernel memory of an eBPF map.", size, {"map": name})
         for name, spent in program.run_times().items():

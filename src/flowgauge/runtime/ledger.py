@@ -50,6 +50,9 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("kernel_packets_not_ip", "packets", Sum.CHOSEN, "Frames that are not IP (ARP, LLDP …).", 205),
     Counter("kernel_packets_parse_error", "packets", Sum.LOST, "IP packets too short or malformed to have a flow.", 206),
     Counter("kernel_packets_table_full", "packets", Sum.LOST, "Packets of new flows that found the flow table full.", 207),
+    Counter(
+        "kernel_packets_ring_full", "packets", Sum.LOST, "Packets that came faster than the agent took them, without eBPF.", 220
+    ),
     # Signals beside packets: what found its table full within one export interval.
     Counter(
         "kernel_sockets_full", "events", Sum.NOTE, "Events of TCP sockets (RTT, retransmission, end) that found no room.", 214
