@@ -8,7 +8,7 @@ others to fall back on. Called by the agent's main thread.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,12 +37,20 @@ class _Destination:
     export: Export
 
 
-class Destinations:
-    """Sends between ``start`` and ``stop``."""
+MakeExport = Callable[[Ledger], Export]
 
-    def __init__(self, settings: AgentSettings, ledger: Ledger) -> None:
+
+class Destinations:
+    """Sends between ``start`` and ``stop``.
+
+    Args:
+        export: makes what takes IPFIX messages instead of the settings' collectors, as one in this process.
+    """
+
+    def __init__(self, settings: AgentSettings, ledger: Ledger, export: MakeExport | None = None) -> None:
         self._settings, self._ledger = settings, ledger
-        self._all = _made(settings, ledger)
+        self._fixed = export is not None
+        self._all = [_Destination(Messages(settings), export(ledger))] if export else _made(settings, ledger)
 
     @property
     def where(self) -> list[str]:
@@ -89,7 +97,7 @@ class Destinations:
     def apply(self, settings: AgentSettings) -> None:
         """Sends where ``settings`` say from now on, what nobody took yet included."""
         before, self._settings = self._settings, settings
-        if _where(before.collector) == _where(settings.collector):
+        if self._fixed or _where(before.collector) == _where(settings.collector):
             return
         left, self._all = self._all, _made(settings, self._ledger)
         kept = [message for one in left for message in one.export.release()]

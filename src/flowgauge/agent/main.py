@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 
-from flowgauge.agent.destinations import Destinations
+from flowgauge.agent.destinations import Destinations, MakeExport
 from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
@@ -41,16 +41,21 @@ _log = logs.get("agent")
 
 
 class Agent:
-    """One node's agent; ``start``, then ``cycle`` once an export interval, then ``stop``, all from one thread."""
+    """One node's agent; ``start``, then ``cycle`` once an export interval, then ``stop``, all from one thread.
 
-    def __init__(self, settings: AgentSettings) -> None:
+    Args:
+        settings: what it is told.
+        export: makes what takes its messages; None: the collectors of the settings.
+    """
+
+    def __init__(self, settings: AgentSettings, export: MakeExport | None = None) -> None:
         self.settings = settings
         self.ledger = Ledger("agent", f"{settings.node}@{now_ns() // 1_000_000}")
         self._local = LocalAddresses()
         self._source = FlowSource(settings, self._local)
         self._interfaces = Interfaces(self._source, _choice(settings.exporter), settings.node)
         self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
-        self._destinations = Destinations(settings, self.ledger)
+        self._destinations = Destinations(settings, self.ledger, export)
         self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now)
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._left_over: list[FlowBatch] = []
@@ -207,13 +212,13 @@ def run_agent(settings: AgentSettings, stop: threading.Event, changes: queue.Sim
     agent = Agent(settings)
     try:
         agent.start()
-        _run_cycles(agent, stop, changes or queue.SimpleQueue())
+        run_cycles(agent, stop, changes)
     finally:
         agent.stop()
 
 
-def _run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[AgentSettings]) -> None:
-    """Cycles at fixed times: one that took long does not delay the next; missed ones are left out."""
+def run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[AgentSettings] | None = None) -> None:
+    """Cycles at fixed times until ``stop``: one that took long does not delay the next; missed ones are left out."""
     due = time.monotonic() + agent.settings.export_interval_s
     retry_at = 0.0
     while not stop.is_set():
@@ -225,7 +230,7 @@ def _run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[
         elif now >= retry_at:
             agent.retry()
             retry_at = now + _RETRY_S
-        while not changes.empty():
+        while changes is not None and not changes.empty():
             agent.apply(changes.get())
             due = min(due, time.monotonic() + agent.settings.export_interval_s)
         stop.wait(min(max(due - time.monotonic(), 0.0), _TICK_S))

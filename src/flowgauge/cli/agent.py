@@ -40,6 +40,12 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of metrics and API; 0 takes a free one.")] = 9056,
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
     log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
+    standalone: Annotated[bool, typer.Option("--standalone", help="Print flows here instead, named, once a second.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="With --standalone: table or jsonl.")] = "table",
+    filter_: Annotated[str, typer.Option("--filter", help="With --standalone: which flows, as for `flows`.")] = "",
+    objects: Annotated[
+        Path | None, typer.Option("--kubernetes-objects", help="With --standalone: objects for names, a file or folder.")
+    ] = None,
 ) -> None:
     """Observes this node's packets with eBPF and exports flows as IPFIX.
 
@@ -57,6 +63,9 @@ def agent(  # noqa: PLR0917 - typer passes options by name
 
       flowgauge agent --netns node-a --node node-a --http-port 0
         a network namespace that stands for a node
+
+      flowgauge agent --standalone --filter 'port = 53'
+        this machine's DNS flows, here and now; a live table: flowgauge top
     """
     from flowgauge.config.effective import Flag
     from flowgauge.runtime import logs
@@ -88,6 +97,11 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     def settings() -> AgentSettings:
         return _settings(file, flags, own)
 
+    if standalone:
+        from flowgauge.cli.agent_standalone import print_flows
+
+        print_flows(_alone(flags, own), filter_, output, objects)
+        return
     first = settings()
     logs.configure(first.log_level)
     from flowgauge.agent.main import run_agent
@@ -105,6 +119,20 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], own: dict[str, Any]) -
     _check(spec)
     level = spec.log_levels.get("agent", spec.log_level)
     return AgentSettings(exporter=spec.exporter, collector=spec.collector, log_level=level, **own)
+
+
+def _alone(flags: tuple[Flag, ...], own: dict[str, Any]) -> AgentSettings:
+    """Settings for flows that are printed here: every device, an export a second, a free port, unless options say otherwise."""
+    from flowgauge.config.effective import Flag
+
+    given = {flag.path for flag in flags}
+    defaults = [
+        Flag("--standalone", "spec.exporter.excludeInterfaces", []),
+        Flag("--standalone", "spec.exporter.exportInterval", "1s"),
+        Flag("--standalone", "spec.logLevels.agent", "error"),
+    ]
+    chosen = (*flags, *(flag for flag in defaults if flag.path not in given))
+    return _settings(None, chosen, {**own, "http_port": 0})
 
 
 def _check(spec: Spec) -> None:

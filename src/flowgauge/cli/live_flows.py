@@ -55,7 +55,7 @@ class LiveOptions:
 
 def follow(api: Api, options: LiveOptions) -> int:
     """Shows flows until interrupted (KeyboardInterrupt passes); 1 when ``until_any`` and one came."""
-    view: _Rows | _Sums = _Sums(options) if options.by else _Rows(options)
+    view: FlowLines | _Sums = _Sums(options) if options.by else FlowLines(options.how, options.columns)
     try:
         for event in _events(api, options):
             rows = event.get("rows", [])
@@ -103,25 +103,31 @@ def _wanted(options: LiveOptions) -> tuple[str, ...]:
     return options.columns or (flow_tables.NEEDED if options.how is Format.TABLE else ())
 
 
-class _Rows:
-    """Rows that scroll by; a column is as wide as its widest cell so far."""
+class FlowLines:
+    """Rows that scroll by; a column is as wide as its widest cell so far.
 
-    def __init__(self, options: LiveOptions) -> None:
-        self._options = options
+    Args:
+        how: a table, or JSON lines.
+        columns: those to show; empty: the sentence, or all that the rows have.
+    """
+
+    def __init__(self, how: Format, columns: tuple[str, ...]) -> None:
+        self._how, self._columns = how, columns
         self._widest: list[str] = []
         self._shown = self._skipped = 0
         self._open = self._header = False
 
     def show(self, rows: Sequence[Row], skipped: int) -> None:
+        """Prints ``rows``, of which ``skipped`` more were left out."""
         self._open = True
         self._shown += len(rows)
         self._skipped += skipped
         if rows:
-            if self._options.how is Format.TABLE:
+            if self._how is Format.TABLE:
                 screen = Screen.of_output()
-                self._print(*flow_table(rows, self._options.columns, screen), screen)
+                self._print(*flow_table(rows, self._columns, screen), screen)
             else:
-                names = self._options.columns
+                names = self._columns
                 print_rows(
                     ({name: row.get(name) for name in names if name in row} if names else row for row in rows), Format.JSONL, ()
                 )
@@ -137,6 +143,7 @@ class _Rows:
             print(line(columns, layout, row, screen))
 
     def end(self) -> None:
+        """Says how many there were."""
         if not self._open:
             return
         note = f"; {units.counted(self._skipped, 'row')} left out because this terminal was too slow" if self._skipped else ""
