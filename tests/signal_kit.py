@@ -21,9 +21,9 @@ from node_kit import TwoPods
 _NUMBERS = (
     "src_port", "dst_port", "proto", "packets", "bytes", "tcp_flags", "rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns",
     "retransmits", "tcp_state_final", "drop_packets", "drop_bytes", "dns_id", "dns_type", "dns_latency_ns", "time_start_ns",
-    "time_end_ns",
+    "time_end_ns", "server_time_min_ns", "server_time_avg_ns", "server_time_max_ns", "server_time_count",
 )  # fmt: skip
-_TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name")
+_TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram")
 
 
 def batch(program: FlowProgram) -> FlowBatch:
@@ -33,7 +33,7 @@ def batch(program: FlowProgram) -> FlowBatch:
     signals = signal_rows.place(evicted, known)
     translated = join(signals.keys, known.keys, known.values)
     flows = account(signals.keys, signals.values, translated, LocalAddresses(), ticks=ticks, sampling_rate=1)
-    return flows.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason")))
+    return flows.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=True))
 
 
 def told(program: FlowProgram) -> list[dict[str, Any]]:

@@ -133,7 +133,7 @@ def random_column(name: str, count: int, random: np.random.Generator) -> np.ndar
     """Any values that the column's type can hold, absent ones among them."""
     column = definition(name)
     shape, kind = shape_of(column, count), column.kind
-    if kind is Kind.NAMES:
+    if kind in (Kind.NAMES, Kind.LIST):
         return Names.from_strings(random.choice(WORDS, count).tolist())
     if kind is Kind.ENUM:
         return random.integers(0, len(column.labels), shape).astype(np.uint8)
@@ -141,6 +141,6 @@ def random_column(name: str, count: int, random: np.random.Generator) -> np.ndar
         return random.integers(-1, 256, shape).astype(np.int16)
     if name.startswith("time_"):
         return random.integers(0, 1 << 42, shape) * 1_000_000
-    info = np.iinfo(dtype_of(column))
+    info = np.iinfo(dtype_of(column, name))
     values = random.integers(info.min, info.max, shape, dtype=info.dtype, endpoint=True)
     return values * (random.random(shape) < 0.7).astype(info.dtype)

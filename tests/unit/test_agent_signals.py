@@ -4,19 +4,30 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from flowgauge.agent import dns_text, signal_columns, signal_rows
+from flowgauge.agent.accounter import account
+from flowgauge.agent.local_addresses import LocalAddresses
+from flowgauge.agent.messages import Messages
+from flowgauge.agent.settings import AgentSettings
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.libbpf import LoadError
 from flowgauge.ebpf.map_reader import Entries
 from flowgauge.ebpf.signal_hooks import SIGNALS, Support, refusal
 from flowgauge.ebpf.tables import Evicted, empty
+from flowgauge.ebpf.ticks import Ticks
+from flowgauge.ebpf.translations import join
 from flowgauge.flow.names import Names
+from flowgauge.flow.rows import to_rows
+from flowgauge.pipeline.exporters import ExporterDirectory
+from flowgauge.pipeline.normalise import Normalise
 from flowgauge.schema.enums import LOCAL_ENDS, TCP_STATE_FINAL, code
+from wire_kit import decode
 
 NO_TRANSLATIONS = empty(abi.FLOW_KEY, abi.TRANSLATION)
 REASONS = {3: "SKB_DROP_REASON_NO_SOCKET", 9: "SKB_DROP_REASON_QDISC_DROP"}
@@ -32,7 +43,8 @@ def evicted(flows: tuple[int, ...] = (), sockets: Entries | None = None, drops: 
     nothing = Evicted.nothing()
     values = np.zeros(len(flows), abi.FLOW_VALUE)
     values["packets"] = 10
-    return Evicted(flow_keys(*flows), values, sockets or nothing.sockets, drops or nothing.drops, nothing.answers)
+    keys = flow_keys(*flows)
+    return replace(nothing, keys=keys, values=values, sockets=sockets or nothing.sockets, drops=drops or nothing.drops)
 
 
 def sockets(*of: tuple[int, int, str]) -> Entries:
@@ -151,3 +163,32 @@ def test_a_refusal_says_something_of_the_kernel_or_nothing(number: int, support:
     assert answer.support is support
     assert not answer.programs
     assert answer.words.startswith(support.value)
+
+
+def test_a_wait_of_ten_seconds_stays_ten_seconds() -> None:
+    """Through columns, the wire and the first stage of the collector: 32 bits of ns would end at 4.3 s."""
+    values = np.zeros(1, abi.SERVER_TIME)
+    values["sum_ns"] = values["min_ns"] = values["max_ns"] = 10_000_000_000
+    values["count"] = 1
+    slow = np.zeros(1, abi.SOCKET_VALUE)
+    slow["rtt_sum_us"], slow["rtt_count"], slow["rtt_min_us"], slow["rtt_max_us"] = 12_000_000, 1, 12_000_000, 12_000_000
+    slow["rtt_histogram"][0, 23] = 1
+    flows = evicted((1,), sockets=Entries(flow_keys(1), slow))
+    of = replace(flows, server_times=Entries(flow_keys(1), values))
+    found = signal_rows.place(of, NO_TRANSLATIONS)
+    batch = account(
+        found.keys,
+        found.values,
+        join(found.keys, NO_TRANSLATIONS.keys, NO_TRANSLATIONS.values),
+        LocalAddresses(),
+        ticks=Ticks(1, 0),
+        sampling_rate=1,
+    )
+    batch = batch.with_columns(signal_columns.columns(found, REASONS, histogram=True))
+    payloads = [message.payload for message in Messages(AgentSettings(node="n")).flows(batch)]
+    kept = Normalise(ExporterDirectory())(decode(*payloads).flows)
+    assert kept.array("server_time_avg_us").tolist() == kept.array("server_time_max_us").tolist() == [10_000_000]
+    assert kept.array("rtt_avg_us").tolist() == [12_000_000]
+    assert kept.array("server_time_count").tolist() == [1]
+    row = to_rows(kept, ("server_time_max_ns", "rtt_histogram"))[0]
+    assert row == {"server_time_max_ns": 10_000_000_000, "rtt_histogram": [0] * 23 + [1]}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowgauge.agent import capture_program, privileges, signal_columns, signal_rows
+from flowgauge.agent import attribution, capture_program, privileges, signal_columns, signal_rows, socket_events
 from flowgauge.agent.accounter import Codes, account
+from flowgauge.agent.containers import Containers
 from flowgauge.agent.interfaces import Attachment
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.program import Program
@@ -40,6 +41,9 @@ class FlowSource:
         exporter = settings.exporter
         self._local = local
         self._sampling = exporter.sampling
+        self._histogram = {Feature.RTT, Feature.RTT_HISTOGRAM} <= set(exporter.features)
+        self._processes = Feature.PROCESS in exporter.features
+        self._containers = Containers()
         self._shared = bool(settings.netns)
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
@@ -51,6 +55,9 @@ class FlowSource:
             rtt=Feature.RTT in exporter.features,
             drops=Feature.DROPS in exporter.features,
             dns=Feature.DNS in exporter.features,
+            server_time=Feature.SERVER_TIME in exporter.features,
+            process=Feature.PROCESS in exporter.features,
+            sockets=Feature.SOCKETS in exporter.features,
             netns=linux.netns_path(settings.netns),
             salt=settings.salt,
         )
@@ -91,7 +98,8 @@ class FlowSource:
         """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay."""
         ticks = self.program.ticks()
         evicted, known = self.program.evict(), self.program.known_translations()
-        signals = signal_rows.place(evicted, known, self._ends if self._shared else None)
+        ends = self._ends if self._shared else None
+        signals = signal_rows.place(evicted, known, ends)
         batch = account(
             signals.keys,
             signals.values,
@@ -100,7 +108,14 @@ class FlowSource:
             ticks=ticks,
             sampling_rate=self._sampling,
         )
-        return batch.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason")))
+        flows = batch.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=self._histogram))
+        if self._processes:
+            owners = signal_rows.of_sockets_here(evicted.owners, ends)
+            flows = flows.with_columns(attribution.columns(signals.keys, owners, known, self._containers))
+        events = socket_events.of_this_node(evicted.events, ends)
+        if not len(events):
+            return flows
+        return FlowBatch.concat([flows, socket_events.batch(events, known, self._local, self._containers)])
 
     def _ends(self, keys: Structured) -> Codes:
         """Which ends of ``keys`` live here now."""

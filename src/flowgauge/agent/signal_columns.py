@@ -17,8 +17,6 @@ from flowgauge.flow.batch import Array, ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
 
-_U32_MAX = 0xFFFFFFFF
-"""Longest latency that a column of ns holds: 4.3 s."""
 _ESTABLISHED = code(TCP_STATE_FINAL, "established")
 _REASON_PREFIX = "SKB_DROP_REASON_"
 _TCP_STATES = (
@@ -28,27 +26,43 @@ _TCP_STATES = (
 """By the number that Linux promises user space (linux/tcp_states.h)."""
 
 
-def columns(signals: SignalRows, reasons: dict[int, str]) -> dict[str, ColumnData]:
+def columns(signals: SignalRows, reasons: dict[int, str], *, histogram: bool = False) -> dict[str, ColumnData]:
     """The signals' columns, one row a flow; those that no flow has are not there.
 
     Args:
         signals: flows and their signals.
         reasons: names of this kernel's drop reasons, by number.
+        histogram: whether to tell round-trip times by powers of two, too.
     """
     count = len(signals.keys)
     found = _handshakes(signals)
     if len(signals.sockets.rows):
         found |= _sockets(signals.sockets, count)
+        if histogram:
+            found |= _histograms(signals.sockets, count)
     if len(signals.drops.rows):
         found |= _drops(signals.drops, count, reasons)
     if len(signals.answers.rows):
         found |= _answers(signals.answers, count)
+    if len(signals.server_times.rows):
+        found |= _server_times(signals.server_times, count)
     return found
+
+
+def _histograms(placed: Placed, count: int) -> dict[str, ColumnData]:
+    """Round-trip times by powers of two, without the empty places behind the last."""
+    texts = [_histogram(row) for row in placed.values["rtt_histogram"]]
+    return {"rtt_histogram": _spread_names(Names.from_strings(texts), placed.rows, count)}
+
+
+def _histogram(counts: Array) -> str:
+    used = np.flatnonzero(counts)
+    return ",".join(map(str, counts[: used[-1] + 1].tolist())) if len(used) else ""
 
 
 def _handshakes(signals: SignalRows) -> dict[str, ColumnData]:
     microseconds = signals.values["handshake_us"]
-    return {"handshake_ns": _ns(microseconds.astype(np.uint64) * 1000)} if microseconds.any() else {}
+    return {"handshake_ns": _ns(microseconds)} if microseconds.any() else {}
 
 
 def _sockets(placed: Placed, count: int) -> dict[str, ColumnData]:
@@ -57,9 +71,9 @@ def _sockets(placed: Placed, count: int) -> dict[str, ColumnData]:
     mean_us = values["rtt_sum_us"] / np.maximum(measured, 1)
     state = np.where((values["state"] == 0) & (measured > 0), _ESTABLISHED, values["state"])
     return {
-        "rtt_min_ns": _spread(_ns(values["rtt_min_us"].astype(np.uint64) * 1000), rows, count),
-        "rtt_avg_ns": _spread(_ns(mean_us * 1000), rows, count),
-        "rtt_max_ns": _spread(_ns(values["rtt_max_us"].astype(np.uint64) * 1000), rows, count),
+        "rtt_min_ns": _spread(_ns(values["rtt_min_us"]), rows, count),
+        "rtt_avg_ns": _spread(_ns(mean_us), rows, count),
+        "rtt_max_ns": _spread(_ns(values["rtt_max_us"]), rows, count),
         "retransmits": _spread(values["retransmits"], rows, count),
         "tcp_state_final": _spread(state.astype(np.uint8), rows, count),
     }
@@ -89,14 +103,24 @@ def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
     return {
         "dns_id": _spread(placed.keys["id"][slowest].astype(np.uint16), rows, count),
         "dns_type": _spread(np.array([kind for _, kind in asked], np.uint16), rows, count),
-        "dns_latency_ns": _spread(_ns(values["latency_ns"]), rows, count),
+        "dns_latency_ns": _spread(values["latency_ns"], rows, count),
         "dns_rcode": _texts(values["flags"], rows, count, dns_text.rcode),
         "dns_name": _spread_names(Names.from_strings(name for name, _ in asked), rows, count),
     }
 
 
-def _ns(values: npt.NDArray[np.uint64] | npt.NDArray[np.float64]) -> npt.NDArray[np.uint32]:
-    return np.minimum(values, _U32_MAX).astype(np.uint32)
+def _server_times(placed: Placed, count: int) -> dict[str, ColumnData]:
+    values, rows = placed.values, placed.rows
+    return {
+        "server_time_min_ns": _spread(values["min_ns"], rows, count),
+        "server_time_avg_ns": _spread(values["sum_ns"] // np.maximum(values["count"], 1), rows, count),
+        "server_time_max_ns": _spread(values["max_ns"], rows, count),
+        "server_time_count": _spread(values["count"], rows, count),
+    }
+
+
+def _ns(microseconds: npt.NDArray[np.uint32] | npt.NDArray[np.float64]) -> npt.NDArray[np.uint64]:
+    return (microseconds * 1000.0).astype(np.uint64)
 
 
 def _spread(values: Array, rows: Rows, count: int) -> Array:

@@ -28,7 +28,7 @@ Rows = npt.NDArray[np.intp]
 Ends = Callable[[Structured], npt.NDArray[np.uint8]]
 """Codes of ``enums.LOCAL_ENDS`` for keys: which ends live on this node."""
 
-_SOURCE_HERE = [code(LOCAL_ENDS, "src"), code(LOCAL_ENDS, "both")]
+SOURCE_HERE = [code(LOCAL_ENDS, "src"), code(LOCAL_ENDS, "both")]
 _DESTINATION_HERE = [code(LOCAL_ENDS, "dst"), code(LOCAL_ENDS, "both")]
 _STILL_OPEN = [0, code(TCP_STATE_FINAL, "established")]
 
@@ -48,7 +48,7 @@ class SignalRows:
 
     Attributes:
         keys, values: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``: the flows of the table, then those of no packets.
-        sockets, drops, answers: as in ``Evicted``, those of this node that have a flow.
+        sockets, drops, answers, server_times: as in ``Evicted``, those of this node that have a flow.
     """
 
     keys: Structured
@@ -56,6 +56,7 @@ class SignalRows:
     sockets: Placed
     drops: Placed
     answers: Placed
+    server_times: Placed
 
 
 def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalRows:
@@ -66,19 +67,16 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
         known: this node's translations, ``abi.FLOW_KEY`` and ``abi.TRANSLATION``.
         ends: None where all that happens on this machine is this node's; else signals of other nodes are left out by it.
     """
-    sockets, drops = _of_this_node(evicted, ends)
-    flow_of = [
-        before(keys, evicted.keys, known.keys, known.values)
-        for keys in (sockets.keys, _flow_keys(drops), _flow_keys(evicted.answers))
-    ]
-    extra = _without_flow(evicted.keys, flow_of, (sockets, drops, evicted.answers))
+    signals = (*_of_this_node(evicted, ends), evicted.answers, evicted.server_times)
+    flow_of = [before(_flow_keys(entries), evicted.keys, known.keys, known.values) for entries in signals]
+    extra = _without_flow(evicted.keys, flow_of, signals)
     keys = np.concatenate([evicted.keys, extra.keys])
-    placed = [_placed(entries, of, keys) for entries, of in zip((sockets, drops, evicted.answers), flow_of, strict=True)]
+    placed = [_placed(entries, of, keys) for entries, of in zip(signals, flow_of, strict=True)]
     return SignalRows(keys, np.concatenate([evicted.values, extra.values]), *placed)
 
 
 def _flow_keys(entries: Entries) -> Structured:
-    return np.ascontiguousarray(entries.keys["flow"])
+    return np.ascontiguousarray(entries.keys["flow"]) if "flow" in (entries.keys.dtype.names or ()) else entries.keys
 
 
 def _of_this_node(evicted: Evicted, ends: Ends | None) -> tuple[Entries, Entries]:
@@ -92,21 +90,29 @@ def _of_this_node(evicted: Evicted, ends: Ends | None) -> tuple[Entries, Entries
         return sockets, drops
     where = drops.keys["place"]
     at_drop = ends(_flow_keys(drops))
-    sent = (where == abi.DROP_SENT) & np.isin(at_drop, _SOURCE_HERE)
+    sent = (where == abi.DROP_SENT) & np.isin(at_drop, SOURCE_HERE)
     received = (where == abi.DROP_RECEIVED) & np.isin(at_drop, _DESTINATION_HERE)
     return (
-        sockets.take(np.isin(ends(sockets.keys), _SOURCE_HERE)),
+        of_sockets_here(sockets, ends),
         drops.take((where == abi.DROP_AT_NODE) | sent | received),
     )
 
 
-def _without_flow(flow_keys: Structured, flow_of: list[Structured], signals: tuple[Entries, Entries, Entries]) -> Entries:
-    """The flows of no packets: of every drop and answer, and of sockets with news beyond round-trip times."""
-    sockets, drops, answers = signals
+def of_sockets_here(entries: Entries, ends: Ends | None) -> Entries:
+    """The entries by ``abi.FLOW_KEY`` of what a socket sends whose own address lives here; all when ``ends`` is None."""
+    return entries if ends is None else entries.take(np.isin(ends(entries.keys), SOURCE_HERE))
+
+
+def _without_flow(
+    flow_keys: Structured, flow_of: list[Structured], signals: tuple[Entries, Entries, Entries, Entries]
+) -> Entries:
+    """The flows of no packets: of every drop, answer and reply, and of sockets with news beyond round-trip times."""
+    sockets, drops, answers, replies = signals
     news = (sockets.values["retransmits"] > 0) | ~np.isin(sockets.values["state"], _STILL_OPEN)
-    keys = np.concatenate([flow_of[0][news], flow_of[1], flow_of[2]])
-    first = np.concatenate([sockets.values["last_tick"][news], drops.values["first_tick"], answers.values["tick"]])
-    last = np.concatenate([sockets.values["last_tick"][news], drops.values["last_tick"], answers.values["tick"]])
+    keys = np.concatenate([flow_of[0][news], *flow_of[1:]])
+    of_sockets, of_answers, of_replies = sockets.values["last_tick"][news], answers.values["tick"], replies.values["last_tick"]
+    first = np.concatenate([of_sockets, drops.values["first_tick"], of_answers, of_replies])
+    last = np.concatenate([of_sockets, drops.values["last_tick"], of_answers, of_replies])
     alone = match(keys, flow_keys) < 0
     keys, first, last = keys[alone], first[alone], last[alone]
     _, at, row = np.unique(keys.view(np.dtype((np.void, keys.itemsize))), return_index=True, return_inverse=True)

@@ -140,4 +140,4 @@ def _arrow_type(column: Column) -> Any:
              Kind.I64: pa.int64(), Kind.U32X4: pa.list_(pa.uint32())}  # fmt: skip
     if column.kind is Kind.LIST:
         return pa.list_(pa.uint32() if column.of_numbers else pa.utf8())
-    return types.get(column.kind, pa.utf8())
+    return types.get(column.kind_as(column.name), pa.utf8())

@@ -54,6 +54,10 @@ class Feature(StrEnum):
     DNS = "dns"
     NAT = "nat"
     TLS = "tls"
+    SERVER_TIME = "serverTime"
+    RTT_HISTOGRAM = "rttHistogram"
+    PROCESS = "process"
+    SOCKETS = "sockets"
 
 
 Duration = Annotated[str, BeforeValidator(values.duration_text), Field(pattern=duration.PATTERN)]
@@ -118,7 +122,9 @@ class Exporter(_Section):
     """Which namespaces are observed; all by default."""
     pods: PodChoice = Field(default_factory=PodChoice)
     """Which pods are observed; all by default."""
-    features: list[Feature] = Field(default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS])
+    features: list[Feature] = Field(
+        default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS, Feature.SERVER_TIME]
+    )
     """Signals beyond bytes and packets; each costs nothing when off. What each measures: "Signals of the agent"."""
     rules: list[dict[str, Any]] = Field(default_factory=list)
     """Filter rules, first match wins."""

@@ -17,7 +17,7 @@ Sentence = Callable[[Spec], str]
 PARTS = ("agent", "collector", "store", "console")
 """Names that ``logLevels`` knows."""
 
-_BUILT_FEATURES = (Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS)
+_BUILT_FEATURES = tuple(feature for feature in Feature if feature is not Feature.TLS)
 _SURE = 1.96
 """Standard deviations that hold 95 % of a normal distribution."""
 

@@ -96,6 +96,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("dns", np.uint32),
         ("netns", np.uint32),
         ("cache_sets", np.uint32),
+        ("turns", np.uint32),
     ]
 )
 SOCKET_VALUE: np.dtype[Any] = np.dtype(
@@ -106,7 +107,7 @@ SOCKET_VALUE: np.dtype[Any] = np.dtype(
         ("rtt_min_us", np.uint32),
         ("rtt_max_us", np.uint32),
         ("retransmits", np.uint32),
-        ("rtt_histogram", np.uint32, 20),
+        ("rtt_histogram", np.uint32, 24),
         ("state", np.uint32),
         ("reserved", np.uint32),
     ]
@@ -126,7 +127,44 @@ ANSWER_VALUE: np.dtype[Any] = np.dtype(
         ("question", np.uint8, 256),
     ]
 )
-SIGNAL_COUNTERS: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("sockets_full", "drops_full", "answers_full")])
+TURN: np.dtype[Any] = np.dtype([("to_server", FLOW_KEY), ("asked_ns", np.uint64), ("reserved", np.uint64, 2)])
+SERVER_TIME: np.dtype[Any] = np.dtype(
+    [
+        *((name, np.uint64) for name in ("sum_ns", "min_ns", "max_ns", "last_tick")),
+        ("count", np.uint32),
+        ("reserved", np.uint32),
+    ]
+)
+OWNER: np.dtype[Any] = np.dtype(
+    [
+        ("cgroup", np.uint64),
+        ("pid", np.uint32),
+        ("uid", np.uint32),
+        ("process", np.uint8, 16),
+        ("ended", np.uint32),
+        ("reserved", np.uint32),
+    ]
+)
+SOCKET_OWNER: np.dtype[Any] = np.dtype(
+    [("owner", OWNER), ("began_ns", np.uint64), ("initiator", np.uint32), ("reserved", np.uint32)]
+)
+SOCKET_EVENT: np.dtype[Any] = np.dtype(
+    [
+        ("key", FLOW_KEY),
+        ("owner", OWNER),
+        ("at_ns", np.uint64),
+        ("began_ns", np.uint64),
+        ("rtt_us", np.uint32),
+        ("retransmits", np.uint32),
+        ("kind", np.uint8),
+        ("state", np.uint8),
+        ("initiator", np.uint8),
+        ("reserved", np.uint8, 5),
+    ]
+)
+SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
+    [(name, np.uint64) for name in ("sockets_full", "drops_full", "answers_full", "replies_full", "events_full")]
+)
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
     "flow_value": FLOW_VALUE,
@@ -142,6 +180,11 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "answer_key": ANSWER_KEY,
     "answer_value": ANSWER_VALUE,
     "signal_counters": SIGNAL_COUNTERS,
+    "turn": TURN,
+    "server_time": SERVER_TIME,
+    "owner": OWNER,
+    "socket_owner": SOCKET_OWNER,
+    "socket_event": SOCKET_EVENT,
 }
 """By the name of the C structure."""
 

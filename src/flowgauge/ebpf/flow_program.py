@@ -79,7 +79,7 @@ class FlowProgram:
         self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
         self._epoch_fd = loaded.map_fd(".data.epoch")
         self._tracepoints = signal_hooks.Tracepoints(loaded, answers)
-        self._tables = Tables(loaded.map_fd, self._options.map_sizes()["cache"])
+        self._tables = Tables(loaded.map_fd, self._options.map_sizes())
         self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
         self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
 
@@ -212,7 +212,15 @@ class FlowProgram:
 
     def features(self) -> dict[str, str]:
         """What this kernel lets the program see, in words, by the document's feature name: on, off, or why not."""
-        found = {"nat": "off", "rtt": "off", "drops": "off", "dns": "on" if self._options.dns else "off"}
+        found = {
+            "nat": "off",
+            "rtt": "off",
+            "drops": "off",
+            "process": "off",
+            "sockets": "off",
+            "dns": _on(self._options.dns),
+            "serverTime": _on(self._options.server_time),
+        }
         if self._options.nat:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"
         return found | {name: answer.words for name, answer in self._tracepoints.answers.items()}
@@ -249,6 +257,10 @@ class FlowProgram:
             loaded, self._object = self._object, None
         if loaded is not None:
             loaded.close()
+
+
+def _on(wanted: bool) -> str:  # noqa: FBT001 - named by what it says
+    return "on" if wanted else "off"
 
 
 def _run(program_fd: int) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,6 +19,10 @@ CACHE_SETS = 4096
 """8192 busy flows for each CPU, 512 KiB of kernel memory."""
 MAX_QUESTIONS = 16_384
 """Questions (of DNS, and connections being opened) that wait for their answer, and answers within one export interval."""
+EVENT_BYTES = 4 << 20
+"""Room for what happens to sockets within an export interval: 28,000 events."""
+TURNS = 32_768
+"""Places of TCP connections whose replies are timed, a power of two: 2 MiB of kernel memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,9 @@ class ProgramOptions:
         rtt: whether to follow TCP sockets (round-trip times, segments sent again, ends of connections) and handshakes.
         drops: whether to follow the packets that the kernel drops.
         dns: whether to follow DNS questions and answers.
+        server_time: whether to time servers' replies.
+        process: whether to tell which process uses a TCP socket.
+        sockets: whether to tell what happens to TCP sockets.
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
         salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
@@ -46,6 +54,9 @@ class ProgramOptions:
     rtt: bool = False
     drops: bool = False
     dns: bool = False
+    server_time: bool = False
+    process: bool = False
+    sockets: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
     cache_sets: int = CACHE_SETS
     salt: int = 1
@@ -61,12 +72,14 @@ class ProgramOptions:
         settings["stamp_trace"] = settings["stamp_counted"] | 1
         settings["nat"], settings["rtt"], settings["dns"] = self.nat, self.rtt, self.dns
         settings["cache_sets"] = self.cache_sets
+        settings["turns"] = TURNS if self.server_time else 0
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
 
     def signals(self) -> list[str]:
         """The signals with hooks of their own that are switched on."""
-        return [name for name, on in (("rtt", self.rtt), ("drops", self.drops)) if on]
+        wanted = {"rtt": self.rtt, "drops": self.drops, "process": self.process or self.sockets, "sockets": self.sockets}
+        return [name for name, on in wanted.items() if on]
 
     def map_sizes(self) -> dict[str, int]:
         """Entries of the maps; one where a map is not used, which costs nothing."""
@@ -78,6 +91,10 @@ class ProgramOptions:
             "questions": MAX_QUESTIONS if self.rtt or self.dns else 1,
             "cache": max(self.cache_sets * possible_cpus(), 1),
             "answers": MAX_QUESTIONS if self.dns else 1,
+            "turns": TURNS if self.server_time else 1,
+            "owners": MAX_SIGNAL_ENTRIES if self.process or self.sockets else 1,
+            "socket_events": EVENT_BYTES if self.sockets else mmap.PAGESIZE,
+            "server_times": of_sockets if self.server_time else 1,
         }
 
 

@@ -7,7 +7,7 @@ the eBPF programs; after: :mod:`flowgauge.ebpf.flow_program`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,17 @@ import numpy as np
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.cache import Cache, merged
 from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.ebpf.owners import Owners
+from flowgauge.ebpf.ring import Ring
 from flowgauge.runtime import logs
 
 _FLOWS = (abi.FLOW_KEY, abi.FLOW_VALUE)
+_OWNERS = (abi.FLOW_KEY, abi.OWNER)
 _SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "sockets": (abi.FLOW_KEY, abi.SOCKET_VALUE),
     "drops": (abi.DROP_KEY, abi.DROP_VALUE),
     "answers": (abi.ANSWER_KEY, abi.ANSWER_VALUE),
+    "server_times": (abi.FLOW_KEY, abi.SERVER_TIME),
 }
 """Map → types of its keys and values."""
 
@@ -37,17 +41,24 @@ class Evicted(Entries):
         sockets: ``abi.FLOW_KEY``, ``abi.SOCKET_VALUE``: what TCP sockets know of the flows that they send.
         drops: ``abi.DROP_KEY``, ``abi.DROP_VALUE``.
         answers: ``abi.ANSWER_KEY``, ``abi.ANSWER_VALUE``: answers of DNS, by the flow of the question.
+        server_times: ``abi.FLOW_KEY``, ``abi.SERVER_TIME``: how long servers took, by the flow that asks.
+        owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
+        events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
     """
 
     sockets: Entries
     drops: Entries
     answers: Entries
+    server_times: Entries
+    owners: Entries
+    events: abi.Structured
 
     @classmethod
     def nothing(cls) -> Evicted:
         """No flows, no signals."""
         flows = empty(*_FLOWS)
-        return cls(flows.keys, flows.values, **{name: empty(*types) for name, types in _SIGNALS.items()})
+        signals = {name: empty(*types) for name, types in _SIGNALS.items()}
+        return cls(flows.keys, flows.values, **signals, owners=empty(*_OWNERS), events=np.empty(0, abi.SOCKET_EVENT))
 
 
 def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
@@ -82,12 +93,14 @@ class Tables:
 
     Args:
         map_fd: gives a map's descriptor by its name.
-        cache_entries: of the map ``cache``.
+        sizes: entries of maps, by name.
     """
 
-    def __init__(self, map_fd: Callable[[str], int], cache_entries: int) -> None:
+    def __init__(self, map_fd: Callable[[str], int], sizes: Mapping[str, int]) -> None:
         self._flows = EpochTable(map_fd("flows"), *_FLOWS)
-        self._cache = Cache(map_fd("cache"), cache_entries)
+        self._cache = Cache(map_fd("cache"), sizes["cache"])
+        self._owners = Owners(map_fd("owners"))
+        self._events = Ring(map_fd("socket_events"), sizes["socket_events"], abi.SOCKET_EVENT)
         self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
 
     def take(self, present: int) -> Evicted:
@@ -95,7 +108,14 @@ class Tables:
         signals = {name: self._signals_of(name, present) for name in self._signals}
         # The table first: when it cannot be read, its flows and what the slots add to them stay together.
         flows = merged(self._flows.take(present), self._cache.take(present))
-        return Evicted(flows.keys, flows.values, **signals)
+        return Evicted(flows.keys, flows.values, **signals, owners=self._of_owners(), events=self._events.take())
+
+    def _of_owners(self) -> Entries:
+        try:
+            return self._owners.take()
+        except OSError as error:
+            _log.error("owners_not_read", error=str(error))
+            return empty(*_OWNERS)
 
     def _signals_of(self, name: str, present: int) -> Entries:
         try:

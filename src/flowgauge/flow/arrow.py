@@ -49,7 +49,7 @@ def is_timestamp(name: str, column: Column) -> bool:
 def arrow_type(name: str) -> pa.DataType:
     """The Arrow type of the public or physical column ``name``; KeyError when the registry has none."""
     column = definition(name)
-    return _TIMESTAMP if is_timestamp(name, column) else _FIXED[column.kind]
+    return _TIMESTAMP if is_timestamp(name, column) else _FIXED[column.kind_as(name)]
 
 
 def arrow_schema(names: Iterable[str]) -> pa.Schema:
@@ -107,14 +107,14 @@ def _column(name: str, data: Any, length: int) -> ColumnData:
     except KeyError:
         raise DataError(f"segment with an unknown column {name!r}") from None
     if length == 0:
-        return absent_column(column, 0)
+        return absent_column(column, 0, name)
     array = data.combine_chunks() if isinstance(data, pa.ChunkedArray) else data
     if isinstance(array, pa.ChunkedArray):  # pyarrow keeps the wrapper for some types
         array = array.chunk(0)
     try:
         if column.kind in (Kind.NAMES, Kind.LIST):
             return _names(array)
-        return _numbers(array, column)
+        return _numbers(array, column, name)
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"segment column {name!r} of type {array.type}: {error}") from error
 
@@ -129,8 +129,8 @@ def _names(array: Any) -> Names:
     return Names(np.array(recode, np.int32)[codes], tuple(index))
 
 
-def _numbers(array: Any, column: Column) -> Array:
-    dtype, shape = dtype_of(column), shape_of(column, len(array))
+def _numbers(array: Any, column: Column, name: str) -> Array:
+    dtype, shape = dtype_of(column, name), shape_of(column, len(array))
     if pa.types.is_fixed_size_list(array.type):
         return np.asarray(array.flatten(), dtype).reshape(shape)
     if pa.types.is_fixed_size_binary(array.type):

@@ -37,9 +37,12 @@ def definition(name: str) -> Column:
     return BY_NAME.get(name) or BY_PHYSICAL[name]
 
 
-def dtype_of(column: Column) -> np.dtype[Any]:
-    """The numpy type of one element of ``column`` (int32 codes for NAMES and LIST)."""
-    return _DTYPE.get(column.kind, np.dtype(np.int32))
+def dtype_of(column: Column, name: str = "") -> np.dtype[Any]:
+    """The numpy type of one element of ``column`` under its public or physical ``name`` (its physical one when left out).
+
+    Codes of NAMES and LIST are int32.
+    """
+    return _DTYPE.get(column.kind_as(name), np.dtype(np.int32))
 
 
 def shape_of(column: Column, length: int) -> tuple[int, ...]:
@@ -48,12 +51,12 @@ def shape_of(column: Column, length: int) -> tuple[int, ...]:
     return (length,) if width is None else (length, width)
 
 
-def absent_column(column: Column, length: int) -> ColumnData:
-    """A column of ``length`` rows without a value."""
+def absent_column(column: Column, length: int, name: str = "") -> ColumnData:
+    """A column of ``length`` rows without a value, as it is held under ``name``."""
     if column.kind in (Kind.NAMES, Kind.LIST):
         return Names.constant("", length)
     fill = column.absent if isinstance(column.absent, int) else 0
-    return np.full(shape_of(column, length), fill, dtype_of(column))
+    return np.full(shape_of(column, length), fill, dtype_of(column, name))
 
 
 class FlowBatch:
@@ -102,7 +105,7 @@ class FlowBatch:
     def __getitem__(self, name: str) -> ColumnData:
         """The column ``name``; absent rows when this batch does not have it; KeyError when the registry does not either."""
         data = self._columns.get(name)
-        return data if data is not None else absent_column(definition(name), self._length)
+        return data if data is not None else absent_column(definition(name), self._length, name)
 
     def array(self, name: str) -> Array:
         """The numpy column ``name``; TypeError for a column of names."""

@@ -16,6 +16,8 @@ foreign ends). The first slices of a path that is new, or forgotten (``MAX_PATHS
 domain falls silent stays marked until it is forgotten. The nodes that have an agent are those of which this collector hears
 (:class:`ExporterDirectory`) and, for a minute after its start, those that the store's ledger named.
 
+What happened to a socket is told beside the flows of its connection: always marked as that, never dropped, no duplicate.
+
 Flows of devices other than our agents have no ``local_ends`` and are counted. Before: ``enrich``, which
 places the ends; after: the live tap and the writer.
 """
@@ -40,6 +42,7 @@ MAX_PATHS = 65_536
 """Pairs of ends whose transit domains are remembered (about 200 B each); beyond it all are forgotten and learned anew."""
 
 _FAR_END, _TRANSIT = code(DUPLICATE_OF, "far_end"), code(DUPLICATE_OF, "transit")
+_EVENT = code(DUPLICATE_OF, "socket_event")
 _NOT_TOLD, _NONE, _DST = (code(LOCAL_ENDS, label) for label in ("", "none", "dst"))
 
 
@@ -54,14 +57,16 @@ class Dedup:
     def __call__(self, batch: FlowBatch) -> FlowBatch:
         """The batch with ``duplicate_of``."""
         mode = self.mode
+        events = batch.array("socket_event") != 0
         marks = np.zeros(len(batch), np.uint8) if mode == "Off" else self.marks(batch)
+        marks[events] = 0
         count = int(np.count_nonzero(marks))
         if mode == "Drop" and count:
             self._counts.add("pipeline_duplicates_dropped", count)
-            batch, marks = batch.take(marks == 0), marks[marks == 0]
+            batch, events, marks = batch.take(marks == 0), events[marks == 0], marks[marks == 0]
         else:
             self._counts.add("pipeline_duplicates_marked", count)
-        return batch.with_columns({"duplicate_of": marks})
+        return batch.with_columns({"duplicate_of": np.where(events, _EVENT, marks).astype(np.uint8)})
 
     def marks(self, batch: FlowBatch) -> npt.NDArray[np.uint8]:
         """Codes of ``enums.DUPLICATE_OF`` by the rules above; 0 = counted."""

@@ -77,7 +77,9 @@ def latencies(batch: FlowBatch) -> dict[str, ColumnData]:
     for column in _LATENCIES:
         if column.name in batch:
             nanoseconds: npt.NDArray[Any] = batch.array(column.name)
-            found[column.physical] = np.minimum(-(-nanoseconds.astype(np.int64) // column.scale), _U32_MAX).astype(np.uint32)
+            found[column.physical] = np.minimum(
+                (nanoseconds.astype(np.uint64) + np.uint64(column.scale - 1)) // np.uint64(column.scale), _U32_MAX
+            ).astype(np.uint32)
     return found
 
 

@@ -59,6 +59,10 @@ COUNTERS: tuple[Counter, ...] = (
     ),
     Counter("kernel_drops_full", "events", Sum.NOTE, "Dropped packets whose cause found no room.", 215),
     Counter("kernel_answers_full", "events", Sum.NOTE, "DNS answers that found no room.", 216),
+    Counter("kernel_replies_full", "events", Sum.NOTE, "Replies of servers whose time found no room.", 217),
+    Counter(
+        "kernel_events_full", "events", Sum.NOTE, "Events of sockets (connected, failed, closed …) that found no room.", 218
+    ),
     # Records, agent to wire.
     Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),
     Counter("eviction_lost", "records", Sum.LOST, "Flow records lost when reading the kernel table failed.", 211),

@@ -78,7 +78,8 @@ class Column:
 
     Attributes:
         name: public name, lower snake case, with its unit.
-        kind: how it is held in memory (see ``Kind``).
+        kind: how it is held in memory (see ``Kind``), and in the store.
+        public_kind: how its public value is held before ``normalise`` and travels, where that needs more room than ``kind``.
         title: short heading for people.
         help: one sentence: what it means, for documentation and hover text.
         unit: ``bytes``, ``ns``, ``packets`` …; empty for a plain value.
@@ -101,6 +102,7 @@ class Column:
     title: str
     help: str
     unit: str = ""
+    public_kind: Kind | None = None
     role: Role = Role.DIMENSION
     cardinality: Cardinality = Cardinality.MEDIUM
     stored: Stored = Stored.CORE
@@ -119,3 +121,7 @@ class Column:
     def physical(self) -> str:
         """Name of the column that holds the value in batches after ``normalise`` and in the store."""
         return self.held_as or self.name
+
+    def kind_as(self, name: str) -> Kind:
+        """How the column is held under its public or physical ``name``."""
+        return self.public_kind if self.public_kind and name == self.name else self.kind

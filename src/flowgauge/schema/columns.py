@@ -188,6 +188,12 @@ _NAMES: tuple[Column, ...] = (
     *_name("process", "process", "Command name, where the agent knows it.", enterprise=140, stored=Stored.PROCESS),
     *_both_ends(Column(name="pid", kind=Kind.U32, title="process id", absent=0, role=DETAIL, stored=Stored.PROCESS,
                        enterprise=142, help="Process id, where the agent knows it.")),
+    *_name("pod_uid", "pod UID", "UID of the pod, from the path of the process's control group.", enterprise=146,
+           stored=Stored.PROCESS, role=DETAIL),
+    *_name("container", "container", "Identifier of the container, its first 12 digits.", enterprise=148, stored=Stored.PROCESS,
+           role=DETAIL),
+    *_both_ends(Column(name="uid", kind=Kind.U32, title="user id", absent=0xFFFFFFFF, role=DETAIL, stored=Stored.PROCESS,
+                       enterprise=150, cardinality=LOW, help="User id of the process, where the agent knows it; 0 is root.")),
     *_both_ends(Column(name="node_addr", kind=Kind.ADDR, title="node address", absent=0, role=DETAIL, stored=Stored.PATH,
                        help="Address of the node on which the end runs.", enterprise=144, netobserv="SrcK8S_HostIP")),
 )  # fmt: skip
@@ -196,8 +202,8 @@ _NAMES: tuple[Column, ...] = (
 def _latency(
     name: str, title: str, help_: str, enterprise: int, *, stored: Stored = Stored.CORE, netobserv: str = ""
 ) -> Column:
-    """A latency: µs in memory and in the store, ns at the edges, 0 = not measured."""
-    return Column(name=f"{name}_ns", kind=Kind.U32, title=title, help=help_, unit="ns", role=MEASURE, held_as=f"{name}_us",
+    """A latency: µs (up to 71 minutes) in memory and in the store, ns at the edges, 0 = not measured."""
+    return Column(name=f"{name}_ns", kind=Kind.U32, public_kind=Kind.U64, title=title, help=help_, unit="ns", role=MEASURE, held_as=f"{name}_us",
                   scale=1_000, absent=0, cardinality=HIGH, enterprise=enterprise, stored=stored,
                   netobserv=netobserv)  # fmt: skip
 
@@ -254,6 +260,19 @@ _SIGNALS: tuple[Column, ...] = (
            help="Policies that decided.", netobserv="NetworkEvents"),
     Column(name="tcp_state_final", kind=Kind.ENUM, title="TCP end", labels=enums.TCP_STATE_FINAL, cardinality=LOW,
            stored=Stored.SIGNALS, enterprise=37, help="How the connection stands or ended; reset, refused, timed out, unreachable and closed told apart."),
+    _latency("server_time_min", "Server time min", "Shortest time from the last packet of a request to the first of its reply.",
+             40, stored=Stored.SIGNALS),
+    _latency("server_time_avg", "Server time avg", "Mean time from the last packet of a request to the first of its reply.",
+             41, stored=Stored.SIGNALS),
+    _latency("server_time_max", "Server time max", "Longest time from the last packet of a request to the first of its reply.",
+             42, stored=Stored.SIGNALS),
+    Column(name="server_time_count", kind=Kind.U32, title="Replies", role=MEASURE, absent=0, stored=Stored.SIGNALS,
+           cardinality=HIGH, enterprise=43, help="Replies whose server time was measured in the interval."),
+    Column(name="socket_event", kind=Kind.ENUM, title="Socket", labels=enums.SOCKET_EVENT, cardinality=LOW, role=DETAIL,
+           stored=Stored.SIGNALS, enterprise=44,
+           help="What happened to a socket, of which the row tells; absent in flows. The source is the socket's own end."),
+    Column(name="initiator", kind=Kind.ENUM, title="Initiator", labels=enums.INITIATOR, cardinality=LOW, role=DETAIL,
+           stored=Stored.SIGNALS, enterprise=45, help="Which end opened the connection of a socket's event."),
     Column(name="conversation_id", kind=Kind.U64, title="Conversation", role=DETAIL, stored=Stored.NEVER, cardinality=HIGH,
            help="The same for both directions of a 5-tuple.", netobserv="_HashId"),
 )  # fmt: skip

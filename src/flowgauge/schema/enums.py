@@ -10,12 +10,15 @@ RECORD_KIND = ("flow", "options", "counter", "event", "conversation")
 FLOW_DIRECTION = ("", "ingress", "egress", "inner")
 LOCAL_ENDS = ("", "none", "src", "dst", "both")
 """Which ends of a flow live on the node that reported it; empty when the exporter does not say (a router)."""
-DUPLICATE_OF = ("counted", "far_end", "transit", "other_direction", "router_beside_agent")
+DUPLICATE_OF = ("counted", "far_end", "transit", "other_direction", "router_beside_agent", "socket_event")
 TIME_SOURCE = ("flow", "received")
 LAYER = ("", "app", "infra")
 IDENTITY_SOURCE = ("", "watch", "cgroup", "nat", "dns", "subnet", "none")
 IDENTITY_CONFIDENCE = ("", "exact", "likely", "guess")
 TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed", "unreachable")
+SOCKET_EVENT = ("", "connected", "accepted", "failed", "closed", "listening", "retrying")
+INITIATOR = ("", "src", "dst")
+"""Which end opened a connection."""
 POLICY_VERDICT = ("", "allow", "deny", "unknown")
 
 

@@ -64,7 +64,7 @@ class Element:
 
 def element_of_column(column: Column, pen: int) -> Element:
     """Our element that carries ``column`` (its ``enterprise`` is not 0)."""
-    return Element(pen, column.enterprise, column.name, _KIND_TYPES[column.kind], column.unit, column.help)
+    return Element(pen, column.enterprise, column.name, _KIND_TYPES[column.kind_as(column.name)], column.unit, column.help)
 
 
 def element_of_counter(counter: ledger.Counter, pen: int) -> Element:

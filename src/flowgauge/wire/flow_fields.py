@@ -63,10 +63,25 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("tcp_state_final",),
     ("drop_cause", "drop_tcp_state"),
     ("dns_rcode", "dns_name"),
+    ("server_time_min_ns", "server_time_avg_ns", "server_time_max_ns", "server_time_count"),
+    ("rtt_histogram",),
+    (
+        "src_pid",
+        "dst_pid",
+        "src_uid",
+        "dst_uid",
+        "src_process",
+        "dst_process",
+        "src_container",
+        "dst_container",
+        "src_pod_uid",
+        "dst_pod_uid",
+    ),
+    ("socket_event", "initiator"),
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
 
-TEXTS: frozenset[str] = frozenset({"drop_cause", "drop_tcp_state", "dns_rcode", "dns_name"})
+TEXTS: frozenset[str] = frozenset({"drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", *GROUPS[13][4:]})
 """Columns of strings: fields of variable length (RFC 7011 §7), behind all others in a record."""
 
 COLUMNS: tuple[str, ...] = COMMON + tuple(name for group in GROUPS for name in group)
@@ -74,6 +89,9 @@ COLUMNS: tuple[str, ...] = COMMON + tuple(name for group in GROUPS for name in g
 
 NETFLOW9_FLAGS = np.dtype(np.uint8)
 """TCP_FLAGS has one byte in NetFlow v9 (RFC 3954 §8): the ninth flag has no place there."""
+EVENT = GROUPS.index(("socket_event", "initiator"))
+"""The group that makes a row an event: it has no counters, by which collectors tell events from flows."""
+COUNTERS: tuple[str, ...] = ("bytes", "packets")
 
 _ICMP_ELEMENTS = {False: 32, True: 139}
 _TIME_ELEMENTS = {"time_start_ns": 152, "time_end_ns": 153}
@@ -137,7 +155,7 @@ def _plain(column: Column, *, v6: bool) -> tuple[np.dtype[Any], Values]:
         return np.dtype(np.uint8), lambda batch, rows: batch.array(name)[rows] - np.uint8(1)
     if column.kind is Kind.I16:  # present values only: octets
         return np.dtype(np.uint8), lambda batch, rows: batch.array(name)[rows].astype(np.uint8)
-    return dtype_of(column).newbyteorder(">"), lambda batch, rows: batch.array(name)[rows]
+    return dtype_of(column, name).newbyteorder(">"), lambda batch, rows: batch.array(name)[rows]
 
 
 def _whole(name: str, length: int) -> Values:

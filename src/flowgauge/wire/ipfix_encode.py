@@ -8,7 +8,7 @@ template; ids are fixed by that, so that a template of one id never changes its 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from flowgauge.wire.elements import Element, absent_value, our_elements
 from flowgauge.wire.flow_fields import (
     COLUMNS,
     COMMON,
+    COUNTERS,
+    EVENT,
     GROUPS,
     TEXTS,
     FlowField,
@@ -34,14 +36,16 @@ from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
 from flowgauge.wire.ipfix_write import Piece, data_set, in_sets, template_record, variable
 from flowgauge.wire.layout import Field
 
-Signatures = npt.NDArray[np.uint16]
+Signatures = npt.NDArray[np.uint32]
 """For each row: bit 0 IPv6, bit 1 + i the row has group i of ``GROUPS``."""
 
 _V6 = 1
 MAX_TEXT_BYTES = 300
 """Longer strings are cut: a DNS name has 255 bytes, and a record must fit into the smallest message."""
-FLOW_TEMPLATES = range(FIRST_DATA_SET, FIRST_DATA_SET + (2 << len(GROUPS)))
-"""Ids of flow templates; options templates come behind them."""
+FLOW_TEMPLATES = range(FIRST_DATA_SET, FIRST_DATA_SET + (1 << 14))
+"""Ids of flow templates by their signature, when it is below 2^14; options templates come behind them."""
+RARE_TEMPLATES = range(FLOW_TEMPLATES.stop + 16, 1 << 16)
+"""Ids of all other flow templates, whose signatures do not fit into 16 bits: see ``template_id``."""
 _MAPPED = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]
 """Third word of a v4-mapped address."""
 
@@ -71,27 +75,31 @@ class FlowEncoder:
 
     def __init__(self, room: int, pen: int | None) -> None:
         self._room, self._pen = room, pen
-        self._carried = np.uint16(_V6 | (netflow9_groups() << 1 if pen is None else 0xFFFE))
+        self._carried = np.uint32(_V6 | (netflow9_groups() if pen is None else (1 << len(GROUPS)) - 1) << 1)
         self._templates: dict[int, FlowTemplate] = {}
 
     def template(self, signature: int) -> FlowTemplate:
         """The template of rows with this signature."""
         found = self._templates.get(signature)
         if found is None:
-            names = [*COMMON, *(name for bit, group in enumerate(GROUPS) if signature >> bit + 1 & 1 for name in group)]
+            common = [name for name in COMMON if not (signature >> EVENT + 1 & 1 and name in COUNTERS)]
+            names = [*common, *(name for bit, group in enumerate(GROUPS) if signature >> bit + 1 & 1 for name in group)]
             v6 = bool(signature & _V6)
             fields = netflow9_fields(names, v6=v6) if self._pen is None else flow_fields(names, self._pen, v6=v6)
             texts = {} if self._pen is None else text_fields(names, self._pen)
             dtype = np.dtype([(f"f{number}", field.dtype) for number, field in enumerate(fields)])
-            found = self._templates[signature] = FlowTemplate(FIRST_DATA_SET + signature, fields, texts, dtype)
+            taken = {template.template_id for template in self._templates.values()}
+            found = self._templates[signature] = FlowTemplate(template_id(signature, taken), fields, texts, dtype)
         return found
 
     def encode(self, batch: FlowBatch) -> tuple[list[Piece], set[int]]:
         """The sets that hold the flows, none longer than a message has room for, and the signatures that occur."""
         if not len(batch):
             return [], set()
+        if self._pen is None and "socket_event" in batch:
+            batch = batch.take(batch.array("socket_event") == 0)  # an event without its event would be a flow of nothing
         signature = signatures(batch) & self._carried
-        found = np.flatnonzero(np.bincount(signature)).tolist()
+        found = np.unique(signature).tolist()
         pieces: list[Piece] = []
         for one in found:
             pieces += self._pieces(batch, np.flatnonzero(signature == one), self.template(one))
@@ -133,6 +141,19 @@ def _full_sets(set_id: int, contents: npt.NDArray[np.uint8], records: int) -> li
     return [Piece(whole[at : at + length], records) for at in range(0, len(whole), length)]
 
 
+def template_id(signature: int, taken: Collection[int]) -> int:
+    """The id of the template of a signature: the same after each restart, so that no id changes its layout.
+
+    Of two rare signatures that meet in one id (about one pair in 49,000), the second one gets the next that is not ``taken``.
+    """
+    if signature < len(FLOW_TEMPLATES):
+        return FLOW_TEMPLATES[signature]
+    at = signature * 0x9E3779B1 % (1 << 32) % len(RARE_TEMPLATES)
+    while RARE_TEMPLATES[at] in taken:
+        at = (at + 1) % len(RARE_TEMPLATES)
+    return RARE_TEMPLATES[at]
+
+
 def usual_signatures() -> set[int]:
     """Those of nearly every node, to be announced before the first flow; the others are announced when they occur.
 
@@ -150,11 +171,11 @@ def sent_elements(pen: int) -> list[Element]:
 
 def signatures(batch: FlowBatch) -> Signatures:
     """Which template each row needs."""
-    found = _needs_v6(batch).astype(np.uint16)
+    found = _needs_v6(batch).astype(np.uint32)
     for bit, group in enumerate(GROUPS):
         present = [_present(batch, name) for name in group if name in batch]
         if present:
-            found |= np.logical_or.reduce(present).astype(np.uint16) << np.uint16(bit + 1)
+            found |= np.logical_or.reduce(present).astype(np.uint32) << np.uint32(bit + 1)
     return found
 
 

@@ -64,7 +64,7 @@ class Space:
         size = _size(column, length)
         part = self._buffer[self._at : self._at + size]
         self._at += -(-size // _ALIGN) * _ALIGN
-        return part.view(dtype_of(column)).reshape(shape_of(column, length))
+        return part.view(dtype_of(column, column.name)).reshape(shape_of(column, length))
 
 
 def bytes_for(columns: list[Column], length: int) -> int:
@@ -73,4 +73,4 @@ def bytes_for(columns: list[Column], length: int) -> int:
 
 
 def _size(column: Column, length: int) -> int:
-    return dtype_of(column).itemsize * math.prod(shape_of(column, length))
+    return dtype_of(column, column.name).itemsize * math.prod(shape_of(column, length))

@@ -89,7 +89,7 @@ def fixed_fields(names: tuple[str, ...], pen: int | None, *, v6: bool, exporter_
                 0, 152 if name == "time_start_ns" else 153, np.dtype(">u8"), _started if "start" in name else _ended
             )
         elif column.held_as:
-            yield FlowField(pen or 0, column.enterprise, dtype_of(column).newbyteorder(">"), _scaled(column))
+            yield FlowField(pen or 0, column.enterprise, dtype_of(column, name).newbyteorder(">"), _scaled(column))
         elif name == "tcp_flags" and pen is None:
             yield FlowField(0, column.element, NETFLOW9_FLAGS, _low_flags)
         else:
@@ -118,7 +118,7 @@ def _low_flags(batch: FlowBatch, rows: Rows) -> Array:
 
 def _scaled(column: Column) -> Values:
     """The public unit of the wire (ns) of the store's (µs), as much as the element's width takes."""
-    most = np.iinfo(dtype_of(column)).max
+    most = np.iinfo(dtype_of(column, column.name)).max
 
     def values(batch: FlowBatch, rows: Rows) -> Array:
         held: Array = batch.array(column.physical)[rows].astype(np.uint64)

@@ -7,17 +7,10 @@ import contextlib
 import time
 from pathlib import Path
 
+from flowgauge.runtime.cgroups import mount_point
+
 _EMPTY_WITHIN_S = 2.0
 _POLL_S = 0.002
-
-
-def mount_point(mountinfo: Path = Path("/proc/self/mountinfo")) -> Path | None:
-    """Where the version 2 hierarchy is mounted (proc_pid_mountinfo(5)): on a hybrid system not at the usual place."""
-    for line in mountinfo.read_text(encoding="utf-8").splitlines():
-        before, _, after = line.partition(" - ")
-        if after.split()[0] == "cgroup2":
-            return Path(before.split()[4])
-    return None
 
 
 def create(name: str) -> Path | None:

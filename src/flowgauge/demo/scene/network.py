@@ -22,6 +22,7 @@ from flowgauge.demo.scene import addresses, cgroups, kernel
 from flowgauge.demo.scene.journal import Journal
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.runtime import linux
+from flowgauge.runtime.cgroups import mount_point
 
 QUIET = {"ipv6/conf/all/disable_ipv6": "1", "ipv6/conf/default/disable_ipv6": "1"}
 """No neighbour discovery and multicast reports: every packet in the scene has a cause."""
@@ -93,7 +94,7 @@ class Network:
         return f"fg-{self.id}-{part}"
 
     def _cgroup(self) -> Path | None:
-        root = cgroups.mount_point()
+        root = mount_point()
         if root is not None:
             self.journal.cgroup(root / f"flowgauge-{self.id}")
         return cgroups.create(f"flowgauge-{self.id}")

@@ -121,10 +121,11 @@ struct settings {
 	__u32 dns; /* 1: follow questions and answers */
 	__u32 netns; /* inode of the node's network namespace */
 	__u32 cache_sets; /* for each CPU, a power of two; 0 without cache */
+	__u32 turns; /* places of TCP connections whose replies are timed, a power of two; 0 times none */
 };
 
-/* Round-trip times by powers of two: of 2^i to 2^(i+1) microseconds in place i, of 0.5 s and more in the last. */
-#define RTT_BUCKETS 20
+/* Round-trip times by powers of two: of 2^i to 2^(i+1) microseconds in place i, of 8.4 s and more in the last. */
+#define RTT_BUCKETS 24
 
 /* How a TCP connection stands or ended: the codes of the column tcp_state_final. */
 enum socket_state {
@@ -206,6 +207,69 @@ struct signal_counters {
 	__u64 sockets_full;
 	__u64 drops_full;
 	__u64 answers_full;
+	__u64 replies_full;
+	__u64 events_full;
+};
+
+/* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */
+struct turn {
+	struct flow_key to_server; /* of any epoch */
+	__u64 asked_ns; /* CLOCK_MONOTONIC, of the last packet of the request; 0 when the server has replied */
+	__u64 reserved[2]; /* one line of the processor's cache */
+};
+
+/* How long a server took, by the flow that asks it. */
+struct server_time {
+	__u64 sum_ns;
+	__u64 min_ns;
+	__u64 max_ns;
+	__u64 last_tick;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* Who uses a socket. */
+struct owner {
+	__u64 cgroup; /* inode of its folder in the version 2 hierarchy */
+	__u32 pid; /* of the process, as this machine's first pid namespace counts */
+	__u32 uid;
+	__u8 process[16]; /* its name, ending in 0 */
+	__u32 ended; /* 1: the connection is closed */
+	__u32 reserved;
+};
+
+enum socket_initiator { INITIATOR_UNKNOWN, INITIATOR_HERE, INITIATOR_THERE };
+
+/* Kept with a socket. */
+struct socket_owner {
+	struct owner owner;
+	__u64 began_ns; /* CLOCK_MONOTONIC; 0: before this program ran */
+	__u32 initiator; /* enum socket_initiator */
+	__u32 reserved;
+};
+
+/* What happened to a socket: the codes of the column socket_event. */
+enum socket_event_kind {
+	SOCKET_NO_EVENT,
+	SOCKET_CONNECTED,
+	SOCKET_ACCEPTED,
+	SOCKET_FAILED,
+	SOCKET_ENDED,
+	SOCKET_LISTENING,
+	SOCKET_RETRYING,
+};
+
+struct socket_event {
+	struct flow_key key; /* of the flow that the socket sends, of epoch 0; without another end when it listens */
+	struct owner owner; /* pid 0: not known */
+	__u64 at_ns; /* CLOCK_MONOTONIC */
+	__u64 began_ns;
+	__u32 rtt_us; /* smoothed, 0 when not measured */
+	__u32 retransmits; /* segments, of the whole connection */
+	__u8 kind; /* enum socket_event_kind */
+	__u8 state; /* enum socket_state */
+	__u8 initiator; /* enum socket_initiator */
+	__u8 reserved[5];
 };
 
 /* Result bits of the program probe_features. */

@@ -28,10 +28,12 @@
 #include "account.h"
 #include "cache.h"
 #include "drops.h"
+#include "events.h"
 #include "nat.h"
 #include "parse_any.h"
 #include "parse_fast.h"
 #include "questions.h"
+#include "server_time.h"
 #include "sockets.h"
 
 #define NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: whatever else is attached has its turn */
@@ -191,6 +193,8 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 	count->in_flows += segments;
 	if (may_ask(&p))
 		follow(skb, &p);
+	if (settings.turns && p.key.proto == IPPROTO_TCP)
+		take_turn(&p);
 }
 
 static __always_inline int see(struct __sk_buff *skb, __u32 ethernet, __u32 egress)

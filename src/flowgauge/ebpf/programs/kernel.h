@@ -76,6 +76,7 @@ struct inet_connection_sock {
 struct tcp_sock {
 	struct inet_connection_sock inet_conn;
 	__u32 srtt_us; /* smoothed round-trip time, times 8 */
+	__u32 total_retrans;
 };
 
 enum skb_drop_reason {

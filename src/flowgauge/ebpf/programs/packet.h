@@ -10,7 +10,7 @@ struct packet {
 	__u16 tcp_flags;
 	__u16 vlan_id;
 	__u8 ip_tos;
-	__u8 unused;
+	bool payload; /* behind the header of layer 4 */
 	__u16 l4; /* offset of the layer 4 header in the frame; 0 where there is none */
 };
 
@@ -74,8 +74,10 @@ static __always_inline void measure(const struct __sk_buff *skb, struct packet *
 		p->segments = 1;
 		/* What follows the IP packet is padding of a short Ethernet frame. */
 		p->bytes = l3_length && l3_length < present ? l3_length : present;
+		p->payload = p->bytes > headers;
 		return;
 	}
+	p->payload = true;
 	p->segments = skb->gso_segs;
 	/* Packets from a virtual machine leave the number of segments to whoever cuts them. */
 	if (p->segments == 0)

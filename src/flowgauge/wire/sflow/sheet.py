@@ -65,7 +65,7 @@ class Sheet:
 
     @staticmethod
     def _absent(name: str, count: int) -> Array:
-        column = absent_column(definition(name), count)
+        column = absent_column(definition(name), count, name)
         assert not isinstance(column, Names)  # noqa: S101 - a mistake of ours, not of a datagram
         return column
 
