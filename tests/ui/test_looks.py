@@ -6,17 +6,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from site_kit import Site
+from site_kit import SIZES, THEMES, Site, Theme, unreadable
 
 pytestmark = pytest.mark.browser
-
-Theme = Literal["light", "dark"]
-THEMES: tuple[Theme, ...] = ("light", "dark")
-SIZES = {"wide": (1440, 900), "laptop": (1280, 800), "phone": (390, 844)}
 
 _BOXES = """all => all.map(one => {
   const box = one.getBoundingClientRect();
@@ -30,39 +25,6 @@ _CUT = """all => all
 _NAMELESS = """all => all
   .filter(one => !(one.ariaLabel || one.textContent.trim() || one.labels?.length))
   .map(one => one.outerHTML.slice(0, 120))"""
-
-_CONTRAST = """
-() => {
-  const pixel = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-  const parse = colour => {
-    pixel.clearRect(0, 0, 1, 1);
-    pixel.fillStyle = colour;
-    pixel.fillRect(0, 0, 1, 1);
-    return [...pixel.getImageData(0, 0, 1, 1).data];
-  };
-  const linear = value => value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = element => {
-    for (let one = element; one; one = one.parentElement) {
-      const colour = parse(getComputedStyle(one).backgroundColor);
-      if (colour[3] > 250) return colour;
-    }
-    return [255, 255, 255, 255];
-  };
-  const seen = element => element.checkVisibility({opacityProperty: true}) && !element.closest('[disabled], .fg-hidden, mark');
-  const found = new Set();
-  const walker = document.createTreeWalker(document.getElementById('root'), NodeFilter.SHOW_TEXT);
-  for (let node; (node = walker.nextNode()); ) {
-    const element = node.parentElement;
-    if (!node.data.trim() || !seen(element)) continue;
-    const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) found.add(`${ratio.toFixed(2)} ${element.className}: ${node.data.trim().slice(0, 40)}`);
-  }
-  return [...found];
-}
-"""
-"""Texts whose contrast with the nearest opaque ground is below 4.5 : 1 (WCAG 2.2, success criterion 1.4.3)."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +73,7 @@ def test_no_text_of_map_and_masthead_is_cut(look: Look) -> None:
 @pytest.mark.parametrize("query", ["filter=namespace+%3D+flow-demo&open=completeness", "tab=conversations"])
 def test_every_text_can_be_read(browser: Browser, site: Site, theme: Theme, query: str) -> None:
     page = opened(browser, f"{site.url}/traffic?{query}", theme, SIZES["laptop"])
-    assert page.evaluate(_CONTRAST) == []
+    assert unreadable(page) == []
     page.context.close()
 
 

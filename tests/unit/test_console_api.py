@@ -176,11 +176,12 @@ def test_status_tells_of_store_and_cluster(console: Console) -> None:
         ("series", {"step_ms": 1, "since": "1h"}, "too many"),
         ("topology", {"order": "rtt_avg_ns"}, "ordered by"),
         ("live", {}, "without a collector"),
+        ("exporters", {}, "without a collector"),
     ],
 )
 def test_a_wrong_question_gets_one_sentence(console: Console, path: str, params: dict[str, object], words: str) -> None:
     reply = console.api(path, **params)
-    assert reply.status == (503 if path == "live" else 400)
+    assert reply.status == (503 if path in ("live", "exporters") else 400)
     assert words in reply.problem["message"]
 
 
@@ -199,7 +200,8 @@ def test_the_api_describes_itself(console: Console) -> None:
     routes = {path for path in document["paths"] if path.startswith(API)}
     assert routes == {
         f"{API}/{name}" for name in
-        ("status", "flows", "flows.arrow", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live")
+        ("status", "flows", "flows.arrow", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live",
+         "exporters")
     }  # fmt: skip
     for path in routes:
         described = document["paths"][path]["get"]

@@ -71,6 +71,8 @@ def test_a_collector_that_is_gone_is_a_503_with_a_sentence(collector: Collector,
     assert reply.status == 503
     assert "collector does not answer" in reply.problem["message"]
     assert "does not answer" in console.api("status").json["collector"]["problem"]
+    reply = console.api("exporters")
+    assert (reply.status, "collector does not answer" in reply.problem["message"]) == (503, True)
 
 
 def test_a_console_with_open_streams_stops_at_once(collector: Collector) -> None:

@@ -63,6 +63,12 @@ def test_addresses_of_agents_are_known_but_for_loopback() -> None:
     assert known.agents().names == {"node-a", "node-b", "node-c"}
 
 
+def test_netflow9_names_an_interface_by_its_scope() -> None:
+    known = ExporterDirectory()
+    known.learn([options({"scopeInterface": 7, "interfaceName": "Ethernet7"})])
+    assert known.snapshot()[0].interfaces == {7: "Ethernet7"}
+
+
 def test_names_from_the_network_are_cut_and_cleaned() -> None:
     known = ExporterDirectory()
     known.learn([options({"ingressInterface": 3, "interfaceName": "eth0\x00\x1b[31m"},

@@ -5,7 +5,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { Fallback } from "./page/Fallback";
-import { TrafficPage } from "./page/TrafficPage";
+import { Pages } from "./page/Pages";
 
 const client = new QueryClient({ defaultOptions: { queries: { refetchOnWindowFocus: false, gcTime: 60_000 } } });
 const root = document.getElementById("root");
@@ -14,7 +14,7 @@ createRoot(root).render(
   <StrictMode>
     <QueryClientProvider client={client}>
       <Fallback>
-        <TrafficPage />
+        <Pages />
       </Fallback>
     </QueryClientProvider>
   </StrictMode>,

@@ -114,14 +114,15 @@ class DecodeLoop:
         self._templates.save(self._decoder)
 
     def _next(self) -> Arrived | None:
-        """What arrived next, None at the end; hands on what is due in the meantime."""
+        """What arrived next, None at the end; in the meantime hands on what is due, and tells how exporters stand."""
         while True:
             due_in_s = self._gatherer.due_in_s()
             if due_in_s == 0:
                 self._gatherer.hand_on()
                 continue
             with contextlib.suppress(queue.Empty):
-                return self._arrived.get(timeout=due_in_s)
+                return self._arrived.get(timeout=TELL_S if due_in_s is None else min(due_in_s, TELL_S))
+            self._keep_books()
 
     def _decode(self, arrived: Arrived) -> None:
         session = arrived.session

@@ -12,7 +12,19 @@ from fastapi import FastAPI
 from flowgauge import __version__
 from flowgauge.console import problems
 from flowgauge.console.guard import Guard
-from flowgauge.console.routes import columns, filters, flows, flows_arrow, groups, ledger, live, static, status, topology
+from flowgauge.console.routes import (
+    columns,
+    exporters,
+    filters,
+    flows,
+    flows_arrow,
+    groups,
+    ledger,
+    live,
+    static,
+    status,
+    topology,
+)
 from flowgauge.console.services import Services
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.runtime import clock
@@ -45,7 +57,7 @@ def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns
     )
     app.state.services = services
     problems.register(app)
-    for topic in (status, flows, flows_arrow, groups, topology, filters, columns, ledger, live):
+    for topic in (status, flows, flows_arrow, groups, topology, filters, columns, ledger, live, exporters):
         app.include_router(topic.router)
     app.include_router(static.router(Path(settings.static_dir) if settings.static_dir else static.BUILT))
     app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)

@@ -20,7 +20,8 @@ MAX_SAMPLING = (1 << 32) - 1
 
 Record = Mapping[str, Value]
 
-_INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterface", "egressPhysicalInterface")
+_INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterface", "egressPhysicalInterface",
+                   "scopeInterface")  # fmt: skip
 _START_KEYS = ("systemInitTimeMilliseconds", "observationTimeMilliseconds")
 _COUNTERS = frozenset(counter.name for counter in BY_ENTERPRISE.values())
 
@@ -49,7 +50,10 @@ def text(value: Value | None) -> str:
 
 
 def interface_name(record: Record) -> tuple[int, str] | None:
-    """(ifIndex, name) of a record that names an interface (IE 10 or 14 with 82, else 83)."""
+    """(ifIndex, name) of a record that names an interface: by IE 10 or 14, or the scope 2 of NetFlow v9 (RFC 3954 §6.1).
+
+    The name is IE 82, else 83.
+    """
     name = text(record.get("interfaceName")) or text(record.get("interfaceDescription"))
     index = next((record[key] for key in _INTERFACE_KEYS if key in record), None)
     return (index, name) if name and isinstance(index, int) and index > 0 else None

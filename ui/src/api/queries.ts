@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The questions of the Traffic page. While live, each is asked again; an answer stays on screen until the next one is there.
+// What the pages ask. While live, each is asked again; an answer stays on screen until the next one is there.
 import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
-import type { Completion, FilterCheck, Flows, Ledger, SeriesAnswer, Status, Topology } from "./types";
+import type { Completion, Exporters, FilterCheck, Flows, Ledger, SeriesAnswer, Status, Topology } from "./types";
 
 /** Agents send running flows every few seconds; asking more often shows nothing new. */
 export const REFRESH_MS = 5_000;
@@ -46,6 +46,17 @@ export const useFlows = (view: View) => useAnswer<Flows>(view, "flows", { limit:
 export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { by: SERIES_BY, measure: "bytes", top: SERIES_TOP });
 export const useTopology = (view: View) => useAnswer<Topology>(view, "topology", {});
 export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
+
+/** Who sends, asked again by itself; after a failure the last answer stays. */
+export function useExporters(): Answered<Exporters> {
+  const { data, error, isFetching, refetch } = useQuery<Exporters>({
+    queryKey: ["exporters"],
+    queryFn: ({ signal }) => get<Exporters>("exporters", {}, signal),
+    refetchInterval: REFRESH_MS,
+    retry: false,
+  });
+  return { data, stale: false, error, isFetching, refetch: () => void refetch() };
+}
 
 export const useStatus = () =>
   useQuery<Status>({ queryKey: ["status"], queryFn: ({ signal }) => get<Status>("status", {}, signal), refetchInterval: 15_000, retry });

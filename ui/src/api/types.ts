@@ -164,7 +164,7 @@ export interface Status {
   collector: { answers: boolean; problem?: string; exporters?: Exporter[] };
 }
 
-/** Who sends flows to the collector; null where its protocol does not say (`collector/exporter_report.py` has each field). */
+/** Who sends flows to the collector: one exporter and observation domain; null where its protocol does not say (`collector/exporter_report.py` has each field). */
 export interface Exporter {
   exporter_addr: string;
   obs_domain_id: number;
@@ -174,8 +174,10 @@ export interface Exporter {
   flows: number;
   flows_per_s: number;
   last_seen_ms: number;
+  /** One of how many packets it looks at; 0: not known. */
   sampling: number;
   sampling_source: string;
+  /** The same as its own counts of packets say. */
   effective_sampling: number | null;
   rates: { of: string; rate: number; source: string; effective: number }[];
   sampler_drops: number | null;
@@ -184,13 +186,21 @@ export interface Exporter {
   late_datagrams: number | null;
   duplicate_datagrams: number | null;
   restarts: number | null;
+  /** + is behind. */
   clock_skew_ms: number | null;
   templates: number | null;
   provisional_templates: number;
   template_refresh_s: number | null;
+  /** Sets of data whose template has not come yet. */
   waiting_sets: number;
   waiting_s: number;
   interface_names: number;
   said: Record<string, number>;
+  /** One sentence, or empty. */
   advice: string;
+}
+
+export interface Exporters {
+  now_ms: number;
+  exporters: Exporter[];
 }

@@ -8,7 +8,7 @@ import type { Row } from "../api/types";
 import { Approx } from "../common/Approx";
 import { Value } from "../common/ValueMenu";
 import {
-  direction, type End, endContext, endMs, endName, isScaled, namespaceOf, packetError, portContext, remarks, scaledBytes, scaledPackets,
+  type End, endContext, endMs, endName, isScaled, namespaceOf, packetError, passage, portContext, remarks, scaledBytes, scaledPackets,
   sentence, servedPort, text,
 } from "../format/flow"; // prettier-ignore
 import { protocol } from "../format/ports";
@@ -106,8 +106,8 @@ const FlowRow = memo(function FlowRow({ id, row, cursor, open, onOpen }: RowProp
       <td className="fg-number"><Approx text={bytes(scaledBytes(row))} approx={scaled} error={packetError(row)} /></td>
       <td className="fg-number fg-phone-less"><Approx text={count(scaledPackets(row))} approx={scaled} error={packetError(row)} /></td>
       <td className="fg-wide-cell">
-        <Value column="node_reporter" value={text(row, "node_reporter")} />
-        <span className="fg-context">{direction(row)}</span>
+        <Reporter row={row} />
+        <span className="fg-context">{passage(row)}</span>
       </td>
       <td className="fg-wide-cell fg-remarks">
         {remarks(row).map((remark) => (
@@ -122,6 +122,12 @@ const FlowRow = memo(function FlowRow({ id, row, cursor, open, onOpen }: RowProp
     </tr>
   );
 }); // prettier-ignore
+
+/** Who saw it: a device without a name by its address. */
+function Reporter({ row }: { row: Row }) {
+  const column = text(row, "node_reporter") ? "node_reporter" : "exporter_addr";
+  return <Value column={column} value={text(row, column)} />;
+}
 
 function EndCell({ row, end }: { row: Row; end: End }) {
   const { label, column, value } = endName(row, end);

@@ -75,7 +75,16 @@ export function packetError(row: Row): number {
 }
 
 const DIRECTIONS: Record<string, string> = { ingress: "into the node", egress: "out of the node", inner: "within the node" };
-export const direction = (row: Row): string => DIRECTIONS[text(row, "flow_direction")] ?? "";
+
+/** Interface of a device by its name, else by its number; 0 is none (RFC 3954 §8: to or from the device itself). */
+const port = (row: Row, side: "in" | "out"): string => text(row, `${side}_if_name`) || (number(row, `${side}_if`) ? `if ${number(row, `${side}_if`)}` : "");
+
+/** How it passed where it was seen: into or out of a node, or from which to which interface of a device. */
+export function passage(row: Row): string {
+  if (text(row, "flow_format") === "agent") return DIRECTIONS[text(row, "flow_direction")] ?? "";
+  const [from, to] = [port(row, "in"), port(row, "out")];
+  return from || to ? `${from || "…"} → ${to || "…"}` : "";
+}
 
 /** The flow as people would say it. */
 export function sentence(row: Row): string {

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The keys of the page; `?` shows them.
+// The keys of a page; `?` shows them.
 import { Button, Popover } from "@patternfly/react-core";
 import KeyboardIcon from "@patternfly/react-icons/dist/esm/icons/keyboard-icon";
 import { useState } from "react";
 import { useKeys } from "../common/keys";
+import { type PageName, PAGES } from "./PageLinks";
 
-const KEYS: readonly [string, string][] = [
-  ["/", "write a filter"],
+const KEYS: readonly [string, string, PageName?][] = [
+  ["/", "write a filter", "traffic"],
+  ["/", "find exporters", "exporters"],
   ["j  k", "next, previous row"],
   ["Enter", "detail of the row"],
   ["Esc", "close the detail"],
-  ["[  ]", "earlier, later"],
+  ["[  ]", "earlier, later", "traffic"],
+  ...PAGES.map((page): [string, string] => [`g  ${page.key}`, `go to ${page.title}`]),
   ["?", "these keys"],
 ];
 
-export function KeyHelp() {
+/** `page` is the one whose keys these are. */
+export function KeyHelp({ page }: { page: PageName }) {
   const [open, setOpen] = useState(false);
   useKeys({ "?": () => setOpen((now) => !now) });
   return (
@@ -26,8 +30,8 @@ export function KeyHelp() {
       headerContent="Keys"
       bodyContent={
         <dl className="fg-keys">
-          {KEYS.map(([key, words]) => (
-            <div key={key}>
+          {KEYS.filter(([, , only]) => !only || only === page).map(([key, words]) => (
+            <div key={words}>
               <dt>
                 <kbd>{key}</kbd>
               </dt>

@@ -1,33 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-// The top of every page: what this is, whether it is live, how complete it is, light or dark.
+// The top of every page: what this is, which pages there are, light or dark; and what the Traffic page puts there.
 import { Button, Label, Switch, Tooltip } from "@patternfly/react-core";
 import MoonIcon from "@patternfly/react-icons/dist/esm/icons/moon-icon";
 import ShareIcon from "@patternfly/react-icons/dist/esm/icons/share-alt-icon";
 import SunIcon from "@patternfly/react-icons/dist/esm/icons/sun-icon";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import type { LiveState } from "../api/live";
-import type { Completeness, Status } from "../api/types";
+import type { Status } from "../api/types";
+import { follow } from "../state/address";
 import { useTheme } from "../state/theme";
-import { CompletenessBadge } from "./CompletenessBadge";
 import "./frame.css";
 import { KeyHelp } from "./KeyHelp";
+import { type PageName, PageLinks } from "./PageLinks";
 
 interface Props {
+  page: PageName;
   status: Status | undefined;
-  completeness: Completeness | undefined;
-  live: boolean;
-  canBeLive: boolean;
-  liveState: LiveState;
-  onLive: (live: boolean) => void;
-  onCompleteness: () => void;
-  link: () => string;
+  /** What only this page has. */
+  children?: ReactNode;
 }
 
-export function Masthead({ status, completeness, live, canBeLive, liveState, onLive, onCompleteness, link }: Props) {
+export function Masthead({ page, status, children }: Props) {
   const [theme, toggleTheme] = useTheme();
   return (
     <header className="fg-masthead">
-      <a className="fg-brand" href="/traffic">
+      <a className="fg-brand" href="/traffic" onClick={follow}>
         <img src="/icon.svg" alt="" width={28} height={28} />
         <span className="fg-brand-name">Flowgauge</span>
       </a>
@@ -36,20 +33,10 @@ export function Masthead({ status, completeness, live, canBeLive, liveState, onL
           cluster {status.cluster}
         </Label>
       )}
+      <PageLinks page={page} />
       <div className="fg-masthead-end">
-        <Tooltip content={liveWords(live, canBeLive, liveState)}>
-          <Switch
-            id="fg-live"
-            className="fg-live"
-            label={live && liveState === "lost" ? "Live, each 5 s" : "Live"}
-            isChecked={live}
-            isDisabled={!canBeLive}
-            onChange={(_, checked) => onLive(checked)}
-          />
-        </Tooltip>
-        <CompletenessBadge completeness={completeness} onClick={onCompleteness} />
-        <ShareButton link={link} />
-        <KeyHelp />
+        {children}
+        <KeyHelp page={page} />
         <Tooltip content={theme === "dark" ? "Light theme" : "Dark theme"}>
           <Button
             variant="plain"
@@ -63,6 +50,28 @@ export function Masthead({ status, completeness, live, canBeLive, liveState, onL
   );
 }
 
+interface LiveProps {
+  live: boolean;
+  canBeLive: boolean;
+  state: LiveState;
+  onLive: (live: boolean) => void;
+}
+
+export function LiveSwitch({ live, canBeLive, state, onLive }: LiveProps) {
+  return (
+    <Tooltip content={liveWords(live, canBeLive, state)}>
+      <Switch
+        id="fg-live"
+        className="fg-live"
+        label={live && state === "lost" ? "Live, each 5 s" : "Live"}
+        isChecked={live}
+        isDisabled={!canBeLive}
+        onChange={(_, checked) => onLive(checked)}
+      />
+    </Tooltip>
+  );
+}
+
 function liveWords(live: boolean, canBeLive: boolean, state: LiveState): string {
   if (!canBeLive) return "An absolute time range does not move; choose a relative one to follow the traffic";
   if (!live) return "Follow the traffic as it happens";
@@ -70,7 +79,7 @@ function liveWords(live: boolean, canBeLive: boolean, state: LiveState): string 
   return "Charts refresh every 5 s and new flows appear as they arrive";
 }
 
-function ShareButton({ link }: { link: () => string }) {
+export function ShareButton({ link }: { link: () => string }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     const text = link();

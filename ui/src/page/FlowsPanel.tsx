@@ -4,7 +4,7 @@ import { Tab, Tabs, TabTitleText } from "@patternfly/react-core";
 import { useMemo, useState } from "react";
 import { type Answered, FLOW_LIMIT } from "../api/queries";
 import type { Flows, Topology } from "../api/types";
-import { useKeys } from "../common/keys";
+import { onControl, useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
 import { PanelMenu } from "../common/PanelMenu";
 import { ConversationsTable } from "../flows/ConversationsTable";
@@ -69,9 +69,6 @@ export function FlowsPanel({ view, onView, question, flows, topology, rows, seco
     </Panel>
   );
 } // prettier-ignore
-
-/** Enter on a button or link is that button's. */
-const onControl = (event: KeyboardEvent): boolean => event.target instanceof Element && event.target.closest("button, a, input, [role=menuitem]") !== null;
 
 function TabBar({ tab, onTab }: { tab: TabName; onTab: (tab: TabName) => void }) {
   return (

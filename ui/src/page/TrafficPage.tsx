@@ -13,7 +13,8 @@ import { Chips } from "../filter/Chips";
 import { FilterBar } from "../filter/FilterBar";
 import { merged } from "../flows/rows";
 import { coveredSeconds } from "../format/edge";
-import { Masthead } from "../frame/Masthead";
+import { CompletenessBadge } from "../frame/CompletenessBadge";
+import { LiveSwitch, Masthead, ShareButton } from "../frame/Masthead";
 import { TimeRange } from "../frame/TimeRange";
 import { TrafficMap } from "../map/TrafficMap";
 import { COMPLETENESS } from "../state/open";
@@ -60,8 +61,11 @@ export function TrafficPage() {
       <a className="fg-skip" href="#fg-main">
         Skip to the traffic
       </a>
-      <Masthead status={status.data} completeness={flows.data?.completeness} live={view.live} canBeLive={view.from === undefined} liveState={live.state}
-        onLive={(on) => onView({ live: on })} onCompleteness={() => onView({ open: view.open === COMPLETENESS ? "" : COMPLETENESS })} link={() => shareLink(view, flows.data?.window)} />
+      <Masthead page="traffic" status={status.data}>
+        <LiveSwitch live={view.live} canBeLive={view.from === undefined} state={live.state} onLive={(on) => onView({ live: on })} />
+        <CompletenessBadge completeness={flows.data?.completeness} onClick={() => onView({ open: view.open === COMPLETENESS ? "" : COMPLETENESS })} />
+        <ShareButton link={() => shareLink(view, flows.data?.window)} />
+      </Masthead>
       <div className="fg-ask">
         <FilterBar view={view} input={input} onFilter={(filter) => onView({ filter })} />
         <TimeRange view={view} onView={onView} refreshing={flows.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />

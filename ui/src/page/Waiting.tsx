@@ -8,10 +8,13 @@ import { count, counted, dateTime } from "../format/units";
 import type { Change, View } from "../state/view";
 import "./waiting.css";
 
+/** How a collector that devices can reach is started. */
+export const RECEIVE = "flowgauge run --no-agent --listen 0.0.0.0:2055";
+
 const WAYS: readonly { title: string; command: string; words: string }[] = [
   { title: "This machine's traffic", command: "sudo flowgauge run", words: "An agent builds flows in the kernel; the first is here a few seconds later." },
   { title: "The demo", command: "sudo make demo", words: "Django with PostgreSQL on three nodes, with a neighbour nobody expects." },
-  { title: "A router or switch", command: "flowgauge collect --listen 0.0.0.0:2055", words: "Send IPFIX to UDP port 2055 of this machine." },
+  { title: "A router or switch", command: RECEIVE, words: "Send NetFlow, IPFIX or sFlow to UDP port 2055 of this machine." },
 ];
 
 /** The store has no flow at all. */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The URL is the whole state of the page: what is asked, over which time, and what is open. Back and reload just work.
-import { useCallback, useSyncExternalStore } from "react";
+// What the Traffic page asks, over which time, and what is open: read from its address and written there.
+import { useCallback, useMemo } from "react";
+import { go, put, queryText, useAddress } from "./address";
 
 export type Tab = "flows" | "conversations";
 
@@ -48,51 +49,31 @@ export function parseView(search: string): View {
 /** Writes the state as a query string; defaults are left out, parameters that are not ours (theme) stay. */
 export function writeView(view: View, search = ""): string {
   const query = new URLSearchParams(search);
-  const put = (name: string, value: string, fallback: string) => (value === fallback ? query.delete(name) : query.set(name, value));
   const absolute = view.from !== undefined && view.to !== undefined;
-  put("filter", view.filter, "");
-  put("since", absolute ? DEFAULT_VIEW.since : view.since, DEFAULT_VIEW.since);
-  put("from", absolute ? String(view.from) : "", "");
-  put("to", absolute ? String(view.to) : "", "");
-  put("live", view.live || absolute ? "on" : "off", "on");
-  put("tab", view.tab, DEFAULT_VIEW.tab);
-  put("open", view.open, "");
-  const text = query.toString();
-  return text ? `?${text}` : "";
+  put(query, "filter", view.filter, "");
+  put(query, "since", absolute ? DEFAULT_VIEW.since : view.since, DEFAULT_VIEW.since);
+  put(query, "from", absolute ? String(view.from) : "", "");
+  put(query, "to", absolute ? String(view.to) : "", "");
+  put(query, "live", view.live || absolute ? "on" : "off", "on");
+  put(query, "tab", view.tab, DEFAULT_VIEW.tab);
+  put(query, "open", view.open, "");
+  return queryText(query);
 }
 
 function time(text: string | null): number | undefined {
   return text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
 }
 
-const CHANGED = "flowgauge:view";
-
-function subscribe(listener: () => void): () => void {
-  addEventListener("popstate", listener);
-  addEventListener(CHANGED, listener);
-  return () => {
-    removeEventListener("popstate", listener);
-    removeEventListener(CHANGED, listener);
-  };
-}
-
-let cached: { search: string; view: View } | undefined;
-
-function snapshot(): View {
-  if (cached?.search !== location.search) cached = { search: location.search, view: parseView(location.search) };
-  return cached!.view;
-}
-
 /** Changes part of the state; `replace` makes no new step in the history. */
 export type Change = (patch: Partial<View>, replace?: boolean) => void;
 
+export const trafficLink = (view: Partial<View>, search = ""): string => `/traffic${writeView({ ...DEFAULT_VIEW, ...view }, search)}`;
+
 export function useView(): [View, Change] {
-  const view = useSyncExternalStore(subscribe, snapshot);
+  const address = useAddress();
+  const view = useMemo(() => parseView(location.search), [address]);
   const change = useCallback<Change>((patch, replace = false) => {
-    const target = `/traffic${writeView({ ...snapshot(), ...patch }, location.search)}`;
-    if (target === location.pathname + location.search) return;
-    history[replace ? "replaceState" : "pushState"](null, "", target);
-    dispatchEvent(new Event(CHANGED));
+    go(trafficLink({ ...parseView(location.search), ...patch }, location.search), replace);
   }, []);
   return [view, change];
 }
@@ -100,5 +81,5 @@ export function useView(): [View, Change] {
 /** An absolute link to what is on screen now: a colleague sees the same minutes. */
 export function shareLink(view: View, window: { from_ms: number; to_ms: number } | undefined): string {
   const fixed = window ? { ...view, from: window.from_ms, to: window.to_ms, live: false } : view;
-  return `${location.origin}/traffic${writeView(fixed)}`;
+  return location.origin + trafficLink(fixed);
 }

@@ -6,18 +6,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import aiohttp
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse, Response
 
 from flowgauge import __version__
+from flowgauge.console import collector
 from flowgauge.console.services import Services, Use
-from flowgauge.errors import FlowgaugeError
+from flowgauge.errors import EnvironmentProblem, FlowgaugeError
 from flowgauge.runtime.metrics import Exposition
 
 router = APIRouter(tags=["status"])
-
-_COLLECTOR_TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 
 @router.get("/healthz", response_class=PlainTextResponse)
@@ -62,12 +60,7 @@ async def _store(services: Services) -> dict[str, Any]:
 
 
 async def _collector(services: Services) -> dict[str, Any]:
-    if not services.settings.collector_url:
-        return {"answers": False, "problem": "this console was started without a collector"}
     try:
-        async with services.client().get(
-            f"{services.settings.collector_url}/api/v1/exporters", timeout=_COLLECTOR_TIMEOUT
-        ) as got:
-            return {"answers": got.status == 200, "exporters": await got.json() if got.status == 200 else []}
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        return {"answers": False, "problem": f"the collector does not answer: {error or type(error).__name__}"}
+        return {"answers": True, "exporters": await collector.exporters(services)}
+    except EnvironmentProblem as error:
+        return {"answers": False, "problem": str(error)}
