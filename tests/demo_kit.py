@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,13 +51,13 @@ class Made:
 class Demo:
     """``flowgauge demo`` as a process."""
 
-    def __init__(self, state: Path, *options: str) -> None:
+    def __init__(self, state: Path, *options: str, command: Sequence[str] = (str(FLOWGAUGE),)) -> None:
         self.state = state
         self.env = {**os.environ, "FLOWGAUGE_RUNTIME_DIR": str(state)}
         self.output = state / "output"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(FLOWGAUGE), "demo", *options], env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+                [*command, "demo", *options], env=self.env, stdin=subprocess.DEVNULL, stdout=output, stderr=output
             )
 
     def await_running(self) -> dict[str, Any]:

@@ -166,9 +166,10 @@ def test_stop_asked_once_ends_in_order_and_asked_twice_at_once() -> None:
         stop.refuse_to_go_on(once=False)
 
 
-def test_without_root_one_sentence_says_so_and_that_nothing_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(EnvironmentProblem, match="needs root; nothing was started") as caught:
+def test_a_missing_program_is_one_sentence_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements.privileges, "missing", lambda *_, **__: [])
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(EnvironmentProblem, match=r"nothing was started: apt-get install .*nftables") as caught:
         requirements.require()
     assert caught.value.exit_status == 3
     assert "\n" not in str(caught.value)

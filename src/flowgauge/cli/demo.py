@@ -23,11 +23,13 @@ def demo(  # noqa: PLR0917 - typer passes options by name
 ) -> None:
     """Shows a real application's traffic, named and live: Django with PostgreSQL on three nodes made of network namespaces.
 
-    It needs root, leaves nothing behind, and ends with a report; exit status 0 only if every check in it held.
+    It leaves nothing behind and ends with a report; exit status 0 only if every check in it held. Without root it runs in a
+    user namespace: then the agents cannot use eBPF, and signals such as RTT and drops are missing.
 
     Examples:
       sudo ./flowgauge demo                                 until Ctrl-C
       sudo ./flowgauge demo --for 30s --report report.json  without a terminal
+      ./flowgauge demo                                      without root, and without signals
       sudo ./flowgauge demo -f flowcollector.yaml           with your document: sampling, interfaces
       ./flowgauge demo get all -n flow-demo                 what `oc get all` would show
     """

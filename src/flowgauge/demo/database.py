@@ -61,7 +61,7 @@ class Database:
         """Makes the data directory with role and database; takes a second or two, and no network."""
         user = User.named("postgres")
         self.folder.mkdir(mode=0o700)
-        shutil.chown(self.folder, user.uid, user.gid)
+        user.own(self.folder)
         self._run("initdb", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8", "--auth=reject")
         with (self.folder / "postgresql.conf").open("a", encoding="utf-8") as stream:
             stream.write(_CONFIG.format(port=PORT, address=self.address))

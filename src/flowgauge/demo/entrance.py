@@ -8,11 +8,11 @@ goes to the Route. One thread per connection.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import socketserver
 import threading
 
+from flowgauge.demo.relay import relay
 from flowgauge.demo.scene import addresses
 from flowgauge.runtime import linux
 
@@ -23,9 +23,7 @@ PREFERRED_PORT = 8080
 MAX_CONNECTIONS = 64
 """More than a browser and a few curls open; a thread each."""
 
-_IDLE_S = 60.0
 _CONNECT_S = 5.0
-_PIECE_BYTES = 1 << 16
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -48,7 +46,7 @@ class _Connection(socketserver.BaseRequestHandler):
             return
         try:
             with contextlib.suppress(OSError), _connect(self.server.outside) as inside:
-                _relay(self.request, inside)
+                relay(self.request, inside)
         finally:
             self.server.places.release()
 
@@ -102,23 +100,3 @@ def _connect(outside: str) -> socket.socket:
         inside.close()
         raise
     return inside
-
-
-def _relay(user: socket.socket, inside: socket.socket) -> None:
-    """Carries bytes both ways until both ends are done or nothing came for a while."""
-    other = {user: inside, inside: user}
-    with selectors.DefaultSelector() as selector:
-        for end in other:
-            end.settimeout(_IDLE_S)
-            selector.register(end, selectors.EVENT_READ, data=end)
-        while selector.get_map():
-            ready = selector.select(_IDLE_S)
-            if not ready:
-                return
-            for key, _ in ready:
-                speaker: socket.socket = key.data
-                if piece := speaker.recv(_PIECE_BYTES):
-                    other[speaker].sendall(piece)
-                else:
-                    selector.unregister(speaker)
-                    other[speaker].shutdown(socket.SHUT_WR)

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowgauge.demo import requirements, stage
+from flowgauge.demo import plain_user, requirements, stage
+from flowgauge.demo.doors import Doors, Ports
 from flowgauge.demo.report import document
 from flowgauge.demo.report.checks import Findings, checks
 from flowgauge.demo.scene import journal
@@ -58,6 +59,10 @@ def run_demo(options: DemoOptions) -> int:
         UsageError: another instance runs, or the document or the report's file is wrong.
         EnvironmentProblem: this machine lacks something, or a part could not be started.
     """
+    if os.geteuid() != 0:
+        _refuse_a_second()
+        plain_user.enter(sys.argv[1:], console_port=options.console_port, clicks_port=options.port)
+    doors = Doors()
     requirements.require()
     _refuse_a_second()
     _refuse_unwritable(options.report)
@@ -68,16 +73,18 @@ def run_demo(options: DemoOptions) -> int:
     view = view_for(sys.stdout.isatty())
     if swept := journal.sweep():
         view.note(f"removed what {swept} killed run{'s' if swept > 1 else ''} had left")
+    if why := requirements.without_ebpf():
+        view.note(f"note: {plain_user.MISSING if doors else f'{why}: {plain_user.CAPTURING}'}")
     for note in settings.notes:
         view.note(f"note: {note}")
     try:
-        found = _perform(options, settings, view, stop)
+        found = _perform(options, settings, view, stop, doors)
     except Stopped:
         return INTERRUPTED
     return _tell(found, options.report, view)
 
 
-def _perform(options: DemoOptions, settings: Settings, view: View, stop: StopSignal) -> Findings:
+def _perform(options: DemoOptions, settings: Settings, view: View, stop: StopSignal, doors: Doors) -> Findings:
     """The whole run; everything it made is gone when it returns or raises."""
     started, started_ns = time.monotonic(), now_ns()
     with contextlib.ExitStack() as undo:
@@ -86,11 +93,14 @@ def _perform(options: DemoOptions, settings: Settings, view: View, stop: StopSig
             if options.keep_data
             else None
         )
-        built = stage.build(settings, undo, keep=keep, console_port=options.console_port)
+        ports = doors.ports if doors else Ports(options.console_port, options.port)
+        built = stage.build(settings, undo, keep=keep, ports=ports)
         session = Session(
-            built, undo, view, stop, started=started, started_ns=started_ns, duration_s=options.duration_s, port=options.port
+            built, undo, view, stop, started=started, started_ns=started_ns, duration_s=options.duration_s, port=ports.clicks
         )
         undo.callback(view.close)
+        undo.callback(doors.stop)
+        doors.start()
         session.start()
         session.watch()
         return session.finish()

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 
 from flowgauge.agent import privileges
@@ -27,11 +26,7 @@ _NOTHING = "nothing was started"
 
 
 def require() -> None:
-    """Raises EnvironmentProblem that names what is missing."""
-    if os.geteuid() != 0:
-        raise EnvironmentProblem(
-            f"the demo makes network namespaces and loads eBPF programs, which needs root; {_NOTHING}: run it with sudo"
-        )
+    """Raises EnvironmentProblem that names what is missing; root is called who may be so only in a user namespace, too."""
     if lacking := privileges.missing(privileges.effective(), netns=True):
         raise EnvironmentProblem(
             f"the demo makes network namespaces and loads eBPF programs, which needs {', '.join(lacking)}; {_NOTHING}: "
@@ -49,10 +44,10 @@ def require() -> None:
         raise EnvironmentProblem(
             f"the demo needs the Python packages {', '.join(modules)}; {_NOTHING}: pip install 'flowgauge[demo]'"
         )
+
+
+def without_ebpf() -> str:
+    """Why agents will not be able to load eBPF programs, in a sentence; empty when they will."""
     if not OBJECT.exists():
-        raise EnvironmentProblem(f"the eBPF object {OBJECT.name} is not built; {_NOTHING}: run `make bpf` (needs clang)")
-    if not probe_load():
-        raise EnvironmentProblem(
-            f"this kernel refuses eBPF programs (bpf(2)), without which nothing can be observed yet; {_NOTHING}: "
-            "use Linux 5.10 or newer with CONFIG_BPF_SYSCALL"
-        )
+        return f"the eBPF object {OBJECT.name} is not built (`make bpf`, needs clang)"
+    return "" if probe_load() else "this kernel refuses eBPF programs to us (bpf(2))"

@@ -10,11 +10,11 @@ import contextlib
 import socket
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flowgauge.demo.cluster import Cluster
-from flowgauge.demo.entrance import LOOPBACK
+from flowgauge.demo.doors import LOOPBACK, Ports
 from flowgauge.demo.flow_demo import FlowDemo
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.scene import addresses
@@ -27,6 +27,7 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.run.part import PartStatus, State
 
 CONSOLE_PORT = 8055
+NO_PORTS = Ports()
 
 
 @dataclass(slots=True)
@@ -66,7 +67,7 @@ class Stage:
 
 
 def build(
-    settings: Settings, undo: contextlib.ExitStack, *, keep: Callable[[Path], object] | None = None, console_port: int = 0
+    settings: Settings, undo: contextlib.ExitStack, *, keep: Callable[[Path], object] | None = None, ports: Ports = NO_PORTS
 ) -> Stage:
     """Builds everything.
 
@@ -74,7 +75,7 @@ def build(
         settings: what to run with.
         undo: gets what removes it all again.
         keep: called at the end with the folder of store and logs, which then stays; None removes it with the scene.
-        console_port: of the console; 0 takes 8055 if it is free, else any.
+        ports: of console and collector; a console port of 0 takes 8055 if it is free, else any.
 
     Raises:
         EnvironmentProblem: this machine does not let us make the scene's network.
@@ -88,7 +89,12 @@ def build(
     troubles, truth = Troubles(network), TruthLog()
     nodes = list(network.nodes.values())
     system = System(
-        settings, folder, nodes, _objects_path(folder), console_port=console_port or _usual_port(), listener=troubles.hear
+        settings,
+        folder,
+        nodes,
+        _objects_path(folder),
+        ports=replace(ports, console=ports.console or _usual_port()),
+        listener=troubles.hear,
     )
     undo.callback(system.stop)
     system.log_dir.mkdir()

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from flowgauge.demo import http_json
+from flowgauge.demo.doors import Ports
 from flowgauge.demo.report.ledger import Balance, balance
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.settings import Settings
@@ -38,7 +39,7 @@ class System:
         folder: for the store's data and the logs.
         nodes: of the scene; an agent for each.
         objects: event log of the Kubernetes objects.
-        console_port: TCP port of the console; 0 takes a free one.
+        ports: of console and collector; 0 takes a free one.
         listener: told of each part's changes of state, from two threads.
     """
 
@@ -49,13 +50,14 @@ class System:
         nodes: Sequence[Node],
         objects: Path,
         *,
-        console_port: int = 0,
+        ports: Ports,
         listener: Listener | None = None,
     ) -> None:
         agents = tuple(AgentPlace(node.name, node.netns) for node in nodes)
         plan = Plan(
             document=settings.document, data_dir=folder, runtime_dir=folder, agents=agents, objects=objects,
-            collector_host=LOOPBACK, console_port=console_port, env=settings.env,
+            collector_host=LOOPBACK, console_port=ports.console,
+            collector_http_port=ports.collector_http, env=settings.env,
         )  # fmt: skip
         self.composition: Composition = compose(settings.spec, plan)
         self.log_dir = plan.log_dir

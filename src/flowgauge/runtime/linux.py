@@ -32,6 +32,15 @@ def netns_path(name_or_path: str) -> Path:
     return Path(name_or_path) if "/" in name_or_path else NETNS_DIR / name_or_path
 
 
+def only_one_user() -> bool:
+    """Whether this process is in a user namespace with a single user: it can become no other (user_namespaces(7))."""
+    try:
+        mapped = Path("/proc/self/uid_map").read_text(encoding="ascii").split()
+    except OSError:
+        return False
+    return len(mapped) == 3 and mapped[2] == "1"
+
+
 @contextmanager
 def in_netns(name_or_path: str) -> Iterator[None]:
     """Runs the block in a network namespace, for the calling thread only.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowgauge.demo.scene.journal import Journal
-from flowgauge.runtime.linux import NETNS_DIR
+from flowgauge.runtime.linux import NETNS_DIR, only_one_user
 
 _STOP_WITHIN_S = 5.0
 
@@ -52,8 +53,20 @@ class User:
         status = path.stat()
         return cls(status.st_uid, status.st_gid)
 
+    def own(self, path: Path) -> None:
+        """Makes a file or folder this user's; where there is only one user it is so already."""
+        if not only_one_user():
+            shutil.chown(path, self.uid, self.gid)
+
     def setpriv(self) -> list[str]:
-        """The command prefix that turns root into this user, without any capability, for good."""
+        """The command prefix that turns root into this user, without any capability, for good.
+
+        In a user namespace with a single user, root goes by this user's name in a namespace below, where it has no power: some
+        servers refuse to run as root.
+        """
+        if only_one_user():
+            renamed = ["unshare", "--user", f"--map-user={self.uid}", f"--map-group={self.gid}", "--"]
+            return [*renamed, "setpriv", "--no-new-privs", "--pdeathsig=KILL"]
         ids = [f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
         return ["setpriv", *ids, "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs", "--pdeathsig=KILL"]
 
