@@ -16,6 +16,8 @@ from wire_kit import BASIC, EXPORT_S, PEN, VARIABLE, Spec, a_set, basic, basic_t
 
 NUMBERS = (0, 1, 2, 3, 4, 5, 15, 16, 255, 256, 257, 0x7FFF, 0x8000, 0x8001, 0xFFFE, 0xFFFF)
 """Lengths, ids and counts at which parsers break."""
+HEADER_BYTES = {9: 20, 10: 16}
+"""Of the protocols that have sets, by version."""
 MAX_BYTES = 4000
 REVERSE = 29305
 _INVENTED_SHARE, _OWN_SHARE = 0.2, 0.2
@@ -97,7 +99,16 @@ class Mutator:
         self._corpus = corpus()
         self._changes: tuple[Callable[[bytearray], None], ...] = (
             self._bit, self._octet, self._number, self._number, self._cut, self._repeat, self._splice, self._fix_length,
+            self._reorder, self._set_head,
         )  # fmt: skip
+
+    def seed(self, seed: int) -> None:
+        """Begins anew."""
+        self._random.seed(seed)
+
+    def change(self, data: bytearray) -> None:
+        """One change of one datagram."""
+        self._random.choice(self._changes)(data)
 
     def datagram(self) -> bytes:
         """One message with up to six changes; now and then none, so that templates are learnt and then contradicted."""
@@ -105,7 +116,7 @@ class Mutator:
             return self._invented()
         data = bytearray(self._random.choice(self._corpus))
         for _ in range(self._random.choice((0, 0, 1, 1, 1, 2, 3, 6))):
-            self._random.choice(self._changes)(data)
+            self.change(data)
         return bytes(data[:MAX_BYTES])
 
     def batch(self, most: int) -> list[bytes]:
@@ -160,3 +171,32 @@ class Mutator:
         """Makes the header fit what the other changes made, so that what is behind it gets read; v9 has no length."""
         if len(data) >= 16 and data[1] != v9.VERSION:
             struct.pack_into("!HH", data, 0, 10, min(len(data), 0xFFFF))
+
+    def _reorder(self, data: bytearray) -> None:
+        """Shuffles the sets: data before templates, options first."""
+        sets = sets_of(bytes(data))
+        if len(sets) > 1:
+            self._random.shuffle(sets)
+            head = HEADER_BYTES[data[1]]
+            data[head:] = b"".join(sets)
+
+    def _set_head(self, data: bytearray) -> None:
+        """Another id or length for one set."""
+        sets = sets_of(bytes(data))
+        if sets:
+            before = self._random.randrange(len(sets))
+            at = HEADER_BYTES[data[1]] + sum(map(len, sets[:before]))
+            length = len(sets[before])
+            value = self._random.choice((*NUMBERS, length - 1, length + 1, length + 4, length - 4, 258, 300)) & 0xFFFF
+            struct.pack_into("!H", data, at + self._random.choice((0, 2, 2)), value)
+
+
+def sets_of(message_: bytes) -> list[bytes]:
+    """The sets of a message, the last one as long as what is left; none of other protocols."""
+    at = HEADER_BYTES.get(int.from_bytes(message_[:2]), len(message_))
+    found = []
+    while at + 4 <= len(message_):
+        length = max(4, int.from_bytes(message_[at + 2 : at + 4]))
+        found.append(message_[at : at + length])
+        at += length
+    return found

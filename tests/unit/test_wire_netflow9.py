@@ -88,6 +88,7 @@ def test_trap_12_zeros_fill_the_packet() -> None:
     decoded = decode(packet(basic_template(), flowset(256, basic(1)), bytes(1000)), packet(bytes(1300), sequence=1))
     assert column(decoded, "bytes") == [1]
     assert not decoded.problems
+    assert not decoded.causes
 
 
 @pytest.mark.parametrize("pad", range(8))

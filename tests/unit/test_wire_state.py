@@ -141,6 +141,19 @@ def test_trap_46_what_is_not_contradicted_stays_known_after_a_split() -> None:
     assert sorted(column(decoded, "bytes")) == [7, 8]
 
 
+def test_trap_46_after_a_split_a_port_may_define_anew_what_the_other_had_announced() -> None:
+    """Each port announces one template, then both contradict each other's."""
+    decoder = Decoder()
+    heard(decoder, message(basic_template()), port=1000)
+    heard(decoder, message(basic_template(257)), port=2000)
+    heard(decoder, message(SWAPPED_TEMPLATE), port=2000)
+    heard(decoder, message(a_set(2, template(257, SWAPPED))), port=1000)
+    for port, first, second in ((1000, basic(5), basic(3, 6)), (2000, basic(3, 7), basic(8))):
+        decoded = heard(decoder, message(a_set(256, first), a_set(257, second)), port=port)
+        assert sorted(column(decoded, "bytes")) == ([5, 6] if port == 1000 else [7, 8])
+    assert len(decoder.reports()) == 2
+
+
 def test_trap_46_splits_are_bounded() -> None:
     decoder = Decoder()
     for port in range(1, 200):

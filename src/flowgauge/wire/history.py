@@ -63,7 +63,8 @@ class History:
                 port=int(origins.source_port[datagram]),
                 received_ns=int(origins.received_ns[datagram]),
             )
-            learned = batch.streams[stream].templates.learn(told)
+            # A stream of one port alone is contradicted by nobody: that port defines anew what another announced before a split.
+            learned = batch.streams[stream].templates.learn(told, split=batch.streams[stream].port != told.port)
             if learned.conflict:
                 learned = batch.split(stream, learned.conflict, told.port).templates.learn(told, split=False)
                 stream = int(batch.index[message])

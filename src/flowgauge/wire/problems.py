@@ -45,7 +45,9 @@ class Problems:
         self._describe(datagram, at, cause, expected, found)
 
     def add_all(self, datagrams: Offsets, at: Offsets, cause: str, expected: Offsets | str, found: Offsets | str) -> None:
-        """The same for many: ``expected`` and ``found`` are one text or one number each."""
+        """The same for many, or none: ``expected`` and ``found`` are one text or one number each."""
+        if not len(datagrams):
+            return
         self._malformed[datagrams] = True
         self.causes[cause] += len(datagrams)
         for row in range(min(len(datagrams), self.limit - len(self.found))):

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001, S101 - beside the programs that use it; what must hold is asserted
+"""One decoder through many batches, and what must hold of each: nothing raised, in time, within memory, all accounted for."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+import tracemalloc
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from flowgauge.schema.enums import FLOW_FORMAT, code
+from flowgauge.wire.decoded import Decoded
+from flowgauge.wire.decoder import MAX_DETAILED_PROBLEMS, Decoder
+from flowgauge.wire.origins import OFFSET_BITS
+from flowgauge.wire.problems import MAX_PROBLEMS
+from offered import FIRST_DATA_SET, SAMPLES, data_sets, offered
+from wire_batches import Frame, datagrams
+
+BATCHES_PER_DECODER = 256
+"""Then its state is saved and another decoder begins with it, every second one telling every detail."""
+MAX_BATCH_S, MAX_DATAGRAM_S = 0.5, 0.005
+"""CPU time of a batch: the first, and the second for each of its datagrams of at most 4,000 bytes. Usual: 0.2 ms a datagram."""
+MAX_GROWTH_BYTES = 256 << 20
+"""Resident memory that all batches together may add after the first ``WARM_BATCHES``: templates and waiting data are bounded."""
+MAX_BATCH_BYTES = 64 << 20
+"""What Python and numpy allocate at once for one batch (at most 1 MB of datagrams), its results included."""
+WARM_BATCHES, TRACED_EVERY = 300, 997
+STEP_NS = 10_000_000
+"""Between two batches, by the clock that the decoder is told."""
+_LEGACY = np.array([code(FLOW_FORMAT, name) for name in ("netflow1", "netflow5", "netflow7")])
+_IN_TEMPLATES = np.array([code(FLOW_FORMAT, name) for name in ("netflow9", "ipfix", "agent")])
+
+
+def resident_bytes() -> int:
+    """The most memory this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class Checked:
+    """A decoder with state, and sums of what it did.
+
+    Attributes:
+        totals: ``batches``, ``datagrams``, ``records``, ``options``, ``malformed``, ``unknown_version`` and what was offered.
+        slowest_s: CPU seconds of the slowest datagram, each taking its batch's mean.
+        peak_bytes: the most allocated for a batch that was traced.
+        recent: the batches since the decoder began, so that a failure can be shown again.
+    """
+
+    def __init__(self) -> None:
+        self.totals = Counter[str]()
+        self.slowest_s, self.peak_bytes = 0.0, 0
+        self.recent: list[Sequence[Frame]] = []
+        self._decoder, self._detailed = Decoder(), False
+        self._warm_bytes = 0
+        self._waiting = self._given = 0
+
+    @property
+    def growth_bytes(self) -> int:
+        """Resident memory added since warm."""
+        return resident_bytes() - self._warm_bytes if self._warm_bytes else 0
+
+    def feed(self, batch: Sequence[Frame]) -> None:
+        """Decodes a batch; ``AssertionError`` if something does not hold, and whatever the decoder raises."""
+        number = self.totals["batches"]
+        if number and number % BATCHES_PER_DECODER == 0:
+            self._restart(detailed=number // BATCHES_PER_DECODER % 2 == 1)
+        if number == WARM_BATCHES:
+            self._warm_bytes = resident_bytes()
+        self.recent.append(batch)
+        traced = number % TRACED_EVERY == TRACED_EVERY - 1
+        if traced:
+            gc.collect()
+            tracemalloc.start()
+        try:
+            decoded = self._timed(batch, number, limited=not traced)
+            if traced:
+                self.peak_bytes = max(self.peak_bytes, tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+        assert self.peak_bytes <= MAX_BATCH_BYTES, f"{self.peak_bytes:,} bytes for one batch"
+        assert self.growth_bytes <= MAX_GROWTH_BYTES, f"{self.growth_bytes:,} bytes more than at the start"
+        self._balance(decoded, [one.payload for one in batch])
+
+    def _timed(self, batch: Sequence[Frame], number: int, *, limited: bool) -> Decoded:
+        received = datagrams(batch, (number + 1) * STEP_NS)
+        started = time.process_time()
+        decoded = self._decoder.decode(received)
+        took = time.process_time() - started
+        if limited:
+            assert took <= MAX_BATCH_S + len(batch) * MAX_DATAGRAM_S, f"{took:.2f} s for {len(batch)} datagrams"
+            self.slowest_s = max(self.slowest_s, took / len(batch))
+        return decoded
+
+    def _balance(self, decoded: Decoded, payloads: Sequence[bytes]) -> None:
+        """Offered = read + skipped, counter by counter."""
+        counts, wanted = decoded.counts, offered(payloads)
+        assert all(count > 0 for count in counts.values()), counts
+        assert counts.get("decode_records", 0) == len(decoded.flows)
+        assert counts.get("decode_options_records", 0) == sum(len(told.records) for told in decoded.options)
+        assert counts.get("decode_unknown_version", 0) == wanted["unknown_version"]
+        assert counts.get("decode_error_datagrams", 0) <= len(payloads) + self._waiting
+        assert bool(decoded.causes) == bool(counts.get("decode_error_datagrams", 0))
+        assert len(decoded.problems) <= (MAX_DETAILED_PROBLEMS if self._detailed else MAX_PROBLEMS)
+        if len(decoded.flows):
+            formats = decoded.flows.array("flow_format")
+            assert int(np.isin(formats, _LEGACY).sum()) == wanted["legacy_records"]
+        else:
+            assert not wanted["legacy_records"]
+        for kind in (*SAMPLES.values(), "sflow_unknown"):
+            assert decoded.seen.get(kind, 0) == wanted[kind], kind
+        self._balance_sets(decoded, payloads, wanted)
+        self.totals.update(wanted)
+        self.totals.update(batches=1, datagrams=len(payloads), records=len(decoded.flows))
+        self.totals["options"] += counts.get("decode_options_records", 0)
+        self.totals["malformed"] += counts.get("decode_error_datagrams", 0)
+        self.totals["late"] += counts.get("decode_late_records", 0)
+
+    def _balance_sets(self, decoded: Decoded, payloads: Sequence[bytes], wanted: Counter[str]) -> None:
+        """Sets without template wait, are given up and counted, or come out; nothing is read where no data set was."""
+        counts = decoded.counts
+        unknown, dropped = counts.get("decode_unknown_template_sets", 0), counts.get("decode_pending_dropped_sets", 0)
+        assert unknown <= wanted["data_sets"]
+        waiting = sum(report.waiting_sets for report in self._decoder.reports())
+        most = self._waiting + unknown - dropped
+        assert waiting <= most
+        if "decode_template_changes" not in counts:  # then no template came that takes some of them
+            assert waiting >= most - wanted["empty_data_sets"]
+        self._waiting = waiting
+        self._placed(decoded, payloads)
+        self._given += len(payloads)
+
+    def _placed(self, decoded: Decoded, payloads: Sequence[bytes]) -> None:
+        """Every row of a batch told in detail came from a data set of it, or of one that had waited."""
+        first = self._given
+        places = {
+            (first + number << OFFSET_BITS) + at
+            for number, payload in enumerate(payloads if decoded.details else ())
+            for set_id, at, _ in data_sets(payload)
+            if set_id >= FIRST_DATA_SET
+        }
+        for detail in decoded.details:
+            if decoded.flows.array("flow_format")[detail.first] in _IN_TEMPLATES:
+                now = detail.position[detail.position >= first << OFFSET_BITS]
+                assert set(now.tolist()) <= places
+
+    def _restart(self, *, detailed: bool) -> None:
+        """Another decoder with the state of this one; what waited is counted as given up."""
+        finished = self._decoder.finish()
+        assert finished.get("decode_pending_dropped_sets", 0) == self._waiting
+        state = self._decoder.save()
+        self._decoder, self._detailed = Decoder(detailed=detailed, inner=detailed), detailed
+        self._waiting = self._given = 0
+        self._decoder.restore(state, 0)
+        self.recent.clear()
