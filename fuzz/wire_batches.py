@@ -2,8 +2,7 @@
 # ruff: noqa: INP001 - beside the programs that use it
 """Batches of datagrams as the fuzzer keeps and changes them: its input is a list of frames, a batch is what they make.
 
-A frame is a datagram and its sender. Exporters repeat themselves, so a batch repeats the frames of its input, each time with
-the next sequence number and another octet, until it has ``BATCH`` datagrams. The same input makes the same batch.
+A frame is a datagram and its sender. Exporters repeat themselves, so a batch repeats the frames of its input, each time , until it has ``BATCH`` datagrams. The same input makes the same batch.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def repeated(frames: Sequence[Frame], seed: int) -> list[Frame]:
         if at + 4 <= len(one):
             struct.pack_into("!I", one, at, (int.from_bytes(one[at : at + 4]) + turn) & 0xFFFFFFFF)
         if len(one) > MIN_SLOT_BYTES:
-            one[chance.randrange(MIN_SLOT_BYTES, len(one))] = chance.getrandbits(8)
+            one[chance.randrange(max(MIN_SLOT_BYTES, len(one) // 2), len(one))] = chance.getrandbits(8)
         batch.append(Frame(bytes(one), sender))
     return batch
 

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: INP001, T201 - a program that prints
+"""Fuzzes the decoder until it has had FUZZ_DATAGRAMS datagrams (default 20 million) and writes the record of it.
+
+Runs ``fuzz/wire.py`` in processes of LEG executions each, so that one that is killed (memory, time, a crash of the
+interpreter) is a finding too. Inputs found on the way are kept in ``reports/fuzz/corpus``. The record, ``fuzz/record.json``
+unless FUZZ_RECORD names another file, is written after every leg; the run ends with the first finding, and status 1.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import wire_checks
+from wire_batches import BATCH
+
+ROOT = Path(__file__).parents[1]
+CORPUS = ROOT / "reports/fuzz/corpus"
+WANTED = int(os.environ.get("FUZZ_DATAGRAMS", "20000000"))
+RECORD = Path(os.environ.get("FUZZ_RECORD", ROOT / "fuzz/record.json"))
+LEG = int(os.environ.get("FUZZ_LEG", "4000"))
+"""Executions of one process."""
+LAST_WORDS = 4000
+"""Characters of a failed process's output that go into the record."""
+_PROGRESS = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)")
+
+
+def now() -> str:
+    """The time in UTC, to the minute."""
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def beginning() -> dict[str, Any]:
+    """A record of nothing yet."""
+    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return {
+        "began": now(),
+        "ended": "",
+        "decoder": commit.stdout.strip(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("atheris", "numpy")},
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        },
+        "bounds": {
+            "datagrams_of_a_batch": BATCH,
+            "cpu_ms_of_a_datagram": wire_checks.MAX_DATAGRAM_S * 1000,
+            "allocated_bytes_of_a_batch": wire_checks.MAX_BATCH_BYTES,
+            "growth_bytes_of_a_process": wire_checks.MAX_GROWTH_BYTES,
+        },
+        "executions": 0,
+        "totals": {},
+        "seconds": 0,
+        "cpu_seconds": 0,
+        "datagrams_per_second": 0,
+        "highest": {},
+        "coverage": {},
+        "findings": [],
+    }
+
+
+def leg(record: dict[str, Any], executions: int) -> None:
+    """One process; adds what it did to the record."""
+    status = CORPUS.parent / "status.json"
+    status.unlink(missing_ok=True)
+    environment = {**os.environ, "FUZZ_EXECUTIONS": str(executions), "FUZZ_STATUS": str(status), "FUZZ_CORPUS": str(CORPUS)}
+    command = [sys.executable, str(ROOT / "fuzz/wire.py")]
+    process = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
+    )
+    if status.exists():
+        _add(record, json.loads(status.read_text()))
+    if found := _PROGRESS.findall(process.stdout):
+        edges, features, inputs, size = found[-1]
+        record["coverage"] = {"edges": int(edges), "features": int(features), "inputs": int(inputs), "inputs_size": size}
+    if process.returncode:
+        record["findings"].append({"status": process.returncode, "output": process.stdout[-LAST_WORDS:]})
+
+
+def _add(record: dict[str, Any], did: dict[str, Any]) -> None:
+    record["executions"] += did["executions"]
+    record["totals"] = dict(Counter(record["totals"]) + Counter(did["totals"]))
+    record["seconds"] = round(record["seconds"] + did["seconds"], 1)
+    record["cpu_seconds"] = round(record["cpu_seconds"] + did["cpu_seconds"], 1)
+    record["datagrams_per_second"] = round(record["totals"]["datagrams"] / max(record["seconds"], 1))
+    for name in ("resident_bytes", "growth_bytes", "peak_batch_bytes", "slowest_datagram_ms"):
+        record["highest"][name] = max(record["highest"].get(name, 0), did[name])
+
+
+def main() -> int:
+    """Runs to the wanted number, or the first finding."""
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    record = beginning()
+    while (had := record["totals"].get("datagrams", 0)) < WANTED and not record["findings"]:
+        leg(record, min(LEG, (WANTED - had) // BATCH + 2))
+        record["ended"] = now()
+        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        print(
+            f"{record['ended']}: {record['totals'].get('datagrams', 0):,} datagrams in {record['executions']:,} executions, "
+            f"{record['datagrams_per_second']:,} datagrams/s, coverage {record['coverage']}, {len(record['findings'])} findings",
+            flush=True,
+        )
+    return int(bool(record["findings"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
