@@ -13,7 +13,7 @@ BPF_SRC := $(wildcard src/flowgauge/ebpf/programs/*)
 UI_SRC := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.md' -print 2>/dev/null)
 QUICK := not slow and not root and not bpf and not browser
 
-.PHONY: help setup setup-test demo check test test-root test-ui bench fuzz ui bpf docs dist format clean
+.PHONY: help setup setup-test demo check test test-root test-ui bench fuzz fuzz-long ui bpf docs dist format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -74,9 +74,11 @@ bench: $(DEV) bpf ## Compare with other collectors (ARGS=--quick: 5 minutes), th
 	@for bench in $(filter-out bench/rivals.py,$(wildcard bench/[a-z]*.py)); do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
 
 fuzz: $(DEV) ## Fuzz decoders and readers for a minute each
-	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_ipfix.py
-	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/wire_flows.py
-	@FUZZ_SECONDS=$${FUZZ_SECONDS:-60} $(PY) fuzz/captures.py
+	@$(PY) fuzz/wire.py 2>&1 | grep -E '^wire:|Error' | tail -n 20
+	@$(PY) fuzz/captures.py
+
+fuzz-long: $(DEV) ## Fuzz the decoder with 20 million datagrams and write fuzz/record.json (hours)
+	@$(PY) fuzz/wire_long.py
 
 docs: $(DEV) ## Generate the reference pages and build the documentation site
 	@for tool in tools/docs/[a-z]*.py tools/ui/[a-z]*.py; do $(PY) $$tool; done

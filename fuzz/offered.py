@@ -27,7 +27,7 @@ def offered(payloads: Sequence[bytes]) -> Counter[str]:
     """Sums over a batch: ``unknown_version``, ``legacy_records``, samples by kind, ``data_sets``."""
     counts = Counter[str]()
     for payload in payloads:
-        version = int.from_bytes(payload[:2]) if len(payload) >= 2 else 0  # noqa: PLR2004
+        version = int.from_bytes(payload[:2]) if len(payload) >= 2 else 0
         if version in LEGACY:
             counts["legacy_records"] += _legacy(payload, version)
         elif version in TEMPLATED:
@@ -61,13 +61,13 @@ def data_sets(payload: bytes) -> Iterator[tuple[int, int, int]]:
         head = TEMPLATED.get(version, 0)
         if not head or at + head > len(payload):
             return
-        end = len(payload) if version == 9 else at + int.from_bytes(payload[at + 2 : at + 4])  # noqa: PLR2004
+        end = len(payload) if version == 9 else at + int.from_bytes(payload[at + 2 : at + 4])
         if not at + head <= end <= len(payload):
             return
         place = at + head
         while place + 4 <= end:
             set_id, length = struct.unpack_from("!HH", payload, place)
-            if length < 4 or place + length > end:  # noqa: PLR2004
+            if length < 4 or place + length > end:
                 break
             yield set_id, place + 4, length - 4
             place += length

@@ -2,7 +2,9 @@
 # ruff: noqa: INP001 - beside the programs that use it
 """Batches of datagrams as the fuzzer keeps and changes them: its input is a list of frames, a batch is what they make.
 
-A frame is a datagram and its sender. Exporters repeat themselves, so a batch repeats the frames of its input, each time , until it has ``BATCH`` datagrams. The same input makes the same batch.
+A frame is a datagram and its sender. Exporters repeat themselves, so a batch repeats the frames of its input until it has
+``BATCH`` datagrams, each time with the next sequence number and another octet in the second half, where data rather than
+templates are. The same input makes the same batch.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ from __future__ import annotations
 import random
 import struct
 import sys
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,12 @@ import numpy as np
 from flowgauge.flow.addresses import packed
 from flowgauge.wire.datagrams import MIN_SLOT_BYTES, Datagrams
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import flow_mutations
 import wire_mutations
 from capture_kit import reading
 
+TESTS = Path(__file__).parents[1] / "tests"
 BATCH = 256
 """Datagrams of one execution."""
 MAX_FRAMES = 64
@@ -126,16 +127,16 @@ class Changer:
     def _change(self, frames: list[Frame]) -> None:
         chance, mutator = self._chance, self._chance.choice(self._mutators)
         at, what = chance.randrange(len(frames) + 1), chance.random()
-        if at == len(frames) or what < 0.1:  # noqa: PLR2004 - shares
+        if at == len(frames) or what < 0.1:
             frames.insert(at, Frame(mutator.datagram(), chance.randrange(SENDERS)))
             del frames[MAX_FRAMES:]
-        elif what < 0.15:  # noqa: PLR2004
+        elif what < 0.15:
             del frames[at]
-        elif what < 0.2:  # noqa: PLR2004
+        elif what < 0.2:
             chance.shuffle(frames)
-        elif what < 0.25:  # noqa: PLR2004
+        elif what < 0.25:
             frames[at] = Frame(frames[at].payload, chance.randrange(SENDERS))
-        elif what < 0.6:  # noqa: PLR2004
+        elif what < 0.6:
             frames[at] = Frame(self._octets(frames[at].payload, MAX_BYTES)[:MAX_BYTES], frames[at].sender)
         else:
             payload = bytearray(frames[at].payload)

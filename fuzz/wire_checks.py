@@ -5,40 +5,35 @@
 from __future__ import annotations
 
 import gc
-import resource
+import sys
 import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
+from offered import FIRST_DATA_SET, SAMPLES, data_sets, offered
+from wire_batches import Frame, datagrams
 
 from flowgauge.schema.enums import FLOW_FORMAT, code
 from flowgauge.wire.decoded import Decoded
 from flowgauge.wire.decoder import MAX_DETAILED_PROBLEMS, Decoder
 from flowgauge.wire.origins import OFFSET_BITS
 from flowgauge.wire.problems import MAX_PROBLEMS
-from offered import FIRST_DATA_SET, SAMPLES, data_sets, offered
-from wire_batches import Frame, datagrams
 
 BATCHES_PER_DECODER = 256
 """Then its state is saved and another decoder begins with it, every second one telling every detail."""
 MAX_BATCH_S, MAX_DATAGRAM_S = 0.5, 0.005
 """CPU time of a batch: the first, and the second for each of its datagrams of at most 4,000 bytes. Usual: 0.2 ms a datagram."""
-MAX_GROWTH_BYTES = 256 << 20
-"""Resident memory that all batches together may add after the first ``WARM_BATCHES``: templates and waiting data are bounded."""
+MAX_BLOCKS = 2_000_000
+"""Python objects that may be alive at the end of a batch: templates and waiting data are bounded. Usual: 600,000."""
 MAX_BATCH_BYTES = 64 << 20
 """What Python and numpy allocate at once for one batch (at most 1 MB of datagrams), its results included."""
-WARM_BATCHES, TRACED_EVERY = 300, 997
+TRACED_EVERY = 499
 STEP_NS = 10_000_000
 """Between two batches, by the clock that the decoder is told."""
 _LEGACY = np.array([code(FLOW_FORMAT, name) for name in ("netflow1", "netflow5", "netflow7")])
 _IN_TEMPLATES = np.array([code(FLOW_FORMAT, name) for name in ("netflow9", "ipfix", "agent")])
-
-
-def resident_bytes() -> int:
-    """The most memory this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Checked:
@@ -48,29 +43,22 @@ class Checked:
         totals: ``batches``, ``datagrams``, ``records``, ``options``, ``malformed``, ``unknown_version`` and what was offered.
         slowest_s: CPU seconds of the slowest datagram, each taking its batch's mean.
         peak_bytes: the most allocated for a batch that was traced.
+        most_blocks: the most objects alive behind such a batch.
         recent: the batches since the decoder began, so that a failure can be shown again.
     """
 
     def __init__(self) -> None:
         self.totals = Counter[str]()
-        self.slowest_s, self.peak_bytes = 0.0, 0
+        self.slowest_s, self.peak_bytes, self.most_blocks = 0.0, 0, 0
         self.recent: list[Sequence[Frame]] = []
         self._decoder, self._detailed = Decoder(), False
-        self._warm_bytes = 0
         self._waiting = self._given = 0
-
-    @property
-    def growth_bytes(self) -> int:
-        """Resident memory added since warm."""
-        return resident_bytes() - self._warm_bytes if self._warm_bytes else 0
 
     def feed(self, batch: Sequence[Frame]) -> None:
         """Decodes a batch; ``AssertionError`` if something does not hold, and whatever the decoder raises."""
         number = self.totals["batches"]
         if number and number % BATCHES_PER_DECODER == 0:
             self._restart(detailed=number // BATCHES_PER_DECODER % 2 == 1)
-        if number == WARM_BATCHES:
-            self._warm_bytes = resident_bytes()
         self.recent.append(batch)
         traced = number % TRACED_EVERY == TRACED_EVERY - 1
         if traced:
@@ -80,10 +68,11 @@ class Checked:
             decoded = self._timed(batch, number, limited=not traced)
             if traced:
                 self.peak_bytes = max(self.peak_bytes, tracemalloc.get_traced_memory()[1])
+                self.most_blocks = max(self.most_blocks, sys.getallocatedblocks())
         finally:
             tracemalloc.stop()
         assert self.peak_bytes <= MAX_BATCH_BYTES, f"{self.peak_bytes:,} bytes for one batch"
-        assert self.growth_bytes <= MAX_GROWTH_BYTES, f"{self.growth_bytes:,} bytes more than at the start"
+        assert self.most_blocks <= MAX_BLOCKS, f"{self.most_blocks:,} objects alive"
         self._balance(decoded, [one.payload for one in batch])
 
     def _timed(self, batch: Sequence[Frame], number: int, *, limited: bool) -> Decoded:

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "reports/fuzz/corpus"
 WANTED = int(os.environ.get("FUZZ_DATAGRAMS", "20000000"))
 RECORD = Path(os.environ.get("FUZZ_RECORD", ROOT / "fuzz/record.json"))
-LEG = int(os.environ.get("FUZZ_LEG", "4000"))
+LEG = int(os.environ.get("FUZZ_LEG", "3000"))
 """Executions of one process."""
 LAST_WORDS = 4000
 """Characters of a failed process's output that go into the record."""
@@ -56,7 +56,7 @@ def beginning() -> dict[str, Any]:
             "datagrams_of_a_batch": BATCH,
             "cpu_ms_of_a_datagram": wire_checks.MAX_DATAGRAM_S * 1000,
             "allocated_bytes_of_a_batch": wire_checks.MAX_BATCH_BYTES,
-            "growth_bytes_of_a_process": wire_checks.MAX_GROWTH_BYTES,
+            "objects_alive": wire_checks.MAX_BLOCKS,
         },
         "executions": 0,
         "totals": {},
@@ -93,7 +93,7 @@ def _add(record: dict[str, Any], did: dict[str, Any]) -> None:
     record["seconds"] = round(record["seconds"] + did["seconds"], 1)
     record["cpu_seconds"] = round(record["cpu_seconds"] + did["cpu_seconds"], 1)
     record["datagrams_per_second"] = round(record["totals"]["datagrams"] / max(record["seconds"], 1))
-    for name in ("resident_bytes", "growth_bytes", "peak_batch_bytes", "slowest_datagram_ms"):
+    for name in ("resident_bytes", "most_blocks", "peak_batch_bytes", "slowest_datagram_ms"):
         record["highest"][name] = max(record["highest"].get(name, 0), did[name])
 
 
@@ -107,7 +107,7 @@ def main() -> int:
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
         print(
             f"{record['ended']}: {record['totals'].get('datagrams', 0):,} datagrams in {record['executions']:,} executions, "
-            f"{record['datagrams_per_second']:,} datagrams/s, coverage {record['coverage']}, {len(record['findings'])} findings",
+            f"{record['datagrams_per_second']:,} datagrams/s, {record['coverage']}, {len(record['findings'])} findings",
             flush=True,
         )
     return int(bool(record["findings"]))

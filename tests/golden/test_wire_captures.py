@@ -11,19 +11,23 @@ import json
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import device_cases
+import template_cases
 import wire_cases
 from flowgauge.flow.rows import to_rows
 from flowgauge.wire.datagrams import Datagrams
+from flowgauge.wire.decoded import Value
 from flowgauge.wire.decoder import Decoder
 
 FOLDER = Path(__file__).parent / "wire"
-CASES = sorted(FOLDER.iterdir())
+CASES = sorted(path for path in FOLDER.iterdir() if path.is_dir())
+BUILT = wire_cases.CASES | device_cases.CASES | template_cases.CASES
 FRAME_AND_HEADERS = 14 + 20 + 8
 
 
@@ -44,18 +48,30 @@ def decoded(case: Path, *, one_by_one: bool) -> dict[str, Any]:
     for batch in batches:
         result = decoder.decode(Datagrams.from_payloads(batch, "192.0.2.1", received_ns=1))
         flows += to_rows(result.flows)
-        options += [record for told in result.options for record in told.records]
+        options += [_plain(record) for told in result.options for record in told.records]
         counts.update(result.counts)
         malformed += [[one.datagram, one.offset, one.cause, one.expected, one.found] for one in result.problems]
         counters += [{"source": [one.source_type, one.source_index], **one.values} for one in result.counters]
     counts.update(decoder.finish())
-    more = {"malformed": sorted(malformed), "counters": sorted(counters, key=json.dumps)}
+    detailed = Decoder(detailed=True).decode(Datagrams.from_payloads(found, "192.0.2.1", received_ns=1)).details
+    extra = [_plain({name: value for name, value in zip(one.extra, each, strict=True) if value is not None})
+             for one in detailed for each in zip(*one.extra.values(), strict=True)]  # fmt: skip
+    more = {
+        "extra": sorted(filter(None, extra), key=json.dumps),
+        "malformed": sorted(malformed),
+        "counters": sorted(counters, key=json.dumps),
+    }
     return {
         "counts": dict(counts),
         "options": sorted(options, key=json.dumps),
         "flows": sorted(flows, key=lambda row: json.dumps(row, sort_keys=True)),
         **{name: values for name, values in more.items() if values},
     }
+
+
+def _plain(record: Mapping[str, Value]) -> dict[str, Any]:
+    """As JSON can have it: octets, of elements that nobody knows, in hexadecimal."""
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in record.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -73,7 +89,8 @@ def test_how_datagrams_are_batched_does_not_matter(case: Path) -> None:
     assert decoded(case, one_by_one=True) == decoded(case, one_by_one=False)
 
 
-@pytest.mark.parametrize("name", wire_cases.CASES)
+@pytest.mark.parametrize("name", BUILT)
 def test_an_input_is_what_its_builder_writes(name: str) -> None:
     """So that a case can be read where it is made, and changed."""
-    assert (FOLDER / name / "in.pcap").read_bytes() == wire_cases.capture(wire_cases.CASES[name])
+    assert (FOLDER / name / "in.pcap").read_bytes() == wire_cases.capture(BUILT[name])
+    assert (FOLDER / name / "README.md").read_text().strip() == BUILT[name].readme

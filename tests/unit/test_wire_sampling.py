@@ -79,6 +79,27 @@ def test_trap_69_a_records_own_rate_of_every_width(length: int) -> None:
     assert rates(decode(message(definition, a_set(256, own)))) == {5: (100, "record")}
 
 
+@pytest.mark.parametrize(
+    ("fields", "raw", "rate"),
+    [
+        ([(305, 4), (306, 4)], struct.pack("!II", 3, 5), 3),
+        ([(305, 4), (306, 4)], struct.pack("!II", 10, 990), 100),
+        ([(305, 4), (306, 4)], struct.pack("!II", 0, 990), 0),
+        ([(305, 8), (306, 8)], struct.pack("!QQ", 1, 2**64 - 1), 2**32 - 1),
+        ([(309, 2), (310, 4)], struct.pack("!HI", 2, 128), 64),
+        ([(309, 2), (310, 4)], struct.pack("!HI", 0, 128), 0),
+        ([(311, 8)], struct.pack("!d", 0.01), 100),
+        ([(311, 4)], struct.pack("!f", 1 / 512), 512),
+        ([(311, 8)], struct.pack("!d", 0.0), 0),
+        ([(311, 8)], struct.pack("!d", 1.5), 0),
+        ([(311, 8)], bytes.fromhex("7ff0000000000001"), 0),
+    ],
+)
+def test_trap_68_a_records_own_rate_as_a_ratio_or_a_probability(fields: list[Spec], raw: bytes, rate: int) -> None:
+    definition = a_set(2, template(256, [*fields, (1, 4)]))
+    assert rates(decode(message(definition, a_set(256, raw + struct.pack("!I", 5)))))[5][0] == rate
+
+
 def test_a_probability_is_a_float() -> None:
     """SamplingProbability (311) is a float64 and may come as a float32."""
     for length, code in ((8, "!Id"), (4, "!If")):

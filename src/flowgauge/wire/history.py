@@ -63,7 +63,7 @@ class History:
                 port=int(origins.source_port[datagram]),
                 received_ns=int(origins.received_ns[datagram]),
             )
-            # A stream of one port alone is contradicted by nobody: that port defines anew what another announced before a split.
+            # A stream of one port alone is contradicted by nobody: it defines anew what another port announced before a split.
             learned = batch.streams[stream].templates.learn(told, split=batch.streams[stream].port != told.port)
             if learned.conflict:
                 learned = batch.split(stream, learned.conflict, told.port).templates.learn(told, split=False)

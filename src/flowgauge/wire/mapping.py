@@ -27,9 +27,9 @@ from flowgauge.wire.readers import (
     Source,
     Sources,
     Step,
-    Sum,
     Words,
 )
+from flowgauge.wire.sampling_steps import FLOAT_BYTES, Probability, Ratio
 from flowgauge.wire.sections import packet_section
 from flowgauge.wire.texts import MplsLabels, Strings, TextStep
 from flowgauge.wire.times import FlowTimes, flow_times
@@ -231,13 +231,16 @@ def _single(column: Column, source: Source) -> Step | None:
 
 
 def _sampling(iana: Mapping[int, Source]) -> dict[str, Step]:
-    """The rate, when records carry it: as an interval (34, 50), or as packets taken and left out (305, 306)."""
+    """The rate, when records carry it: an interval (34, 50), taken and left out (305, 306), n of N (309, 310), probability."""
     steps: dict[str, Step] = {}
     for number in (34, 50):
         if number in iana:
             steps.setdefault("sampling_rate", Number("sampling_rate", iana[number]))
-    if 305 in iana and 306 in iana:
-        steps.setdefault("sampling_rate", Sum("sampling_rate", iana[305], iana[306]))
+    for taken, others in ((305, 306), (309, 310)):
+        if taken in iana and others in iana:
+            steps.setdefault("sampling_rate", Ratio("sampling_rate", iana[taken], iana[others], left_out=taken == 305))
+    if 311 in iana and iana[311].length in FLOAT_BYTES:
+        steps.setdefault("sampling_rate", Probability("sampling_rate", iana[311]))
     for number in (304, 35):
         if number in iana:
             steps.setdefault("sampling_algorithm", CodeIfSet("sampling_algorithm", iana[number], _PACKET))

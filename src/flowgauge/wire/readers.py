@@ -215,21 +215,6 @@ def _copy(records: Records, source: Source, target: Array) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
-    """(a + b) / a, as samplingPacketInterval and -Space give the rate: packets in all for each one taken."""
-
-    column: str
-    taken: Source
-    left_out: Source
-
-    def fill(self, records: Records, out: Columns) -> None:
-        """Fills every row."""
-        taken = integers(records, self.taken).astype(np.uint64)
-        whole = taken + integers(records, self.left_out)
-        out[self.column][...] = np.minimum(whole // np.maximum(taken, 1), np.iinfo(np.uint32).max)
-
-
-@dataclass(frozen=True, slots=True)
 class FirstSet:
     """The first of several sources that is not zero: both address families, or a field that a device sends twice."""
 

@@ -15,14 +15,14 @@ _LEAST_MS, _MOST_S = 500, 2
 
 
 def compare(batch: Batch) -> None:
-    """Takes in the headers' clocks of a batch, the latest of each stream."""
-    messages = batch.messages
-    last = np.zeros(len(batch.streams), np.intp)
-    last[batch.index] = np.arange(len(messages))
-    export_s = messages.export_s[last]
-    units = export_s * 1000 - messages.boot_ms[last]
-    for stream, now_s, now in zip(batch.streams, export_s.tolist(), units.tolist(), strict=True):
-        _compare(stream.uptime, now_s, now)
+    """Takes in the headers' clocks of a batch: the latest of each stream, and the first where it is long before (files)."""
+    number, messages = np.arange(len(batch.messages)), batch.messages
+    first, last = np.zeros(len(batch.streams), np.intp), np.zeros(len(batch.streams), np.intp)
+    first[batch.index[::-1]], last[batch.index] = number[::-1], number
+    early = np.flatnonzero(messages.export_s[last] - messages.export_s[first] >= COMPARED_S).tolist()
+    for stream, message in (*((each, int(first[each])) for each in early), *enumerate(last.tolist())):
+        export_s = int(messages.export_s[message])
+        _compare(batch.streams[stream].uptime, export_s, export_s * 1000 - int(messages.boot_ms[message]))
 
 
 def _compare(known: Uptime, export_s: int, units: int) -> None:
