@@ -13,7 +13,7 @@ from flowgauge.cli.exporters import _lines
 from flowgauge.collector.exporter_report import exporter_report
 from flowgauge.collector.standing import Standing
 from flowgauge.flow.addresses import packed
-from flowgauge.pipeline.exporters import Exporter
+from flowgauge.pipeline.exporter import Exporter
 from flowgauge.schema.enums import FLOW_FORMAT, code
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import RateReport, StreamReport
@@ -34,7 +34,13 @@ FINE = StreamReport(
 
 def told(report: Mapping[str, Any] | None = None, **exporter: Any) -> dict[str, Any]:
     """The entry of an exporter that sent 10,000 flows just now, at 1 of 10 packets as its records say."""
-    given = {"flow_format": code(FLOW_FORMAT, "netflow9"), "flows": 10_000, "seen_ns": NOW - SECOND, "record_sampling": 10}
+    given: dict[str, Any] = {
+        "flow_format": code(FLOW_FORMAT, "netflow9"),
+        "flows": 10_000,
+        "seen_ns": NOW - SECOND,
+        "flow_sampling": 10,
+        "flow_sampling_source": 1,
+    }
     reports = [replace(FINE, **report)] if report is not None else []
     return exporter_report(Exporter(packed("192.0.2.1"), 7, **{**given, **exporter}), reports, NOW)
 
@@ -123,8 +129,8 @@ def test_an_exporter_behind_a_relay_has_the_relays_account() -> None:
         ({"sampler_drops": 500}, {}, "it left out 500 samples for lack of resources"),
         ({"rates": (RateReport(1, "interface 7", 1000, 2000.0),)}, {}, "on interface 7 it samples 1 of 2,000 packets"),
         ({"rates": (RateReport(1, "interface 7", 1000, 1100.0),)}, {}, ""),
-        ({}, {"record_sampling": 0}, "does not tell whether it samples"),
-        ({}, {"record_sampling": 0, "sampling": 100}, ""),
+        ({}, {"flow_sampling": 0}, "does not tell whether it samples"),
+        ({}, {"flow_sampling": 0, "sampling": 100}, ""),
     ],
 )
 def test_the_most_important_thing_is_said(report: dict[str, Any], exporter: dict[str, Any], words: str) -> None:

@@ -25,7 +25,7 @@ from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.segments import SegmentQueue
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.spool import NoSpool
-from flowgauge.collector.standing import Standing, TemplateFile
+from flowgauge.collector.standing import Standing, StateFile
 from flowgauge.collector.streams import StreamListener
 from flowgauge.config.model import Listener, Tls
 from flowgauge.errors import EnvironmentProblem
@@ -55,7 +55,7 @@ class Serving:
             self.arrived, new_decoder=Decoder, directory=directory, thin=Thin(directory, self.ledger),
             gatherer=Gatherer(NoSpool("x@1"), self._segments, waiting=lambda: 0, watched=lambda: False, dropped=lambda _: None),
             agents=AgentLedgers(), ledger=self.ledger, refusals=self.refusals, standing=self.standing,
-            templates=TemplateFile(None),
+            templates=StateFile(None, "templates"), names=StateFile(None, "names"),
         )  # fmt: skip
         self.listener.start()
         if decoding:

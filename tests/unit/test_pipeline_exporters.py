@@ -80,7 +80,7 @@ def test_names_from_the_network_are_cut_and_cleaned() -> None:
 
 def test_what_strangers_make_us_remember_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporters, "MAX_EXPORTERS", 20)
-    monkeypatch.setattr(exporters, "MAX_INTERFACE_NAMES", 30)
+    monkeypatch.setattr(exporters, "MAX_NAMES", 30)
     known = ExporterDirectory()
     for domain in range(100):
         named = [{"ingressInterface": index, "interfaceName": f"if{index}"} for index in range(1, 5)]

@@ -66,6 +66,7 @@ def test_a_sample_is_a_flow_of_one_packet() -> None:
         "src_port": 40000, "dst_port": 443, "proto": 6, "ether_type": 0x0800, "bytes": 40, "packets": 1, "sampling_rate": 512,
         "sampling_algorithm": "packet", "tcp_flags": 0x112, "ip_tos": 4, "ip_ttl_min": 63, "ip_ttl_max": 63,
         "src_mac": "0a:00:00:00:00:01", "dst_mac": "0a:00:00:00:00:02", "vlan_id": 100, "exporter_addr": "2001:db8::9",
+            "socket_addr": "192.0.2.1",
         "obs_domain_id": 17, "flow_format": "sflow5", "record_kind": "flow", "in_if": 3, "out_if": 9,
         "flow_direction": "ingress",
     }  # fmt: skip

@@ -13,13 +13,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.senders import Refusals, turn_away_unknown
 from flowgauge.collector.session import Session
-from flowgauge.collector.standing import SAVE_S, TELL_S, TELL_SHARE, Standing, TemplateFile
+from flowgauge.collector.standing import SAVE_S, TELL_S, TELL_SHARE, Standing, StateFile
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
@@ -27,8 +28,9 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.datagrams import Datagrams
-from flowgauge.wire.decoded import Decoded, Problem
+from flowgauge.wire.decoded import Decoded, Problem, StreamReport
 from flowgauge.wire.decoder import Decoder
+from flowgauge.wire.repeats import Repeats
 
 _log = logs.get("collector")
 
@@ -70,23 +72,25 @@ class DecodeLoop:
         ledger: Ledger,
         refusals: Refusals,
         standing: Standing,
-        templates: TemplateFile,
+        templates: StateFile,
+        names: StateFile,
     ) -> None:
         self._arrived, self._new_decoder = arrived, new_decoder
-        self._decoder = new_decoder()
+        self._decoder, self._repeats = new_decoder(), Repeats()
         self._sessions: set[Session] = set()
-        self._standing, self._templates = standing, templates
+        self._standing, self._templates, self._names = standing, templates, names
         self._saved_at = time.monotonic()
         self._tell_at = self._saved_at + TELL_S
-        self._changed = False
+        self._changed, self._names_saved = False, 0
         self._directory, self._thin, self._gatherer = directory, thin, gatherer
         self._agents, self._ledger, self._refusals = agents, ledger, refusals
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
         self._limit = logs.RateLimit()
 
     def start(self) -> None:
-        """Begins to decode, with the templates that are kept."""
+        """Begins to decode, with the templates and names that are kept."""
         self._templates.restore(self._decoder, now_ns())
+        self._names.restore(self._directory, now_ns())
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:
@@ -111,7 +115,7 @@ class DecodeLoop:
         self._count(self._decoder.finish())
         self._gatherer.hand_on()
         self._tell_standing()
-        self._templates.save(self._decoder)
+        self._save()
 
     def _next(self) -> Arrived | None:
         """What arrived next, None at the end; in the meantime hands on what is due, and tells how exporters stand."""
@@ -132,24 +136,44 @@ class DecodeLoop:
             decoder = session.decoder = session.decoder or self._new_decoder()
             self._sessions.add(session)
         for datagrams in arrived.datagrams():
-            self._take_in(decoder.decode(datagrams), datagrams)
+            kept = datagrams if session is not None else self._new(datagrams)
+            self._take_in(decoder.decode(kept), kept)
         if session is not None and session.ended:
             self._count(decoder.finish())
             self._sessions.discard(session)
 
+    def _new(self, datagrams: Datagrams) -> Datagrams:
+        """Those that did not come before; over TCP none does."""
+        kept, repeated = self._repeats.without(datagrams)
+        self._ledger.add("receive_duplicates", repeated)
+        return kept
+
     def _keep_books(self) -> None:
-        """Now and then tells how exporters stand, and saves their templates."""
+        """Now and then tells how exporters stand, and saves what they told."""
         now = time.monotonic()
         if now >= self._tell_at:
             self._tell_standing()
             self._tell_at = now + max(TELL_S, (time.monotonic() - now) / TELL_SHARE)
-        if self._changed and now - self._saved_at >= SAVE_S:
-            self._saved_at, self._changed = now, False
+        if now - self._saved_at >= SAVE_S:
+            self._saved_at = now
+            self._save()
+
+    def _save(self) -> None:
+        if self._changed:
+            self._changed = False
             self._templates.save(self._decoder)
+        if self._names_saved != self._directory.changes:
+            self._names_saved = self._directory.changes
+            self._names.save(self._directory)
 
     def _tell_standing(self) -> None:
         decoders = [self._decoder, *(session.decoder for session in self._sessions if session.decoder is not None)]
-        self._standing.tell(report for decoder in decoders for report in decoder.reports())
+        self._standing.tell(self._with_copies(report) for decoder in decoders for report in decoder.reports())
+
+    def _with_copies(self, report: StreamReport) -> StreamReport:
+        """With the datagrams that were left out before they were decoded."""
+        copies = self._repeats.by_sender.get(report.socket_addr or report.exporter_addr)
+        return replace(report, duplicates=(report.duplicates or 0) + copies) if copies else report
 
     def _take_in(self, decoded: Decoded, datagrams: Datagrams) -> None:
         self._count(decoded.counts)

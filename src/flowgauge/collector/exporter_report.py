@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from flowgauge.flow.addresses import to_text
-from flowgauge.pipeline.exporters import Exporter
+from flowgauge.pipeline.exporter import Exporter
 from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_SOURCE
 from flowgauge.wire.decoded import RateReport, StreamReport
 

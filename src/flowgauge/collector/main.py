@@ -32,7 +32,7 @@ from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.spool import NoSpool, Spool
-from flowgauge.collector.standing import Standing, TemplateFile
+from flowgauge.collector.standing import Standing, StateFile
 from flowgauge.collector.status import Parts, Status
 from flowgauge.collector.writer import Writer
 from flowgauge.errors import EnvironmentProblem, InternalError
@@ -104,7 +104,7 @@ class CollectorProcess:
         self._decode = DecodeLoop(
             self._arrived, new_decoder=lambda: Decoder(settings.pen), directory=self._directory, thin=self._thin,
             gatherer=gatherer, agents=self._agents, ledger=self.ledger, refusals=self._refusals, standing=standing,
-            templates=TemplateFile(settings.data_dir / "state" / f"templates-{settings.name}" if settings.data_dir else None),
+            templates=_state_file(settings, "templates"), names=_state_file(settings, "names"),
         )  # fmt: skip
         self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool)
         self._status = Status(
@@ -257,6 +257,10 @@ class CollectorProcess:
 def _spool(settings: CollectorSettings, ledger: Ledger) -> Spool | None:
     spool = settings.collector.spool
     return Spool(settings.data_dir / "spool", spool, ledger) if settings.data_dir and spool.enable else None
+
+
+def _state_file(settings: CollectorSettings, what: str) -> StateFile:
+    return StateFile(settings.data_dir / "state" / f"{what}-{settings.name}" if settings.data_dir else None, what)
 
 
 def _open(settings: CollectorSettings, ledger: Ledger, *, counted: bool) -> FlowStore:

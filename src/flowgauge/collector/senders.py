@@ -101,8 +101,7 @@ class Door:
         self._ledger.add("receive_refused", int(np.count_nonzero(outside)))
         now_ns = int(datagrams.received_ns.max(initial=0))
         self._refusals.add(datagrams.source_addr[outside], f"{self._name}: not in the allow-list", now_ns)
-        return Datagrams(datagrams.payloads[inside], datagrams.lengths[inside], datagrams.source_addr[inside],
-                         datagrams.source_port[inside], datagrams.received_ns[inside])  # fmt: skip
+        return datagrams.take(inside)
 
 
 def turn_away_unknown(datagrams: Datagrams, refusals: Refusals) -> None:

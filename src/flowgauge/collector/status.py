@@ -18,7 +18,8 @@ from flowgauge.collector.spool import Spool
 from flowgauge.collector.standing import Key, Standing
 from flowgauge.collector.streams import StreamListener
 from flowgauge.collector.writer import Writer
-from flowgauge.pipeline.exporters import Exporter, ExporterDirectory
+from flowgauge.pipeline.exporter import Exporter
+from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.http import Handler, as_json, health_routes

@@ -18,8 +18,8 @@ domain falls silent stays marked until it is forgotten. The nodes that have an a
 
 What happened to a socket is told beside the flows of its connection: always marked as that, never dropped, no duplicate.
 
-Flows of devices other than our agents have no ``local_ends`` and are counted. Before: ``enrich``, which
-places the ends; after: the live tap and the writer.
+Flows of devices other than our agents have no ``local_ends``: :mod:`flowgauge.pipeline.dedup_devices` has their rules. Before:
+``enrich``, which places the ends; after: the live tap and the writer.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ import numpy.typing as npt
 
 from flowgauge.flow import addresses
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.pipeline.dedup_devices import DeviceDedup
 from flowgauge.pipeline.exporters import AgentNodes, ExporterDirectory
 from flowgauge.pipeline.tally import Counts
 from flowgauge.schema.enums import DUPLICATE_OF, LOCAL_ENDS, code
@@ -51,7 +52,7 @@ class Dedup:
 
     def __init__(self, directory: ExporterDirectory, mode: Mode, counts: Counts) -> None:
         self._directory, self._counts = directory, counts
-        self._paths = TransitPaths()
+        self._paths, self._devices = TransitPaths(), DeviceDedup(counts)
         self.mode: Mode = mode
 
     def __call__(self, batch: FlowBatch) -> FlowBatch:
@@ -69,12 +70,18 @@ class Dedup:
         return batch.with_columns({"duplicate_of": np.where(events, _EVENT, marks).astype(np.uint8)})
 
     def marks(self, batch: FlowBatch) -> npt.NDArray[np.uint8]:
-        """Codes of ``enums.DUPLICATE_OF`` by the rules above; 0 = counted."""
-        local = batch.array("local_ends")
+        """Codes of ``enums.DUPLICATE_OF``; 0 = counted."""
         marks = np.zeros(len(batch), np.uint8)
+        self._devices.mark(batch, marks)
+        self._mark_agents(batch, marks)
+        return marks
+
+    def _mark_agents(self, batch: FlowBatch, marks: npt.NDArray[np.uint8]) -> None:
+        """Sets the marks of agents' flows by the rules above."""
+        local = batch.array("local_ends")
         open_rows = np.flatnonzero((local == _DST) | (local == _NONE))  # all others are counted
         if not len(open_rows):
-            return marks
+            return
         rows, local = batch.take(open_rows), local[open_rows]
         agents = self._directory.agents()
         elsewhere = has_agent(rows, "src", agents)
@@ -87,7 +94,6 @@ class Dedup:
         if len(foreign):
             found[foreign] = np.where(self._paths.lowest(rows.take(foreign)), 0, _TRANSIT)
         marks[open_rows] = found
-        return marks
 
 
 def has_agent(rows: FlowBatch, end: Literal["src", "dst"], agents: AgentNodes) -> Flags:

@@ -7,86 +7,31 @@ Bounded: whoever reaches the UDP port can invent exporters.
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgauge.flow.addresses import V4_MAPPED_PREFIX, AddressColumn, packed, words
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.pipeline import options
-from flowgauge.schema.enums import FLOW_FORMAT, code
+from flowgauge.pipeline import exporters_state, options
+from flowgauge.pipeline.exporter import AGENT_SILENT_S, Exporter, Named
+from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_SOURCE, code
 from flowgauge.wire.decoded import OptionsData
 
 MAX_EXPORTERS = 10_000
 """Exporters remembered (about 1 kB each); beyond it those heard least recently go, a tenth at a time."""
-MAX_INTERFACE_NAMES = 500_000
-"""Interface names remembered altogether (about 100 B each); names beyond it are not kept."""
-AGENT_SILENT_S = 60.0
-"""An agent not heard for so long, or for three of its intervals, is gone: its node's flows are then counted elsewhere."""
-RATE_SPAN_S = 10.0
-"""Time over which ``flows_per_s`` is levelled."""
+MAX_NAMES = 500_000
+"""Names of interfaces and applications remembered altogether (about 100 B each); names beyond it are not kept."""
+
 
 _AGENT = code(FLOW_FORMAT, "agent")
+_BY_AGENT, _BY_RECORD = code(SAMPLING_SOURCE, "agent"), code(SAMPLING_SOURCE, "record")
 
 Key = tuple[bytes, int]
 """Address (16 bytes) and observation domain."""
-
-
-@dataclass(slots=True)
-class Exporter:
-    """One exporter and observation domain.
-
-    Attributes:
-        name: of the device or node, as it calls itself; empty when it does not.
-        flow_format: code of ``enums.FLOW_FORMAT`` of its latest flows.
-        sampling: one of how many packets it observes as it told in options, 0 when it has not.
-        record_sampling: the same as its latest flows tell themselves.
-        interfaces: ifIndex → name.
-        flows: records so far.
-        seen_ns: when it was heard last, ns since 1970.
-        reported_ns, interval_ns: of an agent: when it reported last, and how long before that the time before.
-    """
-
-    addr: bytes
-    domain: int
-    name: str = ""
-    flow_format: int = 0
-    sampling: int = 0
-    record_sampling: int = 0
-    interfaces: dict[int, str] = field(default_factory=dict)
-    flows: int = 0
-    seen_ns: int = 0
-    reported_ns: int = 0
-    interval_ns: int = 0
-    _rate: float = 0.0
-    _rate_at_ns: int = 0
-
-    def count(self, flows: int, now_ns: int) -> None:
-        """Notes that ``flows`` came."""
-        self._rate = self.flows_per_s(now_ns) + flows / RATE_SPAN_S
-        self._rate_at_ns = now_ns
-        self.flows += flows
-        self.seen_ns = now_ns
-
-    def flows_per_s(self, now_ns: int) -> float:
-        """Flows a second, levelled over ``RATE_SPAN_S``."""
-        return self._rate * math.exp(-max(0, now_ns - self._rate_at_ns) / (RATE_SPAN_S * 1e9))
-
-    @property
-    def sampling_now(self) -> tuple[int, str]:
-        """(one of how many packets it observes, 0 when not known; label of ``enums.SAMPLING_SOURCE``)."""
-        if self.record_sampling:
-            return self.record_sampling, "agent" if self.flow_format == _AGENT else "record"
-        return self.sampling, "system" if self.sampling else "unknown"
-
-    def has_agent(self, now_ns: int) -> bool:
-        """Whether this is an agent of ours that still reports."""
-        silent_ns = max(AGENT_SILENT_S * 1e9, 3 * self.interval_ns)
-        return bool(self.reported_ns) and now_ns - self.reported_ns <= silent_ns
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +59,11 @@ class ExporterDirectory:
 
     def __init__(self) -> None:
         self._exporters: dict[Key, Exporter] = {}
-        self._interface_names = 0
+        self._names = 0
         self._now_ns = 0
         self._elsewhere: dict[str, int] = {}
+        self.changes = 0
+        """Goes up with everything that ``save`` would keep."""
         self._lock = threading.Lock()
 
     def learn(self, received: Iterable[OptionsData]) -> list[options.AgentReport]:
@@ -127,6 +74,8 @@ class ExporterDirectory:
                 exporter = self._exporter((data.exporter_addr, data.obs_domain_id))
                 exporter.seen_ns = data.received_ns
                 self._now_ns = max(self._now_ns, data.received_ns)
+                for addr in data.also_addr:
+                    self._exporter((addr, data.obs_domain_id)).told_by = exporter
                 for record in data.records:
                     self._learn_record(exporter, record)
                     report = options.agent_report(record)
@@ -144,14 +93,15 @@ class ExporterDirectory:
         """The exporters of a decoded batch, whose flows are counted with this."""
         found = self.rows(batch)
         counts = np.bincount(found.codes, minlength=len(found.exporters)).tolist()
-        formats, rates = np.zeros(len(found.exporters), np.uint8), np.zeros(len(found.exporters), np.uint32)
+        formats, rates, sources = (np.zeros(len(found.exporters), kind) for kind in (np.uint8, np.uint32, np.uint8))
         formats[found.codes], rates[found.codes] = batch.array("flow_format"), batch.array("sampling_rate")
+        sources[found.codes] = batch.array("sampling_source") if "sampling_source" in batch else _told_by_flows(batch)
         with self._lock:
             self._now_ns = max(self._now_ns, now_ns)
-            told = zip(found.exporters, counts, formats.tolist(), rates.tolist(), strict=True)
-            for exporter, flows, flow_format, rate in told:
+            told = zip(found.exporters, counts, formats.tolist(), rates.tolist(), sources.tolist(), strict=True)
+            for exporter, flows, flow_format, rate, source in told:
                 exporter.count(flows, now_ns)
-                exporter.flow_format, exporter.record_sampling = flow_format, rate
+                exporter.flow_format, exporter.flow_sampling, exporter.flow_sampling_source = flow_format, rate, source
         return found
 
     def rows(self, batch: FlowBatch) -> ExporterRows:
@@ -163,7 +113,12 @@ class ExporterDirectory:
         run_codes = np.fromiter((index.setdefault(key, len(index)) for key in keys), np.int32, len(starts))
         codes = np.repeat(run_codes, np.diff(starts, append=len(batch)))
         with self._lock:
-            return ExporterRows(codes, [self._exporter(key) for key in index])
+            exporters = [self._exporter(key) for key in index]
+            if "socket_addr" in batch:
+                sockets = batch.array("socket_addr")[starts]
+                for row in np.flatnonzero(sockets.any(axis=1)).tolist():
+                    self._tell_by(exporters[run_codes[row]], bytes(sockets[row]))
+            return ExporterRows(codes, exporters)
 
     def agents(self) -> AgentNodes:
         """The nodes whose agents report, as of the latest batch."""
@@ -179,18 +134,45 @@ class ExporterDirectory:
         with self._lock:
             return list(self._exporters.values())
 
+    def save(self) -> bytes:
+        """Names and sampling, for ``restore`` after a restart: exporters tell them seldom."""
+        return exporters_state.saved(self.snapshot())
+
+    def restore(self, content: bytes, now_ns: int) -> int:
+        """Takes over what another directory has saved, until it is told anew; how many names. ``StateError`` if it is none."""
+        count = 0
+        for each in exporters_state.read(content, now_ns):
+            with self._lock:
+                exporter = self._exporter((each.addr, each.domain))
+                exporter.name, exporter.sampling = exporter.name or each.name, exporter.sampling or each.sampling
+                exporter.seen_ns = exporter.seen_ns or each.seen_ns
+                for what, number, name in each.names:
+                    self._learn_name(exporter, (what, number, name), remembered=True)
+                    count += 1
+        return count
+
     def _learn_record(self, exporter: Exporter, record: options.Record) -> None:
-        exporter.name = options.domain_name(record) or exporter.name
-        exporter.sampling = options.sampling_rate(record) or exporter.sampling
-        named = options.interface_name(record)
-        if named is None:
-            return
-        index, name = named
-        if index not in exporter.interfaces:
-            if self._interface_names >= MAX_INTERFACE_NAMES:
+        name, sampling = options.domain_name(record) or exporter.name, options.sampling_rate(record) or exporter.sampling
+        self.changes += (name, sampling) != (exporter.name, exporter.sampling)
+        exporter.name, exporter.sampling = name, sampling
+        for named in options.names(record):
+            self._learn_name(exporter, named)
+
+    def _learn_name(self, exporter: Exporter, named: tuple[Named, int, str], *, remembered: bool = False) -> None:
+        what, number, name = named
+        known = exporter.own(what, number)
+        if not known:
+            if self._names >= MAX_NAMES:
                 return
-            self._interface_names += 1
-        exporter.interfaces[index] = name
+            self._names += 1
+        self.changes += known != name
+        exporter.learn(what, number, name, remembered=remembered)
+
+    def _tell_by(self, exporter: Exporter, sender: bytes) -> None:
+        """Lets the options that came from a sender's address hold for an exporter behind it."""
+        relay = self._exporters.get((sender, exporter.domain))
+        if relay is not None and relay is not exporter and relay.told_by is not exporter:
+            exporter.told_by = relay
 
     def _heard_agent(self, exporter: Exporter, now_ns: int) -> None:
         if exporter.reported_ns and now_ns > exporter.reported_ns:
@@ -211,7 +193,15 @@ class ExporterDirectory:
         """Drops the tenth that was heard least recently."""
         oldest = sorted(self._exporters, key=lambda key: self._exporters[key].seen_ns)[: max(1, MAX_EXPORTERS // 10)]
         for key in oldest:
-            self._interface_names -= len(self._exporters.pop(key).interfaces)
+            gone = self._exporters.pop(key)
+            self._names -= len(gone.interfaces) + len(gone.applications)
+            gone.interfaces, gone.applications = {}, {}  # it may still be somebody's ``told_by``
+
+
+def _told_by_flows(batch: FlowBatch) -> npt.NDArray[np.uint8]:
+    """Codes of ``SAMPLING_SOURCE`` for flows that carry a rate themselves."""
+    from_agent = batch.array("flow_format") == _AGENT
+    return np.where(from_agent, _BY_AGENT, _BY_RECORD).astype(np.uint8)
 
 
 def _is_loopback(addr: bytes) -> bool:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from flowgauge.flow.batch import ColumnData, FlowBatch
 from flowgauge.flow.names import Names
-from flowgauge.pipeline.exporters import Exporter, ExporterRows
+from flowgauge.pipeline.exporter import Exporter
+from flowgauge.pipeline.exporters import ExporterRows
 
 EGRESS = 1 << 31
 """Bit of ``observed_ifs`` that says that packets left through the interface."""
@@ -79,12 +80,12 @@ def _encoded(texts: Iterable[str], inverse: npt.NDArray[Any]) -> Names:
 
 
 def _one_name(exporter: Exporter, numbers: Numbers) -> str:
-    return exporter.interfaces.get(int(numbers[0]), "")
+    return exporter.named("interface", int(numbers[0]))
 
 
 def _names(exporter: Exporter, numbers: Numbers) -> str:
     points = (int(number) & ~EGRESS for number in numbers if number)
-    return ",".join(exporter.interfaces.get(point, str(point)).replace(",", "_") for point in points)
+    return ",".join((exporter.named("interface", point) or str(point)).replace(",", "_") for point in points)
 
 
 def _directions(_: Exporter, numbers: Numbers) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.pipeline.applications import application_columns
 from flowgauge.pipeline.exporters import ExporterDirectory, ExporterRows
 from flowgauge.pipeline.interfaces import interface_columns
 from flowgauge.schema.columns import COLUMNS
@@ -51,6 +52,7 @@ class Normalise:
                 **latencies(batch),
                 **sampling(batch, rows),
                 **interface_columns(batch, rows),
+                **application_columns(batch, rows),
             }
         )
 

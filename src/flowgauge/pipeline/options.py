@@ -6,17 +6,16 @@ Names come from the network: they are cut to a length and freed of control chara
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from flowgauge.pipeline.exporter import Named
 from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.wire.decoded import Value
+from flowgauge.wire.sampling import Rates
 
 MAX_NAME_LENGTH = 253
 """Characters of a name: the longest that a DNS name, and so a node's, may have."""
-
-MAX_SAMPLING = (1 << 32) - 1
-"""What the column holds."""
 
 Record = Mapping[str, Value]
 
@@ -49,26 +48,25 @@ def text(value: Value | None) -> str:
     return "".join(character for character in value[:MAX_NAME_LENGTH] if character.isprintable()).strip()
 
 
-def interface_name(record: Record) -> tuple[int, str] | None:
-    """(ifIndex, name) of a record that names an interface: by IE 10 or 14, or the scope 2 of NetFlow v9 (RFC 3954 §6.1).
+def names(record: Record) -> Iterator[tuple[Named, int, str]]:
+    """What a record names: an interface, an application.
 
-    The name is IE 82, else 83.
+    An interface by IE 10 or 14, or the scope 2 of NetFlow v9 (RFC 3954 §6.1), with 82, else 83; an application by 95 with 96.
     """
     name = text(record.get("interfaceName")) or text(record.get("interfaceDescription"))
     index = next((record[key] for key in _INTERFACE_KEYS if key in record), None)
-    return (index, name) if name and isinstance(index, int) and index > 0 else None
+    if name and isinstance(index, int) and index > 0:
+        yield "interface", index, name
+    name, number = text(record.get("applicationName")), record.get("applicationId")
+    if name and isinstance(number, int) and number > 0:
+        yield "application", number, name
 
 
 def sampling_rate(record: Record) -> int:
-    """One of how many packets the exporter observes (RFC 5477 §8.2, and the older IE 34 and 50); 0 when not told."""
-    for key in ("samplingInterval", "samplerRandomInterval"):
-        value = record.get(key)
-        if isinstance(value, int) and value > 0:
-            return min(value, MAX_SAMPLING)
-    taken, left_out = record.get("samplingPacketInterval"), record.get("samplingPacketSpace")
-    if isinstance(taken, int) and isinstance(left_out, int) and taken > 0 and left_out >= 0:
-        return min(1 + round(left_out / taken), MAX_SAMPLING)
-    return 0
+    """One of how many packets the exporter as a whole observes; 0 when not told, or of a part of it only (RFC 5477 §8.2)."""
+    rates = Rates()
+    rates.learn(record)
+    return rates.system
 
 
 def agent_report(record: Record) -> AgentReport | None:

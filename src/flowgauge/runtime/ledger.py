@@ -121,6 +121,11 @@ COUNTERS: tuple[Counter, ...] = (
     # Templates: what became of them beside being announced.
     Counter("decode_port_splits", "streams", Sum.NOTE, "Exporters found to share an address and domain, told apart by port."),
     Counter("decode_templates_expired", "templates", Sum.NOTE, "Templates forgotten: not announced for as long as is set."),
+    # Dedup of devices' flows and datagrams.
+    Counter("receive_duplicates", "datagrams", Sum.NOTE, "Datagrams that came twice, byte for byte: the copies were left out."),
+    Counter(
+        "pipeline_flows_forgotten", "flows", Sum.NOTE, "Flows forgotten early: other observations of them may count twice."
+    ),
     # Datagrams passed on by `flowgauge tee`: received = refused + passed on; passed on × receivers = sent + failed.
     Counter("tee_datagrams_refused", "datagrams", Sum.NOTE, "Datagrams of senders that are not allowed, or that came back."),
     Counter("tee_datagrams_sent", "datagrams", Sum.NOTE, "Datagrams handed to the network, once for each receiver."),

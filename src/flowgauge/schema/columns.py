@@ -112,6 +112,9 @@ _KEY: tuple[Column, ...] = (
 _OBSERVATION: tuple[Column, ...] = (
     Column(name="exporter_addr", kind=Kind.ADDR, title="Exporter", element=130, element_v6=131, absent=0,
            help="Address of the device or agent that reported the flow.", netobserv="AgentIP"),
+    Column(name="socket_addr", kind=Kind.ADDR, title="Sent from", absent=0, role=DETAIL, stored=Stored.ROUTER,
+           help="Address from which the record came, where that is not the exporter's own: a relay's, a translated one, or "
+                "another of the device."),
     Column(name="obs_domain_id", kind=Kind.U32, title="Observation domain", element=149, role=DETAIL, stored=Stored.ROUTER,
            help="Observation domain of the exporter."),
     Column(name="template_id", kind=Kind.U16, title="Template", element=145, absent=0, role=DETAIL, stored=Stored.NEVER,
@@ -141,7 +144,9 @@ _OBSERVATION: tuple[Column, ...] = (
     Column(name="local_ends", kind=Kind.ENUM, title="Local ends", labels=enums.LOCAL_ENDS, role=DETAIL, enterprise=1,
            stored=Stored.SEEN, cardinality=LOW, help="Which ends of the flow live on the reporting node."),
     Column(name="duplicate_of", kind=Kind.ENUM, title="Duplicate", labels=enums.DUPLICATE_OF, cardinality=LOW, role=DETAIL,
-           help="`counted`, or why another observation of the same packets is the counted one."),
+           help="`counted`, or why another observation of the same packets is the counted one: `far_end` and `transit` of an agent, "
+                "`other_direction` of a device that meters in and out, `router_beside_agent` (best effort, by addresses, ports and "
+                "time)."),
     Column(name="cluster", kind=Kind.NAMES, title="Cluster", cardinality=LOW, stored=Stored.ROUTER,
            help="Name of the cluster.", netobserv="K8S_ClusterName"),
 )  # fmt: skip

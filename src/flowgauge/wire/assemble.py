@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.flow.addresses import words
 from flowgauge.flow.batch import Array, FlowBatch, definition
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_FORMAT, RECORD_KIND, SAMPLING_SOURCE, code
@@ -19,6 +20,7 @@ from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool, bytes_for
 from flowgauge.wire.records import Index, Records
 from flowgauge.wire.sampling import RatesAndSources
+from flowgauge.wire.views import Octets
 
 _AGENT, _FLOW, _EVENT = code(FLOW_FORMAT, "agent"), code(RECORD_KIND, "flow"), code(RECORD_KIND, "event")
 _RECORD, _OUR_AGENT = code(SAMPLING_SOURCE, "record"), code(SAMPLING_SOURCE, "agent")
@@ -36,6 +38,7 @@ class Block:
         sampling: rates and where they are from, of records that do not carry their own; None: nothing is known.
         lookup: the layout of a template in the domain of a set, for lists of records within records.
         exporter: uint8 (n, 16), the address that each record gives for its exporter; zeros: it gives none.
+        socket: uint8 (n, 16), the sender of records whose exporter is another; zeros elsewhere; None: there are none.
         backwards_of: where the records are the other direction of ones in the block before: which of those.
     """
 
@@ -48,6 +51,7 @@ class Block:
     fields: tuple[Field, ...] = ()
     exporter: npt.NDArray[np.uint8] | None = None
     sampling: RatesAndSources | None = None
+    socket: Octets | None = None
     lookup: Callable[[int, int], Layout | None] | None = None
     backwards_of: Index | None = None
 
@@ -74,9 +78,16 @@ OF_MESSAGES = ("time_received_ns", "exporter_addr", "obs_domain_id", "template_i
 
 def columns_of(block: Block) -> tuple[str, ...]:
     """The array columns that the rows of a block have."""
-    if "sampling_rate" in block.reader.columns or block.sampling is not None:
-        return (*block.reader.columns, "sampling_rate", "sampling_source")
-    return block.reader.columns
+    found = block.reader.columns
+    if "sampling_rate" in found or block.sampling is not None:
+        found = (*found, "sampling_rate", "sampling_source")
+    return found if block.socket is None else (*found, "socket_addr")
+
+
+def other_sockets(senders: Octets, exporters: Octets) -> Octets | None:
+    """What ``Block.socket`` is, of senders' addresses and those that records give for their exporters (zeros: none)."""
+    other = exporters.any(axis=1) & (words(senders) != words(exporters)).any(axis=1)
+    return senders * other[:, None] if other.any() else None
 
 
 def _space(names: Sequence[str], total: int, pool: Pool) -> dict[str, Array]:
@@ -99,6 +110,8 @@ def _fill(block: Block, out: Mapping[str, Array]) -> None:
     if block.exporter is not None:
         known = block.exporter.any(axis=1)
         out["exporter_addr"][known] = block.exporter[known]
+    if block.socket is not None:
+        out["socket_addr"][...] = block.socket
     _spread(out["time_received_ns"], block.origins.received_ns[datagram], row)
     _spread(out["obs_domain_id"], block.domain, row)
     _spread(out["template_id"], block.template_id, row)

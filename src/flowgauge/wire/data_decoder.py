@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from flowgauge.wire.assemble import Block
+from flowgauge.wire.assemble import Block, other_sockets
 from flowgauge.wire.connections import Part, settle
 from flowgauge.wire.cutting import cut_fixed, cut_variable, fixed_counts
 from flowgauge.wire.decoded import OptionsData, Value
@@ -110,6 +110,7 @@ class DataDecoder:
             counts = self._within_bound(fixed_counts(batch.intake.view, layout, data, self._dialect), data)
             records = cut_fixed(batch.intake, layout, data, counts)
         reader = layout.reader
+        said, socket = self._exporters(records, reader.exporter, batch.index[sets.message])
         block = Block(
             records,
             reader,
@@ -118,7 +119,8 @@ class DataDecoder:
             template_id=sets.set_id,
             domain=messages.domain[sets.message],
             fields=layout.fields,
-            exporter=self._exporters(records, reader.exporter, batch.index[sets.message]) if reader.exporter else None,
+            exporter=said,
+            socket=socket,
             lookup=partial(_layout_of, [batch.streams[number] for number in batch.index[sets.message].tolist()]),
             sampling=sampled(records, reader, batch.streams, batch.index[sets.message], sets.set_id),
         )
@@ -157,12 +159,15 @@ class DataDecoder:
             records=block.records.take(rows),
             reader=block.reader.reverse,
             exporter=None if block.exporter is None else block.exporter[rows],
+            socket=None if block.socket is None else block.socket[rows],
             sampling=None if block.sampling is None else (block.sampling[0][rows], block.sampling[1][rows]),
             backwards_of=rows,
         )
 
-    def _exporters(self, records: Records, step: Step, stream: Index) -> Octets:
-        """The exporters' addresses that records give, which their streams remember (``stream``: of each set)."""
+    def _exporters(self, records: Records, step: Step | None, stream: Index) -> tuple[Octets | None, Octets | None]:
+        """``Block.exporter``, which the streams (``stream``: of each set) remember, and ``Block.socket``."""
+        if step is None:
+            return None, None
         said = np.zeros((len(records), 16), np.uint8)
         step.fill(records, {"exporter_addr": said})
         keys = np.empty((len(said), 3), np.uint64)
@@ -170,7 +175,8 @@ class DataDecoder:
         for row in group(keys)[0].tolist():
             if said[row].any():
                 self._batch.streams[int(keys[row, 2])].know_as(said[row].tobytes())
-        return said
+        senders = self._batch.intake.origins.source_addr[records.sets.datagram]
+        return said, other_sockets(senders[records.set_row], said)
 
     def _within_bound(self, counts: Offsets, data: DataSets) -> Offsets:
         """The counts, zero for sets beyond the bound on rows."""

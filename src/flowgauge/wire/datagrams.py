@@ -52,5 +52,11 @@ class Datagrams:
             received_ns=np.full(count, received_ns, np.int64),
         )
 
+    def take(self, rows: npt.NDArray[np.bool_]) -> Datagrams:
+        """The chosen ones."""
+        return Datagrams(
+            self.payloads[rows], self.lengths[rows], self.source_addr[rows], self.source_port[rows], self.received_ns[rows]
+        )
+
     def __len__(self) -> int:
         return len(self.lengths)

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.schema.enums import FLOW_DIRECTION, FLOW_FORMAT, SAMPLING_ALGORITHM, code
-from flowgauge.wire.assemble import Block
+from flowgauge.wire.assemble import Block, other_sockets
 from flowgauge.wire.decoded import CounterData, OptionsData, StreamReport
 from flowgauge.wire.intake import Intake
 from flowgauge.wire.mapping import Reader
@@ -159,13 +159,16 @@ def _block(reading: Reading, found: Heads, row: Index, without: frozenset[str], 
     labels = reading.labels[row] >> np.uint32(8)  # without the time to live, as in IPFIX
     if labels.any():
         texts.append(("mpls_labels", _LABELS))
+    head = reading.samples.head[row]
+    socket = other_sockets(reading.intake.origins.source_addr[found.datagram], found.agent)
     return Block(
-        records=_records(labels, reading.samples.head[row], found),
+        records=_records(labels, head, found),
         reader=Reader((Given(columns),), tuple(columns), tuple(texts), ours=False, counts=not discarded),
         origins=_origins(reading.intake, found),
         flow_format=_SFLOW5,
         template_id=np.zeros(len(found), np.int64),
         domain=found.sub_agent,
+        socket=None if socket is None else socket[head],
     )
 
 
