@@ -70,7 +70,7 @@ def loaded(options: ProgramOptions) -> Object:
     found.load(
         programs={case.program for case in CASES},
         map_sizes=options.map_sizes(),
-        constants={".rodata.settings": options.constants()},
+        constants=options.constants(),
     )
     return found
 

@@ -49,7 +49,7 @@ def node(*pods: str) -> LocalAddresses:
 
 def accounted(keys: Structured, values: Structured, local: LocalAddresses | None = None, sampling: int = 1) -> FlowBatch:
     nothing = join(keys, np.zeros(0, FLOW_KEY), np.zeros(0, TRANSLATION))
-    return account(keys, values, nothing, local or node(), ticks=TICKS, sampling_rate=sampling)
+    return account(keys, values, nothing, local or node(), ticks=TICKS, sampling_rate=np.full(len(keys), sampling, np.uint32))
 
 
 def test_counts_times_and_key_are_taken_over() -> None:
@@ -112,7 +112,14 @@ def test_a_translated_flow_has_its_backend_and_its_end_is_judged_by_it() -> None
     after = np.zeros(1, TRANSLATION)
     after["src_addr"], after["dst_addr"] = keys["src_addr"], addresses.from_texts(["10.244.1.9"])
     after["src_port"], after["dst_port"] = 40000, 8080
-    row = account(keys, values, join(keys, keys, after), node("10.244.1.2", "10.244.1.9"), ticks=TICKS, sampling_rate=1)
+    row = account(
+        keys,
+        values,
+        join(keys, keys, after),
+        node("10.244.1.2", "10.244.1.9"),
+        ticks=TICKS,
+        sampling_rate=np.ones(1, np.uint32),
+    )
     assert addresses.to_text(row.array("post_nat_dst_addr")[0].tobytes()) == "10.244.1.9"
     assert row.array("post_nat_dst_port").tolist() == [8080]
     assert addresses.to_text(row.array("post_nat_src_addr")[0].tobytes()) == ""

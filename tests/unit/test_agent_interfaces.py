@@ -10,7 +10,7 @@ import pytest
 import structlog.testing
 
 from flowgauge.agent.interface_choice import SAME_NODE_NOTE, InterfaceChoice, matches_nothing
-from flowgauge.agent.interfaces import Interfaces
+from flowgauge.agent.interfaces import Attachment, Interfaces
 from flowgauge.agent.rtnetlink import ARPHRD_LOOPBACK, Link
 from flowgauge.errors import UsageError
 
@@ -36,6 +36,7 @@ class Program:
 
     hooks: set[int] = field(default_factory=set)
     refused: set[int] = field(default_factory=set)
+    in_place: bool = True
     calls: list[int] = field(default_factory=list)
 
     def attach(self, ifindex: int) -> Hook:
@@ -44,6 +45,14 @@ class Program:
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
         self.hooks.add(ifindex)
         return Hook(self, ifindex)
+
+    def take_over(self, ifindex: int, attachment: Attachment) -> None:
+        if not self.in_place:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        assert isinstance(attachment, Hook)
+        attachment.program.hooks.discard(ifindex)
+        self.hooks.add(ifindex)
+        attachment.program = self
 
 
 @pytest.mark.parametrize(
@@ -144,12 +153,14 @@ def test_another_choice_is_applied_to_the_devices_there_are() -> None:
     assert program.hooks == {2}
 
 
-def test_another_program_is_attached_before_the_present_one_is_detached() -> None:
-    first, second = Program(), Program()
+@pytest.mark.parametrize("in_place", [True, False])
+def test_another_program_takes_the_place_of_the_present_one(*, in_place: bool) -> None:
+    first, second = Program(), Program(in_place=in_place)
     interfaces = Interfaces(first, InterfaceChoice(), "n")
     interfaces.on_links([ENS3, VETH1], set())
     interfaces.move_to(second)
     assert (first.hooks, second.hooks) == (set(), {2, 3})
+    assert second.calls == ([] if in_place else [2, 3]), "attached anew only where it must be"
     interfaces.detach_all()
     assert second.hooks == set()
     assert interfaces.attached == ()

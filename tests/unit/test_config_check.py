@@ -47,21 +47,37 @@ def test_each_line_of_the_given_document_is_explained() -> None:
     assert "±20% for 10,000 packets" in sampling
     assert "Loki is not in this build: flows are kept in the embedded store" in said["spec.storage.type", Kind.NOT_YET]
     assert said["spec.exporter.namespaces.include", Kind.DOES] == (
-        "namespaces: all, so flow-demo is included; to limit, add `exporter.namespaces.include: [flow-demo]` "
-        "(not applied by this build yet)"
+        "namespaces: all, so flow-demo is included; to limit, add `exporter.namespaces.include: [flow-demo]`"
     )
     assert "the Service flow-collector of namespace flow-namespace" in said["spec.collector.address", Kind.DOES]
 
 
 def test_what_a_document_asks_beyond_this_build_is_said_with_what_happens_instead() -> None:
-    said = told(
-        "spec: {exporter: {features: [tls, nat], rules: [{action: accept}]}, collector: {forward: [{type: Kafka}]}, "
-        "alerts: [{a: b}]}"
-    )
+    said = told("spec: {exporter: {features: [tls, nat]}, collector: {forward: [{type: Kafka}]}, alerts: [{a: b}]}")
     assert said["spec.exporter.features", Kind.NOT_YET] == "tls: not measured by this build"
-    assert ("spec.exporter.rules", Kind.NOT_YET) in said
     assert ("spec.collector.forward", Kind.NOT_YET) in said
     assert ("spec.alerts", Kind.NOT_YET) in said
+
+
+@pytest.mark.parametrize(
+    ("exporter", "path", "words"),
+    [
+        ("namespaces: {include: [flow-demo]}", "namespaces.include", "with an end in namespace flow-demo are kept"),
+        ("namespaces: {include: [shop, 'kube-*']}", "namespaces.include", "an end in namespaces shop and kube-* are kept"),
+        ("namespaces: {exclude: [kube-system]}", "namespaces.exclude", "with an end there are left out: kube-system"),
+        ("pods: {exclude: [{matchLabels: {app: web}}]}", "pods.exclude", "at a pod that the selectors choose are left out"),
+        ("rules: [{protocol: TCP, sampling: 10}]", "rules", "1 sample at a rate of their own; what none matches is observed"),
+        (
+            "rules: [{ports: [5432]}, {action: reject}]",
+            "rules",
+            "2 rules, of which the first that matches decides: 1 reject; the rest",
+        ),
+    ],
+)
+def test_a_choice_of_traffic_is_applied_and_said(exporter: str, path: str, words: str) -> None:
+    said = told(f"spec: {{exporter: {{{exporter}}}}}")
+    assert words in said[f"spec.exporter.{path}", Kind.DOES]
+    assert not [place for place, kind in said if kind is Kind.NOT_YET and place.startswith("spec.exporter.")]
 
 
 def test_the_stated_sampling_error_is_that_of_a_binomial_count() -> None:

@@ -33,7 +33,7 @@ def account(
     local: LocalAddresses,
     *,
     ticks: Ticks,
-    sampling_rate: int,
+    sampling_rate: npt.NDArray[np.uint32],
 ) -> FlowBatch:
     """One row an entry of the flow table.
 
@@ -43,7 +43,7 @@ def account(
         translated: what the node's address translation made of each flow.
         local: which addresses live here.
         ticks: tells the wall time of the kernel's times.
-        sampling_rate: one of this many packets was observed.
+        sampling_rate: one of this many packets was observed, of each flow; shape (n,).
     """
     count = len(keys)
     start_ns = ticks.wall_ns(values["first_tick"])
@@ -68,7 +68,7 @@ def account(
         "in_if": in_if,
         "out_if": out_if,
         "flow_direction": directions(points, local_ends),
-        "sampling_rate": np.full(count, sampling_rate, np.uint32),
+        "sampling_rate": sampling_rate,
         "vlan_id": values["vlan_id"].astype(np.uint16),
         "observed_ifs": points,
         "local_ends": local_ends,

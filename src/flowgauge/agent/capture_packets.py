@@ -45,7 +45,7 @@ class Packets:
         points: where each was seen: ifIndex, with ``OBSERVED_EGRESS``.
         packets, bytes: on the wire, a super-packet being several.
         at_ns, until_ns: wall time of the first and the last of what the row stands for.
-        tcp_flags, vlan_id, ip_tos: as in ``abi.FLOW_VALUE``.
+        tcp_flags, vlan_id, ip_tos, rule: as in ``abi.FLOW_VALUE``.
     """
 
     words: Numbers
@@ -57,6 +57,7 @@ class Packets:
     tcp_flags: npt.NDArray[np.uint32]
     vlan_id: npt.NDArray[np.uint16]
     ip_tos: npt.NDArray[np.uint8]
+    rule: npt.NDArray[np.uint8]
 
     @property
     def keys(self) -> Structured:
@@ -124,7 +125,7 @@ def read(frames: Frames, fragments: Fragments) -> Read:
     everything = Packets(
         words=words_of(keys), points=points, packets=packets, bytes=bytes_, at_ns=at_ns, until_ns=at_ns,
         tcp_flags=heads.tcp_flags.astype(np.uint32), vlan_id=np.where(vlan, vlan, heads.vlan_id).astype(np.uint16),
-        ip_tos=heads.tos.astype(np.uint8),
+        ip_tos=heads.tos.astype(np.uint8), rule=np.zeros(len(keys), np.uint8),
     )  # fmt: skip
     return Read(
         packets=everything.take(sound), seen=int(packets.sum()), parse_errors=int(packets[named_ip & ~sound].sum()),

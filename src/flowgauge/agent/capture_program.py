@@ -10,6 +10,7 @@ Before: :mod:`flowgauge.agent.capture_table`; after: :mod:`flowgauge.agent.flow_
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 from collections.abc import Iterator
@@ -17,15 +18,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.agent import privileges
+from flowgauge.agent.capture_choice import Choice
 from flowgauge.agent.capture_fragments import Fragments
-from flowgauge.agent.capture_packets import Numbers, Packets, Read, keys_of, read
+from flowgauge.agent.capture_packets import Read, read
 from flowgauge.agent.capture_ring import FRAME_BYTES, Frames, Ring
 from flowgauge.agent.capture_table import Table
 from flowgauge.agent.conntrack import Conntrack
 from flowgauge.config.model import Feature
 from flowgauge.ebpf import abi
+from flowgauge.ebpf.chosen import Bits
 from flowgauge.ebpf.cost import RunTime
 from flowgauge.ebpf.flow_program import NotIp
 from flowgauge.ebpf.map_reader import Entries
@@ -67,7 +71,7 @@ class CaptureProgram:
     """One packet socket; inert until ``load``.
 
     Args:
-        options: of them ``max_flows``, ``sampling``, ``sampling_mode``, ``nat`` and ``netns`` count here.
+        options: of them ``max_flows``, ``sampling``, ``sampling_mode``, ``choice``, ``rules``, ``nat`` and ``netns`` count.
         frames: that the ring holds.
     """
 
@@ -82,7 +86,7 @@ class CaptureProgram:
         self._known = empty(abi.FLOW_KEY, abi.TRANSLATION)
         self._counted, self._counting = dict.fromkeys(_COUNTERS, 0), dict.fromkeys(_COUNTERS, 0)
         self._not_ip: dict[int, NotIp] = {}
-        self._random = np.random.default_rng()
+        self._choice = Choice(options)
         self._lock, self._stopping = threading.Lock(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="capture", daemon=True)
 
@@ -106,6 +110,24 @@ class CaptureProgram:
         with self._lock:
             self._take_all()
             self._wanted.discard(ifindex)
+
+    def take_over(self, ifindex: int, attachment: object) -> None:
+        """OSError: a packet socket takes nothing over."""
+        raise OSError(errno.EOPNOTSUPP, f"device {ifindex} is attached anew, not in the place of {attachment}")
+
+    def let_go(self) -> None:
+        """Nothing of it runs in the kernel."""
+
+    def choose(self, addresses: Bits) -> int:
+        """Sets whose packets count, as ``options.choice`` says; 0 addresses find no room."""
+        with self._lock:
+            self._take_all()
+            self._choice.choose(addresses)
+        return 0
+
+    def rates(self, rules: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+        """One of how many packets was taken, for flows with these ``abi.FLOW_VALUE["rule"]``."""
+        return self._options.rates()[rules]
 
     def attach_signals(self) -> None:
         """There are none."""
@@ -204,19 +226,10 @@ class CaptureProgram:
         self._counting["parse_error"] += found.parse_errors
         self._counting["not_ip"] += found.not_ip
         self._add_not_ip(found)
-        taken = self._sampled(found.packets)
-        self._counting["sampled_out"] += int(found.packets.packets.sum()) - int(taken.packets.sum())
+        taken, filtered, sampled_out = self._choice.apply(found.packets)
+        self._counting["filtered"] += filtered
+        self._counting["sampled_out"] += sampled_out
         self._table.add(taken)
-
-    def _sampled(self, packets: Packets) -> Packets:
-        if self._options.sampling <= 1:
-            return packets
-        below = round(2**32 / self._options.sampling)
-        if self._options.sampling_mode == "flow":
-            number = symmetric_hash(packets)
-        else:
-            number = self._random.integers(0, 1 << 32, len(packets), np.uint64)
-        return packets.take(number < below)
 
     def _add_not_ip(self, found: Read) -> None:
         ifindexes = found.not_ip_points & ~np.uint32(abi.OBSERVED_EGRESS)
@@ -251,17 +264,6 @@ _COUNTERS = (*(abi.KERNEL_COUNTERS.names or ()), "ring_full")
 
 def _snake(name: str) -> str:
     return re.sub("([A-Z])", r"_\1", name).lower()
-
-
-def symmetric_hash(packets: Packets) -> Numbers:
-    """The 32-bit hash of each flow that decides about sampling: ``symmetric_hash`` of ``programs/packet.h``."""
-    words, keys = packets.words, keys_of(packets.words)
-    found: Numbers = (words[:, 0] ^ words[:, 2]) * np.uint64(0x9E3779B97F4A7C15)
-    found = (found ^ found >> np.uint64(32) ^ words[:, 1] ^ words[:, 3]) * np.uint64(0xBF58476D1CE4E5B9)
-    ends = (keys["src_port"] ^ keys["dst_port"]).astype(np.uint64) ^ keys["proto"].astype(np.uint64) << np.uint64(32)
-    found = (found ^ found >> np.uint64(29) ^ ends) * np.uint64(0x94D049BB133111EB)
-    found >>= np.uint64(32)
-    return found
 
 
 @contextmanager

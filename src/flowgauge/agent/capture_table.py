@@ -179,13 +179,14 @@ def _merged(packets: Packets) -> Packets:
         tcp_flags=np.bitwise_or.reduceat(packets.tcp_flags[order], first),
         vlan_id=packets.vlan_id[at],
         ip_tos=packets.ip_tos[at],
+        rule=packets.rule[at],
     )
 
 
 def _values(rows: Packets, chosen: Index) -> Structured:
     values = np.zeros(len(chosen), FLOW_VALUE)
     values["first_tick"], values["last_tick"] = rows.at_ns[chosen], rows.until_ns[chosen]
-    for name in ("packets", "bytes", "tcp_flags", "vlan_id", "ip_tos"):
+    for name in ("packets", "bytes", "tcp_flags", "vlan_id", "ip_tos", "rule"):
         values[name] = getattr(rows, name)[chosen]
     return values
 

@@ -11,10 +11,12 @@ import numpy as np
 
 from flowgauge.agent import attribution, capture_program, privileges, signal_columns, signal_rows, socket_events
 from flowgauge.agent.accounter import Codes, account
+from flowgauge.agent.chosen_pods import chooser_of
 from flowgauge.agent.containers import Containers
 from flowgauge.agent.interfaces import Attachment
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.program import Program
+from flowgauge.agent.rules import kernel_rules
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen
 from flowgauge.config.model import Feature
@@ -40,7 +42,6 @@ class FlowSource:
     def __init__(self, settings: AgentSettings, local: LocalAddresses) -> None:
         exporter = settings.exporter
         self._local = local
-        self._sampling = exporter.sampling
         self._histogram = {Feature.RTT, Feature.RTT_HISTOGRAM} <= set(exporter.features)
         self._processes = Feature.PROCESS in exporter.features
         self._containers = Containers()
@@ -58,6 +59,8 @@ class FlowSource:
             server_time=Feature.SERVER_TIME in exporter.features,
             process=Feature.PROCESS in exporter.features,
             sockets=Feature.SOCKETS in exporter.features,
+            choice=chooser_of(exporter).bits,
+            rules=kernel_rules(exporter.rules, exporter.sampling),
             netns=linux.netns_path(settings.netns),
             salt=settings.salt,
         )
@@ -86,6 +89,10 @@ class FlowSource:
         """Observes a device of the calling thread's namespace; OSError when the kernel refuses."""
         return self.program.attach(ifindex)
 
+    def take_over(self, ifindex: int, attachment: Attachment) -> None:
+        """Observes a device in the place of another program; OSError when the kernel refuses."""
+        self.program.take_over(ifindex, attachment)
+
     def features(self) -> dict[str, str]:
         """What this kernel lets the program see, in words, by the document's feature name."""
         return self.program.features()
@@ -106,7 +113,7 @@ class FlowSource:
             join(signals.keys, known.keys, known.values),
             self._local,
             ticks=ticks,
-            sampling_rate=self._sampling,
+            sampling_rate=self.program.rates(signals.values["rule"]),
         )
         flows = batch.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=self._histogram))
         if self._processes:

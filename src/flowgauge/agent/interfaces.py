@@ -37,6 +37,9 @@ class Attacher(Protocol):
     def attach(self, ifindex: int) -> Attachment:
         """Hooks both directions of a device of the calling thread's namespace; OSError when the kernel refuses."""
 
+    def take_over(self, ifindex: int, attachment: Attachment) -> None:
+        """Hooks a device in the place of another program: each packet meets one of both; OSError when the kernel refuses."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interface:
@@ -89,14 +92,21 @@ class Interfaces:
         self.on_links(self._links, set())
 
     def move_to(self, program: Attacher) -> None:
-        """Attaches ``program`` where the present one is, then detaches the present one: no packet passes uncounted.
+        """Puts ``program`` in the place of the present one: each packet meets one of both.
 
-        A packet that both see is counted by the first only, since both stamp with the same salt.
+        Where the kernel does not take it so, the new one is attached before the present one is taken away; what both see is
+        counted by the first only, since both stamp with the same salt.
         """
-        before, self._attachments = self._attachments, {}
         self._program = program
+        replaced: list[Attachment] = []
+        for ifindex, attachment in list(self._attachments.items()):
+            try:
+                program.take_over(ifindex, attachment)
+            except OSError as error:
+                _log.debug("interface_not_taken_over", ifindex=ifindex, error=str(error))
+                replaced.append(self._attachments.pop(ifindex))
         self.on_links(self._links, set())
-        for attachment in before.values():
+        for attachment in replaced:
             _detach_quietly(attachment)
 
     def detach_all(self) -> None:

@@ -12,11 +12,13 @@ import queue
 import threading
 import time
 
+from flowgauge.agent.chosen_pods import ChosenPods, chooser_of
 from flowgauge.agent.destinations import Destinations, MakeExport
 from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.local_addresses import LocalAddresses
+from flowgauge.agent.rules import kernel_rules
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.agent.watch import NetworkWatch
@@ -53,10 +55,11 @@ class Agent:
         self.ledger = Ledger("agent", f"{settings.node}@{now_ns() // 1_000_000}")
         self._local = LocalAddresses()
         self._source = FlowSource(settings, self._local)
+        self._pods = ChosenPods(settings.objects, settings.exporter)
         self._interfaces = Interfaces(self._source, _choice(settings.exporter), settings.node)
         self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
         self._destinations = Destinations(settings, self.ledger, export)
-        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now)
+        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now, pods=self._pods)
         self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
         self._left_over: list[FlowBatch] = []
         self._started = False
@@ -68,6 +71,7 @@ class Agent:
             EnvironmentProblem: the network namespace or the HTTP port is missing, or what eBPF and packet sockets both need.
         """
         self._source.load()
+        self._pods.choose(self.settings.exporter, self._source.program)
         self._destinations.start()
         self._watch.start()
         self._capture_if_no_hook_works()
@@ -107,6 +111,7 @@ class Agent:
         else:
             self._interfaces.detach_all()
         self._watch.stop()
+        self._pods.stop()
         self._source.program.detach_signals()
         self._flush(_FINAL_BUDGET_S)
         self._destinations.stop()
@@ -130,6 +135,8 @@ class Agent:
             choice = _choice(settings.exporter)
             if _program_settings(before.exporter) != _program_settings(settings.exporter):
                 self._replace_program(settings)
+            elif chooser_of(before.exporter) != chooser_of(settings.exporter):
+                self._pods.choose(settings.exporter, self._source.program)
         except FlowgaugeError as error:
             _log.error("settings_not_applied", error=str(error))
             return
@@ -156,11 +163,13 @@ class Agent:
         _log.info("program_loaded_again", node=self.settings.node, **self._source.features())
 
     def _replace_program(self, settings: AgentSettings) -> None:
-        """Loads a second program, attaches it everywhere, then takes the first one away with what it had counted."""
+        """Loads a second program, puts it in the place of the first everywhere, and takes over what that had counted."""
         successor = FlowSource(settings, self._local)
         successor.load()
+        self._pods.choose(settings.exporter, successor.program)
         self._watch.run(lambda: self._interfaces.move_to(successor))
         self._source.program.detach_signals()
+        self._source.program.let_go()
         successor.program.attach_signals()
         retired, self._source = self._source, successor
         self._left_over.append(_drained(retired))
@@ -251,4 +260,6 @@ def _choice(exporter: Exporter) -> InterfaceChoice:
 
 def _program_settings(exporter: Exporter) -> tuple[object, ...]:
     """What is fixed when the eBPF program is loaded."""
-    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, frozenset(exporter.features)
+    rules = kernel_rules(exporter.rules, exporter.sampling)
+    features = frozenset(exporter.features)
+    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, features, chooser_of(exporter).bits, rules

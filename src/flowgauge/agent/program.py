@@ -8,7 +8,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from flowgauge.agent.interfaces import Attachment
+from flowgauge.ebpf.chosen import Bits
 from flowgauge.ebpf.cost import RunTime
 from flowgauge.ebpf.flow_program import NotIp
 from flowgauge.ebpf.map_reader import Entries
@@ -26,6 +30,14 @@ class Program(Protocol):
     def attach_signals(self) -> None: ...  # noqa: D102
 
     def detach_signals(self) -> None: ...  # noqa: D102
+
+    def take_over(self, ifindex: int, attachment: object) -> None: ...  # noqa: D102
+
+    def let_go(self) -> None: ...  # noqa: D102
+
+    def choose(self, addresses: Bits) -> int: ...  # noqa: D102
+
+    def rates(self, rules: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]: ...  # noqa: D102
 
     def evict(self) -> Evicted: ...  # noqa: D102
 

@@ -26,6 +26,8 @@ class AgentSettings:
             leave from where the agent was started.
         obs_domain_id: IPFIX observation domain; 0: derived from the node's name, so that it survives restarts.
         pen: private enterprise number of our own elements.
+        objects: Kubernetes objects to choose namespaces and pods by, as ``kubectl get -o json`` prints them or a followed event
+            log; None: none are known.
         mtu_bytes: longest IPFIX message; 1400 fits below tunnels on a 1500-byte network.
         template_refresh_s: templates are sent again this often, since over UDP they may get lost and a restarted collector
             needs them (RFC 7011 §8.4). Ten seconds cost 50 B/s.
@@ -40,6 +42,7 @@ class AgentSettings:
     netns: str = ""
     obs_domain_id: int = 0
     pen: int = DOCUMENTATION_PEN
+    objects: Path | None = None
     mtu_bytes: int = 1400
     template_refresh_s: float = 10.0
     http_address: str = "127.0.0.1"

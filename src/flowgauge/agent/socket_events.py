@@ -52,7 +52,9 @@ def batch(events: Structured, known: Entries, local: LocalAddresses, containers:
     took = np.where(events["began_ns"] > 0, events["at_ns"] - events["began_ns"], 0)
     rtt_ns = events["rtt_us"].astype(np.uint64) * np.uint64(1000)
     translated = join(keys, known.keys, known.values)
-    rows = account(keys, np.zeros(count, abi.FLOW_VALUE), translated, local, ticks=Ticks(1, 0), sampling_rate=1)
+    rows = account(
+        keys, np.zeros(count, abi.FLOW_VALUE), translated, local, ticks=Ticks(1, 0), sampling_rate=np.ones(count, np.uint32)
+    )
     owners = np.ascontiguousarray(events["owner"])
     owned = np.flatnonzero(owners["pid"])
     return rows.with_columns(

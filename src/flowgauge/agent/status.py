@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from flowgauge.agent.chosen_pods import ChosenPods
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.program import Program
 from flowgauge.agent.settings import AgentSettings
@@ -40,10 +41,17 @@ class Status:
     """The agent's report, made anew for each question."""
 
     def __init__(
-        self, settings: AgentSettings, ledger: Ledger, interfaces: Interfaces, not_ip: NotIpByIndex, source: SourceInUse
+        self,
+        settings: AgentSettings,
+        ledger: Ledger,
+        interfaces: Interfaces,
+        not_ip: NotIpByIndex,
+        source: SourceInUse,
+        *,
+        pods: ChosenPods,
     ) -> None:
         self._settings, self._ledger, self._interfaces = settings, ledger, interfaces
-        self._not_ip, self._source = not_ip, source
+        self._not_ip, self._source, self._pods = not_ip, source, pods
         self._exposition = Exposition(ledger, self._samples)
 
     def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
@@ -96,6 +104,7 @@ class Status:
                          {"feature": feature, "state": state})  # fmt: skip
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
                      self._interfaces.attach_failures, cumulative=True)  # fmt: skip
+        yield from self._pods.samples()
         yield from self._costs()
         for ifindex, seen in self._not_ip().items():
             labels = {"interface": self._interfaces.names.get(ifindex, str(ifindex))}

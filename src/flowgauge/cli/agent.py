@@ -30,6 +30,10 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     sampling_mode: Annotated[str, typer.Option(help="packet, or flow: whole connections.")] = "",
     export_interval: Annotated[str, typer.Option(help="How often a running flow is sent: 5s, 500ms, 1m.")] = "",
     max_flows: Annotated[int | None, typer.Option(help="Entries of the kernel's flow table.")] = None,
+    kubernetes_objects: Annotated[
+        Path | None,
+        typer.Option(help="Kubernetes objects, a file or folder: to choose pods by, and for names with --standalone."),
+    ] = None,
     obs_domain_id: Annotated[
         int, typer.Option(min=0, max=0xFFFFFFFF, help="IPFIX observation domain; 0: from the node's name.")
     ] = 0,
@@ -43,9 +47,6 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     standalone: Annotated[bool, typer.Option("--standalone", help="Print flows here instead, named, once a second.")] = False,
     output: Annotated[str, typer.Option("--output", "-o", help="With --standalone: table or jsonl.")] = "table",
     filter_: Annotated[str, typer.Option("--filter", help="With --standalone: which flows, as for `flows`.")] = "",
-    objects: Annotated[
-        Path | None, typer.Option("--kubernetes-objects", help="With --standalone: objects for names, a file or folder.")
-    ] = None,
 ) -> None:
     """Observes this node's packets with eBPF and exports flows as IPFIX.
 
@@ -85,6 +86,7 @@ def agent(  # noqa: PLR0917 - typer passes options by name
         "node": node,
         "netns": netns,
         "obs_domain_id": obs_domain_id,
+        "objects": kubernetes_objects,
         "pen": pen,
         "mtu_bytes": mtu,
         "template_refresh_s": template_refresh,
@@ -100,7 +102,7 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     if standalone:
         from flowgauge.cli.agent_standalone import print_flows
 
-        print_flows(_alone(flags, own), filter_, output, objects)
+        print_flows(_alone(flags, own), filter_, output, kubernetes_objects)
         return
     first = settings()
     logs.configure(first.log_level)
@@ -116,7 +118,7 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], own: dict[str, Any]) -
     from flowgauge.config.effective import effective
 
     spec = effective(file, flags).spec
-    _check(spec)
+    _check(spec, own.get("objects"))
     level = spec.log_levels.get("agent", spec.log_level)
     return AgentSettings(exporter=spec.exporter, collector=spec.collector, log_level=level, **own)
 
@@ -135,7 +137,7 @@ def _alone(flags: tuple[Flag, ...], own: dict[str, Any]) -> AgentSettings:
     return _settings(None, chosen, {**own, "http_port": 0})
 
 
-def _check(spec: Spec) -> None:
+def _check(spec: Spec, objects: Path | None) -> None:
     """What is a valid document but nothing an agent can do."""
     from flowgauge.config.model import ExporterType
     from flowgauge.errors import UsageError
@@ -146,6 +148,8 @@ def _check(spec: Spec) -> None:
         raise UsageError(f"spec.exporter.type is {spec.exporter.type}: the document wants no eBPF agents")
     if spec.collector.port == 0:
         raise UsageError("spec.collector.port is 0: an agent must be told the collector's port")
+    if spec.exporter.chooses_pods and objects is None:
+        raise UsageError("spec.exporter.namespaces and pods choose by Kubernetes objects: give --kubernetes-objects PATH")
 
 
 def _collector_flags(text: str) -> list[Flag]:

@@ -16,17 +16,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_camel
 
 from flowgauge.config import values
+from flowgauge.config.choice import NamespaceChoice, PodChoice, Rule, check_rules
+from flowgauge.config.section import Section
 from flowgauge.schema import duration
 
 API_VERSION: Literal["flowgauge.io/v1alpha1"] = "flowgauge.io/v1alpha1"
 KIND: Literal["FlowCollector"] = "FlowCollector"
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
 
 
 class ExporterType(StrEnum):
@@ -70,34 +67,7 @@ InterfacePattern = Annotated[str, AfterValidator(values.interface_pattern)]
 """An exact name, or a regular expression between slashes."""
 
 
-class Selector(_Section):
-    """Label selector, as in Kubernetes."""
-
-    match_labels: dict[str, str] = Field(default_factory=dict)
-    """Labels that must all be present with these values."""
-    match_expressions: list[dict[str, Any]] = Field(default_factory=list)
-    """Expressions {key, operator, values} that must all hold."""
-
-
-class NamespaceChoice(_Section):
-    """Namespaces by exact name or glob."""
-
-    include: list[str] = Field(default_factory=list)
-    """Only these; empty means all."""
-    exclude: list[str] = Field(default_factory=list)
-    """Not these."""
-
-
-class PodChoice(_Section):
-    """Pods by label."""
-
-    include: list[Selector] = Field(default_factory=list)
-    """Only pods that one of these selects; empty means all."""
-    exclude: list[Selector] = Field(default_factory=list)
-    """Not pods that one of these selects."""
-
-
-class Exporter(_Section):
+class Exporter(Section):
     """The node agents."""
 
     enable: bool = True
@@ -119,18 +89,31 @@ class Exporter(_Section):
     max_flows: Annotated[int, Field(ge=256, le=16_777_216)] = 262_144
     """Entries of the kernel's flow table; new flows beyond it are counted as lost (about 200 B each)."""
     namespaces: NamespaceChoice = Field(default_factory=NamespaceChoice)
-    """Which namespaces are observed; all by default."""
+    """Which namespaces are observed; all by default. A packet is kept when one of its ends is chosen and none is left out."""
     pods: PodChoice = Field(default_factory=PodChoice)
     """Which pods are observed; all by default."""
     features: list[Feature] = Field(
         default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS, Feature.SERVER_TIME]
     )
     """Signals beyond bytes and packets; each costs nothing when off. What each measures: "Signals of the agent"."""
-    rules: list[dict[str, Any]] = Field(default_factory=list)
-    """Filter rules, first match wins."""
+    rules: list[Rule] = Field(default_factory=list)
+    """Of those that match a packet the first decides; what none matches is observed. At most 64."""
+
+    @property
+    def chooses_pods(self) -> bool:
+        """Whether only some namespaces or pods are observed, for which an agent must know them."""
+        return bool(self.namespaces or self.pods)
+
+    @model_validator(mode="after")
+    def _rules_that_can_be(self) -> Self:
+        try:
+            check_rules(self.rules, self.sampling)
+        except ValueError as error:
+            raise ValueError(f"the rules {error}") from error
+        return self
 
 
-class SubnetLabel(_Section):
+class SubnetLabel(Section):
     """A name for address blocks."""
 
     name: str
@@ -139,7 +122,7 @@ class SubnetLabel(_Section):
     """Blocks, as 203.0.113.0/24 or 2001:db8::/32; the longest match wins."""
 
 
-class FixedName(_Section):
+class FixedName(Section):
     """A name for addresses of which Kubernetes knows nothing: a database server, a partner's gateway."""
 
     name: str
@@ -150,7 +133,7 @@ class FixedName(_Section):
     """What it is; shown as the kind of the name."""
 
 
-class Enrichment(_Section):
+class Enrichment(Section):
     """How addresses get names."""
 
     subnet_labels: list[SubnetLabel] = Field(default_factory=list)
@@ -169,7 +152,7 @@ class Enrichment(_Section):
     """Fixed names of addresses outside Kubernetes."""
 
 
-class Tls(_Section):
+class Tls(Section):
     """Who this collector is, and whom it believes. Files are read again when they change, without a restart."""
 
     certificate: str
@@ -188,7 +171,7 @@ class Tls(_Section):
         return self
 
 
-class ClientTls(_Section):
+class ClientTls(Section):
     """Whom agents believe, and who they are, over TLS."""
 
     ca: str = ""
@@ -201,7 +184,7 @@ class ClientTls(_Section):
     """Name that the collector's certificate must carry; empty: the host that is called."""
 
 
-class Listener(_Section):
+class Listener(Section):
     """One more port on which flows are received."""
 
     port: Annotated[int, Field(ge=0, le=65535)]
@@ -226,7 +209,7 @@ class Listener(_Section):
         return self
 
 
-class Spool(_Section):
+class Spool(Section):
     """Flows on disk until the store has them: what outlives a store that is away, and a collector that is killed."""
 
     enable: bool = True
@@ -237,7 +220,7 @@ class Spool(_Section):
     """Which flows go, counted, when the spool is full."""
 
 
-class Collector(_Section):
+class Collector(Section):
     """Where exporters send, and what is done with it."""
 
     type: Literal["IPFIX", "NetFlow", "sFlow"] = "IPFIX"
@@ -282,7 +265,7 @@ class Collector(_Section):
         return self
 
 
-class Storage(_Section):
+class Storage(Section):
     """Where flows are kept, and how long."""
 
     type: StorageType = StorageType.EMBEDDED
@@ -305,7 +288,7 @@ class Storage(_Section):
         return value
 
 
-class ConsolePlugin(_Section):
+class ConsolePlugin(Section):
     """The web console."""
 
     enable: bool = True
@@ -316,7 +299,7 @@ class ConsolePlugin(_Section):
     """TCP port of console and API; 0 takes a free one."""
 
 
-class Visualization(_Section):
+class Visualization(Section):
     """Dashboards by team."""
 
     dashboards: list[dict[str, Any]] = Field(default_factory=list)
@@ -326,7 +309,7 @@ class Visualization(_Section):
 LogLevel = Literal["trace", "debug", "info", "warning", "error"]
 
 
-class Spec(_Section):
+class Spec(Section):
     """What the system does."""
 
     exporter: Exporter = Field(default_factory=Exporter)
@@ -354,7 +337,7 @@ class Metadata(BaseModel):
     name: str = "cluster"
 
 
-class FlowCollector(_Section):
+class FlowCollector(Section):
     """The whole document."""
 
     api_version: Literal["flowgauge.io/v1alpha1"] = API_VERSION

@@ -63,9 +63,27 @@ def _interfaces(spec: Spec) -> str:
 def _namespaces(spec: Spec) -> str:
     chosen = spec.exporter.namespaces
     if chosen.include:
-        return f"namespaces: {listed(chosen.include)}"
+        return f"only packets with an end in {_spaces(chosen.include)} {listed(chosen.include)} are kept"
     rest = f" but {listed(chosen.exclude)}" if chosen.exclude else ", so flow-demo is included"
-    return f"namespaces: all{rest}; to limit, add `exporter.namespaces.include: [flow-demo]` (not applied by this build yet)"
+    return f"namespaces: all{rest}; to limit, add `exporter.namespaces.include: [flow-demo]`"
+
+
+def _spaces(patterns: Sequence[str]) -> str:
+    return "namespace" if len(patterns) == 1 and not set("*?[") & set(patterns[0]) else "namespaces"
+
+
+def _rules(spec: Spec) -> str:
+    rules = spec.exporter.rules
+    if not rules:
+        return "no rules"
+    kinds = {
+        "reject": sum(rule.action == "reject" for rule in rules),
+        "sample at a rate of their own": sum(rule.sampling is not None for rule in rules),
+        "keep only what the kernel drops": sum(rule.drops for rule in rules),
+    }
+    told = listed([f"{count} {what}" for what, count in kinds.items() if count])
+    rest = "the rest is left out" if rules[-1].takes_all and rules[-1].action == "reject" else "what none matches is observed"
+    return f"{len(rules)} rules, of which the first that matches decides{f': {told}' if told else ''}; {rest}"
 
 
 def _address(spec: Spec) -> str:
@@ -188,12 +206,15 @@ DOES: dict[str, Sentence] = {
     "spec.exporter.inactiveTimeout": lambda s: f"a flow without packets for {s.exporter.inactive_timeout} is forgotten",
     "spec.exporter.maxFlows": _max_flows,
     "spec.exporter.namespaces.include": _namespaces,
-    "spec.exporter.namespaces.exclude": _list("never observed:", lambda s: s.exporter.namespaces.exclude, "none is left out"),
-    "spec.exporter.pods.include": _count("selectors choose pods", lambda s: s.exporter.pods.include),
-    "spec.exporter.pods.exclude": _count("selectors leave pods out", lambda s: s.exporter.pods.exclude),
+    "spec.exporter.namespaces.exclude": _list("packets with an end there are left out:",
+        lambda s: s.exporter.namespaces.exclude, "none is left out"),
+    "spec.exporter.pods.include": lambda s: "only packets with an end at a pod that the selectors choose are kept"
+        if s.exporter.pods.include else "pods: all",
+    "spec.exporter.pods.exclude": lambda s: "packets with an end at a pod that the selectors choose are left out"
+        if s.exporter.pods.exclude else "no pod is left out",
     "spec.exporter.features": _list("measured beside bytes and packets:", lambda s: s.exporter.features,
         "bytes and packets only"),
-    "spec.exporter.rules": _count("rules choose flows", lambda s: s.exporter.rules),
+    "spec.exporter.rules": _rules,
     "spec.collector.type": _collector_type,
     "spec.collector.address": _address,
     "spec.collector.port": _port,
@@ -277,12 +298,7 @@ NOT_YET: dict[str, Sentence] = {
         "this build does not set up Open vSwitch: point its IPFIX export at the collector yourself"),
     "spec.exporter.inactiveTimeout": _unless(lambda s: s.exporter.inactive_timeout != "15s",
         "this build sends and forgets every flow at each export, so the time has no effect"),
-    "spec.exporter.namespaces.include": _unless(lambda s: s.exporter.namespaces.include or s.exporter.namespaces.exclude,
-        "this build observes all namespaces; choose them when asking: flowgauge flows 'namespace = flow-demo'"),
-    "spec.exporter.pods.include": _unless(lambda s: s.exporter.pods.include or s.exporter.pods.exclude,
-        "this build observes all pods; choose them when asking"),
     "spec.exporter.features": _features_missing,
-    "spec.exporter.rules": _unless(lambda s: s.exporter.rules, "this build applies no rules"),
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
     "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
         "this build stores no annotations"),

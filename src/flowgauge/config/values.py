@@ -9,6 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from flowgauge.schema.duration import milliseconds
+from flowgauge.schema.well_known import PROTOCOL_NUMBERS
+
+TCP, ICMP = 6, (1, 58)
+TCP_FLAGS = {name: 1 << bit for bit, name in enumerate(("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS"))}
+"""Name → bit in the header (RFC 9293 §3.1; NS of RFC 3540)."""
 
 
 def seconds(duration: str) -> float:
@@ -68,3 +73,35 @@ def host_port(text: str) -> str:
 def off_word(value: Any) -> Any:
     """YAML 1.1 tools (kubectl among them) turn the word Off into false."""
     return "Off" if value is False else value
+
+
+def protocol(value: Any) -> Any:
+    """The IANA number of a protocol's name; numbers stay."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, str):
+        number = PROTOCOL_NUMBERS.get(value.lower())
+        if number is None:
+            raise ValueError(f"must be a protocol such as TCP, UDP, ICMP, ICMPv6 or its number, not {value!r}")
+        return number
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
+        return value
+    raise ValueError(f"must be a protocol such as TCP, UDP, ICMP, ICMPv6 or its number, not {value!r}")
+
+
+def port_range(value: Any) -> str:
+    """A port or range of ports as text; refuses 0, which stands for no port."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if isinstance(text, str):
+        first, dash, last = text.partition("-")
+        ends = [first, last if dash else first]
+        if all(end.isdecimal() and 1 <= int(end) <= 65_535 for end in ends) and int(ends[0]) <= int(ends[1]):
+            return text
+    raise ValueError(f"must be a port or a range of ports, 1 to 65535, such as 5432 or 8000-8100, not {value!r}")
+
+
+def tcp_flag(text: str) -> str:
+    """The name of a TCP flag, perhaps with ! before it."""
+    if text.removeprefix("!").upper() not in TCP_FLAGS:
+        raise ValueError(f"must be one of {', '.join(TCP_FLAGS)}, perhaps with ! before it, not {text!r}")
+    return text.upper()

@@ -45,7 +45,7 @@ FLOW_VALUE: np.dtype[Any] = np.dtype(
         ("observed", np.uint32, 4),
         ("vlan_id", np.uint16),
         ("ip_tos", np.uint8),
-        ("reserved", np.uint8),
+        ("rule", np.uint8),
         ("handshake_us", np.uint32),
         ("reserved_too", np.uint32),
     ]
@@ -97,6 +97,25 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("netns", np.uint32),
         ("cache_sets", np.uint32),
         ("turns", np.uint32),
+        ("choice", np.uint32),
+        ("rules", np.uint32),
+    ]
+)
+CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
+"""Bits of a chosen address: only flows with such an end are kept; flows with such an end are left out."""
+ADDRESS: np.dtype[Any] = np.dtype([("bytes", np.uint8, 16)])
+MAX_RULES = 64
+RULE_PROTO, RULE_ICMP_TYPE, RULE_ICMP_CODE, RULE_TCP_FLAGS, RULE_DIRECTION, RULE_IPV6 = 1, 2, 4, 8, 16, 32
+"""Bits of ``RULE["criteria"]``."""
+RULE: np.dtype[Any] = np.dtype(
+    [
+        *((name, np.uint64, 2) for name in ("block", "mask", "peer_block", "peer_mask")),
+        ("sample_below", np.uint32),
+        *((name, np.uint16, 2) for name in ("src_ports", "dst_ports", "ports")),
+        ("tcp_mask", np.uint16),
+        ("tcp_flags", np.uint16),
+        *((name, np.uint8) for name in ("criteria", "proto", "icmp_type", "icmp_code", "egress", "action")),
+        ("reserved", np.uint16, 3),
     ]
 )
 SOCKET_VALUE: np.dtype[Any] = np.dtype(
@@ -174,6 +193,8 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "kernel_counters": KERNEL_COUNTERS,
     "not_ip_value": NOT_IP_VALUE,
     "settings": SETTINGS,
+    "address": ADDRESS,
+    "rule": RULE,
     "socket_value": SOCKET_VALUE,
     "drop_key": DROP_KEY,
     "drop_value": DROP_VALUE,

@@ -41,6 +41,7 @@ class Command(IntEnum):
     MAP_UPDATE_BATCH = 26
     MAP_DELETE_BATCH = 27
     LINK_CREATE = 28
+    LINK_UPDATE = 29
     ENABLE_STATS = 32
 
 
@@ -83,6 +84,11 @@ def tcx_link(program_fd: int, ifindex: int, direction: Direction) -> int:
     EINVAL: this kernel has no TCX.
     """
     return bpf(Command.LINK_CREATE, struct.pack("=IIII", program_fd, ifindex, direction, 0))[0]
+
+
+def link_update(link_fd: int, program_fd: int) -> None:
+    """Puts another program in the place of a link's: each packet meets one of both."""
+    bpf(Command.LINK_UPDATE, struct.pack("=IIII", link_fd, program_fd, 0, 0))
 
 
 def lookup(map_fd: int, key_at: int, value_at: int) -> bool:

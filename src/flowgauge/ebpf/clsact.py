@@ -83,9 +83,7 @@ class Traffic:
 
         Where filters of another kind hold the first priority, it comes behind them.
         """
-        options = _attribute(_BPF_FD, struct.pack("=I", program_fd)) + _attribute(_BPF_NAME, name.encode() + b"\0")
-        options += _attribute(_BPF_FLAGS, struct.pack("=I", _DIRECT_ACTION))
-        kind = _attribute(_TCA_KIND, b"bpf\0") + _attribute(_TCA_OPTIONS, options)
+        kind = _program(program_fd, name)
         try:
             self._ask(_RTM_NEWTFILTER, _CREATE_EXCLUSIVE, _filter(ifindex, direction, _FIRST) + kind)
         except OSError as error:
@@ -96,6 +94,11 @@ class Traffic:
             if found.direction is direction and found.name == name:
                 return found
         raise OSError(errno.ENOENT, "the filter is gone at once")
+
+    def change_filter(self, there: Filter, program_fd: int) -> None:
+        """Puts another program in the place of a filter's; OSError when the filter is gone."""
+        place = _filter(there.ifindex, there.direction, there.priority, there.handle)
+        self._ask(_RTM_NEWTFILTER, 0, place + _program(program_fd, there.name))
 
     def remove_filter(self, old: Filter) -> None:
         """Detaches a program; OSError when it is gone already."""
@@ -168,6 +171,12 @@ def sweep(keep: str) -> int:
 
 def _filter(ifindex: int, direction: Direction, priority: int, handle: int = 0) -> bytes:
     return _TC.pack(0, ifindex, handle, _PARENT[direction], priority << 16 | _ALL_PROTOCOLS)
+
+
+def _program(program_fd: int, name: str) -> bytes:
+    options = _attribute(_BPF_FD, struct.pack("=I", program_fd)) + _attribute(_BPF_NAME, name.encode() + b"\0")
+    options += _attribute(_BPF_FLAGS, struct.pack("=I", _DIRECT_ACTION))
+    return _attribute(_TCA_KIND, b"bpf\0") + _attribute(_TCA_OPTIONS, options)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

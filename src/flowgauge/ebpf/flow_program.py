@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.ebpf import abi, bpf_syscall, clsact, cost, hooks, signal_hooks
 from flowgauge.ebpf.bpf_syscall import Direction
+from flowgauge.ebpf.chosen import Bits, ChosenAddresses
 from flowgauge.ebpf.hooks import Attachment
 from flowgauge.ebpf.kernel_types import KERNEL_BTF
 from flowgauge.ebpf.libbpf import LoadError, Object, possible_cpus
@@ -79,6 +81,7 @@ class FlowProgram:
         self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
         self._epoch_fd = loaded.map_fd(".data.epoch")
         self._tracepoints = signal_hooks.Tracepoints(loaded, answers)
+        self._chosen = ChosenAddresses(loaded.map_fd("chosen"))
         self._tables = Tables(loaded.map_fd, self._options.map_sizes())
         self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
         self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
@@ -100,7 +103,7 @@ class FlowProgram:
         loaded.load(
             programs=programs.union(*(answer.programs for answer in answers.values())),
             map_sizes=self._options.map_sizes(),
-            constants={".rodata.settings": self._options.constants()},
+            constants=self._options.constants(),
         )
         return loaded
 
@@ -121,8 +124,22 @@ class FlowProgram:
         if not self._swept:
             self._swept = True
             _sweep()
+        return hooks.attach(ifindex, self._programs_for(ifindex), tcx=self._options.tcx)
+
+    def take_over(self, ifindex: int, attachment: object) -> None:
+        """Hooks a device in the place of another load of the program: each packet meets one of both.
+
+        OSError when the kernel refuses, also in the middle. The other may run on until ``let_go`` of it returns.
+        """
+        hooks.update(attachment, self._programs_for(ifindex))
+
+    def let_go(self) -> None:
+        """Returns when no hook runs any more, all being taken away or over; what they counted is complete then."""
+        bpf_syscall.wait_for_programs()
+
+    def _programs_for(self, ifindex: int) -> dict[Direction, int]:
         chosen = _ETHERNET if hooks.device(ifindex).ethernet else _BARE
-        return hooks.attach(ifindex, {way: self.fd(name) for way, name in chosen.items()}, tcx=self._options.tcx)
+        return {way: self.fd(name) for way, name in chosen.items()}
 
     def fd(self, name: str) -> int:
         """File descriptor of a program, which this object owns; OSError (EBADF) when it is not loaded (any more)."""
@@ -144,6 +161,15 @@ class FlowProgram:
                 return Evicted.nothing()
             self._begin_epoch()
             return self._tables.take(self._epoch)
+
+    def choose(self, addresses: Bits) -> int:
+        """Sets whose packets are counted, as ``options.choice`` says; how many addresses found no room."""
+        with self._lock:
+            return self._chosen.become(addresses) if self._object is not None and self._options.choice else 0
+
+    def rates(self, rules: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
+        """One of how many packets was taken, for flows with these ``abi.FLOW_VALUE["rule"]``."""
+        return self._options.rates()[rules]
 
     def _loaded(self) -> Object:
         loaded = self._object

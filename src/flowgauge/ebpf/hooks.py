@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flowgauge.ebpf import clsact
-from flowgauge.ebpf.bpf_syscall import Direction, tcx_link, wait_for_programs
+from flowgauge.ebpf.bpf_syscall import Direction, link_update, tcx_link, wait_for_programs
 
 OWN_NAME = f"{clsact.NAME_PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
 """Name of this process's clsact filters."""
@@ -39,6 +39,12 @@ class Attachment(Protocol):
     def kind(self) -> str:
         """``tcx`` or ``clsact``."""
 
+    def update(self, programs: Mapping[Direction, int]) -> None:
+        """Puts other programs in the places of the present ones: each packet meets one of both.
+
+        OSError when the kernel refuses; some hooks may have the other program then. The present ones may still be running.
+        """
+
     def detach(self) -> None:
         """Takes the hooks away, as far as they are there, and returns when none runs any more; safe to call twice."""
 
@@ -49,18 +55,23 @@ class TcxHooks:
     kind = "tcx"
 
     def __init__(self, ifindex: int, programs: Mapping[Direction, int]) -> None:
-        self._links: list[int] = []
+        self._links: dict[Direction, int] = {}
         try:
             for direction, program_fd in programs.items():
-                self._links.append(tcx_link(program_fd, ifindex, direction))
+                self._links[direction] = tcx_link(program_fd, ifindex, direction)
         except OSError:
             self.detach()
             raise
 
+    def update(self, programs: Mapping[Direction, int]) -> None:
+        """Updates the links, which keep their places among others."""
+        for direction, link in self._links.items():
+            link_update(link, programs[direction])
+
     def detach(self) -> None:
         """Closes the links."""
         while self._links:
-            os.close(self._links.pop())
+            os.close(self._links.popitem()[1])
 
 
 class ClsactHooks:
@@ -81,6 +92,12 @@ class ClsactHooks:
                 with suppress(OSError):
                     self.detach()
                 raise
+
+    def update(self, programs: Mapping[Direction, int]) -> None:
+        """Changes the filters, which keep their places among others."""
+        with clsact.Traffic() as traffic:
+            for one in self._filters:
+                traffic.change_filter(one, programs[one.direction])
 
     def detach(self) -> None:
         """Removes the filters, and the qdisc when this process made it and nobody uses it now."""
@@ -110,6 +127,13 @@ def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True)
             if error.errno != errno.EINVAL:
                 raise
     return ClsactHooks(ifindex, programs)
+
+
+def update(attachment: object, programs: Mapping[Direction, int]) -> None:
+    """``Attachment.update`` of what ``attach`` gave; OSError for something else."""
+    if not isinstance(attachment, TcxHooks | ClsactHooks):
+        raise OSError(errno.EOPNOTSUPP, "no hooks of eBPF programs")
+    attachment.update(programs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.libbpf import possible_cpus
+from flowgauge.ebpf.rules import Rule, in_kernel, sample_below
 
 MAX_SIGNAL_ENTRIES = 65_536
 """Sockets with signals, and flows with drops, kept within one export interval: 10 MB and 8 MB of kernel memory."""
 CACHE_SETS = 4096
 """8192 busy flows for each CPU, 512 KiB of kernel memory."""
+MAX_CHOSEN = 262_144
+"""Addresses of pods and Services that are chosen or left out: about 90 B of kernel memory each, taken as they are needed."""
 MAX_QUESTIONS = 16_384
 """Questions (of DNS, and connections being opened) that wait for their answer, and answers within one export interval."""
 EVENT_BYTES = 4 << 20
@@ -42,6 +46,8 @@ class ProgramOptions:
         sockets: whether to tell what happens to TCP sockets.
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
+        choice: ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
+        rules: at most ``abi.MAX_RULES``; the first that matches a packet decides.
         salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
         tcx: False hooks by clsact filters only, as on kernels before 6.6.
         btf: a file with the kernel's types to go by; None: the kernel's own.
@@ -59,14 +65,25 @@ class ProgramOptions:
     sockets: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
     cache_sets: int = CACHE_SETS
+    choice: int = 0
+    rules: tuple[Rule, ...] = ()
     salt: int = 1
     tcx: bool = True
     btf: Path | None = None
 
-    def constants(self) -> bytes:
+    def constants(self) -> dict[str, bytes]:
+        """Constants of the program, by section."""
+        return {".rodata.settings": self._settings(), ".rodata.rules": in_kernel(self.rules)}
+
+    def rates(self) -> npt.NDArray[np.uint32]:
+        """One of how many packets was taken, by ``abi.FLOW_VALUE["rule"]``."""
+        return np.array([self.sampling, *(rule.sampling for rule in self.rules)], np.uint32)
+
+    def _settings(self) -> bytes:
         """``abi.SETTINGS`` for these options."""
         settings = np.zeros(1, abi.SETTINGS)
-        settings["sample_below"] = round(2**32 / self.sampling) if self.sampling > 1 else 0
+        settings["sample_below"] = sample_below(self.sampling)
+        settings["choice"], settings["rules"] = self.choice, len(self.rules)
         settings["sample_flows"] = self.sampling_mode == "flow"
         settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
         settings["stamp_trace"] = settings["stamp_counted"] | 1
@@ -95,6 +112,7 @@ class ProgramOptions:
             "owners": MAX_SIGNAL_ENTRIES if self.process or self.sockets else 1,
             "socket_events": EVENT_BYTES if self.sockets else mmap.PAGESIZE,
             "server_times": of_sockets if self.server_time else 1,
+            "chosen": MAX_CHOSEN if self.choice else 1,
         }
 
 

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps the index in step with ``--kubernetes-objects PATH``: reads it all before it is ready, then follows it.
+"""Keeps a taker in step with ``--kubernetes-objects PATH``: reads it all before it is ready, then follows it.
 
-Before: ``k8s.object_files``; after: ``kubernetes``. One thread of its own after ``start``.
+Before: ``k8s.object_files``; after: ``kubernetes`` in the collector, ``chosen_pods`` in an agent.
+One thread of its own after ``start``.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
-from flowgauge.enrich.kubernetes import KubernetesIndex
 from flowgauge.k8s.changes import Change
 from flowgauge.k8s.object_files import ObjectFiles, ObjectProblem
 from flowgauge.runtime import logs
@@ -25,23 +26,31 @@ _STOP_WITHIN_S = 5.0
 _log = logs.get("objects")
 
 
+class Taker(Protocol):
+    """Who gets the changes, one after the other: :class:`flowgauge.enrich.kubernetes.KubernetesIndex` is one."""
+
+    def apply(self, change: Change) -> None:
+        """Takes over one change."""
+
+
 class ObjectsSource:
     """The Kubernetes objects in a file or folder.
 
     Args:
         path: a file as ``kubectl get -o json`` prints it, an event log, or a folder of such files.
-        index: gets every change.
+        taker: gets every change.
+        settled: called when a taker got all that there was to take.
 
     Attributes:
         problems: the last objects that could not be read.
         malformed: how many there were in all.
-        applied: changes that the index got.
+        applied: changes that the taker got.
     """
 
-    def __init__(self, path: Path, index: KubernetesIndex) -> None:
+    def __init__(self, path: Path, taker: Taker, settled: Callable[[], None] = lambda: None) -> None:
         self.problems: deque[ObjectProblem] = deque(maxlen=_MAX_PROBLEMS)
         self.malformed = self.applied = 0
-        self._path, self._index = path, index
+        self._path, self._taker, self._settled = path, taker, settled
         self._files = ObjectFiles(path)
         self._stopping = threading.Event()
         self._complete = False
@@ -88,9 +97,10 @@ class ObjectsSource:
             self._files.close()
 
     def _take(self, found: Iterator[Change | ObjectProblem]) -> None:
+        before = self.applied
         for one in found:
             if isinstance(one, Change):
-                self._index.apply(one)
+                self._taker.apply(one)
                 self.applied += 1
             else:
                 self.malformed += 1
@@ -98,6 +108,8 @@ class ObjectsSource:
                 self._tell(
                     "object_malformed", file=one.file, line=one.line, path=one.path, expected=one.expected, found=one.found
                 )
+        if self.applied != before:
+            self._settled()
 
     def _tell(self, event: str, **about: object) -> None:
         allowed, held_back = self._limit.allow(event)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowgauge.config.model import Collector, Spec, StorageType, seconds
+from flowgauge.errors import UsageError
 from flowgauge.run.part import Part, free_port
 from flowgauge.store.secret import new_secret, reader_key
 
@@ -100,7 +101,13 @@ class Composition:
 
 
 def compose(spec: Spec, plan: Plan) -> Composition:
-    """The processes that ``spec`` asks for on one machine."""
+    """The processes that ``spec`` asks for on one machine.
+
+    Raises:
+        UsageError: the document chooses namespaces or pods, and there are no objects by which agents would know them.
+    """
+    if plan.agents and spec.exporter.chooses_pods and plan.objects is None:
+        raise UsageError("spec.exporter.namespaces and pods choose by Kubernetes objects: give --kubernetes-objects PATH")
     own_store = spec.storage.type is not StorageType.CLICKHOUSE
     secret = (plan.store_secret or new_secret()) if own_store else plan.store_secret
     store_url = f"http://{LOOPBACK}:{plan.store_port or free_port()}" if own_store else spec.storage.address
@@ -197,6 +204,7 @@ def _agent(place: AgentPlace, target: str, plan: Plan) -> Part:
         *("--node", place.node),
         *("--http-port", url.rpartition(":")[2]),
         *(("--netns", place.netns) if place.netns else ()),
+        *(("--kubernetes-objects", str(plan.objects)) if plan.objects else ()),
     )
     return Part(
         f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, env=_env(plan), optional=plan.agents_optional

@@ -37,7 +37,7 @@ struct flow_value {
 	__u32 observed[OBSERVED_MAX]; /* the first is the hook that counted first */
 	__u16 vlan_id; /* outermost, 0 without */
 	__u8 ip_tos; /* of the first packet */
-	__u8 reserved;
+	__u8 rule; /* which took it, from 1; 0 for none */
 	__u32 handshake_us; /* from SYN to SYN/ACK, 0 when it was not seen */
 	__u32 reserved_too;
 };
@@ -122,6 +122,43 @@ struct settings {
 	__u32 netns; /* inode of the node's network namespace */
 	__u32 cache_sets; /* for each CPU, a power of two; 0 without cache */
 	__u32 turns; /* places of TCP connections whose replies are timed, a power of two; 0 times none */
+	__u32 choice; /* CHOICE_ bits that the map of addresses may hold; 0 without */
+	__u32 rules; /* how many */
+};
+
+#define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */
+#define CHOICE_EXCLUDE 2
+
+/* Key of the map of chosen addresses. */
+struct address {
+	__u8 bytes[16];
+};
+
+#define RULES_MAX 64
+
+#define RULE_PROTO 1
+#define RULE_ICMP_TYPE 2
+#define RULE_ICMP_CODE 4
+#define RULE_TCP_FLAGS 8
+#define RULE_DIRECTION 16
+#define RULE_IPV6 32 /* a block such as ::/0 holds the addresses of IPv4, too, as they are kept here */
+
+enum rule_action { RULE_ACCEPT, RULE_REJECT, RULE_DROPS_ONLY };
+
+/* What a packet must be like: all members hold that criteria names; blocks and port ranges always do. */
+struct rule {
+	__u64 block[2], mask[2]; /* of one end, in network order; a mask of 0 takes every address */
+	__u64 peer_block[2], peer_mask[2]; /* of the other */
+	__u32 sample_below; /* as in settings, for the packets that this rule takes */
+	__u16 src_ports[2], dst_ports[2], ports[2]; /* first and last; ports: of either end */
+	__u16 tcp_mask, tcp_flags; /* of the flags in the mask, those that are set */
+	__u8 criteria;
+	__u8 proto;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 egress;
+	__u8 action; /* enum rule_action */
+	__u16 reserved[3];
 };
 
 /* Round-trip times by powers of two: of 2^i to 2^(i+1) microseconds in place i, of 8.4 s and more in the last. */

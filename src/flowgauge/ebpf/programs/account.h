@@ -69,7 +69,8 @@ static __always_inline void record_translation(const struct flow_key *before, co
 	bpf_map_update_elem(&translations, &key, &to, BPF_ANY);
 }
 
-enum account { ADDED, ADDED_TRACE, TABLE_FULL };
+/* What became of a packet. */
+enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED, SAMPLED_OUT };
 
 static __always_inline int add_or_insert(const struct packet *p, const struct flow_key *key, __u32 point)
 {
@@ -84,6 +85,7 @@ static __always_inline int add_or_insert(const struct packet *p, const struct fl
 	fresh.observed[0] = point;
 	fresh.vlan_id = p->vlan_id;
 	fresh.ip_tos = p->ip_tos;
+	fresh.rule = p->rule;
 	if (bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST) == 0)
 		return ADDED_TRACE;
 	/* Another CPU was first, or there is no room. */

@@ -172,7 +172,7 @@ static __always_inline int see_dropped(struct sk_buff *skb, __u32 reason, const 
 	/* A packet dropped behind translation never reaches the hook that would have told how it was translated. */
 	if (settings.nat && conntrack_is_readable() && key_before(&before, &d.key.flow, skb->_nfct) != UNTRANSLATED)
 		d.key.flow = before;
-	if (flow_left_out(&d.key.flow))
+	if (flow_left_out(&d.key.flow, true))
 		return 0;
 	measure_dropped(&d, skb, l3);
 	place_dropped(&d, skb, sk ? sk : skb->sk);

@@ -24,6 +24,8 @@ static __always_inline void emit(struct sock *sk, __u32 kind, __u32 state)
 		return;
 	if (!key.src_port || (!key.dst_port && kind != SOCKET_LISTENING))
 		return; /* never connected */
+	if (kind != SOCKET_LISTENING && flow_left_out(&key, false))
+		return;
 	event = bpf_ringbuf_reserve(&socket_events, sizeof(*event), 0);
 	if (!event) {
 		COUNT_SIGNAL(events_full);

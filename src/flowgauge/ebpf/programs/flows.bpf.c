@@ -6,7 +6,8 @@
  * counts it; later hooks find the stamp and leave it alone. The first packets of a flow get another stamp, at which later
  * hooks add where they saw the flow and, behind this node's address translation, what became of its addresses.
  *
- * Life of a packet: hook -> (stamp) -> parse_fast, else parse_any -> sampling -> flow table. User space drains the table.
+ * Life of a packet: hook -> (stamp) -> parse_fast, else parse_any -> rules -> sampling -> cache, else chosen pods -> flow
+ * table. User space drains cache and table.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,12 +28,14 @@
 #include "abi.h"
 #include "account.h"
 #include "cache.h"
+#include "choice.h"
 #include "drops.h"
 #include "events.h"
 #include "nat.h"
 #include "parse_any.h"
 #include "parse_fast.h"
 #include "questions.h"
+#include "rules.h"
 #include "server_time.h"
 #include "sockets.h"
 
@@ -127,30 +130,68 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, __u32 ethernet)
 	return skb->gso_size ? count_segments(skb, ethernet) : 1;
 }
 
-static __always_inline bool left_out(const struct packet *p)
+/* Whether chance leaves a packet out, of which those are taken whose number is below. */
+static __always_inline bool left_out(const struct packet *p, __u32 below)
 {
-	if (!settings.sample_below)
+	if (!below)
 		return false;
-	return (settings.sample_flows ? symmetric_hash(&p->key) : bpf_get_prandom_u32()) >= settings.sample_below;
+	return (settings.sample_flows ? symmetric_hash(&p->key) : bpf_get_prandom_u32()) >= below;
 }
 
-/* Whether chance can decide before the packet is parsed: not when it might turn out not to be IP, which is counted exactly. */
+/*
+ * Whether chance can decide before the packet is parsed: not when it might turn out not to be IP, which is counted exactly,
+ * nor when a rule may have a chance of its own.
+ */
 static __always_inline bool decide_early(const struct __sk_buff *skb)
 {
-	return settings.sample_below && !settings.sample_flows &&
+	return settings.sample_below && !settings.sample_flows && !settings.rules &&
 	       (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6));
+}
+
+/* FILTERED, SAMPLED_OUT, or 0 for a packet that the rules and, unless it was asked already, chance let through. */
+static __always_inline int refused(struct packet *p, __u32 point, bool asked)
+{
+	__u32 below = settings.sample_below;
+
+	if (settings.rules) {
+		int number = first_match(&p->key, p->tcp_flags, point);
+
+		if (number) {
+			if (rule_of(number)->action != RULE_ACCEPT)
+				return FILTERED;
+			below = rule_of(number)->sample_below;
+			p->rule = number;
+		}
+	}
+	return !asked && left_out(p, below) ? SAMPLED_OUT : 0;
+}
+
+/* Adds a packet to its flow, or makes that; FILTERED when it is of no chosen pod. */
+static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u32 point)
+{
+	struct cache_set *set = settings.cache_sets ? cache_set_of(&p->key) : NULL;
+	struct flow_value *flow;
+
+	if (add_to_cache(set, p))
+		return ADDED;
+	if (!is_chosen(&p->key))
+		return FILTERED;
+	flow = bpf_map_lookup_elem(&flows, &p->key);
+	if (!flow)
+		return account_new(skb, p, point);
+	if (flow->packets >= TRACED_PACKETS && begin_in_cache(set, p))
+		return ADDED;
+	return add_packet(flow, p) ? ADDED_TRACE : ADDED;
 }
 
 static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_counters *count, __u32 segments,
 					 __u32 ethernet, __u32 point)
 {
 	struct packet p = {};
-	struct flow_value *flow;
-	struct cache_set *set;
 	bool early = decide_early(skb);
 	int result = PARSED;
 
-	if (early && left_out(&p)) {
+	if (early && left_out(&p, settings.sample_below)) {
 		skb->tc_index = settings.stamp_counted;
 		count->sampled_out += segments;
 		return;
@@ -167,22 +208,18 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		count->parse_error += segments;
 		return;
 	}
-	if (!early && left_out(&p)) {
-		count->sampled_out += segments;
+	result = refused(&p, point, early);
+	if (!result) {
+		p.key.epoch = epoch;
+		result = account(skb, &p, point);
+	}
+	if (result == FILTERED) {
+		count->filtered += segments;
 		return;
 	}
-	p.key.epoch = epoch;
-	set = settings.cache_sets ? cache_set_of(&p.key) : NULL;
-	if (add_to_cache(set, &p)) {
-		result = ADDED;
-	} else {
-		flow = bpf_map_lookup_elem(&flows, &p.key);
-		if (flow && flow->packets >= TRACED_PACKETS && begin_in_cache(set, &p))
-			result = ADDED;
-		else if (flow)
-			result = add_packet(flow, &p) ? ADDED_TRACE : ADDED;
-		else
-			result = account_new(skb, &p, point);
+	if (result == SAMPLED_OUT) {
+		count->sampled_out += segments;
+		return;
 	}
 	if (result == TABLE_FULL) {
 		count->table_full += segments;

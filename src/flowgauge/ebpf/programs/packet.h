@@ -11,7 +11,10 @@ struct packet {
 	__u16 vlan_id;
 	__u8 ip_tos;
 	bool payload; /* behind the header of layer 4 */
+	__u8 rule; /* as in flow_value */
+	__u8 unused;
 	__u16 l4; /* offset of the layer 4 header in the frame; 0 where there is none */
+	__u16 unused_too;
 };
 
 enum parsed { PARSED, NOT_IP, MALFORMED };
@@ -48,15 +51,33 @@ static __always_inline bool has_ports(__u8 proto)
 	       proto == IPPROTO_DCCP;
 }
 
-/* The same for both directions of a flow, and on every node. */
+/* From here on Linux gives clients their ports (net.ipv4.ip_local_port_range). */
+#define EPHEMERAL_PORTS 32768
+
+static __always_inline __u32 mixed(__u64 a, __u64 b, __u64 c)
+{
+	__u64 hash = a * 0x9e3779b97f4a7c15ull;
+
+	hash = (hash ^ (hash >> 32) ^ b) * 0xbf58476d1ce4e5b9ull;
+	hash = (hash ^ (hash >> 29) ^ c) * 0x94d049bb133111ebull;
+	return hash >> 32;
+}
+
+/*
+ * The same for both directions of a flow and on every node, before and behind the translation of a service's address: where
+ * just one end has a port of clients, that end tells the connection, and translation of the other end changes nothing.
+ */
 static __always_inline __u32 symmetric_hash(const struct flow_key *key)
 {
 	const __u64 *src = (const __u64 *)key->src_addr, *dst = (const __u64 *)key->dst_addr;
-	__u64 hash = (src[0] ^ dst[0]) * 0x9e3779b97f4a7c15ull;
+	bool from_client = key->src_port >= EPHEMERAL_PORTS, to_client = key->dst_port >= EPHEMERAL_PORTS;
+	__u64 proto = (__u64)key->proto << 32;
 
-	hash = (hash ^ (hash >> 32) ^ src[1] ^ dst[1]) * 0xbf58476d1ce4e5b9ull;
-	hash = (hash ^ (hash >> 29) ^ (key->src_port ^ key->dst_port) ^ (__u64)key->proto << 32) * 0x94d049bb133111ebull;
-	return hash >> 32;
+	if (from_client && !to_client)
+		return mixed(src[0], src[1], key->src_port | proto);
+	if (to_client && !from_client)
+		return mixed(dst[0], dst[1], key->dst_port | proto);
+	return mixed(src[0] ^ dst[0], src[1] ^ dst[1], (key->src_port ^ key->dst_port) | proto);
 }
 
 /*

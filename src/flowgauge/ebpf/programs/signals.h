@@ -4,8 +4,10 @@
 #define FLOWGAUGE_SIGNALS_H
 
 #include "account.h"
+#include "choice.h"
 #include "kernel.h"
 #include "packet.h"
+#include "rules.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -31,10 +33,27 @@ static __always_inline bool is_loopback(const struct flow_key *key)
 	       ((word[2] == V4_MAPPED && key->src_addr[12] == 127) || (word[2] == 0 && word[3] == bpf_htonl(1)));
 }
 
-/* Sampling of whole flows leaves out their signals as well; that of packets does not. */
-static __always_inline bool flow_left_out(const struct flow_key *key)
+/*
+ * Sampling of whole flows leaves out their signals as well, that of packets does not; pods and rules leave out theirs.
+ *
+ * dropped: whether the signal is a dropped packet, for which some rules are.
+ */
+static __always_inline bool flow_left_out(const struct flow_key *key, bool dropped)
 {
-	return settings.sample_below && settings.sample_flows && symmetric_hash(key) >= settings.sample_below;
+	__u32 below = settings.sample_below;
+
+	if (!is_chosen(key))
+		return true;
+	if (settings.rules) {
+		int number = first_match(key, NO_PACKET, NO_PACKET);
+
+		if (number) {
+			if (rule_of(number)->action == RULE_REJECT || (rule_of(number)->action == RULE_DROPS_ONLY && !dropped))
+				return true;
+			below = rule_of(number)->sample_below;
+		}
+	}
+	return below && settings.sample_flows && symmetric_hash(key) >= below;
 }
 
 #endif

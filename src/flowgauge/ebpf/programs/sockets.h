@@ -42,7 +42,7 @@ static __always_inline bool key_of_socket(struct flow_key *key, const struct soc
 	key->src_port = local_port;
 	key->dst_port = bpf_ntohs(common->skc_dport);
 	key->proto = IPPROTO_TCP;
-	if (flow_left_out(key) || (is_loopback(key) && common->skc_net.net->ns.inum != settings.netns))
+	if (flow_left_out(key, false) || (is_loopback(key) && common->skc_net.net->ns.inum != settings.netns))
 		return false;
 	key->epoch = epoch;
 	return true;
