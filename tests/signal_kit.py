@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flowgauge.agent import signal_columns, signal_rows
+from flowgauge.agent import attribution, signal_columns, signal_rows, socket_events
 from flowgauge.agent.accounter import account
+from flowgauge.agent.containers import Containers
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.demo.scene.delayer import Delayer, delayed
 from flowgauge.ebpf.flow_program import FlowProgram
@@ -22,8 +23,10 @@ _NUMBERS = (
     "src_port", "dst_port", "proto", "packets", "bytes", "tcp_flags", "rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns",
     "retransmits", "tcp_state_final", "drop_packets", "drop_bytes", "dns_id", "dns_type", "dns_latency_ns", "time_start_ns",
     "time_end_ns", "server_time_min_ns", "server_time_avg_ns", "server_time_max_ns", "server_time_count",
+    "src_pid", "dst_pid", "src_uid", "dst_uid", "socket_event", "initiator",
 )  # fmt: skip
-_TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram")
+_TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", "src_process", "dst_process",
+          "src_container", "dst_container", "src_pod_uid", "dst_pod_uid")  # fmt: skip
 
 
 def batch(program: FlowProgram) -> FlowBatch:
@@ -33,7 +36,12 @@ def batch(program: FlowProgram) -> FlowBatch:
     signals = signal_rows.place(evicted, known)
     translated = join(signals.keys, known.keys, known.values)
     flows = account(signals.keys, signals.values, translated, LocalAddresses(), ticks=ticks, sampling_rate=1)
-    return flows.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=True))
+    containers, local = Containers(), LocalAddresses()
+    flows = flows.with_columns(
+        signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=True)
+        | attribution.columns(signals.keys, evicted.owners, known, containers)
+    )
+    return FlowBatch.concat([flows, socket_events.batch(evicted.events, known, local, containers)])
 
 
 def told(program: FlowProgram) -> list[dict[str, Any]]:

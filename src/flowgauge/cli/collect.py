@@ -101,12 +101,14 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], store_url: str, own: d
     """What document, environment and options say together; ConfigError or UsageError when something is wrong."""
     from flowgauge.collector.settings import CollectorSettings
     from flowgauge.config.effective import effective
+    from flowgauge.config.groups import stored_groups
 
     spec = effective(file, flags).spec
     return CollectorSettings(
         store_url=store_url or _documented_store(spec.storage),
         collector=spec.collector,
         storage=spec.storage,
+        groups=stored_groups(spec.exporter),
         log_level=spec.log_levels.get("collector", spec.log_level),
         **own,
     )

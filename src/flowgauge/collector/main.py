@@ -267,6 +267,7 @@ def _open(settings: CollectorSettings, ledger: Ledger, *, counted: bool) -> Flow
     return open_store(
         settings.store_url,
         settings.store_secret,
+        groups=settings.groups,
         retention_hours=settings.retention_hours,
         retry_s=STORE_RETRY_S,
         on_retry=(lambda: ledger.add("store_insert_retries")) if counted else None,

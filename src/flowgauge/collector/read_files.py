@@ -61,7 +61,8 @@ class FileImport:
         self._say, self._stop = say, stop
         self.reader = CaptureReader(say, watcher)
         self.ledger = Ledger("collector", f"{settings.name}-files@{now_ns() // 1_000_000}")
-        self._store = open_store(settings.store_url, settings.store_secret, retention_hours=settings.retention_hours,
+        self._store = open_store(settings.store_url, settings.store_secret, groups=settings.groups,
+                                 retention_hours=settings.retention_hours,
                                  retry_s=STORE_RETRY_S, on_retry=lambda: self.ledger.add("store_insert_retries"))  # fmt: skip
         self._url = settings.store_url
         self._naming = Naming(settings.objects, settings.collector.enrichment)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from flowgauge.config.model import Collector, Storage, seconds
 from flowgauge.runtime.http import is_loopback
+from flowgauge.schema.column import Stored
+from flowgauge.schema.columns import DEFAULT_GROUPS
 
 DOCUMENTATION_PEN = 32473
 """Private enterprise number for examples (RFC 5612): set your own in production."""
@@ -26,6 +28,7 @@ class CollectorSettings:
         store_secret: the embedded store's secret, or the server's password; never logged.
         collector: section ``spec.collector`` of the document.
         storage: section ``spec.storage``: its retention limits how old a flow may be.
+        groups: column groups that are stored beside the core.
         listen_host: address on which flows are received; empty: derived from the document's address (see ``host``).
         name: which collector this is in the ledger; default: the host's name, in a cluster the pod's.
         data_dir: folder of the spool, and of what outlives a restart; None keeps everything in memory.
@@ -40,6 +43,7 @@ class CollectorSettings:
     store_secret: str = field(default="", repr=False)
     collector: Collector = field(default_factory=Collector)
     storage: Storage = field(default_factory=Storage)
+    groups: tuple[Stored, ...] = DEFAULT_GROUPS
     listen_host: str = ""
     name: str = field(default_factory=socket.gethostname)
     data_dir: Path | None = None

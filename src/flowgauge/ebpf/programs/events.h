@@ -59,7 +59,7 @@ int BPF_PROG(on_socket_event, struct sock *sk, int before, int now)
 		break;
 	case BPF_TCP_CLOSE:
 		if (before != BPF_TCP_LISTEN)
-			emit(sk, before == BPF_TCP_SYN_SENT ? SOCKET_FAILED : SOCKET_ENDED, end_of(before, sk->sk_err));
+			emit(sk, before == BPF_TCP_SYN_SENT ? SOCKET_FAILED : SOCKET_ENDED, end_of(before, sk));
 		break;
 	}
 	return 0;

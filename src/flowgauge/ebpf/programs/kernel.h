@@ -58,7 +58,7 @@ struct sock_common {
 
 struct sock {
 	struct sock_common __sk_common;
-	int sk_err;
+	int sk_err, sk_err_soft;
 };
 
 struct request_sock {

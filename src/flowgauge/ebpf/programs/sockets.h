@@ -141,8 +141,12 @@ int BPF_PROG(on_retransmit_synack, const struct sock *sk, const struct request_s
 }
 
 /* How a connection ended that was in state before. */
-static __always_inline __u32 end_of(int before, int error)
+static __always_inline __u32 end_of(int before, const struct sock *sk)
 {
+	int error = sk->sk_err;
+
+	if (!error && before == BPF_TCP_SYN_SENT)
+		error = sk->sk_err_soft; /* an ICMP error that came while connect() held the socket */
 	switch (error) {
 	case 0:
 		break;
@@ -180,7 +184,7 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int before, int now)
 		return 0; /* never connected */
 	value = value_of_socket(&key);
 	if (value)
-		value->state = now == BPF_TCP_ESTABLISHED ? SOCKET_ESTABLISHED : end_of(before, sk->sk_err);
+		value->state = now == BPF_TCP_ESTABLISHED ? SOCKET_ESTABLISHED : end_of(before, sk);
 	return 0;
 }
 
