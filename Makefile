@@ -13,7 +13,7 @@ BPF_SRC := $(wildcard src/flowgauge/ebpf/programs/*)
 UI_SRC := $(shell find ui -path ui/node_modules -prune -o -type f -not -name '*.md' -print 2>/dev/null)
 QUICK := not slow and not root and not bpf and not browser
 
-.PHONY: help setup setup-test demo check test test-root test-ui bench fuzz fuzz-long ui bpf docs dist format clean
+.PHONY: help setup setup-test demo check test test-root test-kernels test-ui bench fuzz fuzz-long ui bpf docs dist format clean
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -64,6 +64,9 @@ test: setup-test ## All that CI runs
 
 test-root: $(DEV) bpf ## Tests on network namespaces and eBPF (root)
 	@$(PY) -m pytest -m "root or bpf" tests
+
+test-kernels: $(DEV) bpf ## The eBPF object on Debian's 6.1 kernel, emulated (minutes; needs qemu-system-x86, busybox-static)
+	@$(PY) tools/kernels/run.py $(ARGS)
 
 test-ui: $(DEV) ui ## The console's unit tests and the browser tests
 	@tools/node npm --prefix ui test

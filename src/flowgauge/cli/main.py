@@ -58,6 +58,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("tee", "flowgauge.cli.tee:tee", "Passes flow exports on, unchanged, to several collectors."),
     Verb("logs", "flowgauge.cli.logs:logs", "Shows the logs of the running instance's parts."),
     Verb("config", "flowgauge.cli.config:app", "Checks a FlowCollector document; shows each setting and where it is from."),
+    Verb("doctor", "flowgauge.cli.doctor:doctor", "Tells what this machine and its kernel lack, and what to do about it."),
     Verb("agent", "flowgauge.cli.agent:agent", "Observes this node's packets and exports flows as IPFIX."),
     Verb("collect", "flowgauge.cli.collect:collect", "Receives flows, names them and writes them to the store."),
     Verb("store", "flowgauge.cli.store:store", "Runs the embedded store."),

@@ -251,6 +251,10 @@ class FlowProgram:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"
         return found | {name: answer.words for name, answer in self._tracepoints.answers.items()}
 
+    def answers(self) -> dict[str, Answer]:
+        """What this kernel says to each signal that has hooks of its own and is switched on, by its name."""
+        return dict(self._tracepoints.answers)
+
     def map_bytes(self) -> dict[str, int]:
         """Kernel memory of each map, by its name."""
         with self._lock:

@@ -96,6 +96,12 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 }
 
 
+def version() -> str:
+    """Of the shared library, as ``1.1``; EnvironmentProblem when it is not installed."""
+    loaded = library()
+    return f"{loaded.libbpf_major_version()}.{loaded.libbpf_minor_version()}"
+
+
 @functools.cache
 def library() -> c.CDLL:
     """The shared library with its functions typed; EnvironmentProblem when it is not installed."""

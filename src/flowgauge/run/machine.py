@@ -9,16 +9,20 @@ from pathlib import Path
 
 from flowgauge.agent import privileges
 from flowgauge.config.model import ExporterType, Spec
-from flowgauge.ebpf import flow_program
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.run.part import free_port, is_free
 
 SERVICE_DATA_DIR = Path("/var/lib/flowgauge")
 
 
+def data_dir_of(chosen: Path | None) -> Path:
+    """As ``data_dir``, but it is not made."""
+    return chosen or (SERVICE_DATA_DIR if os.geteuid() == 0 else _user_data_dir())
+
+
 def data_dir(chosen: Path | None) -> Path:
     """The folder for flows, logs and state, made when missing: by default /var/lib/flowgauge for root, else the user's."""
-    folder = chosen or (SERVICE_DATA_DIR if os.geteuid() == 0 else _user_data_dir())
+    folder = data_dir_of(chosen)
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         return folder.resolve()
@@ -32,11 +36,8 @@ def why_no_agent(spec: Spec) -> str:
         return "spec.exporter.enable is false"
     if spec.exporter.type is not ExporterType.EBPF:
         return f"spec.exporter.type is {spec.exporter.type}"
-    if lacking := privileges.missing(privileges.effective(), netns=False):
-        return privileges.sentence(lacking)
-    if not flow_program.OBJECT.exists():
-        return f"{flow_program.OBJECT.name} is not built: run `make bpf` (needs clang)"
-    return ""
+    lacking = privileges.missing(privileges.effective(), netns=False)
+    return privileges.sentence(lacking) if lacking and not privileges.may_capture() else ""
 
 
 def port_or_free(wanted: int) -> int:

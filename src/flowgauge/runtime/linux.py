@@ -76,6 +76,11 @@ def enter_netns(name_or_path: str) -> None:
         os.close(target)
 
 
+def new_netns() -> None:
+    """Moves the calling thread into a fresh network namespace, which ends with the thread."""
+    _check(_libc.unshare(CLONE_NEWNET), "create network namespace")
+
+
 def create_netns(name: str) -> None:
     """Makes a named network namespace, as ``ip netns add`` does, without a process."""
     NETNS_DIR.mkdir(parents=True, exist_ok=True)
@@ -85,7 +90,7 @@ def create_netns(name: str) -> None:
 
     def make() -> None:
         try:
-            _check(_libc.unshare(CLONE_NEWNET), "create network namespace")
+            new_netns()
             source = b"/proc/thread-self/ns/net"
             _check(_libc.mount(source, str(path).encode(), b"none", MS_BIND, None), f"keep network namespace {name}")
         except OSError as error:

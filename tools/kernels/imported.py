@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Prints the files that a program needs when it runs: those of the modules that it imports, and the whole standard library."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import sysconfig
+from pathlib import Path
+
+NOT_NEEDED = {
+    "test",
+    "idlelib",
+    "tkinter",
+    "ensurepip",
+    "turtledemo",
+    "lib2to3",
+    "__pycache__",
+    "site-packages",
+    "dist-packages",
+}
+
+
+def main() -> None:
+    """Imports the program named by the first argument, without running it."""
+    runpy.run_path(sys.argv[1], run_name="imported")
+    files = {Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    # Libraries that extension modules of wheels bring along.
+    for folder in {path.parent for path in Path(sysconfig.get_path("purelib")).glob("numpy.libs/*")}:
+        files |= {*folder.iterdir()}
+    library = Path(sysconfig.get_path("stdlib"))
+    files |= {path for path in library.rglob("*") if path.is_file() and not NOT_NEEDED & {*path.relative_to(library).parts}}
+    print("\n".join(sorted(str(path) for path in files)))
+
+
+if __name__ == "__main__":
+    main()
