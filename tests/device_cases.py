@@ -342,6 +342,22 @@ def _h3c() -> Case:
     )
 
 
+def _relay() -> Case:
+    names = template(300, [(10, 4), (82, 8)], scope=1)
+    fields = (*KEY, (10, 4), (61, 1), (130, 4), (2, 4), (1, 4))
+    flows = [
+        key(number) + struct.pack("!IB", 7, number & 1) + bytes((10, 255, 0, number)) + struct.pack("!II", 2, 200)
+        for number in (1, 2, 0)
+    ]
+    flows[2] = flows[2][:-12] + bytes(4) + flows[2][-8:]
+    return ipfix(
+        "A relay that sends for two devices: records give their exporter (130), whose address the socket's is not; one record "
+        "gives none and is the relay's own. Interfaces that the relay names are the devices' (traps 61, 65, 88).",
+        message(a_set(3, names), a_set(300, struct.pack("!I8s", 7, b"uplink")), a_set(2, template(301, fields))),
+        message(a_set(301, *flows), sequence=1),
+    )
+
+
 CASES: dict[str, Case] = {
     "device-cisco-asa": _asa(),
     "device-cisco-ios-xr": _ios_xr(),
@@ -359,6 +375,7 @@ CASES: dict[str, Case] = {
     "device-open-vswitch": _open_vswitch(),
     "device-ipt-netflow": _ipt_netflow(),
     "device-h3c": _h3c(),
+    "device-behind-relay": _relay(),
 }
 
 

@@ -77,6 +77,7 @@ class DecodeLoop:
     ) -> None:
         self._arrived, self._new_decoder = arrived, new_decoder
         self._decoder, self._repeats = new_decoder(), Repeats()
+        self._decoder.fresh = True
         self._sessions: set[Session] = set()
         self._standing, self._templates, self._names = standing, templates, names
         self._saved_at = time.monotonic()

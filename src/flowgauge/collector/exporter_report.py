@@ -9,6 +9,7 @@ from typing import Any
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporter import Exporter
 from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_SOURCE
+from flowgauge.wire.assemble import WRONG_CLOCK_NS
 from flowgauge.wire.decoded import RateReport, StreamReport
 
 PATIENCE_NS = 10_000_000_000
@@ -136,6 +137,8 @@ def _of_clock(reports: Sequence[StreamReport]) -> str:
     if abs(skew_ns) < SKEW_NS:
         return ""
     which = "behind" if skew_ns > 0 else "ahead"
+    if abs(skew_ns) > WRONG_CLOCK_NS:
+        return f"its clock is {_words(abs(skew_ns))} {which}: its flows are placed by when they came; synchronise it (NTP)"
     return f"its clock is {_words(abs(skew_ns))} {which}: synchronise it (NTP), or its flows stand beside others' in time"
 
 

@@ -69,7 +69,7 @@ class Identities:
             zone=labels.get(self._zone_key, ""),
             region=labels.get(REGION_LABEL, ""),
             application=application(meta.labels, workload.name),
-            layer=self._layer(meta.namespace),
+            layer=self.layer_of(meta.namespace),
         )
 
     def _node(self, meta: Meta) -> Identity:
@@ -95,10 +95,11 @@ class Identities:
             owner=behind.name,
             owner_kind=behind.kind,
             application=application(meta.labels, behind.name),
-            layer=self._layer(meta.namespace),
+            layer=self.layer_of(meta.namespace),
         )
 
-    def _layer(self, namespace: str) -> int:
+    def layer_of(self, namespace: str) -> int:
+        """Code of ``enums.LAYER`` of what is in a namespace."""
         return _INFRA if self._is_infra(namespace) else _APP
 
 

@@ -3,7 +3,7 @@
 
 Each distinct address of a batch is looked up once; all else is taking by index. An identity comes, in this order, from what
 holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document, the node in whose pod block the address
-is. Beside it stands the label of the address's subnet.
+is. Beside it stands the label of the address's subnet. Names that came with the records have their place between (``given``).
 
 Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
 """
@@ -23,6 +23,7 @@ from flowgauge.enrich.blocks import Blocks
 from flowgauge.enrich.ends import End, Seen
 from flowgauge.enrich.fallback import Fallback, Said
 from flowgauge.enrich.gather import Gathered
+from flowgauge.enrich.given import Flags, Given, given, merged, overlaid
 from flowgauge.enrich.identities import Identities
 from flowgauge.enrich.identity_table import IdentityTable, Texts
 from flowgauge.enrich.kubernetes import KubernetesIndex
@@ -30,6 +31,7 @@ from flowgauge.enrich.numbering import AddressNumbers
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.flow.names import Names
 from flowgauge.runtime.metrics import Sample
 from flowgauge.schema.enums import IDENTITY_CONFIDENCE, IDENTITY_SOURCE, code
 
@@ -37,7 +39,8 @@ _ENDS = ("src", "dst")
 _SUBNET, _NONE = code(IDENTITY_SOURCE, "subnet"), code(IDENTITY_SOURCE, "none")
 _NEVER = np.iinfo(np.int64).max
 """Instead of a time where there is no flow."""
-_LIKELY = code(IDENTITY_CONFIDENCE, "likely")
+_RECORD = code(IDENTITY_SOURCE, "record")
+_EXACT, _LIKELY = (code(IDENTITY_CONFIDENCE, label) for label in ("exact", "likely"))
 
 
 class Enricher:
@@ -51,6 +54,7 @@ class Enricher:
     def __init__(self, index: KubernetesIndex, enrichment: Enrichment) -> None:
         self._index = index
         identities = Identities(enrichment)
+        self._layer_of = identities.layer_of
         self._blocks, self._table = Blocks(enrichment), IdentityTable(identities)
         self._fallback = Fallback(self._blocks, identities, self._table)
         self._numbers = AddressNumbers()
@@ -67,11 +71,18 @@ class Enricher:
         src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
         dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
         keys = {end: own[end].key for end in _ENDS}
-        return batch.with_columns(self._columns(gathered, distinct, keys, {"src": src, "dst": dst}))
+        told = {end: one for end in _ENDS if (one := given(batch, end)) is not None}
+        columns = self._columns(gathered, distinct, keys, {"src": src, "dst": dst}, told)
+        for name in ("src_service", "dst_service"):
+            if name in batch:
+                ours = columns[name]
+                assert isinstance(ours, Names)  # noqa: S101 - it is a column of names
+                columns[name] = merged(ours, batch.names(name), ours.codes == 0)
+        return batch.with_columns(columns)
 
     def samples(self) -> Iterable[Sample]:
         """How the ends of all flows so far were known."""
-        help_ = "Ends of flows by how their names are known: watch, nat, subnet or none."
+        help_ = "Ends of flows by how their names are known: watch, nat, record, subnet or none."
         return [
             Sample("enrich_ends", help_, int(count), {"identity_source": label}, cumulative=True)
             for label, count in zip(IDENTITY_SOURCE, self._ends_by_source.tolist(), strict=True)
@@ -86,20 +97,27 @@ class Enricher:
             return Gathered(packed, span, state, self._table)
 
     def _columns(
-        self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End]
+        self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End], told: dict[str, Given]
     ) -> dict[str, ColumnData]:
         said = self._fallback.say(distinct)
         label = self._label_codes[self._blocks.label(distinct, gathered.has_holder | (said.identity > 0))]
         columns: dict[str, ColumnData] = {}
         identities: list[Ints] = []
+        by_record: dict[str, Flags] = {}
         for end in _ENDS:
             identity, source, confidence = _explained(found[end], said, keys[end], label[keys[end]] > 0)
+            if end in told:
+                rows = by_record[end] = told[end].rows & (found[end].identity == 0) & (said.confidence[keys[end]] != _EXACT)
+                identity[rows], source[rows], confidence[rows] = 0, _RECORD, _LIKELY
             identities.append(identity)
             columns[f"{end}_identity_source"], columns[f"{end}_identity_confidence"] = source, confidence
             self._ends_by_source += np.bincount(source, minlength=len(IDENTITY_SOURCE))
         columns["src_subnet"], columns["dst_subnet"] = self._labels.columns(label, keys["src"], keys["dst"])
         columns |= self._table.service_columns(found["src"].service, found["dst"].service)
-        return columns | self._table.identity_columns(*identities)
+        columns |= self._table.identity_columns(*identities)
+        for end, rows in by_record.items():
+            columns |= overlaid(columns, end, told[end], rows, self._layer_of)
+        return columns
 
 
 def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_]) -> tuple[Ints, Bytes, Bytes]:

@@ -30,7 +30,14 @@ LONGEST_NS = 86_400_000_000_000
 _NS_PER_MS = 1_000_000
 _U32_MAX = 0xFFFFFFFF
 _LATENCIES = tuple(column for column in COLUMNS if column.held_as.endswith("_us"))
-_CONSUMED = ("time_start_ns", "time_end_ns", "observed_ifs", "template_id", *(column.name for column in _LATENCIES))
+_CONSUMED = (
+    "time_start_ns",
+    "time_end_ns",
+    "time_exported_ns",
+    "observed_ifs",
+    "template_id",
+    *(column.name for column in _LATENCIES),
+)
 """Public columns that have become physical ones."""
 
 Nanoseconds = npt.NDArray[np.int64]
@@ -48,7 +55,7 @@ class Normalise:
         rows = self._directory.rows(batch)
         return batch.without(*_CONSUMED).with_columns(
             {
-                **times(batch.array("time_start_ns"), batch.array("time_end_ns"), received),
+                **times(batch.array("time_start_ns"), batch.array("time_end_ns"), received, _lag_ns(batch)),
                 **latencies(batch),
                 **sampling(batch, rows),
                 **interface_columns(batch, rows),
@@ -57,15 +64,30 @@ class Normalise:
         )
 
 
-def times(start: Nanoseconds, end: Nanoseconds, received: Nanoseconds) -> dict[str, ColumnData]:
+def _lag_ns(batch: FlowBatch) -> Nanoseconds | None:
+    """How far behind the clock of each row's exporter is, 0 where it is right; None when all are."""
+    if "time_exported_ns" not in batch:
+        return None
+    exported = batch.array("time_exported_ns")
+    lag: Nanoseconds = np.where(exported > 0, batch.array("time_received_ns") - exported, 0)
+    return lag
+
+
+def times(start: Nanoseconds, end: Nanoseconds, received: Nanoseconds, lag: Nanoseconds | None = None) -> dict[str, ColumnData]:
     """``time_end_ms``, ``duration_ms`` and ``time_source``, all inputs in ns since 1970; 0 = not told.
 
-    An end that cannot be becomes the receive time, and ``time_source`` says so; a start that cannot be, the end.
+    A flow of an exporter whose clock is wrong ends as long before it was received as it ended before it was sent. An end that
+    cannot be becomes the receive time; ``time_source`` says both. A start that cannot be becomes the end.
     """
+    own = np.ones(len(end), np.bool_)
+    if lag is not None:
+        own = lag == 0
+        moved = np.where(end > 0, lag, 0)
+        start, end = np.where(start > 0, start + moved, start), end + moved
     plausible = (end <= received + FUTURE_NS) & (end >= received - ABSURD_AGE_NS)
     lasted = end - start
     lasted = np.where((start > 0) & (lasted >= 0) & (lasted <= LONGEST_NS), lasted, 0)
-    source = np.where(plausible, code(TIME_SOURCE, "flow"), code(TIME_SOURCE, "received"))
+    source = np.where(plausible & own, code(TIME_SOURCE, "flow"), code(TIME_SOURCE, "received"))
     return {
         "time_end_ms": np.where(plausible, end, received) // _NS_PER_MS,
         "duration_ms": (lasted // _NS_PER_MS).astype(np.uint32),

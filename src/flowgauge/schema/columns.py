@@ -47,6 +47,8 @@ _KEY: tuple[Column, ...] = (
            scale=1_000_000, cardinality=HIGH, help="From the first to the last packet; kept to the millisecond."),
     Column(name="time_received_ns", kind=Kind.I64, title="Received", unit="ns", role=TIME, stored=Stored.NEVER,
            help="When the collector received the record.", netobserv="TimeReceived"),
+    Column(name="time_exported_ns", kind=Kind.I64, title="Exported", unit="ns", role=TIME, stored=Stored.NEVER, absent=0,
+           help="When the exporter sent the record by its own clock, where that is wrong by more than a minute."),
     Column(name="time_source", kind=Kind.ENUM, title="Time from", role=DETAIL, labels=enums.TIME_SOURCE, cardinality=LOW,
            stored=Stored.ROUTER, help="Whether the times are the flow's own or, its clock being implausible, the receive time."),
     *_both_ends(Column(name="addr", kind=Kind.ADDR, title="address", element=8, element_v6=27, cardinality=HIGH, absent=0,
@@ -186,7 +188,8 @@ _NAMES: tuple[Column, ...] = (
                        help="Application or infrastructure.", netobserv="K8S_FlowLayer")),
     *_both_ends(Column(name="identity_source", kind=Kind.ENUM, title="identity from", labels=enums.IDENTITY_SOURCE,
                        cardinality=LOW, role=DETAIL, stored=Stored.POLICY, enterprise=136,
-                       help="How the names of this end are known.")),
+                       help="How the names of this end are known: `watch` from Kubernetes objects, `nat` the same behind a "
+                            "translation, `record` from the exporter, `subnet` by address block or fixed name.")),
     *_both_ends(Column(name="identity_confidence", kind=Kind.ENUM, title="identity confidence", role=DETAIL,
                        labels=enums.IDENTITY_CONFIDENCE, cardinality=LOW, stored=Stored.POLICY, enterprise=138,
                        help="How sure the names of this end are.")),

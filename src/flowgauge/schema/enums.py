@@ -13,7 +13,9 @@ LOCAL_ENDS = ("", "none", "src", "dst", "both")
 DUPLICATE_OF = ("counted", "far_end", "transit", "other_direction", "router_beside_agent", "socket_event")
 TIME_SOURCE = ("flow", "received")
 LAYER = ("", "app", "infra")
-IDENTITY_SOURCE = ("", "watch", "cgroup", "nat", "dns", "subnet", "none")
+IDENTITY_SOURCE = ("", "watch", "cgroup", "nat", "dns", "subnet", "none", "record")
+"""How the names of an end are known: from Kubernetes objects (``watch``; behind a translation ``nat``), from the exporter with
+the record (``record``), by address block or fixed name (``subnet``) …"""
 IDENTITY_CONFIDENCE = ("", "exact", "likely", "guess")
 TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed", "unreachable")
 SOCKET_EVENT = ("", "connected", "accepted", "failed", "closed", "listening", "retrying")

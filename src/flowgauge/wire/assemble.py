@@ -24,6 +24,8 @@ from flowgauge.wire.views import Octets
 
 _AGENT, _FLOW, _EVENT = code(FLOW_FORMAT, "agent"), code(RECORD_KIND, "flow"), code(RECORD_KIND, "event")
 _RECORD, _OUR_AGENT = code(SAMPLING_SOURCE, "record"), code(SAMPLING_SOURCE, "agent")
+WRONG_CLOCK_NS = 60_000_000_000
+"""Nothing that was sent just now is on its way for a minute: such a difference is a clock's."""
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
 
 
@@ -56,18 +58,29 @@ class Block:
     backwards_of: Index | None = None
 
 
-def assemble(blocks: Sequence[Block], pool: Pool) -> FlowBatch:
-    """All records as one batch; a column that only some layouts have is absent in the rows of the others."""
+def assemble(blocks: Sequence[Block], pool: Pool, *, fresh: bool = False) -> FlowBatch:
+    """All records as one batch; a column that only some layouts have is absent in the rows of the others.
+
+    Args:
+        blocks: the records.
+        pool: memory for the columns.
+        fresh: they were sent just now, so an export time that is far from the receive time comes from a wrong clock.
+    """
     blocks = [block for block in blocks if len(block.records)]
     total = sum(len(block.records) for block in blocks)
     if not total:
         return FlowBatch({}, 0)
     names = [*dict.fromkeys(name for block in blocks for name in columns_of(block)), *OF_MESSAGES]
+    wrong = [_wrong_clocks(block) for block in blocks] if fresh else []
+    if any(each is not None for each in wrong):
+        names.append("time_exported_ns")
     columns = _space(names, total, pool)
     first = 0
-    for block in blocks:
+    for number, block in enumerate(blocks):
         out = {name: data[first : first + len(block.records)] for name, data in columns.items()}
         _fill(block, out)
+        if wrong and (exported_ns := wrong[number]) is not None:
+            _spread(out["time_exported_ns"], exported_ns, block.records.set_row)
         first += len(block.records)
     return FlowBatch({**columns, **_texts(blocks)}, total)
 
@@ -117,6 +130,14 @@ def _fill(block: Block, out: Mapping[str, Array]) -> None:
     _spread(out["template_id"], block.template_id, row)
     out["flow_format"][...] = _AGENT if block.reader.ours else block.flow_format
     out["record_kind"][...] = _FLOW if block.reader.counts else _EVENT
+
+
+def _wrong_clocks(block: Block) -> npt.NDArray[np.int64] | None:
+    """The export time of each set whose exporter's clock is wrong, 0 of others; None when all are right, or tell no time."""
+    sets = block.records.sets
+    exported_ns = sets.export_s * 1_000_000_000
+    wrong = np.abs(block.origins.received_ns[sets.datagram] - exported_ns) > WRONG_CLOCK_NS
+    return exported_ns * wrong if wrong.any() and exported_ns.any() else None
 
 
 def _resolve(block: Block, rate: Array, source: Array) -> None:

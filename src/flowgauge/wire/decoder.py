@@ -57,11 +57,16 @@ class Decoder:
         template_lifetime_s: forget a template not announced for so long; None: never (some devices announce once a session).
         added: elements of users (see ``element_files``).
         inner: of sampled packets in tunnels, report the packet within (see ``packet_headers``).
+
+    Attributes:
+        fresh: whether datagrams come when they were sent (not from a file, or a connection that had stalled): what is far from
+            the receive time then comes from a wrong clock (``time_exported_ns``). May be set at any time.
     """
 
     def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False,
                  template_lifetime_s: float | None = None, added: Iterable[Element] = ()) -> None:  # fmt: skip
         elements = Elements(pen, added)
+        self.fresh = False
         self._extra = ExtraReader(elements) if detailed else None
         self._received = 0
         self._layouts = Layouts(elements)
@@ -120,7 +125,7 @@ class Decoder:
         counts["decode_unknown_version"] += len(unknown)
         if self._extra and len(unknown):
             problems.add_all(unknown, base[unknown], "version", "1, 5, 7, 9, 10 or sFlow 5", versions[unknown].astype(np.int64))
-        flows = assemble(blocks, self._pool)
+        flows = assemble(blocks, self._pool, fresh=self.fresh)
         counts["decode_records"] += len(flows)
         counts["decode_error_datagrams"] += problems.datagrams
         return Decoded(

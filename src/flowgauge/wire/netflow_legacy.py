@@ -26,7 +26,7 @@ from flowgauge.wire.cutting import cut_fixed
 from flowgauge.wire.decoded import StreamReport
 from flowgauge.wire.dialect import IPFIX
 from flowgauge.wire.elements import Elements
-from flowgauge.wire.framing import NOT_TOLD, Messages
+from flowgauge.wire.framing import Messages
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch, Intake
 from flowgauge.wire.judging import judge
@@ -38,6 +38,7 @@ from flowgauge.wire.readers import Source, Step
 from flowgauge.wire.records import DataSets
 from flowgauge.wire.stream_report import heard, numbered
 from flowgauge.wire.streams import Streams
+from flowgauge.wire.uptimes import compare
 from flowgauge.wire.views import Offsets
 
 _PACKET = code(SAMPLING_ALGORITHM, "packet")
@@ -47,6 +48,7 @@ _COMMON = ((8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), 
 """Element and length of the fields that all three begin with: addresses, next hop, interfaces, counts, times, ports."""
 _PADDING = 210
 _NOT_NUMBERED = -1
+_NS_PER_MS, _NS_PER_S = 1_000_000, 1_000_000_000
 _V1 = (*_COMMON, (_PADDING, 2), (4, 1), (5, 1), (6, 1), (_PADDING, 1))
 _V5 = (*_COMMON, (_PADDING, 1), (6, 1), (4, 1), (5, 1), (16, 2), (17, 2), (9, 1), (13, 1))
 
@@ -108,7 +110,7 @@ class _Headers:
     datagram: Offsets
     start: Offsets
     end: Offsets
-    uptime_ms: Offsets
+    uptime: Offsets
     export_s: Offsets
     export_ns: Offsets
     sequence: npt.NDArray[np.uint32]
@@ -131,12 +133,12 @@ class LegacyDecoder:
         found = _headers(intake, self._version, datagram, start, end)
         if not len(found.datagram):
             return []
-        self._judge(intake, found)
+        unit_ns = np.where(self._judge(intake, found), _NS_PER_S, _NS_PER_MS)
         blocks = []
         for kind in self._version.layouts:
             rows = np.flatnonzero((found.size == kind.layout.min_bytes) & (found.count > 0))
             if len(rows):
-                blocks.append(_block(intake, self._version, kind, _taken(found, rows)))
+                blocks.append(_block(intake, self._version, kind, _taken(found, rows), unit_ns[rows]))
         return blocks
 
     def reports(self) -> Iterator[StreamReport]:
@@ -151,14 +153,18 @@ class LegacyDecoder:
             stream.sequence.finish(counts)
         return {name: count for name, count in counts.items() if count}
 
-    def _judge(self, intake: Intake, found: _Headers) -> None:
+    def _judge(self, intake: Intake, found: _Headers) -> npt.NDArray[np.bool_]:
+        """Judges the datagrams' numbers and clocks; of which the uptime counts seconds."""
         senders = intake.origins.source_addr[found.datagram]
-        not_told = np.full(len(found.datagram), NOT_TOLD)
-        messages = Messages(found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, not_told)
+        boot_ms = found.export_s * 1000 - found.uptime
+        messages = Messages(found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, boot_ms)
         batch = Batch(intake, messages, *self._streams.of(senders, found.domain), self._streams)
+        compare(batch)
         judge(batch, found.count if self._version.has_sequence else np.full(len(found.datagram), _NOT_NUMBERED))
         for stream in self._streams.trim():
             stream.sequence.finish(intake.counts)
+        in_seconds: npt.NDArray[np.bool_] = np.array([stream.uptime.in_seconds for stream in batch.streams])[batch.index]
+        return in_seconds
 
 
 def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, end: Offsets) -> _Headers:
@@ -183,7 +189,7 @@ def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, 
         datagram=datagram,
         start=start + version.header_bytes,
         end=end,
-        uptime_ms=words[1],
+        uptime=words[1],
         export_s=words[2],
         export_ns=words[2] * 1_000_000_000 + words[3],
         sequence=(words[4] if version.has_sequence else nothing).astype(np.uint32),
@@ -210,12 +216,12 @@ def _taken(found: _Headers, rows: Index) -> _Headers:
     return _Headers(*(getattr(found, name)[rows] for name in _Headers.__slots__))
 
 
-def _block(intake: Intake, version: Version, kind: RecordLayout, found: _Headers) -> Block:
+def _block(intake: Intake, version: Version, kind: RecordLayout, found: _Headers, unit_ns: Offsets) -> Block:
     nothing = np.zeros(len(found.datagram), np.int64)
     sets = DataSets(found.start, found.end, found.datagram, found.export_s, nothing)
     records = cut_fixed(intake, kind.layout, sets, found.count)
     each = _records_of_each(found.count, records.set_row)
-    steps: list[Step] = [*kind.steps, UptimeTimes(*kind.times, found.uptime_ms, found.export_ns, each)]
+    steps: list[Step] = [*kind.steps, UptimeTimes(*kind.times, found.uptime, found.export_ns, unit_ns, each)]
     columns = (*kind.columns, "time_start_ns", "time_end_ns")
     if version.has_engine:
         algorithm = np.where(found.sampling > 0, _PACKET, 0)

@@ -15,7 +15,6 @@ from flowgauge.wire.readers import AddressV4, Columns, Number, Source, Step, int
 from flowgauge.wire.records import Index, Records
 from flowgauge.wire.views import Offsets
 
-_NS_PER_MS = 1_000_000
 _ICMP = sorted(ICMP_PROTOCOLS)
 _NUMBERS = {
     "in_if": 10, "out_if": 14, "packets": 2, "bytes": 1, "src_port": 7, "dst_port": 11, "proto": 4, "ip_tos": 5,
@@ -74,17 +73,21 @@ class UptimeTimes:
     The uptime is a counter modulo 2³² ms (49.7 days). The difference is taken modulo 2³² too and read as signed: a flow that
     began before the counter wrapped is minutes old, and one "later" than its export (devices stamp the header first) is so by
     that little. The export time is used with its nanoseconds; without them times would jump by up to a second.
+
+    Devices exist whose uptime counts seconds: ``unit_ns`` says of each datagram what one count is.
     """
 
     start: Source
     end: Source
-    uptime_ms: Offsets
+    uptime: Offsets
     export_ns: Offsets
+    unit_ns: Offsets
     each: int
 
     def fill(self, records: Records, out: Columns) -> None:
         """Fills every row."""
-        uptime = spread(self.uptime_ms.astype(np.uint32), records.set_row, self.each)
+        uptime = spread(self.uptime.astype(np.uint32), records.set_row, self.each)
+        unit_ns = spread(self.unit_ns, records.set_row, self.each)
         export = spread(self.export_ns, records.set_row, self.each)
         since = np.empty(len(records), np.uint32)
         for column, source in (("time_start_ns", self.start), ("time_end_ns", self.end)):
@@ -92,7 +95,7 @@ class UptimeTimes:
             since -= uptime
             target = out[column]
             target[...] = since.view(np.int32)
-            target *= _NS_PER_MS
+            target *= unit_ns
             target += export
 
 
