@@ -26,6 +26,7 @@ from flowgauge.flow.names import Names
 from flowgauge.flow.rows import to_rows
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.normalise import Normalise
+from flowgauge.schema import numbered_words
 from flowgauge.schema.enums import LOCAL_ENDS, TCP_STATE_FINAL, code
 from wire_kit import decode
 
@@ -139,7 +140,7 @@ def test_questions_of_dns_in_words(raw: bytes, name: str, kind: int) -> None:
 
 
 def test_response_codes_have_their_registered_names() -> None:
-    assert [dns_text.rcode(0x8180 | number) for number in (0, 2, 3, 5, 15)] == [
+    assert [numbered_words.dns_rcode(0x8180 | number) for number in (0, 2, 3, 5, 15)] == [
         "NOERROR",
         "SERVFAIL",
         "NXDOMAIN",

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 import shutil
 import socket
 import ssl
@@ -17,49 +16,29 @@ from typing import Any
 
 import pytest
 
+from decode_kit import DecodingEnd
 from flowgauge.collector import streams as module
 from flowgauge.collector import tls as tls_module
-from flowgauge.collector.agent_ledgers import AgentLedgers
-from flowgauge.collector.decode import DecodeLoop
-from flowgauge.collector.gatherer import Gatherer
-from flowgauge.collector.segments import SegmentQueue
-from flowgauge.collector.senders import Refusals
-from flowgauge.collector.spool import NoSpool
-from flowgauge.collector.standing import Standing, StateFile
 from flowgauge.collector.streams import StreamListener
 from flowgauge.config.model import Listener, Tls
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.flow.batch import FlowBatch
-from flowgauge.pipeline.exporters import ExporterDirectory
-from flowgauge.pipeline.thin import Thin
-from flowgauge.runtime.ledger import Ledger
-from flowgauge.wire.decoder import Decoder
 from ipfix_kit import TEMPLATE, Exporter, records
 from tls_kit import Authority
 
 needs_openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
 
 
-class Serving:
+class Serving(DecodingEnd):
     """A listener and what decodes behind it."""
 
     def __init__(self, *, decoding: bool = True, **settings: Any) -> None:
-        self.ledger, self.refusals = Ledger("collector", "x@1"), Refusals()
-        self.arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        super().__init__()
         self.listener = StreamListener(
             "127.0.0.1", Listener(**{"port": 0, "transport": "TCP"} | settings), self.arrived, self.ledger, self.refusals
         )
-        directory, self.standing = ExporterDirectory(), Standing()
-        self._segments = SegmentQueue(1 << 40)
-        self._decode = DecodeLoop(
-            self.arrived, new_decoder=Decoder, directory=directory, thin=Thin(directory, self.ledger),
-            gatherer=Gatherer(NoSpool("x@1"), self._segments, waiting=lambda: 0, watched=lambda: False, dropped=lambda _: None),
-            agents=AgentLedgers(), ledger=self.ledger, refusals=self.refusals, standing=self.standing,
-            templates=StateFile(None, "templates"), names=StateFile(None, "names"),
-        )  # fmt: skip
         self.listener.start()
         if decoding:
-            self._decode.start()
+            self.start()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -69,32 +48,10 @@ class Serving:
         """A plain client."""
         return socket.create_connection(self.address, timeout=10)
 
-    def decode_now(self) -> None:
-        """Begins to decode."""
-        self._decode.start()
-
-    def counted(self, name: str) -> int:
-        return self.ledger.snapshot().get(name, 0)
-
-    def until(self, name: str, value: int) -> None:
-        deadline = time.monotonic() + 20
-        while self.counted(name) < value:
-            assert time.monotonic() < deadline, self.ledger.snapshot()
-            time.sleep(0.02)
-
-    def flows(self) -> FlowBatch:
-        """Everything that was decoded, after a stop."""
-        self.stop()
-        found: list[FlowBatch] = []
-        while (segment := self._segments.take(0)) is not None:
-            found += segment.raw
-        return FlowBatch.concat(found)
-
     def stop(self) -> None:
         """Stops listener, then decoder; safe to call twice."""
         self.listener.stop()
-        self.arrived.put(None)
-        self._decode.stop(10)
+        super().stop()
 
 
 @pytest.fixture
@@ -279,7 +236,7 @@ def test_a_decoder_that_is_too_slow_stops_the_senders_and_loses_nothing(
             time.sleep(0.5)
         assert sender.is_alive()
         assert server.counted("receive_bytes") < (1 << 20) + 2 * module.HAND_ON_BYTES + (1 << 18)
-        server.decode_now()
+        server.start()
         sender.join(60)
         server.until("decode_records", 300_000)
     assert server.counted("sequence_gap_records") == 0

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from flowgauge.agent.export_failover import Export, FailoverExport
+from flowgauge.agent.export_kafka import KafkaExport
 from flowgauge.agent.export_stream import StreamExport
 from flowgauge.agent.export_udp import UdpExport
 from flowgauge.agent.messages import AgentMessages, Messages
+from flowgauge.agent.messages_kafka import SelfContainedMessages
 from flowgauge.agent.messages_netflow9 import NetFlow9Messages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import ClientTls, Collector, Exporter
@@ -119,6 +121,8 @@ class Destinations:
 
 def _made(settings: AgentSettings, ledger: Ledger) -> list[_Destination]:
     collector = settings.collector
+    if collector.transport == "Kafka" and collector.kafka is not None:
+        return [_Destination(SelfContainedMessages(settings), KafkaExport(collector.kafka, settings.domain, ledger))]
     places = [(collector.address, collector.port), *map(_host_port, collector.others)]
     if collector.spread == "FlowHash":
         return [_destination(settings, ledger, [place]) for place in places]
@@ -159,5 +163,5 @@ def _where(collector: Collector) -> tuple[object, ...]:
     """What decides where and how flows are sent."""
     return (
         collector.type, collector.address, collector.port, collector.transport, collector.client_tls, tuple(collector.others),
-        collector.spread,
+        collector.spread, collector.kafka,
     )  # fmt: skip

@@ -1,21 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""DNS on the wire as words: names of questions (RFC 1035 §3.1), response codes (IANA's registry of DNS parameters)."""
+"""DNS on the wire as words: names of questions (RFC 1035 §3.1)."""
 
 from __future__ import annotations
 
-_RCODES = (
-    "NOERROR", "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP", "REFUSED", "YXDOMAIN", "YXRRSET", "NXRRSET", "NOTAUTH", "NOTZONE",
-    "DSOTYPENI",
-)  # fmt: skip
-_RCODE_BITS = 0x000F
 _LONGEST_LABEL = 63
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*+/=:@")
-
-
-def rcode(flags: int) -> str:
-    """``NOERROR``, ``NXDOMAIN`` …: the response code in a DNS header's flags."""
-    number = flags & _RCODE_BITS
-    return _RCODES[number] if number < len(_RCODES) else f"RCODE{number}"
 
 
 def question(raw: bytes) -> tuple[str, int]:

@@ -115,6 +115,9 @@ class Messages(AgentMessages):
 
     def options(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Message]:
         """As in the base class."""
+        return self._messages(self._options_pieces(counters, names, exporter))
+
+    def _options_pieces(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Piece]:
         records = list(options_encode.interface_records(names)) if self._fresh_names(names) else []
         # These messages count themselves: whoever has received them compares what was sent with what has come.
         sent = counters.get(_SENT, 0) + 1 + len(records)
@@ -128,7 +131,7 @@ class Messages(AgentMessages):
         pieces = in_sets(options_encode.SYSTEM_TEMPLATE, [options_encode.system_record(system)], self._writer.room)
         if records:
             pieces += in_sets(options_encode.INTERFACE_TEMPLATE, records, self._writer.room)
-        return self._messages(pieces)
+        return pieces
 
     def _template_pieces(self, signatures: Iterable[int]) -> list[Piece]:
         records = [self._flows.template(signature).record for signature in sorted(signatures)]

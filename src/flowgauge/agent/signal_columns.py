@@ -16,14 +16,10 @@ from flowgauge.agent.signal_rows import Placed, Rows, SignalRows
 from flowgauge.flow.batch import Array, ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
+from flowgauge.schema.numbered_words import dns_rcode, tcp_state
 
 _ESTABLISHED = code(TCP_STATE_FINAL, "established")
 _REASON_PREFIX = "SKB_DROP_REASON_"
-_TCP_STATES = (
-    "", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK",
-    "LISTEN", "CLOSING", "NEW_SYN_RECV", "BOUND_INACTIVE",
-)  # fmt: skip
-"""By the number that Linux promises user space (linux/tcp_states.h)."""
 
 
 def columns(signals: SignalRows, reasons: dict[int, str], *, histogram: bool = False) -> dict[str, ColumnData]:
@@ -90,7 +86,7 @@ def _drops(placed: Placed, count: int, reasons: dict[int, str]) -> dict[str, Col
         "drop_packets": packets,
         "drop_bytes": octets,
         "drop_cause": _texts(placed.keys["reason"][commonest], rows, count, lambda number: _reason(number, reasons)),
-        "drop_tcp_state": _texts(placed.keys["tcp_state"][commonest], rows, count, _tcp_state),
+        "drop_tcp_state": _texts(placed.keys["tcp_state"][commonest], rows, count, tcp_state),
     }
 
 
@@ -104,7 +100,7 @@ def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
         "dns_id": _spread(placed.keys["id"][slowest].astype(np.uint16), rows, count),
         "dns_type": _spread(np.array([kind for _, kind in asked], np.uint16), rows, count),
         "dns_latency_ns": _spread(values["latency_ns"], rows, count),
-        "dns_rcode": _texts(values["flags"], rows, count, dns_text.rcode),
+        "dns_rcode": _texts(values["flags"], rows, count, dns_rcode),
         "dns_name": _spread_names(Names.from_strings(name for name, _ in asked), rows, count),
     }
 
@@ -152,7 +148,3 @@ def _last_of_each_row(rows: Rows, weights: Array) -> Rows:
 def _reason(number: int, reasons: dict[int, str]) -> str:
     """As the kernel calls it; a number where it belongs to a module of which we have no names."""
     return reasons.get(number, f"reason {number:#x}").removeprefix(_REASON_PREFIX)
-
-
-def _tcp_state(number: int) -> str:
-    return _TCP_STATES[number] if number < len(_TCP_STATES) else str(number)

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.gatherer import Gatherer
+from flowgauge.collector.relayed import Decodes, Road
 from flowgauge.collector.senders import Refusals, turn_away_unknown
 from flowgauge.collector.session import Session
 from flowgauge.collector.standing import SAVE_S, TELL_S, TELL_SHARE, Standing, StateFile
@@ -43,7 +44,7 @@ class Arrived(Protocol):
         """How many datagrams or messages."""
 
     @property
-    def session(self) -> Session | None:
+    def session(self) -> Session | Road | None:
         """Whose templates they are decoded with; None: those of their senders' addresses."""
 
     def datagrams(self) -> Iterator[Datagrams]:
@@ -78,7 +79,7 @@ class DecodeLoop:
         self._arrived, self._new_decoder = arrived, new_decoder
         self._decoder, self._repeats = new_decoder(), Repeats()
         self._decoder.fresh = True
-        self._sessions: set[Session] = set()
+        self._sessions: set[Session | Road] = set()
         self._standing, self._templates, self._names = standing, templates, names
         self._saved_at = time.monotonic()
         self._tell_at = self._saved_at + TELL_S
@@ -131,10 +132,11 @@ class DecodeLoop:
 
     def _decode(self, arrived: Arrived) -> None:
         session = arrived.session
-        if session is None:
-            decoder = self._decoder
-        else:
-            decoder = session.decoder = session.decoder or self._new_decoder()
+        decoder: Decodes = self._decoder
+        if session is not None:
+            if session.decoder is None:
+                session.decoder = self._new_decoder()
+            decoder = session.decoder
             self._sessions.add(session)
         for datagrams in arrived.datagrams():
             kept = datagrams if session is not None else self._new(datagrams)
@@ -168,7 +170,10 @@ class DecodeLoop:
             self._names.save(self._directory)
 
     def _tell_standing(self) -> None:
-        decoders = [self._decoder, *(session.decoder for session in self._sessions if session.decoder is not None)]
+        decoders: list[Decodes] = [
+            self._decoder,
+            *(session.decoder for session in self._sessions if session.decoder is not None),
+        ]
         self._standing.tell(self._with_copies(report) for decoder in decoders for report in decoder.reports())
 
     def _with_copies(self, report: StreamReport) -> StreamReport:

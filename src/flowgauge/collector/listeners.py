@@ -6,6 +6,8 @@ from __future__ import annotations
 import queue
 from typing import Any, Protocol
 
+from flowgauge.collector.grpc_listener import GrpcListener
+from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.senders import Door, Refusals
 from flowgauge.collector.settings import CollectorSettings
@@ -50,12 +52,15 @@ def make_listeners(
 
     def make(one: Listener) -> Listening:
         host = one.address or settings.host
+        if one.transport == "gRPC":
+            return GrpcListener(host, one, arrived, ledger, refusals)
         if one.transport != "UDP":
             return StreamListener(host, one, arrived, ledger, refusals)
         sock = UdpSocket(host, one.port, collector.receive_buffer_bytes)
         return Receiver(sock, share, arrived, ledger, door=Door(f"UDP {one.port}", one.allow, ledger, refusals))
 
-    return [make(one) for one in wanted]
+    kafka = [KafkaSource(collector.kafka, settings.pen, arrived, ledger)] if collector.kafka else []
+    return [*(make(one) for one in wanted), *kafka]
 
 
 def _own(collector: Collector, host: str) -> list[Listener]:
@@ -63,7 +68,7 @@ def _own(collector: Collector, host: str) -> list[Listener]:
     own = [Listener(port=collector.port, address=host, allow=collector.allow)]
     if collector.transport == "TLS" and collector.tls is None:
         raise UsageError("spec.collector.transport is TLS: the collector needs spec.collector.tls (certificate and key)")
-    if collector.transport != "UDP":
+    if collector.transport in ("TCP", "TLS"):
         tls = collector.tls if collector.transport == "TLS" else None
         own.append(Listener(port=collector.port, address=host, allow=collector.allow, transport=collector.transport, tls=tls))
     return own

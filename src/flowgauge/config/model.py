@@ -191,12 +191,12 @@ class Listener(Section):
     """0 takes a free one. Usual are 4739 (IPFIX), 6343 (sFlow), 9995 and 9996 (NetFlow)."""
     address: str = ""
     """Address to listen on; empty: as the collector's own port."""
-    transport: Literal["UDP", "TCP", "TLS"] = "UDP"
-    """UDP takes every protocol, TCP and TLS take IPFIX (RFC 7011 §10.4)."""
+    transport: Literal["UDP", "TCP", "TLS", "gRPC"] = "UDP"
+    """UDP takes every protocol, TCP and TLS take IPFIX (RFC 7011 §10.4), gRPC takes pbflow of NetObserv's agents."""
     allow: list[Annotated[str, AfterValidator(values.cidr)]] = Field(default_factory=list)
     """Blocks of senders that are let in; empty: all."""
     tls: Tls | None = Field(default=None)
-    """Certificates, for TLS."""
+    """Certificates, for TLS, and for gRPC that is not in clear."""
     max_connections: Annotated[int, Field(ge=1, le=10_000)] = 256
     """Of TCP and TLS at once; half of them may come from one address."""
     idle_timeout: Annotated[Duration, AfterValidator(values.between("10s", "7d"))] = "30m"
@@ -204,8 +204,54 @@ class Listener(Section):
 
     @model_validator(mode="after")
     def _tls_where_it_is_wanted(self) -> Self:
-        if (self.transport == "TLS") != (self.tls is not None):
-            raise ValueError("tls (certificate and key) goes with transport: TLS, and only with it")
+        if self.transport != "gRPC" and (self.transport == "TLS") != (self.tls is not None):
+            raise ValueError("tls (certificate and key) goes with transport: TLS or gRPC, and TLS needs it")
+        return self
+
+
+class KafkaFormat(StrEnum):
+    """What the messages of a topic are."""
+
+    IPFIX = "IPFIX"
+    PBFLOW = "pbflow"
+
+
+class Kafka(_Section):
+    """A topic with flows: agents write it with transport Kafka, the collector reads it."""
+
+    brokers: str
+    """HOST:PORT of one or more brokers, separated by commas."""
+    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] = "flowgauge-flows"
+    """The topic; agents' messages are keyed by node, so that each node's stay in order."""
+    group: str = "flowgauge"
+    """Consumer group; collectors of one group share the partitions."""
+    format: KafkaFormat = KafkaFormat.IPFIX
+    """IPFIX: whole IPFIX messages, as our agents write them; pbflow: one record each, as NetObserv's agents write them."""
+    tls: bool = False
+    """Whether brokers are reached over TLS."""
+    ca: str = ""
+    """File with the authorities that vouch for brokers (PEM); empty: those of the system."""
+    certificate: str = ""
+    """File with the client's certificate (PEM)."""
+    key: str = ""
+    """File with its private key (PEM)."""
+    user: str = ""
+    """Name for SASL; empty: no SASL."""
+    password_file: str = ""
+    """File with the password for SASL."""
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How the password is proven."""
+
+    @model_validator(mode="after")
+    def _certificates_need_tls(self) -> Self:
+        if not self.tls and (self.ca or self.certificate or self.key):
+            raise ValueError("ca, certificate and key go with tls: true")
+        return self
+
+    @model_validator(mode="after")
+    def _a_user_has_a_password(self) -> Self:
+        if bool(self.user) != bool(self.password_file):
+            raise ValueError("user and passwordFile go together")
         return self
 
 
@@ -229,14 +275,16 @@ class Collector(Section):
     """Where exporters send; NAME.NAMESPACE.svc… makes that Service in a cluster."""
     port: Annotated[int, Field(ge=0, le=65535)] = 2055
     """UDP port for every flow protocol; 0 takes a free one."""
-    transport: Literal["UDP", "TCP", "TLS"] = "UDP"
-    """How agents send; TCP and TLS take the same port number, beside UDP, and carry IPFIX only."""
+    transport: Literal["UDP", "TCP", "TLS", "Kafka"] = "UDP"
+    """How agents send; TCP and TLS take the same port number, beside UDP. All but UDP carry IPFIX only."""
     tls: Tls | None = Field(default=None)
     """Who the collector is, for transport TLS."""
     client_tls: ClientTls | None = Field(default=None)
     """Whom agents believe, for transport TLS."""
     others: list[Annotated[str, AfterValidator(values.host_port)]] = Field(default_factory=list)
     """Further collectors, as HOST:PORT."""
+    kafka: Kafka | None = Field(default=None)
+    """A topic from which the collector reads flows, and to which agents write them with transport Kafka."""
     spread: Literal["Failover", "FlowHash"] = "Failover"
     """Failover: agents send to one, and to the next while it is away. FlowHash: to all, a connection always to the same one."""
     allow: list[Annotated[str, AfterValidator(values.cidr)]] = Field(default_factory=list)
@@ -257,6 +305,14 @@ class Collector(Section):
     """Flows on disk until the store has them."""
     forward: list[dict[str, Any]] = Field(default_factory=list)
     """Where flows are sent on."""
+
+    @model_validator(mode="after")
+    def _kafka_has_a_topic(self) -> Self:
+        if self.transport == "Kafka" and self.kafka is None:
+            raise ValueError("transport: Kafka needs kafka (brokers and topic)")
+        if self.transport == "Kafka" and self.kafka is not None and self.kafka.format is not KafkaFormat.IPFIX:
+            raise ValueError("agents write IPFIX to Kafka; kafka.format: pbflow is for topics that others write")
+        return self
 
     @model_validator(mode="after")
     def _netflow_is_of_datagrams(self) -> Self:

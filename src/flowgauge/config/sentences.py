@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from flowgauge.config.model import ClientTls, ExporterType, Feature, Listener, Spec, StorageType
+from flowgauge.config.model import ClientTls, ExporterType, Feature, KafkaFormat, Listener, Spec, StorageType
 
 Sentence = Callable[[Spec], str]
 
@@ -138,15 +138,25 @@ def _collector_type(spec: Spec) -> str:
 
 
 def _port(spec: Spec) -> str:
-    beside = "" if spec.collector.transport == "UDP" else f" and {spec.collector.transport}"
+    beside = "" if spec.collector.transport in ("UDP", "Kafka") else f" and {spec.collector.transport}"
     return f"the collector listens on UDP{beside} port {spec.collector.port or 'that is free'}"
 
 
 def _transport(spec: Spec) -> str:
     own = spec.collector.transport
+    if own == "Kafka":
+        return "agents write to the Kafka topic, and keep what no broker takes"
     if own == "UDP":
         return "agents send over UDP: what the network loses is counted, and gone"
     return f"agents send over {own}, to the same port number, and keep what a collector that is away does not take"
+
+
+def _kafka(spec: Spec) -> str:
+    kafka = spec.collector.kafka
+    if kafka is None:
+        return "no Kafka topic is read"
+    whose = "IPFIX of our agents" if kafka.format is KafkaFormat.IPFIX else "records of NetObserv's agents"
+    return f"the collector reads {whose} from topic {kafka.topic} at {kafka.brokers}, as one of group {kafka.group}"
 
 
 def _client_tls(spec: Spec) -> str:
@@ -223,6 +233,7 @@ DOES: dict[str, Sentence] = {
         f"{'shows a certificate' if s.collector.tls else 'has no certificate'}",
     "spec.collector.clientTls": _client_tls,
     "spec.collector.others": _list("agents know more collectors:", lambda s: s.collector.others, "there is no other collector"),
+    "spec.collector.kafka": _kafka,
     "spec.collector.spread": lambda s: {"Failover": "agents send to one collector, and to the next while it is away",
         "FlowHash": "each connection's flows go to one of the collectors, on every node the same"}[s.collector.spread],
     "spec.collector.allow": _list("flows are taken only from", lambda s: s.collector.allow, "flows are taken from everybody"),

@@ -99,3 +99,21 @@ class RateLimit:
                 held_back, start, count = max(0, count - self._burst), now, 0
             self._windows[key] = (start, count + 1)
         return count < self._burst, held_back
+
+
+class LibraryLog:
+    """Takes what a library of another language logs, as one event: such libraries repeat themselves every moment.
+
+    Args:
+        part: whose log it goes to.
+        event: its name there.
+    """
+
+    def __init__(self, part: str, event: str) -> None:
+        self._log, self._event, self._limit = get(part), event, RateLimit(burst=1)
+
+    def log(self, level: int, form: str, *values: object) -> None:
+        """As ``logging.Logger.log``."""
+        allowed, held_back = self._limit.allow(str(level))
+        if allowed:
+            self._log.warning(self._event, said=form % values if values else form, held_back=held_back)
