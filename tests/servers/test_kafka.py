@@ -16,7 +16,8 @@ from decode_kit import DecodingEnd
 from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.collector.kafka_source import KafkaSource
-from flowgauge.config.model import Collector, Exporter, Kafka
+from flowgauge.config.model import Collector, Exporter
+from flowgauge.config.sending import Kafka
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.ledger import Ledger
 from pbflow_kit import record

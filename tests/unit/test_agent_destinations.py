@@ -16,7 +16,8 @@ from export_kit import StreamReceiver, UdpReceiver, certificates, decoded
 from flowgauge.agent import export_failover, export_stream
 from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.config.model import ClientTls, Collector, Exporter
+from flowgauge.config.model import Collector, Exporter
+from flowgauge.config.sending import ClientTls
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.run.part import free_port

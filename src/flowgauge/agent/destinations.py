@@ -22,7 +22,8 @@ from flowgauge.agent.messages import AgentMessages, Messages
 from flowgauge.agent.messages_kafka import SelfContainedMessages
 from flowgauge.agent.messages_netflow9 import NetFlow9Messages
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.config.model import ClientTls, Collector, Exporter
+from flowgauge.config.model import Collector, Exporter
+from flowgauge.config.sending import ClientTls
 from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings, Transport
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes

@@ -15,7 +15,7 @@ from typing import Any
 from confluent_kafka import KafkaException, Producer
 
 from flowgauge.config.kafka import client_settings
-from flowgauge.config.model import Kafka
+from flowgauge.config.sending import Kafka
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.export.messages import Message, Numbering
 from flowgauge.export.settings import FlowProtocol

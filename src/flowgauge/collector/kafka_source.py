@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from flowgauge.collector.relayed import Relayed, RelayedMessages, Road
 from flowgauge.config.kafka import client_settings
-from flowgauge.config.model import Kafka, KafkaFormat
+from flowgauge.config.sending import Kafka, KafkaFormat
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flowgauge.config.model import Kafka
+from flowgauge.config.sending import Kafka
 from flowgauge.errors import UsageError
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from flowgauge.config.model import ClientTls, ExporterType, Feature, KafkaFormat, Listener, Spec, StorageType
+from flowgauge.config.model import ExporterType, Feature, Listener, Spec, StorageType
+from flowgauge.config.sending import ClientTls, KafkaFormat
 
 Sentence = Callable[[Spec], str]
 
