@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import os
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,42 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture_kit import ethernet, ip, pcap, udp
 from flowgauge.collector.read_files import MAX_HOURS, by_hours, timed
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.flow_query import FlowQuery
 from flowgauge.wire.captures.packet import Export
-from store_kit import SECRET, StoreProcess, last, running_store
-from wire_kit import BASIC, a_set, basic, message, template
-
-SPEC = (*BASIC, (151, 4))
+from read_files_kit import capture, collect
+from store_kit import StoreProcess, last, running_store
+from wire_kit import message
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
     with running_store(tmp_path_factory.mktemp("store")) as process:
         yield process
-
-
-def capture(path: Path, ended_s: int, octets: range, *more: bytes) -> Path:
-    """One datagram with a flow of each number of bytes, sent when the flows had ended."""
-    records = [basic(number) + struct.pack("!I", ended_s) for number in octets]
-    payload = message(a_set(2, template(256, SPEC)), a_set(256, *records), *more, export_s=ended_s)
-    path.write_bytes(pcap([ethernet(ip(udp(payload)))], second=ended_s))
-    return path
-
-
-def collect(store: StoreProcess, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """The command, with the store's secret in a descriptor of its own."""
-    end, secret = os.pipe()
-    os.write(secret, SECRET.encode())
-    os.close(secret)
-    command = [sys.executable, "-P", "-m", "flowgauge.cli.main", "collect", "--store-url", store.url,
-               "--store-secret-fd", str(end), *map(str, arguments)]  # fmt: skip
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, pass_fds=[end], check=False)
-    finally:
-        os.close(end)
 
 
 def stored(store: StoreProcess) -> list[int]:

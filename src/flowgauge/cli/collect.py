@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def collect(  # noqa: PLR0917 - typer passes options by name
     files: Annotated[list[Path] | None, typer.Argument(help="With --read: captures, IPFIX files, payloads, folders.")] = None,
     read: Annotated[bool, typer.Option("--read", help="Read FILES into the store instead of listening, then end.")] = False,
+    dataset: Annotated[str, typer.Option(help="With --read: store into this named dataset, which never expires.")] = "",
     file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document.")] = None,
     listen: Annotated[str, typer.Option(help="UDP HOST:PORT, [IPV6]:PORT or PORT; default: as the document says.")] = "",
     kubernetes_objects: Annotated[
@@ -84,13 +85,15 @@ def collect(  # noqa: PLR0917 - typer passes options by name
 
     if read != bool(files):
         raise UsageError("--read and the files to read belong together")
+    if dataset and not read:
+        raise UsageError("--dataset is where --read stores; what arrives from the network is live")
     first = settings()
     logs.configure(first.log_level)
     stop, changes = _signals(settings)
     if files:
         from flowgauge.cli.collect_files import read_files
 
-        return read_files(first, files, stop)
+        return read_files(first, files, dataset, stop)
     from flowgauge.collector.main import run_collector
 
     run_collector(first, stop, changes)

@@ -22,20 +22,22 @@ _LEFT_OUT = {
 }
 
 
-def read_files(settings: CollectorSettings, paths: Sequence[Path], stop: threading.Event) -> int:
-    """Reads the files; the exit status: 2 when one cannot be read at all."""
+def read_files(settings: CollectorSettings, paths: Sequence[Path], dataset: str, stop: threading.Event) -> int:
+    """Reads the files into a dataset, or beside the live flows; the exit status: 2 when one cannot be read at all."""
     progress = Progress(shown=sys.stderr.isatty())
 
     def say(sentence: str) -> None:
         progress.clear()
         print(f"flowgauge: {sentence}", file=sys.stderr)
 
-    work = FileImport(settings, say, progress, stop)
+    work = FileImport(settings, say, progress, stop, dataset)
     work.run(listed(paths))
     counters = work.ledger.snapshot()
     parts = [f"{counted(counters.get('store_rows_written', 0), 'flow')} of {counted(len(work.reader.files), 'file')} stored"]
     parts += [f"{counters[name]:,} {words}" for name, words in _LEFT_OUT.items() if counters.get(name)]
     print(", ".join(parts))
+    if counters.get("pipeline_late") and not dataset:
+        say("flows older than storage.retention would be removed at once; --dataset NAME stores them, with no expiry")
     if stop.is_set():
         return _INTERRUPTED
     return 2 if work.reader.unreadable else 0

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -41,12 +41,13 @@ class Request:
     columns: tuple[str, ...]
     duplicates: bool
     fail_if_any: bool
+    dataset: str
 
     def params(self) -> dict[str, str | int | None]:
         """What every question to the API has."""
         return {
             "filter": self.filter, "since": self.since, "from": self.start_ms, "to": self.end_ms,
-            "duplicates": "true" if self.duplicates else None,
+            "duplicates": "true" if self.duplicates else None, "dataset": self.dataset,
         }  # fmt: skip
 
     def live_options(self) -> LiveOptions:
@@ -59,12 +60,12 @@ class Request:
 
 
 def asked(*, filter_: str, since: str, from_: str, to: str, by: str, top: str, limit: int | None, output: str, columns: str,
-          duplicates: bool, live: bool, fail_if_any: bool) -> Request:  # fmt: skip
+          duplicates: bool, live: bool, fail_if_any: bool, dataset: str = "") -> Request:  # fmt: skip
     """The request; UsageError says which options do not go together or mean nothing."""
     how = _one_of("--output", output, Format)
     request = Request(
         filter=filter_,
-        since=_since(since, from_, live=live),
+        since=_since(since, from_, unlimited=live or bool(dataset)),
         start_ms=units.moment_ms("--from", from_) if from_ else None,
         end_ms=units.moment_ms("--to", to) if to else None,
         by=_names("--by", by),
@@ -74,15 +75,16 @@ def asked(*, filter_: str, since: str, from_: str, to: str, by: str, top: str, l
         columns=_names("--columns", columns),
         duplicates=duplicates,
         fail_if_any=fail_if_any,
+        dataset=dataset,
     )
     _check(request, live=live)
     return request
 
 
-def _since(since: str, from_: str, *, live: bool) -> str:
+def _since(since: str, from_: str, *, unlimited: bool) -> str:
     if since:
         milliseconds(since, "--since")
-    return since if since or from_ or live else DEFAULT_SINCE
+    return since if since or from_ or unlimited else DEFAULT_SINCE
 
 
 def _check(request: Request, *, live: bool) -> None:
@@ -96,10 +98,22 @@ def _check(request: Request, *, live: bool) -> None:
         return
     if request.start_ms is not None or request.end_ms is not None:
         raise UsageError("--live shows what happens now; leave out --from and --to")
+    if request.dataset:
+        raise UsageError("--live shows what happens now; a dataset holds what was")
     if request.how in (Format.JSON, Format.CSV):
         raise UsageError(f"--live has no end, so it cannot be one {request.how} document; use -o jsonl")
     if request.by and request.top not in (Measure.BYTES, Measure.PACKETS, Measure.FLOWS):
         raise UsageError("--live orders by bytes, packets or flows")
+
+
+def whole_dataset(api: Api, request: Request) -> Request:
+    """The request over all of its dataset when no range was given; a length of time ends at its newest flow."""
+    found = {one["name"]: one for one in api.get("datasets", {})["datasets"]}
+    if request.dataset not in found:
+        raise UsageError(f"there is no dataset {request.dataset!r}; `flowgauge datasets` lists them")
+    end_ms = request.end_ms if request.end_ms is not None else found[request.dataset]["newest_ms"] + 1000
+    start_ms = found[request.dataset]["oldest_ms"] if request.start_ms is None and not request.since else request.start_ms
+    return replace(request, start_ms=start_ms, end_ms=end_ms)
 
 
 def _one_of(option: str, text: str, choices: type[_E]) -> _E:

@@ -15,6 +15,9 @@ def flows(
     since: Annotated[str, typer.Option(help="Length of the time range: 30s, 5m, 2h, 7d.")] = "",
     from_: Annotated[str, typer.Option("--from", help="Start: 2026-01-31T23:59, 23:59, or 10m (ago).")] = "",
     to: Annotated[str, typer.Option(help="End, the same way; now when left out.")] = "",
+    dataset: Annotated[
+        str, typer.Option(help="Ask this named dataset, all of it unless a range is given; default: live.")
+    ] = "",
     live: Annotated[bool, typer.Option("--live", help="Follow flows as they arrive, until Ctrl-C.")] = False,
     by: Annotated[str, typer.Option(help="Sum by these columns, separated by commas.")] = "",
     top: Annotated[str, typer.Option(help="What sums are ordered by: bytes, packets, flows, retransmits, …")] = "bytes",
@@ -45,13 +48,15 @@ def flows(
       flowgauge flows -o jsonl --columns src_name,dst_name,bytes | head
     """
     from flowgauge.cli.api import connect
-    from flowgauge.cli.flow_request import answer, asked
+    from flowgauge.cli.flow_request import answer, asked, whole_dataset
 
     request = asked(
         filter_=" ".join(filter_ or ()), since=since, from_=from_, to=to, by=by, top=top, limit=limit, output=output,
-        columns=columns, duplicates=duplicates, live=live, fail_if_any=fail_if_any,
+        columns=columns, duplicates=duplicates, live=live, fail_if_any=fail_if_any, dataset=dataset,
     )  # fmt: skip
     api = connect(url, token_file)
+    if dataset:
+        request = whole_dataset(api, request)
     if live:
         from flowgauge.cli.live_flows import follow
 

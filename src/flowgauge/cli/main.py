@@ -52,6 +52,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("flows", "flowgauge.cli.flows:flows", "Lists, sums or follows flows that a filter chooses."),
     Verb("top", "flowgauge.cli.top:top", "Shows conversations live in the terminal, by rate, RTT, resent segments or drops."),
     Verb("sockets", "flowgauge.cli.sockets:sockets", "Lists what happened to TCP sockets: who connected where, what failed."),
+    Verb("datasets", "flowgauge.cli.datasets:datasets", "Lists or removes named datasets: flows that never expire."),
     Verb("exporters", "flowgauge.cli.exporters:exporters", "Lists who sends flows, how well they arrive, and what to do."),
     Verb("decode", "flowgauge.cli.decode:decode", "Decodes flow exports out of captures and files."),
     Verb("export", "flowgauge.cli.export:app", "Sends flows on to others, as IPFIX or NetFlow v9."),

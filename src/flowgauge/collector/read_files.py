@@ -2,7 +2,8 @@
 """``collect --read``: files through decoder and pipeline into the store, one segment after the other, nothing dropped.
 
 Unlike what arrives from the network a file waits: there is no queue and no spool, and a store that is away is waited for.
-Flows that ended longer ago than the store keeps them are counted (``pipeline_late``) and told: they would vanish at once.
+Flows that ended longer ago than the store keeps them are counted (``pipeline_late``) and told: they would vanish at once. In a
+named dataset flows of any age stay, with their own time.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class FileImport:
         settings: store, pipeline and names, as of a collector that listens.
         say: takes one sentence for people.
         watcher: told of the progress.
+        dataset: name of the dataset to fill; empty: the flows go to the live ones.
         stop: set by whoever wants it to end early.
 
     Attributes:
@@ -55,15 +57,16 @@ class FileImport:
         ledger: what became of everything in them.
     """
 
-    def __init__(
-        self, settings: CollectorSettings, say: Callable[[str], None], watcher: Watcher, stop: threading.Event
-    ) -> None:
+    def __init__(self, settings: CollectorSettings, say: Callable[[str], None], watcher: Watcher, stop: threading.Event,
+                 dataset: str = "") -> None:  # fmt: skip
         self._say, self._stop = say, stop
         self.reader = CaptureReader(say, watcher)
         self.ledger = Ledger("collector", f"{settings.name}-files@{now_ns() // 1_000_000}")
         self._store = open_store(settings.store_url, settings.store_secret, groups=settings.groups,
                                  retention_hours=settings.retention_hours,
                                  retry_s=STORE_RETRY_S, on_retry=lambda: self.ledger.add("store_insert_retries"))  # fmt: skip
+        if dataset:
+            self._store = self._store.dataset(dataset)
         self._url = settings.store_url
         self._naming = Naming(settings.objects, settings.collector.enrichment)
         self._decoder, self._directory, tally = Decoder(settings.pen), ExporterDirectory(), Tally()
@@ -75,7 +78,7 @@ class FileImport:
             tally,
             retention_hours=settings.retention_hours,
         )
-        self._oldest_ms = now_ns() // 1_000_000 - settings.retention_hours * HOUR_MS
+        self._oldest_ms = 0 if dataset else now_ns() // 1_000_000 - settings.retention_hours * HOUR_MS
         self._waiting: list[FlowBatch] = []
         self._segments = 0
 

@@ -14,6 +14,7 @@ from flowgauge.console import problems
 from flowgauge.console.guard import Guard
 from flowgauge.console.routes import (
     columns,
+    datasets,
     exporters,
     filters,
     flows,
@@ -57,7 +58,7 @@ def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns
     )
     app.state.services = services
     problems.register(app)
-    for topic in (status, flows, flows_arrow, groups, topology, filters, columns, ledger, live, exporters):
+    for topic in (status, flows, flows_arrow, groups, topology, filters, columns, ledger, live, exporters, datasets):
         app.include_router(topic.router)
     app.include_router(static.router(Path(settings.static_dir) if settings.static_dir else static.BUILT))
     app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)

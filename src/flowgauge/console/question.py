@@ -15,6 +15,7 @@ from flowgauge.schema import filters
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.filters.tree import Bound
 from flowgauge.schema.flow_query import Measure, Window
+from flowgauge.store.store import FlowStore
 
 MAX_FILTER_LENGTH = filters.MAX_LENGTH + 1
 """One more than a filter may have, so that the filter's own sentence answers."""
@@ -22,8 +23,9 @@ MAX_FILTER_LENGTH = filters.MAX_LENGTH + 1
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which flows: a window, a bound filter, and whether marked duplicates count."""
+    """Which flows: of which store, a window, a bound filter, and whether marked duplicates count."""
 
+    store: FlowStore
     window: Window
     where: Bound
     duplicates: bool
@@ -52,12 +54,23 @@ Span = Annotated[Window, Depends(_span)]
 """Type of a route's parameter that receives the time range."""
 
 
+def _store(
+    services: Use, dataset: Annotated[str, Query(description="Named dataset to ask; the live flows if left out.")] = ""
+) -> FlowStore:
+    return services.dataset(dataset)
+
+
+Asking = Annotated[FlowStore, Depends(_store)]
+"""Type of a route's parameter that receives what is asked: the live flows or a dataset."""
+
+
 def _question(
     span: Span,
+    store: Asking,
     filter_text: Annotated[str, Query(alias="filter", max_length=MAX_FILTER_LENGTH, description="Filter; empty: all.")] = "",
     duplicates: Annotated[bool, Query(description="Also count other observations of the same packets.")] = False,  # noqa: FBT002
 ) -> Question:
-    return Question(span, filters.bound(filter_text), duplicates)
+    return Question(store, span, filters.bound(filter_text), duplicates)
 
 
 Asked = Annotated[Question, Depends(_question)]

@@ -25,6 +25,10 @@ STORE_THREADS = 4
 """Questions asked at once: the page asks four when it opens; the store has two cores for them."""
 
 
+MAX_OPENED = 32
+"""Datasets open at once; the one opened first is closed for another, whose clients finish what they do."""
+
+
 @dataclass(slots=True)
 class Services:
     """Collaborators of the routes; made by ``create_app``, opened and closed with the server."""
@@ -36,10 +40,11 @@ class Services:
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(STORE_THREADS, "store"))
     http: aiohttp.ClientSession | None = None
+    opened: dict[str, FlowStore] = field(default_factory=dict)
     top_values: TopValues = field(init=False)
 
     def __post_init__(self) -> None:
-        self.top_values = TopValues(self.store, lambda: self.now_ms)
+        self.top_values = TopValues(lambda: self.now_ms)
 
     @property
     def now_ms(self) -> int:
@@ -49,6 +54,16 @@ class Services:
     async def ask(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a blocking call on one of the store's threads."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, lambda: call(*args, **kwargs))
+
+    def dataset(self, name: str) -> FlowStore:
+        """Dataset ``name``, or the live flows for an empty name; UsageError for what is no name."""
+        if not name:
+            return self.store
+        if name not in self.opened:
+            while len(self.opened) >= MAX_OPENED:
+                self.opened.pop(next(iter(self.opened))).close()
+            self.opened[name] = self.store.dataset(name)
+        return self.opened[name]
 
     def client(self) -> aiohttp.ClientSession:
         """The HTTP client for the collector; made on first use, in the server's loop."""
@@ -62,7 +77,8 @@ class Services:
         if self.http is not None:
             await self.http.close()
         self.pool.shutdown(wait=False, cancel_futures=True)
-        self.store.close()
+        for store in (*self.opened.values(), self.store):
+            store.close()
 
 
 def _services(request: Request) -> Services:

@@ -29,25 +29,25 @@ MAX_VALUES = 200
 
 
 class TopValues:
-    """Values by share, from ``store``; may be asked from several threads."""
+    """Values by share, from one store or another; may be asked from several threads."""
 
-    def __init__(self, store: FlowStore, now_ms: Callable[[], int]) -> None:
-        self._store, self._now_ms = store, now_ms
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, int], tuple[int, tuple[ValueShare, ...]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str, int], tuple[int, tuple[ValueShare, ...]]] = OrderedDict()
 
-    def of(self, field: Field, window: Window) -> Sequence[ValueShare]:
+    def of(self, store: FlowStore, field: Field, window: Window) -> Sequence[ValueShare]:
         """The largest values of ``field``; none where values are too many to name, or the store cannot tell."""
         if not _offered(field.columns[0]):
             return ()
-        key = (field.name, window.end_ms - window.start_ms)
+        key = (id(store), field.name, window.end_ms - window.start_ms)
         now = self._now_ms()
         with self._lock:
             until, found = self._kept.get(key, (0, ()))
         if until > now:
             return found
         try:
-            found = self._ask(field, window)
+            found = _ask(store, field, window)
         except FlowgaugeError:  # not stored, or not now: completion does without
             found = ()
         with self._lock:
@@ -56,17 +56,18 @@ class TopValues:
                 self._kept.popitem(last=False)
         return found
 
-    def _ask(self, field: Field, window: Window) -> tuple[ValueShare, ...]:
-        names = tuple(column.name for column in field.columns if column.kind is not Kind.ADDR or len(field.columns) < 3)
-        # Both ends of a flow may have the same name: those are asked for together and counted once.
-        together = [names] if field.columns[0].kind is Kind.NAMES and len(names) == 2 else [(name,) for name in names]
-        answers = [self._store.query(_query(window, keys)) for keys in together]
-        total = float(answers[0].total.values.get(Measure.BYTES) or 0)
-        sums: Counter[str] = Counter()
-        for answer in answers:
-            sums.update(_by_value(answer))
-        shares = (ValueShare(value, min(1.0, size / total) if total else None) for value, size in sums.most_common(MAX_VALUES))
-        return tuple(shares)
+
+def _ask(store: FlowStore, field: Field, window: Window) -> tuple[ValueShare, ...]:
+    names = tuple(column.name for column in field.columns if column.kind is not Kind.ADDR or len(field.columns) < 3)
+    # Both ends of a flow may have the same name: those are asked for together and counted once.
+    together = [names] if field.columns[0].kind is Kind.NAMES and len(names) == 2 else [(name,) for name in names]
+    answers = [store.query(_query(window, keys)) for keys in together]
+    total = float(answers[0].total.values.get(Measure.BYTES) or 0)
+    sums: Counter[str] = Counter()
+    for answer in answers:
+        sums.update(_by_value(answer))
+    shares = (ValueShare(value, min(1.0, size / total) if total else None) for value, size in sums.most_common(MAX_VALUES))
+    return tuple(shares)
 
 
 def _offered(column: Column) -> bool:

@@ -64,6 +64,23 @@ class StoreStatus:
     problem: str
 
 
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Flows that stay until they are removed, whatever their age: of old captures, of an incident.
+
+    Attributes:
+        name: lower-case letters, digits, ``_`` and ``-``.
+        flows, disk_bytes: its size.
+        oldest_ms, newest_ms: times of its flows, ms since 1970, to the second; 0 when there are none.
+    """
+
+    name: str
+    flows: int
+    disk_bytes: int
+    oldest_ms: int
+    newest_ms: int
+
+
 class FlowStore(Protocol):
     """A store of flows."""
 
@@ -108,6 +125,18 @@ class FlowStore(Protocol):
     def status(self) -> StoreStatus:
         """How it stands; StoreUnavailable when it does not answer."""
 
+    def datasets(self) -> list[Dataset]:
+        """The named datasets beside the live flows, by name."""
+
+    def dataset(self, name: str) -> FlowStore:
+        """Dataset ``name`` as a store of its own, closed by the caller; its ``migrate`` makes it when it is missing.
+
+        Raises UsageError for what is no name.
+        """
+
+    def remove_dataset(self, name: str) -> None:
+        """Removes a dataset and its flows for good; UsageError when there is none."""
+
     def close(self) -> None:
         """Gives connections back; safe to call twice."""
 
@@ -128,8 +157,14 @@ def open_store(url: str, secret: str, *, groups: Iterable[Stored] = DEFAULT_GROU
     scheme = url.partition(":")[0]
     if scheme in ("http", "https", "clickhouse", "clickhouses"):
         from flowgauge.store.clickhouse.backend import ClickHouseStore  # noqa: PLC0415 - the client takes 0.5 s to import
+        from flowgauge.store.clickhouse.client import parse_address  # noqa: PLC0415
 
         return ClickHouseStore(
-            url, secret, groups=tuple(groups), retention_hours=retention_hours, retry_s=retry_s, on_retry=on_retry
+            parse_address(url),
+            secret,
+            groups=tuple(groups),
+            retention_hours=retention_hours,
+            retry_s=retry_s,
+            on_retry=on_retry,
         )
     raise UsageError(f"no store speaks {scheme!r}; give http://host:port of the embedded store or of a ClickHouse server")

@@ -5,7 +5,7 @@ import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
-import type { Completion, Exporters, FilterCheck, Flows, Ledger, SeriesAnswer, Status, Topology } from "./types";
+import type { Completion, Dataset, Exporters, FilterCheck, Flows, Ledger, SeriesAnswer, Status, Topology } from "./types";
 
 /** Agents send running flows every few seconds; asking more often shows nothing new. */
 export const REFRESH_MS = 5_000;
@@ -61,6 +61,10 @@ export function useExporters(): Answered<Exporters> {
 export const useStatus = () =>
   useQuery<Status>({ queryKey: ["status"], queryFn: ({ signal }) => get<Status>("status", {}, signal), refetchInterval: 15_000, retry });
 
+/** Named datasets; they change when somebody reads captures in. */
+export const useDatasets = () =>
+  useQuery<{ datasets: Dataset[] }>({ queryKey: ["datasets"], queryFn: ({ signal }) => get<{ datasets: Dataset[] }>("datasets", {}, signal), refetchInterval: 60_000, retry });
+
 /** Whether a text is a filter; the answer never changes. */
 export const filterCheck = (text: string) =>
   queryOptions({ queryKey: ["filter", text], queryFn: () => get<FilterCheck>("filter", { text }), staleTime: Infinity, retry });
@@ -78,7 +82,7 @@ export const useCompletions = (view: View, text: string, cursor: number, enabled
   });
 
 /** The one flow that a key in the URL names. */
-export const useOneFlow = (asked: { filter: string; from: number; to: number } | undefined) =>
+export const useOneFlow = (asked: { filter: string; from: number; to: number; dataset: string } | undefined) =>
   useQuery<Flows>({
     queryKey: ["flow", asked],
     queryFn: ({ signal }) => get<Flows>("flows", { ...asked, limit: 1, duplicates: true }, signal),

@@ -200,6 +200,15 @@ export interface Exporter {
   advice: string;
 }
 
+/** Flows that stay until they are removed, whatever their age. */
+export interface Dataset {
+  name: string;
+  flows: number;
+  disk_bytes: number;
+  oldest_ms: number;
+  newest_ms: number;
+}
+
 export interface Exporters {
   now_ms: number;
   exporters: Exporter[];

@@ -11,8 +11,9 @@ import { canFilter, END_PARTS, helpOf, remaining, SECTIONS, shown, titleOf } fro
 import { flowOfKey, isScaled, packetError, remarks, sentence } from "../format/flow";
 import { Section } from "./Drawer";
 
-export function FlowDetail({ id, known }: { id: string; known: Row | undefined }) {
-  const asked = useOneFlow(flowOfKey(id));
+export function FlowDetail({ id, dataset, known }: { id: string; dataset: string; known: Row | undefined }) {
+  const question = flowOfKey(id);
+  const asked = useOneFlow(question && { ...question, dataset });
   // What the store has is whole; a row of the live stream may hold fewer columns.
   const row = asked.data?.rows[0] ?? known;
   if (!row && asked.error) return <ErrorNote error={asked.error} what="The flow cannot be read" onRetry={() => void asked.refetch()} />;

@@ -34,7 +34,7 @@ export function OpenDrawer({ view, onView, topology, oldestMs, seconds, rowOf }:
   if (opened.what === "flow") {
     return (
       <Drawer title="Flow" onClose={close}>
-        <FlowDetail id={opened.key} known={rowOf(opened.key)} />
+        <FlowDetail id={opened.key} dataset={view.dataset} known={rowOf(opened.key)} />
       </Drawer>
     );
   }

@@ -13,6 +13,7 @@ import { Chips } from "../filter/Chips";
 import { FilterBar } from "../filter/FilterBar";
 import { merged } from "../flows/rows";
 import { coveredSeconds } from "../format/edge";
+import { DatasetChoice } from "../frame/DatasetChoice";
 import { CompletenessBadge } from "../frame/CompletenessBadge";
 import { LiveSwitch, Masthead, ShareButton } from "../frame/Masthead";
 import { TimeRange } from "../frame/TimeRange";
@@ -30,15 +31,15 @@ export function TrafficPage() {
   const [view, onView] = useView();
   const client = useQueryClient();
   const input = useRef<HTMLInputElement>(null);
-  const question = JSON.stringify([view.filter, view.since, view.from, view.to]);
+  const question = JSON.stringify([view.filter, view.since, view.from, view.to, view.dataset]);
 
   const status = useStatus();
   const flows = useFlows(view);
   const series = useSeries(view);
   const topology = useTopology(view);
-  const live = useLive(view.live, view.filter);
+  const live = useLive(view.live && !view.dataset, view.filter);
   const rows = useMemo(() => merged(flows.data, live.rows), [flows.data, live.rows]);
-  const oldestMs = status.data?.store.oldest_ms;
+  const oldestMs = view.dataset ? undefined : status.data?.store.oldest_ms;
   const seconds = topology.data ? coveredSeconds(topology.data.window, oldestMs) : 1;
 
   const onOpen = useCallback((open: string) => onView({ open }), [onView]);
@@ -62,12 +63,13 @@ export function TrafficPage() {
         Skip to the traffic
       </a>
       <Masthead page="traffic" status={status.data}>
-        <LiveSwitch live={view.live} canBeLive={view.from === undefined} state={live.state} onLive={(on) => onView({ live: on })} />
+        <LiveSwitch live={view.live} canBeLive={view.from === undefined && !view.dataset} state={live.state} onLive={(on) => onView({ live: on })} />
         <CompletenessBadge completeness={flows.data?.completeness} onClick={() => onView({ open: view.open === COMPLETENESS ? "" : COMPLETENESS })} />
         <ShareButton link={() => shareLink(view, flows.data?.window)} />
       </Masthead>
       <div className="fg-ask">
         <FilterBar view={view} input={input} onFilter={(filter) => onView({ filter })} />
+        <DatasetChoice view={view} onView={onView} />
         <TimeRange view={view} onView={onView} refreshing={flows.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />
       </div>
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
@@ -75,7 +77,7 @@ export function TrafficPage() {
         <main id="fg-main" className="fg-main" tabIndex={-1}>
           <Summary topology={topology.data} seconds={seconds} sampling={flows.data?.sampling ?? ""} onOpen={onOpen} />
           {nothing ? (
-            status.data && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
+            status.data && !view.dataset && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
           ) : (
             <>
               <Panel title="Traffic" words="bytes/s; drag to zoom" answer={series} className="fg-panel-chart"

@@ -10,5 +10,5 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 
 export function command(view: View, options = ""): string {
   const range = view.from !== undefined && view.to !== undefined ? `--from ${iso(view.from)} --to ${iso(view.to)}` : `--since ${view.since}`;
-  return ["flowgauge flows", view.filter ? shellWord(view.filter) : "", range, options].filter(Boolean).join(" ");
+  return ["flowgauge flows", view.dataset ? `--dataset ${view.dataset}` : "", view.filter ? shellWord(view.filter) : "", range, options].filter(Boolean).join(" ");
 }

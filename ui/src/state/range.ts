@@ -19,8 +19,10 @@ export function sinceMs(since: string): number {
   return Number.parseInt(since, 10) * (UNIT_MS[since.slice(-1)] ?? 0);
 }
 
+/** Of which flows: the time, and the dataset unless these are the live ones. */
 export function rangeParams(view: View): Params {
-  return view.from !== undefined && view.to !== undefined ? { from: view.from, to: view.to } : { since: view.since };
+  const range: Params = view.from !== undefined && view.to !== undefined ? { from: view.from, to: view.to } : { since: view.since };
+  return view.dataset ? { ...range, dataset: view.dataset } : range;
 }
 
 const clock = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });

@@ -11,6 +11,8 @@ export interface View {
   since: string;
   from: number | undefined;
   to: number | undefined;
+  /** Named dataset that is asked; empty: the live flows. */
+  dataset: string;
   /** Whether relative ranges follow the clock. */
   live: boolean;
   tab: Tab;
@@ -23,6 +25,7 @@ export const DEFAULT_VIEW: View = {
   since: "15m",
   from: undefined,
   to: undefined,
+  dataset: "",
   live: true,
   tab: "flows",
   open: "",
@@ -40,6 +43,7 @@ export function parseView(search: string): View {
     since: /^\d{1,6}(s|m|h|d|w)$/.test(since) ? since : DEFAULT_VIEW.since,
     from: absolute ? from : undefined,
     to: absolute ? to : undefined,
+    dataset: query.get("dataset") ?? "",
     live: !absolute && query.get("live") !== "off",
     tab: query.get("tab") === "conversations" ? "conversations" : "flows",
     open: query.get("open") ?? "",
@@ -54,6 +58,7 @@ export function writeView(view: View, search = ""): string {
   put(query, "since", absolute ? DEFAULT_VIEW.since : view.since, DEFAULT_VIEW.since);
   put(query, "from", absolute ? String(view.from) : "", "");
   put(query, "to", absolute ? String(view.to) : "", "");
+  put(query, "dataset", view.dataset, "");
   put(query, "live", view.live || absolute ? "on" : "off", "on");
   put(query, "tab", view.tab, DEFAULT_VIEW.tab);
   put(query, "open", view.open, "");

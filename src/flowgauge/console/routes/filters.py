@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from flowgauge.console.problems import filter_problem
-from flowgauge.console.question import Span
+from flowgauge.console.question import Asking, Span
 from flowgauge.console.services import Use
 from flowgauge.errors import FilterError
 from flowgauge.schema import filters
@@ -46,6 +46,7 @@ def chips(node: Node | None) -> list[dict[str, str]]:
 @router.get("/complete")
 async def complete(
     services: Use,
+    store: Asking,
     span: Span,
     text: Text = "",
     cursor: Annotated[
@@ -54,5 +55,5 @@ async def complete(
 ) -> list[dict[str, Any]]:
     """What may be written at the cursor, best first; values come with their share of the bytes in the time range."""
     place = len(text) if cursor is None else cursor
-    offers = await services.ask(filters.complete, text, place, lambda field: services.top_values.of(field, span))
+    offers = await services.ask(filters.complete, text, place, lambda field: services.top_values.of(store, field, span))
     return [asdict(offer) for offer in offers]

@@ -33,9 +33,9 @@ async def flows(
     query = FlowQuery(window=asked.window, where=asked.where, limit=limit, columns=names, duplicates=asked.duplicates)
     counting = FlowQuery(window=asked.window, where=asked.where, measures=(Measure.FLOWS,), duplicates=asked.duplicates)
     rows, counted, complete = await asyncio.gather(
-        services.ask(_rows, services.store, query),
-        services.ask(services.store.query, counting),
-        services.ask(completeness, services.store, asked.window),
+        services.ask(_rows, asked.store, query),
+        services.ask(asked.store.query, counting),
+        services.ask(completeness, asked.store, asked.window),
     )
     return {
         "rows": rows,

@@ -37,8 +37,8 @@ async def flows_arrow(
     query = FlowQuery(
         window=asked.window, where=asked.where, columns=column_names(columns), duplicates=asked.duplicates
     )  # fmt: skip
-    batches = every_flow(services.store, query)
-    flows = await services.ask(count, services.store, query)
+    batches = every_flow(asked.store, query)
+    flows = await services.ask(count, asked.store, query)
     first = await services.ask(next, batches)  # what is wrong with the question is said before the answer begins
     return StreamingResponse(
         _stream(services, first, batches),

@@ -53,7 +53,7 @@ async def groups(
     wanted = measure_names(measures)
     query = _query(asked, by=by, measures=wanted, order=order, limit=top)
     answer, complete = await asyncio.gather(
-        services.ask(services.store.query, query), services.ask(completeness, services.store, asked.window)
+        services.ask(asked.store.query, query), services.ask(completeness, asked.store, asked.window)
     )
     return {
         "rows": [group_json(group, wanted) for group in answer.groups],
@@ -79,7 +79,7 @@ async def series(
     """One series for each of the largest groups, and one for all others; values are sums per bin."""
     step = windows.step_for(asked.window, step_ms)
     query = _query(asked, by=by, measures=(measure,), order=measure.value, limit=top, step_ms=step)
-    answer: Answer = await services.ask(services.store.query, query)
+    answer: Answer = await services.ask(asked.store.query, query)
     return {
         "times_ms": list(answer.times_ms),
         "step_ms": answer.step_ms or step,

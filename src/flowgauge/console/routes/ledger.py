@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from flowgauge.console.question import Span, window_json
+from flowgauge.console.question import Asking, Span, window_json
 from flowgauge.console.services import Use
 from flowgauge.query.completeness import summed
 from flowgauge.runtime.ledger import BY_NAME
@@ -18,9 +18,9 @@ router = APIRouter(prefix="/api/v1", tags=["ledger"])
 
 
 @router.get("/ledger")
-async def ledger(services: Use, span: Span) -> dict[str, Any]:
+async def ledger(services: Use, store: Asking, span: Span) -> dict[str, Any]:
     """How the counters moved in the time range, by part and instance, and how complete it is."""
-    changes = await services.ask(services.store.ledger, span)
+    changes = await services.ask(store.ledger, span)
     return {"components": _by_instance(changes), "window": window_json(span), "completeness": summed(changes)}
 
 

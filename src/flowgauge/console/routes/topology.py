@@ -28,5 +28,5 @@ async def map_of_traffic(
 ) -> dict[str, Any]:
     """Workloads and peers as nodes, client → server pairs as edges; what the further edges hold as ``others``."""
     query = FlowQuery(window=asked.window, where=asked.where, order_by=order.value, limit=top, duplicates=asked.duplicates)
-    found = await services.ask(topology, services.store, query)
+    found = await services.ask(topology, asked.store, query)
     return asdict(found) | {"window": asked.window_json}

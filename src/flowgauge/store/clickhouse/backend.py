@@ -6,25 +6,29 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from flowgauge.errors import FlowgaugeError, UsageError
 from flowgauge.flow.arrow import from_arrow
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.column import Stored
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store import secret as keys
 from flowgauge.store.answer import Answer, Edges
-from flowgauge.store.clickhouse import answers, edges, ledger
-from flowgauge.store.clickhouse.client import QUERY_SECONDS, Address, Clients, embedded_about, parse_address
+from flowgauge.store.clickhouse import answers, datasets, edges, ledger
+from flowgauge.store.clickhouse.client import QUERY_SECONDS, Address, Clients, embedded_about
 from flowgauge.store.clickhouse.migrate import migrate, present_columns
 from flowgauge.store.clickhouse.planner import Planner, Statement
 from flowgauge.store.clickhouse.writer import Writer
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
-from flowgauge.store.store import LedgerChange, LedgerRow, StoreStatus
+from flowgauge.store.store import Dataset, FlowStore, LedgerChange, LedgerRow, StoreStatus
+
+UNKNOWN_DATABASE = 81
+"""The engine's code for a database that there is not."""
 
 _READ_SETTINGS: dict[str, Any] = {
     "readonly": 2,
@@ -47,11 +51,11 @@ class _Connected:
 
 
 class ClickHouseStore:
-    """See ``open_store`` for the arguments."""
+    """See ``open_store`` for the arguments; ``live``: the store of which this is a dataset."""
 
-    def __init__(self, url: str, secret: str, *, groups: Sequence[Stored], retention_hours: int, retry_s: float,
-                 on_retry: Callable[[], None] | None) -> None:  # fmt: skip
-        self._address: Address = parse_address(url)
+    def __init__(self, address: Address, secret: str, *, groups: Sequence[Stored], retention_hours: int | None, retry_s: float,
+                 on_retry: Callable[[], None] | None, live: ClickHouseStore | None = None) -> None:  # fmt: skip
+        self._address, self._live = address, live
         self._secret, self._groups, self._retention_hours = secret, tuple(groups), retention_hours
         self._retry_s, self._on_retry = retry_s, on_retry
         self._clients = Clients(self._address, secret)
@@ -59,11 +63,12 @@ class ClickHouseStore:
         self._connected: _Connected | None = None
 
     def migrate(self) -> None:
-        """Makes or updates a server's tables; the embedded store has done so at its start."""
-        if embedded_about(self._address, self._secret) is None:
+        """Makes or updates a server's tables, or a dataset's; for the rest the embedded store has done so at its start."""
+        if self._live is not None or embedded_about(self._address, self._secret) is None:
             if self._address.database != "default":
                 self._create_database()
-            migrate(self._rows, self._groups, retention_hours=self._retention_hours)
+            groups = self._groups if self._live is None else datasets.groups_of(self._live._ready().columns)  # noqa: SLF001
+            migrate(self._rows, groups, retention_hours=self._retention_hours)
         with self._lock:
             self._connected = None
 
@@ -118,6 +123,26 @@ class ClickHouseStore:
             problem=str(about.get("refuses_writes", "")),
         )  # fmt: skip
 
+    def datasets(self) -> list[Dataset]:
+        """See ``FlowStore.datasets``."""
+        live = self._address.database
+        table = self._read(Statement(datasets.LISTING, {"prefix": live + datasets.MARK}))
+        return datasets.read(live, table.to_pylist())
+
+    def dataset(self, name: str) -> FlowStore:
+        """See ``FlowStore.dataset``."""
+        address = replace(self._address, database=datasets.database_of(self._address.database, name))
+        return ClickHouseStore(address, self._secret, groups=self._groups, retention_hours=None, retry_s=self._retry_s,
+                               on_retry=self._on_retry, live=self)  # fmt: skip
+
+    def remove_dataset(self, name: str) -> None:
+        """See ``FlowStore.remove_dataset``."""
+        database = datasets.database_of(self._address.database, name)
+        if name not in {one.name for one in self.datasets()}:
+            raise UsageError(f"there is no dataset {name!r}; `flowgauge datasets` lists them")
+        with self._clients.use() as client:
+            client.command(f"DROP DATABASE `{database}` SYNC")
+
     def close(self) -> None:
         """See ``FlowStore.close``."""
         self._clients.close()
@@ -146,10 +171,21 @@ class ClickHouseStore:
         )
 
     def _columns(self) -> dict[str, str]:
-        columns = present_columns(self._rows)
+        try:
+            columns = present_columns(self._rows)
+        except StoreRejected as error:
+            if self._live is None or error.code != UNKNOWN_DATABASE:
+                raise
+            columns = {}
         if not columns:
-            raise StoreUnavailable(f"database {self._address.database!r} has no table of flows yet: `migrate` makes it")
+            raise self._no_table()
         return columns
+
+    def _no_table(self) -> FlowgaugeError:
+        database = self._address.database
+        if self._live is None:
+            return StoreUnavailable(f"database {database!r} has no table of flows yet: `migrate` makes it")
+        return UsageError(f"there is no dataset {database.rpartition(datasets.MARK)[2]!r}; `flowgauge datasets` lists them")
 
     def _planner(self) -> Planner:
         return Planner(self._ready().columns)
@@ -167,8 +203,7 @@ class ClickHouseStore:
         return [line.split("\t") for line in text.splitlines()]
 
     def _create_database(self) -> None:
-        clients = Clients(Address(**{name: getattr(self._address, name) for name in ("host", "port", "secure", "user")},
-                                  database="default"), self._secret)  # fmt: skip
+        clients = Clients(replace(self._address, database="default"), self._secret)
         with clients.use() as client:
             client.command(f"CREATE DATABASE IF NOT EXISTS `{self._address.database}`")
         clients.close()

@@ -64,24 +64,44 @@ def column_ddl(column: Column) -> str:
     return " ".join(filter(None, (column.physical, sql_type(column), default(column), codec(column))))
 
 
-def create_statements(groups: Iterable[Stored], *, retention_hours: int) -> list[str]:
+def create_statements(groups: Iterable[Stored], *, retention_hours: int | None) -> list[str]:
     """Makes what is missing, in order; each is harmless when repeated.
 
     Args:
         groups: column groups stored beside the core.
-        retention_hours: how long flows are kept, at least 1.
+        retention_hours: how long flows are kept, at least 1; None: for ever, by days instead of hours (a dataset).
     """
     columns = ",\n  ".join(map(column_ddl, stored_columns(groups)))
-    sums = ", ".join(f"{expression} AS {name}" for name, expression in ROLLUP_SUMS.items())
-    sum_columns = ", ".join(f"{name} {'Float64' if 'variance' in name else 'UInt64'}" for name in ROLLUP_SUMS)
+    partition, expiry = "toDate(time_end_ms)", ""
+    if retention_hours is not None:
+        partition, expiry = "toStartOfHour(time_end_ms)", f"TTL {flows_ttl(retention_hours)}\n"
+    rollup = _rollup_statements() if retention_hours is not None else []
     return [
         f"""CREATE TABLE IF NOT EXISTS flows (
   {columns}
 ) ENGINE = MergeTree
-PARTITION BY toStartOfHour(time_end_ms)
+PARTITION BY {partition}
 ORDER BY ({", ".join(SORT_KEY)})
-TTL {flows_ttl(retention_hours)}
+{expiry}SETTINGS {_EXPIRY}, {_DURABLE}""",
+        *rollup,
+        f"""CREATE TABLE IF NOT EXISTS ledger (
+  time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)), component LowCardinality(String), instance LowCardinality(String),
+  counter LowCardinality(String), value UInt64 CODEC(T64, ZSTD(1))
+) ENGINE = MergeTree
+PARTITION BY toDate(time)
+ORDER BY (component, instance, counter, time)
+TTL toDateTime(time) + INTERVAL {LEDGER_DAYS} DAY
 SETTINGS {_EXPIRY}, {_DURABLE}""",
+        """CREATE TABLE IF NOT EXISTS schema_version (version UInt32, applied DateTime('UTC') DEFAULT now())
+ENGINE = MergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1""",
+    ]
+
+
+def _rollup_statements() -> list[str]:
+    """Sums by namespaces and minute, made as flows come."""
+    sums = ", ".join(f"{expression} AS {name}" for name, expression in ROLLUP_SUMS.items())
+    sum_columns = ", ".join(f"{name} {'Float64' if 'variance' in name else 'UInt64'}" for name in ROLLUP_SUMS)
+    return [
         f"""CREATE TABLE IF NOT EXISTS ns_1m (
   minute DateTime('UTC'), src_namespace LowCardinality(String), dst_namespace LowCardinality(String), proto UInt8,
   {sum_columns}
@@ -94,16 +114,6 @@ SETTINGS {_EXPIRY}, {_DURABLE}""",
 SELECT toDateTime(toStartOfMinute(time_end_ms), 'UTC') AS minute, src_namespace, dst_namespace, proto, {sums}
 FROM flows WHERE duplicate_of = 0
 GROUP BY minute, src_namespace, dst_namespace, proto""",
-        f"""CREATE TABLE IF NOT EXISTS ledger (
-  time DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)), component LowCardinality(String), instance LowCardinality(String),
-  counter LowCardinality(String), value UInt64 CODEC(T64, ZSTD(1))
-) ENGINE = MergeTree
-PARTITION BY toDate(time)
-ORDER BY (component, instance, counter, time)
-TTL toDateTime(time) + INTERVAL {LEDGER_DAYS} DAY
-SETTINGS {_EXPIRY}, {_DURABLE}""",
-        """CREATE TABLE IF NOT EXISTS schema_version (version UInt32, applied DateTime('UTC') DEFAULT now())
-ENGINE = MergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1""",
     ]
 
 

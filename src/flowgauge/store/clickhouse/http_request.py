@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import parse_qsl, urlsplit
 
+from flowgauge.store.clickhouse.datasets import is_dataset
 from flowgauge.store.clickhouse.engine import DATABASE
 
 MAX_BODY_BYTES = 256 << 20
@@ -173,7 +174,7 @@ def parse(path: str, headers: Mapping[str, str], body: bytes, *, writer: bool) -
     if not all(map(_NAME.fullmatch, settings)):
         raise Failure(BAD_ARGUMENTS, "a setting's name is a word")
     database = fields.get("database") or DATABASE
-    if database not in (DATABASE, "default", "system"):
+    if database not in (DATABASE, "default", "system") and not is_dataset(DATABASE, database):
         raise Failure(UNKNOWN_DATABASE, f"Database {database} does not exist")
     return StoreRequest(
         text=text,

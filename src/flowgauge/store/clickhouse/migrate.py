@@ -18,8 +18,8 @@ Execute = Callable[[str], list[list[str]]]
 """Runs one statement and gives its rows as texts."""
 
 
-def migrate(execute: Execute, groups: Iterable[Stored], *, retention_hours: int) -> list[str]:
-    """Creates what is missing, adds columns, sets the retention.
+def migrate(execute: Execute, groups: Iterable[Stored], *, retention_hours: int | None) -> list[str]:
+    """Creates what is missing, adds columns, sets the retention; None keeps flows for ever.
 
     Returns:
         The names of the columns it added to a table that was there.
@@ -41,7 +41,8 @@ def migrate(execute: Execute, groups: Iterable[Stored], *, retention_hours: int)
             raise EnvironmentProblem(
                 f"column {column.physical} of table flows is {there[column.physical]}, this version needs {sql_type(column)}"
             )
-    _set_retention(execute, retention_hours)
+    if retention_hours is not None:
+        _set_retention(execute, retention_hours)
     return added
 
 

@@ -95,7 +95,7 @@ class Writer:
         if segment_dir is not None and _room(segment_dir, part.nbytes):
             with _segment(segment_dir, part) as path, self._clients.use() as client:
                 statement = f"INSERT INTO flows ({', '.join(names)}) FROM INFILE '{path}' FORMAT Arrow"
-                client.command(statement, settings=_settings(token), use_database=False)
+                client.command(statement, settings=_settings(token))
         else:
             with self._clients.use() as client:
                 client.raw_insert(
