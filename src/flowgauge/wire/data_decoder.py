@@ -25,6 +25,7 @@ from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.readers import Step, integers
 from flowgauge.wire.records import DataSets, Index, Records
 from flowgauge.wire.sampled import sampled
+from flowgauge.wire.sampling import rate_of
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.times import BOOT_ELEMENT, MAX_BOOT_MS
 from flowgauge.wire.views import Octets, Offsets
@@ -39,6 +40,8 @@ SAID = frozenset({
     "notSentOctetTotalCount",
 })  # fmt: skip
 """What an exporter says of its own work and losses (RFC 5102 §5.3, elements 40–42 and 163–168)."""
+Told = tuple[Mapping[str, Value], ...]
+"""The records of a set of options data."""
 MAX_KEPT_SETS = 8192
 """Sets of one batch kept for a template to come; more are given up at once, since each costs time."""
 
@@ -59,6 +62,8 @@ class DataDecoder:
         self.blocks: list[Block] = []
         self.options: list[OptionsData] = []
         self._connections: list[tuple[int, Part]] = []
+        self._said_last: dict[int, tuple[int, int]] = {}
+        """By identity of an exporter: that of its stream that spoke last, and of the records it said."""
 
     def decode(self, sets: Sets, history: History) -> None:
         """Decodes data sets, each by the template in force at its place."""
@@ -195,34 +200,41 @@ class DataDecoder:
         for row, message in enumerate(sets.message.tolist()):
             start, datagram = int(sets.start[row]), int(batch.messages.datagram[message])
             content = bytes(batch.intake.view.memory[start : int(sets.end[row])])
-            records: list[Mapping[str, Value]] = []
-            try:
-                records.extend(self._options_reader.records(content, layout))
-            except IndexError:
+            records, complete = self._options_reader.set_of(content, layout)
+            if not complete:
                 batch.intake.problems.add(
                     datagram, start, "options_record", "records within set and bound", f"{len(records)} of them"
                 )
             counts[row] = len(records)
             if records:
+                self._learn(batch.streams[int(batch.index[message])], records)
                 self._tell(batch.streams[int(batch.index[message])], records, datagram, int(sets.set_id[row]), start)
         batch.intake.counts["decode_options_records"] += int(counts.sum())
         return counts
 
-    def _tell(self, stream: Stream, records: list[Mapping[str, Value]], datagram: int, template_id: int, start: int) -> None:
-        origins = self._batch.intake.origins
+    def _learn(self, stream: Stream, records: Told) -> None:
+        """What the stream, and its exporter, said of themselves; unless it is what they said last."""
+        exporter = stream.rates_elsewhere
+        if self._said_last.get(id(exporter)) == (id(stream), id(records)):
+            return
+        self._said_last[id(exporter)] = id(stream), id(records)
         for record in records:
             boot_ms = record.get(BOOT_ELEMENT)
             if isinstance(boot_ms, int):
                 stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
-            stream.rates.learn(record)
-            stream.rates_elsewhere.learn(record)
+            if rate := rate_of(record):
+                stream.rates.learn(record, rate)
+                exporter.learn(record, rate)
             for name in SAID & record.keys():
                 if isinstance(value := record[name], int):
                     stream.said[name] = value
+
+    def _tell(self, stream: Stream, records: Told, datagram: int, template_id: int, start: int) -> None:
+        origins = self._batch.intake.origins
         told = OptionsData(
             exporter_addr=stream.exporter_addr,
             obs_domain_id=stream.domain,
-            records=tuple(records),
+            records=records,
             received_ns=int(origins.received_ns[datagram]),
             template_id=template_id,
             flow_format=self._dialect.flow_format,

@@ -15,7 +15,7 @@ from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET
 from flowgauge.wire.layout import Layout
-from flowgauge.wire.templates import Announcement, Template
+from flowgauge.wire.templates import Announcement, Learned, Template
 from flowgauge.wire.views import Offsets
 
 _BEFORE_BATCH = -1
@@ -52,30 +52,43 @@ class History:
             beyond = sets.take(rows[MAX_TEMPLATE_SETS:])
             datagrams = batch.messages.datagram[beyond.message]
             batch.intake.problems.add_all(datagrams, beyond.start, "batch_templates", f"{MAX_TEMPLATE_SETS} sets", "more")
-        origins = batch.intake.origins
-        for row in rows[:MAX_TEMPLATE_SETS].tolist():
-            message, start = int(sets.message[row]), int(sets.start[row])
+        rows = rows[:MAX_TEMPLATE_SETS]
+        message, memory, origins = sets.message[rows], batch.intake.view.memory, batch.intake.origins
+        datagram = batch.messages.datagram[message]
+        ports, times = origins.source_port[datagram].tolist(), origins.received_ns[datagram].tolist()
+        bounds = zip(sets.set_id[rows].tolist(), sets.start[rows].tolist(), sets.end[rows].tolist(), strict=True)
+        said: dict[tuple[int, Announcement], int] = {}
+        for place, (set_id, start, end) in enumerate(bounds):
+            told = Announcement(bytes(memory[start:end]), set_id, ports[place], times[place])
+            again = int(batch.index[message[place]]), told
+            if again not in said:  # what was said at the same time already, and changed nothing, does not do so now
+                learned = self._learn(batch, told, int(message[place]), int(sets.position[rows[place]]), start)
+                if learned.changes or learned.error:
+                    said.clear()
+                    announced = learned.announced
+                else:
+                    announced = said[again] = learned.announced
+            else:
+                announced = said[again]
+            batch.intake.seen["options_templates" if set_id == OPTIONS_TEMPLATE_SET else "templates"] += announced
+
+    def _learn(self, batch: Batch, told: Announcement, message: int, position: int, start: int) -> Learned:
+        """Takes over one template set, whose content begins at ``start``."""
+        stream = int(batch.index[message])
+        # A stream of one port alone is contradicted by nobody: it defines anew what another port announced before a split.
+        learned = batch.streams[stream].templates.learn(told, split=batch.streams[stream].port != told.port)
+        if learned.conflict:
+            learned = batch.split(stream, learned.conflict, told.port).templates.learn(told, split=False)
             stream = int(batch.index[message])
+            batch.intake.counts["decode_port_splits"] += 1
+        for change in learned.changes:
+            known = self._changes.setdefault((stream, change.template_id), [(_BEFORE_BATCH, change.before)])
+            known.append((position, change.after))
+        batch.intake.counts["decode_template_changes"] += len(learned.changes)
+        if error := learned.error:
             datagram = int(batch.messages.datagram[message])
-            told = Announcement(
-                content=bytes(batch.intake.view.memory[start : int(sets.end[row])]),
-                set_id=int(sets.set_id[row]),
-                port=int(origins.source_port[datagram]),
-                received_ns=int(origins.received_ns[datagram]),
-            )
-            # A stream of one port alone is contradicted by nobody: it defines anew what another port announced before a split.
-            learned = batch.streams[stream].templates.learn(told, split=batch.streams[stream].port != told.port)
-            if learned.conflict:
-                learned = batch.split(stream, learned.conflict, told.port).templates.learn(told, split=False)
-                stream = int(batch.index[message])
-                batch.intake.counts["decode_port_splits"] += 1
-            batch.intake.seen["options_templates" if told.set_id == OPTIONS_TEMPLATE_SET else "templates"] += learned.announced
-            for change in learned.changes:
-                known = self._changes.setdefault((stream, change.template_id), [(_BEFORE_BATCH, change.before)])
-                known.append((int(sets.position[row]), change.after))
-            batch.intake.counts["decode_template_changes"] += len(learned.changes)
-            if error := learned.error:
-                batch.intake.problems.add(datagram, start + error.at, error.cause, error.expected, error.found)
+            batch.intake.problems.add(datagram, start + error.at, error.cause, error.expected, error.found)
+        return learned
 
     def early(self, batch: Batch, sets: Sets) -> npt.NDArray[np.bool_]:
         """Which data sets came before their template, which came later in the batch."""

@@ -27,7 +27,24 @@ class OptionsReader:
 
     def __init__(self, elements: Elements) -> None:
         self._elements = elements
+        self._read: dict[tuple[Layout, bytes], tuple[tuple[Mapping[str, Value], ...], bool]] = {}
         self.values_left = MAX_VALUES
+
+    def set_of(self, content: bytes, layout: Layout) -> tuple[tuple[Mapping[str, Value], ...], bool]:
+        """The records of one set, and whether that is all of it: a record left it, or was beyond the bound.
+
+        Exporters say the same again and again, and so do others beside them: that is read once, and its records are shared.
+        """
+        found = self._read.get((layout, content))
+        if found is None:
+            records: list[Mapping[str, Value]] = []
+            try:
+                records.extend(self.records(content, layout))
+                found = tuple(records), True
+            except IndexError:
+                found = tuple(records), False
+            self._read[layout, content] = found
+        return found
 
     def records(self, content: bytes, layout: Layout) -> Iterator[Mapping[str, Value]]:
         """The records of one set; IndexError at one that leaves the set or is beyond the bound."""

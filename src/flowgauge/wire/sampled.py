@@ -36,6 +36,7 @@ def sampled(
     rate = general[records.set_row]
     into = rate, np.where(rate > 0, np.uint8(SYSTEM), np.uint8(0))
     nearest = {number: _nearest(streams[number]) for number in present}
+    alike = all(rates == nearest[present[0]] for rates in nearest.values())
     nearest = {number: rates for number, rates in nearest.items() if rates.selectors or rates.interfaces}
     if not nearest:
         return into
@@ -46,6 +47,9 @@ def sampled(
         out_if=_values(records, named.out_if if interfaces else None),
         direction=_values(records, named.direction if interfaces else None),
     )
+    if alike:  # exporters of one network are mostly configured alike
+        resolve(nearest[present[0]], seen, np.arange(len(records)), into)
+        return into
     stream = of_set[records.set_row]
     for number, rates in nearest.items():
         resolve(rates, seen, np.flatnonzero(stream == number), into)

@@ -80,11 +80,8 @@ class Rates:
     def __bool__(self) -> bool:
         return bool(self.system or self.selectors or self.interfaces or self.templates)
 
-    def learn(self, record: Record) -> None:
-        """Takes in an options record, if it tells of sampling."""
-        rate = rate_of(record)
-        if not rate:
-            return
+    def learn(self, record: Record, rate: int) -> None:
+        """Takes in an options record that tells of sampling, and the ``rate_of`` it."""
         selector = _first(record, "samplerId", "selectorId")
         interface, direction = _interface(record)
         template = _first(record, "templateId", "scopeTemplate")
@@ -157,14 +154,18 @@ def resolve(rates: Rates, seen: Observed, rows: npt.NDArray[np.intp], into: Rate
 def _look_up(known: Mapping[int, int], values: Numbers, rows: npt.NDArray[np.intp], into: RatesAndSources, origin: int) -> None:
     if not known or not len(rows):
         return
-    chosen = values[rows]
+    chosen = values if len(rows) == len(values) else values[rows]
     keys = np.array(sorted(known), np.uint64)
     told = np.array([known[key] for key in keys.tolist()], np.uint32)
     if len(keys) <= FEW:
         for key, rate in zip(keys, told, strict=True):
-            hit = rows[chosen == key]
-            into[0][hit] = rate
-            into[1][hit] = origin
+            hit = chosen == key
+            if len(rows) == len(values):
+                np.copyto(into[0], rate, where=hit)
+                np.copyto(into[1], np.uint8(origin), where=hit)
+            else:
+                into[0][rows[hit]] = rate
+                into[1][rows[hit]] = origin
         return
     place = np.minimum(np.searchsorted(keys, chosen), len(keys) - 1)
     found = keys[place] == chosen

@@ -95,6 +95,8 @@ def since_boot(records: Records, source: Source, boot: Source | None = None) -> 
     if boot is not None:
         boot_ms = np.minimum(integers(records, boot).astype(np.uint64), MAX_BOOT_MS).astype(np.int64)
         boot_ms[boot_ms == 0] = NOT_TOLD
+    elif records.sets.in_seconds is None:
+        return _since_boot_of_set(records, source)
     else:
         boot_ms = records.sets.boot_ms[records.set_row]
     export_ms = records.sets.export_s[records.set_row] * 1000
@@ -105,6 +107,21 @@ def since_boot(records: Records, source: Source, boot: Source | None = None) -> 
         nearer = records.sets.in_seconds[records.set_row] & (np.abs(other) < np.abs(before_ms))
         before_ms = np.where(nearer, other, before_ms)
     return (export_ms - np.where(boot_ms == NOT_TOLD, 0, before_ms)) * 1_000_000
+
+
+def _since_boot_of_set(records: Records, source: Source) -> Times:
+    """The same where the start is that of each set, and ``in_seconds`` of none: sums of 32 bits, which wrap as the clock does."""
+    export_ms = records.sets.export_s * 1000
+    at_export = (export_ms - records.sets.boot_ms & _UPTIME_MASK).astype(np.uint32)
+    before = at_export[records.set_row]
+    before -= integers(records, source).astype(np.uint32)
+    unknown = records.sets.boot_ms == NOT_TOLD
+    if unknown.any():
+        before[unknown[records.set_row]] = 0
+    times = before.view(np.int32).astype(np.int64)
+    times *= -1_000_000
+    times += (export_ms * 1_000_000)[records.set_row]
+    return times
 
 
 def _export_ns(records: Records) -> Times:
