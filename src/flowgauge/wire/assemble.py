@@ -20,6 +20,7 @@ from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool, bytes_for
 from flowgauge.wire.records import Index, Records
 from flowgauge.wire.sampling import RatesAndSources
+from flowgauge.wire.texts import joined
 from flowgauge.wire.views import Octets
 
 _AGENT, _FLOW, _EVENT = code(FLOW_FORMAT, "agent"), code(RECORD_KIND, "flow"), code(RECORD_KIND, "event")
@@ -158,9 +159,6 @@ def _texts(blocks: Sequence[Block]) -> dict[str, Names]:
     names = dict.fromkeys(name for block in blocks for name, _ in block.reader.texts)
     columns = {}
     for name in names:
-        parts = []
-        for block in blocks:
-            step = dict(block.reader.texts).get(name)
-            parts.append(step.read(block.records) if step else Names.constant("", len(block.records)))
-        columns[name] = Names.concat(parts) if len(parts) > 1 else parts[0]
+        steps = [dict(block.reader.texts).get(name) for block in blocks]
+        columns[name] = joined(steps, [block.records for block in blocks])
     return columns

@@ -176,8 +176,8 @@ class _Walk:
         octets = np.empty((count, fixed.itemsize), np.uint8)
         offset = 0
         for number, part in enumerate(self._parts):
-            if part.length != VARIABLE:
-                octets[:, offset : offset + part.length] = self._view.octets[at[number][:, None] + np.arange(part.length)]
+            if part.length not in (0, VARIABLE):
+                octets[:, offset : offset + part.length] = self._view.rows(at[number], part.length)
                 offset += part.length
         return octets.reshape(-1).view(fixed)
 

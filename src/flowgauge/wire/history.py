@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,6 +27,7 @@ UNKNOWN = -1
 MAX_TEMPLATE_SETS = 4096
 """Template sets read in one batch, four a datagram: parsing costs more than anything else that an attacker can ask for."""
 
+_SEEN = {TEMPLATE_SET: "templates", OPTIONS_TEMPLATE_SET: "options_templates"}
 Key = tuple[int, int]
 """Index of a stream in the batch, and a template id."""
 
@@ -56,21 +58,25 @@ class History:
         message, memory, origins = sets.message[rows], batch.intake.view.memory, batch.intake.origins
         datagram = batch.messages.datagram[message]
         ports, times = origins.source_port[datagram].tolist(), origins.received_ns[datagram].tolist()
-        bounds = zip(sets.set_id[rows].tolist(), sets.start[rows].tolist(), sets.end[rows].tolist(), strict=True)
-        said: dict[tuple[int, Announcement], int] = {}
-        for place, (set_id, start, end) in enumerate(bounds):
-            told = Announcement(bytes(memory[start:end]), set_id, ports[place], times[place])
-            again = int(batch.index[message[place]]), told
-            if again not in said:  # what was said at the same time already, and changed nothing, does not do so now
+        streams, set_ids = batch.index[message].tolist(), sets.set_id[rows].tolist()
+        bounds = zip(sets.start[rows].tolist(), sets.end[rows].tolist(), strict=True)
+        said: dict[tuple[int, int, int, int, bytes], int] = {}
+        seen = Counter[int]()
+        for place, (start, end) in enumerate(bounds):
+            set_id, content = set_ids[place], bytes(memory[start:end])
+            again = streams[place], set_id, ports[place], times[place], content
+            announced = said.get(again)  # what was said at the same time already, and changed nothing, does not do so now
+            if announced is None:
+                told = Announcement(content, set_id, ports[place], times[place])
                 learned = self._learn(batch, told, int(message[place]), int(sets.position[rows[place]]), start)
+                announced = learned.announced
                 if learned.changes or learned.error:
                     said.clear()
-                    announced = learned.announced
+                    streams = batch.index[message].tolist()  # a stream may have been split
                 else:
-                    announced = said[again] = learned.announced
-            else:
-                announced = said[again]
-            batch.intake.seen["options_templates" if set_id == OPTIONS_TEMPLATE_SET else "templates"] += announced
+                    said[again] = announced
+            seen[set_id] += announced
+        batch.intake.seen.update({_SEEN[set_id]: count for set_id, count in seen.items()})
 
     def _learn(self, batch: Batch, told: Announcement, message: int, position: int, start: int) -> Learned:
         """Takes over one template set, whose content begins at ``start``."""

@@ -110,7 +110,7 @@ def since_boot(records: Records, source: Source, boot: Source | None = None) -> 
 
 
 def _since_boot_of_set(records: Records, source: Source) -> Times:
-    """The same where the start is that of each set, and ``in_seconds`` of none: sums of 32 bits, which wrap as the clock does."""
+    """The same where the start is that of each set, and no uptime counts seconds: sums of 32 bits wrap as the clock does."""
     export_ms = records.sets.export_s * 1000
     at_export = (export_ms - records.sets.boot_ms & _UPTIME_MASK).astype(np.uint32)
     before = at_export[records.set_row]

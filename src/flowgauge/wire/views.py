@@ -28,6 +28,11 @@ class ByteView:
         self.u16 = _unaligned(buffer, ">u2")
         self.u32 = _unaligned(buffer, ">u4")
 
+    def rows(self, at: Offsets, size: int) -> Octets:
+        """The ``size`` bytes from each offset, uint8 (n, size): as one piece each, however many they are."""
+        pieces = _unaligned(self.octets, f"V{size}")[at]
+        return pieces.view(np.uint8).reshape(len(at), size)
+
 
 def _unaligned(buffer: Octets, dtype: str) -> npt.NDArray[Any]:
     kind = np.dtype(dtype)
