@@ -25,20 +25,22 @@ from flowgauge.config.model import Listener, Tls
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.decoder import Decoder
+from flowgauge.wire.repeats import Repeats
 
 _LOSSES = ("sequence_gap", "decode_error", "decode_unknown", "decode_pending", "receive_socket_drops", "receive_queue_full")
 HOST = "127.0.0.1"
 
 
 def decode(arrived: queue.SimpleQueue[Any], counts: Counter[str]) -> None:
-    """Decodes until None comes, as the collector does; a session has a decoder of its own."""
-    common = Decoder()
+    """Leaves out repeated datagrams and decodes until None comes, as the collector does; a session has a decoder of its own."""
+    common, repeats = Decoder(), Repeats()
     while (block := arrived.get()) is not None:
         decoder = common
         if block.session is not None:
             decoder = block.session.decoder = block.session.decoder or Decoder()
         for datagrams in block.datagrams():
-            counts.update(decoder.decode(datagrams).counts)
+            kept = datagrams if block.session is not None else repeats.without(datagrams)[0]
+            counts.update(decoder.decode(kept).counts)
         block.done()
     counts.update(common.finish())
 

@@ -105,9 +105,8 @@ def other_sockets(senders: Octets, exporters: Octets) -> Octets | None:
 
 
 def _space(names: Sequence[str], total: int, pool: Pool) -> dict[str, Array]:
-    definitions = [definition(name) for name in names]
-    space = pool.space(bytes_for(definitions, total))
-    return {name: space.column(column, total) for name, column in zip(names, definitions, strict=True)}
+    space = pool.space(bytes_for(names, total))
+    return {name: space.column(name, total) for name in names}
 
 
 def _fill(block: Block, out: Mapping[str, Array]) -> None:

@@ -223,8 +223,8 @@ class DataDecoder:
             if isinstance(boot_ms, int):
                 stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
             if rate := rate_of(record):
-                stream.rates.learn(record, rate)
-                exporter.learn(record, rate)
+                stream.rates.put(record, rate)
+                exporter.put(record, rate)
             for name in SAID & record.keys():
                 if isinstance(value := record[name], int):
                     stream.said[name] = value

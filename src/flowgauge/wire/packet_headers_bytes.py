@@ -66,7 +66,9 @@ class Windows:
         if len(at) != len(self._base) or not len(at):
             return None
         far = int(at[0] - self._base[0])
-        if far < 0 or far + size > self._kept.shape[1] or not (at - self._base == far).all():
+        if far < 0 or far + size > self._kept.shape[1]:
+            return None
+        if at is not self._base and not (at == (self._base + far if far else self._base)).all():
             return None
         return self._kept[:, far : far + size]
 

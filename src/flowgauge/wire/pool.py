@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 
-from flowgauge.flow.batch import Array, dtype_of, shape_of
-from flowgauge.schema.column import Column
+from flowgauge.flow.batch import Array, definition, dtype_of, shape_of
 from flowgauge.wire.views import Octets
 
 MAX_BUFFERS = 8
@@ -59,18 +61,22 @@ class Space:
     def __init__(self, buffer: Octets) -> None:
         self._buffer, self._at = buffer, 0
 
-    def column(self, column: Column, length: int) -> Array:
-        """A column of ``length`` rows with any content."""
-        size = _size(column, length)
-        part = self._buffer[self._at : self._at + size]
+    def column(self, name: str, length: int) -> Array:
+        """The column of this name, of ``length`` rows with any content."""
+        kind, width = _form(name)
+        size = kind.itemsize * width * length
+        part = self._buffer[self._at : self._at + size].view(kind)
         self._at += -(-size // _ALIGN) * _ALIGN
-        return part.view(dtype_of(column, column.name)).reshape(shape_of(column, length))
+        return part if width == 1 else part.reshape(length, width)
 
 
-def bytes_for(columns: list[Column], length: int) -> int:
-    """What a space for these columns needs."""
-    return sum(-(-_size(column, length) // _ALIGN) * _ALIGN for column in columns)
+def bytes_for(names: Sequence[str], length: int) -> int:
+    """What a space for the columns of these names needs."""
+    return sum(-(-kind.itemsize * width * length // _ALIGN) * _ALIGN for kind, width in map(_form, names))
 
 
-def _size(column: Column, length: int) -> int:
-    return dtype_of(column, column.name).itemsize * math.prod(shape_of(column, length))
+@cache
+def _form(name: str) -> tuple[np.dtype[Any], int]:
+    """The type of a column's elements, and how many of them a row has."""
+    column = definition(name)
+    return dtype_of(column, name), math.prod(shape_of(column, 1))

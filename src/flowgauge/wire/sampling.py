@@ -80,8 +80,13 @@ class Rates:
     def __bool__(self) -> bool:
         return bool(self.system or self.selectors or self.interfaces or self.templates)
 
-    def learn(self, record: Record, rate: int) -> None:
-        """Takes in an options record that tells of sampling, and the ``rate_of`` it."""
+    def learn(self, record: Record) -> None:
+        """Takes in an options record, if it tells of sampling."""
+        if rate := rate_of(record):
+            self.put(record, rate)
+
+    def put(self, record: Record, rate: int) -> None:
+        """Takes in a record of which the rate is known already."""
         selector = _first(record, "samplerId", "selectorId")
         interface, direction = _interface(record)
         template = _first(record, "templateId", "scopeTemplate")
