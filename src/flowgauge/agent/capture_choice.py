@@ -44,18 +44,18 @@ class Choice:
         rule = _first_match(packets, options.rules)
         accepting = np.array([True, *(one.action is Action.ACCEPT for one in options.rules)])
         wanted = accepting[rule] & self._of_chosen_pods(packets)
-        taken = wanted & self._by_chance(packets, rule)
         filtered = int(packets.packets[~wanted].sum())
-        return replace(packets, rule=rule).take(taken), filtered, int(packets.packets[wanted & ~taken].sum())
+        packets = replace(packets, rule=rule).take(wanted)
+        taken = self._by_chance(packets)
+        sampled_out = int((packets.packets - taken).sum())
+        return _thinned(packets, taken).take(taken > 0), filtered, sampled_out
 
-    def _by_chance(self, packets: Packets, rule: npt.NDArray[np.uint8]) -> Mask:
-        below = np.array([sample_below(rate) or 1 << 32 for rate in self._options.rates().tolist()], np.uint64)[rule]
+    def _by_chance(self, packets: Packets) -> Numbers:
+        """How many of each packet's segments are taken, each by its own chance."""
+        below = np.array([sample_below(rate) or 1 << 32 for rate in self._options.rates().tolist()], np.uint64)[packets.rule]
         if self._options.sampling_mode == "flow":
-            number = symmetric_hash(packets)
-        else:
-            number = self._random.integers(0, 1 << 32, len(packets), np.uint64)
-        found: Mask = number < below
-        return found
+            return np.where(symmetric_hash(packets) < below, packets.packets, np.uint64(0))
+        return self._random.binomial(packets.packets.astype(np.int64), below / float(1 << 32)).astype(np.uint64)
 
     def _of_chosen_pods(self, packets: Packets) -> Mask:
         if not self._options.choice:
@@ -72,6 +72,11 @@ class Choice:
         wanted = np.ascontiguousarray(words).view(_ADDRESS).reshape(-1)
         at = np.minimum(np.searchsorted(self._addresses, wanted), len(self._addresses) - 1)
         return np.where(self._addresses[at] == wanted, self._bits[at], np.uint32(0))
+
+
+def _thinned(packets: Packets, taken: Numbers) -> Packets:
+    """With ``taken`` segments of each packet, and their share of its bytes."""
+    return replace(packets, packets=taken, bytes=packets.bytes * taken // np.maximum(packets.packets, np.uint64(1)))
 
 
 def _first_match(packets: Packets, rules: tuple[Rule, ...]) -> npt.NDArray[np.uint8]:

@@ -70,7 +70,7 @@ static __always_inline void record_translation(const struct flow_key *before, co
 }
 
 /* What became of a packet. */
-enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED, SAMPLED_OUT };
+enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED };
 
 static __always_inline int add_or_insert(const struct packet *p, const struct flow_key *key, __u32 point)
 {

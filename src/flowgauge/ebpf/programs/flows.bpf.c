@@ -130,12 +130,30 @@ static __always_inline __u32 segments_of(struct __sk_buff *skb, __u32 ethernet)
 	return skb->gso_size ? count_segments(skb, ethernet) : 1;
 }
 
-/* Whether chance leaves a packet out, of which those are taken whose number is below. */
-static __always_inline bool left_out(const struct packet *p, __u32 below)
+/* More segments than a super-packet has, unless it is of BIG TCP with small segments: then several share a number. */
+#define DRAWS_MAX 512
+
+/* Of how many segments chance takes, each having a number of its own: a super-packet is so many packets here, too. */
+__noinline int draw(__u32 segments, __u32 below)
+{
+	__u32 each = segments / DRAWS_MAX + 1, taken = 0;
+
+	for (__u32 i = 0; i < DRAWS_MAX && i * each < segments; i++)
+		if (bpf_get_prandom_u32() < below)
+			taken += each;
+	return taken < segments ? taken : segments;
+}
+
+/* How many of a packet's segments chance takes; those whose number is below. */
+static __always_inline __u32 taken_of(const struct flow_key *key, __u32 segments, __u32 below)
 {
 	if (!below)
-		return false;
-	return (settings.sample_flows ? symmetric_hash(&p->key) : bpf_get_prandom_u32()) >= below;
+		return segments;
+	if (settings.sample_flows)
+		return symmetric_hash(key) < below ? segments : 0;
+	if (segments == 1)
+		return bpf_get_prandom_u32() < below;
+	return draw(segments, below);
 }
 
 /*
@@ -148,22 +166,31 @@ static __always_inline bool decide_early(const struct __sk_buff *skb)
 	       (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6));
 }
 
-/* FILTERED, SAMPLED_OUT, or 0 for a packet that the rules and, unless it was asked already, chance let through. */
-static __always_inline int refused(struct packet *p, __u32 point, bool asked)
+/* Leaves of a packet the segments that were taken, each with its share of the bytes. */
+static __always_inline void thin(struct packet *p, __u32 taken)
 {
-	__u32 below = settings.sample_below;
+	if (taken < p->segments) {
+		p->bytes = (__u64)p->bytes * taken / p->segments;
+		p->segments = taken;
+	}
+}
+
+/* Whether the rules leave a packet out; then, or else, below is by which its segments are chosen. */
+static __always_inline bool rejected(struct packet *p, __u32 point, __u32 *below)
+{
+	*below = settings.sample_below;
 
 	if (settings.rules) {
 		int number = first_match(&p->key, p->tcp_flags, point);
 
 		if (number) {
 			if (rule_of(number)->action != RULE_ACCEPT)
-				return FILTERED;
-			below = rule_of(number)->sample_below;
+				return true;
+			*below = rule_of(number)->sample_below;
 			p->rule = number;
 		}
 	}
-	return !asked && left_out(p, below) ? SAMPLED_OUT : 0;
+	return false;
 }
 
 /* Adds a packet to its flow, or makes that; FILTERED when it is of no chosen pod. */
@@ -189,12 +216,16 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 {
 	struct packet p = {};
 	bool early = decide_early(skb);
+	__u32 taken = segments, below;
 	int result = PARSED;
 
-	if (early && left_out(&p, settings.sample_below)) {
-		skb->tc_index = settings.stamp_counted;
-		count->sampled_out += segments;
-		return;
+	if (early) {
+		taken = taken_of(&p.key, segments, settings.sample_below);
+		if (!taken) {
+			skb->tc_index = settings.stamp_counted;
+			count->sampled_out += segments;
+			return;
+		}
 	}
 	if (!parse_fast(skb, &p, ethernet ? ETH_HLEN : 0))
 		result = parse_any(skb, &p, ethernet);
@@ -208,26 +239,29 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		count->parse_error += segments;
 		return;
 	}
-	result = refused(&p, point, early);
-	if (!result) {
-		p.key.epoch = epoch;
-		result = account(skb, &p, point);
-	}
-	if (result == FILTERED) {
+	if (rejected(&p, point, &below)) {
 		count->filtered += segments;
 		return;
 	}
-	if (result == SAMPLED_OUT) {
-		count->sampled_out += segments;
+	if (!early)
+		taken = taken_of(&p.key, segments, below);
+	count->sampled_out += segments - taken;
+	if (!taken)
+		return;
+	thin(&p, taken);
+	p.key.epoch = epoch;
+	result = account(skb, &p, point);
+	if (result == FILTERED) {
+		count->filtered += taken;
 		return;
 	}
 	if (result == TABLE_FULL) {
-		count->table_full += segments;
+		count->table_full += taken;
 		return;
 	}
 	if (result == ADDED_TRACE)
 		skb->tc_index = settings.stamp_trace;
-	count->in_flows += segments;
+	count->in_flows += taken;
 	if (may_ask(&p))
 		follow(skb, &p);
 	if (settings.turns && p.key.proto == IPPROTO_TCP)
