@@ -57,12 +57,14 @@ def collect(  # noqa: PLR0917 - typer passes options by name
       flowgauge collect --store-url http://127.0.0.1:8123 --store-secret-fd 3 --read captures/ router.pcap 3< secret
         what `flowgauge decode` reads, into the store; waits for it, and shows how far it is
     """
+    from flowgauge.cli.endpoint import host_and_port
+    from flowgauge.cli.secret_input import behind
     from flowgauge.config.effective import Flag
     from flowgauge.errors import UsageError
     from flowgauge.run import machine
     from flowgauge.runtime import logs
 
-    host, port = _host_port(listen)
+    host, port = host_and_port("--listen", f":{listen}" if listen.isdecimal() else listen)
     given = [
         Flag("--listen", "spec.collector.port", port),
         Flag("--deduplicate", "spec.collector.deduplicate", deduplicate),
@@ -71,7 +73,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     flags = tuple(flag for flag in given if flag.value not in ("", None))
     own = {
         "listen_host": host,
-        "store_secret": _secret(store_secret_fd),
+        "store_secret": behind("--store-secret-fd", store_secret_fd) if store_secret_fd >= 0 else "",
         "data_dir": machine.data_dir(data_dir),
         "objects": kubernetes_objects,
         "pen": pen,
@@ -129,35 +131,6 @@ def _documented_store(storage: Storage) -> str:
     raise UsageError(
         f"spec.storage.type is {storage.type}, which this build cannot write to: give --store-url of another store"
     )
-
-
-def _host_port(text: str) -> tuple[str, int | None]:
-    """``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT``, ``PORT`` or ``HOST`` as host (may be empty) and port (may be None)."""
-    from flowgauge.errors import UsageError
-
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    elif text.isdigit():
-        host, port = "", text
-    if port and not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
-        raise UsageError(f"--listen {text}: {port!r} is no port (0 to 65535)")
-    return host, int(port) if port else None
-
-
-def _secret(descriptor: int) -> str:
-    from flowgauge.errors import UsageError
-    from flowgauge.store.secret import from_descriptor
-
-    if descriptor < 0:
-        return ""
-    try:
-        return from_descriptor(descriptor)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--store-secret-fd {descriptor}: no secret can be read from it ({error})") from error
 
 
 def _signals(settings: Callable[[], CollectorSettings]) -> tuple[threading.Event, queue.SimpleQueue[CollectorSettings]]:

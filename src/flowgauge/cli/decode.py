@@ -5,12 +5,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from flowgauge.wire.elements import Element
 
 
 class Format(StrEnum):
@@ -28,6 +25,13 @@ class Records(StrEnum):
     ALL = "all"
 
 
+class Tunnels(StrEnum):
+    """Which packet of a tunnel is reported."""
+
+    OUTER = "outer"
+    INNER = "inner"
+
+
 def decode(  # noqa: PLR0917 - typer passes options by name
     files: Annotated[list[Path], typer.Argument(help="Captures, IPFIX files, single payloads, or folders of them.")],
     how: Annotated[Format, typer.Option("--format", help="jsonl, csv or arrow (an Arrow IPC stream).")] = Format.JSONL,
@@ -36,6 +40,9 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     elements: Annotated[
         Path | None, typer.Option(help="Elements of your devices, CSV or YAML: enterprise,number,name,type,column.")
     ] = None,
+    tunnels: Annotated[Tunnels, typer.Option(help="Of sampled packets in tunnels (sFlow): outer or inner packet.")] = (
+        Tunnels.OUTER
+    ),
     pen: Annotated[int, typer.Option(min=1, max=0xFFFFFFFF, help="Private enterprise number of our own elements.")] = 32473,
 ) -> int:
     """Decodes flow exports out of files: NetFlow v1, v5, v7, v9, IPFIX, sFlow v5; one object a record on standard output.
@@ -60,9 +67,11 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     from flowgauge.cli.decode_run import Decoding
     from flowgauge.cli.decode_write import writer
     from flowgauge.collector.capture_files import listed
+    from flowgauge.collector.decoders import elements_in
     from flowgauge.wire.decoder import Decoder
 
-    decoder = Decoder(pen, detailed=True, added=_elements(elements) if elements else ())
+    added = elements_in(elements, "--elements") if elements else ()
+    decoder = Decoder(pen, detailed=True, added=added, inner=tunnels is Tunnels.INNER)
     decoding = Decoding(writer(how.value), decoder, everything=records is Records.ALL)
     for path in listed(files):
         decoding.read(path)
@@ -70,17 +79,6 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     if stats is not None:
         _write_stats(stats, decoding.stats())
     return 2 if decoding.unreadable else 0
-
-
-def _elements(path: Path) -> tuple[Element, ...]:
-    """The elements in a file of the user's; UsageError or ConfigError when it has a problem."""
-    from flowgauge.errors import UsageError
-    from flowgauge.wire.element_files import elements_from
-
-    try:
-        return elements_from(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--elements {path}: {error}") from error
 
 
 def _write_stats(path: Path, found: dict[str, object]) -> None:

@@ -74,15 +74,12 @@ def get(
 
 def _seconds(duration: str) -> float | None:
     """None for no duration; UsageError for one that is none or too short to show anything."""
-    from flowgauge.config.values import seconds
     from flowgauge.errors import UsageError
+    from flowgauge.schema.duration import milliseconds
 
     if not duration:
         return None
-    try:
-        length_s = seconds(duration)
-    except (ValueError, KeyError) as error:
-        raise UsageError(f"--for {duration!r} is no duration; write a number and its unit, for example 30s or 5m") from error
+    length_s = milliseconds(duration, "--for") / 1000
     if length_s < 10:
         raise UsageError(f"--for {duration}: at least 10s are needed to show anything")
     return length_s

@@ -38,6 +38,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
       flowgauge run --set exporter.sampling=100 --set storage.retention=30d
     """
     from flowgauge.cli.config import parse_flags
+    from flowgauge.cli.secret_input import in_file
     from flowgauge.config.effective import Flag
     from flowgauge.errors import UsageError
     from flowgauge.run.main import run_system
@@ -53,32 +54,21 @@ def run(  # noqa: PLR0917 - typer passes options by name
             document=file,
             data_dir=data_dir,
             objects=kubernetes_objects.resolve() if kubernetes_objects else None,
-            listen=_host_port(listen),
+            listen=_listen(listen),
             agent=agent,
             node=node,
             flags=flags,
-            store_password=_password(store_password_file),
+            store_password=in_file("--store-password-file", store_password_file) if store_password_file else "",
         )
     )
 
 
-def _host_port(text: str) -> tuple[str, int]:
+def _listen(text: str) -> tuple[str, int]:
+    """Host and port; of nothing, nothing."""
+    from flowgauge.cli.endpoint import host_and_port
     from flowgauge.errors import UsageError
 
-    if not text:
-        return "", 0
-    host, separator, port = text.rpartition(":")
-    if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) < 1 << 16:
+    host, port = host_and_port("--listen", text)
+    if text and not port:
         raise UsageError(f"--listen {text}: write HOST:PORT, as 0.0.0.0:2055 or [::]:2055")
-    return host.strip("[]"), int(port)
-
-
-def _password(file: Path | None) -> str:
-    from flowgauge.errors import UsageError
-
-    if file is None:
-        return ""
-    try:
-        return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--store-password-file {file}: {error}") from error
+    return host, port or 0

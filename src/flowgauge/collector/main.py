@@ -22,6 +22,7 @@ from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.decode import DecodeLoop
+from flowgauge.collector.decoders import decoder_maker
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
 from flowgauge.collector.listeners import make_listeners
@@ -47,7 +48,6 @@ from flowgauge.runtime.http import Handler, HttpServer, is_loopback
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.store import FlowStore, open_store
-from flowgauge.wire.decoder import Decoder
 
 DECODED_ROWS = 200_000
 """Decoded flows in memory that may wait for the pipeline, about 150 B each; the spool has the others."""
@@ -102,7 +102,7 @@ class CollectorProcess:
         )  # fmt: skip
         standing = Standing()
         self._decode = DecodeLoop(
-            self._arrived, new_decoder=lambda: Decoder(settings.pen), directory=self._directory, thin=self._thin,
+            self._arrived, new_decoder=decoder_maker(settings), directory=self._directory, thin=self._thin,
             gatherer=gatherer, agents=self._agents, ledger=self.ledger, refusals=self._refusals, standing=standing,
             templates=_state_file(settings, "templates"), names=_state_file(settings, "names"),
         )  # fmt: skip

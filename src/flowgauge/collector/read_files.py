@@ -16,6 +16,7 @@ import numpy as np
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.capture_reader import CaptureReader, Watcher
+from flowgauge.collector.decoders import decoder_maker
 from flowgauge.collector.gatherer import MAX_ROWS
 from flowgauge.collector.ledger_writer import LedgerWriter
 from flowgauge.collector.naming import Naming
@@ -34,7 +35,6 @@ from flowgauge.store.store import open_store
 from flowgauge.wire.captures.batches import datagrams
 from flowgauge.wire.captures.packet import Export
 from flowgauge.wire.captures.recognise import export_s
-from flowgauge.wire.decoder import Decoder
 
 HOUR_MS = 3_600_000
 MAX_HOURS = 48
@@ -69,7 +69,7 @@ class FileImport:
             self._store = self._store.dataset(dataset)
         self._url = settings.store_url
         self._naming = Naming(settings.objects, settings.collector.enrichment)
-        self._decoder, self._directory, tally = Decoder(settings.pen), ExporterDirectory(), Tally()
+        self._decoder, self._directory, tally = decoder_maker(settings)(), ExporterDirectory(), Tally()
         self._thin = Thin(self._directory, self.ledger, keep_one_of=settings.collector.sampling, limit_per_s=0)
         self._pipeline = Pipeline(
             self._directory,

@@ -239,6 +239,10 @@ class Collector(Section):
     """Flows a second that are kept of one exporter; 0: all. Beyond it the rate of what is kept is raised instead."""
     deduplicate: Annotated[Literal["Mark", "Drop", "Off"], BeforeValidator(values.off_word)] = "Mark"
     """What happens to further observations of the same packets."""
+    elements: list[str] = Field(default_factory=list)
+    """Files of information elements of your devices, CSV or YAML: enterprise,number,name,type,column. Read at the start."""
+    tunnels: Literal["outer", "inner"] = "outer"
+    """Of sampled packets in tunnels (sFlow) the outer packet, as routers count it, or the inner one, between the pods."""
     receive_buffer_bytes: Annotated[int, Field(ge=212_992)] = 33_554_432
     """Socket receive buffer asked of the kernel; a larger one rides out longer pauses."""
     enrichment: Enrichment = Field(default_factory=Enrichment)

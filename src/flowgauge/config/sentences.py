@@ -247,6 +247,8 @@ DOES: dict[str, Sentence] = {
         "flows a second some are left out, and the others count for them" if s.collector.exporter_rate_limit else
         "exporters may send as fast as they like",
     "spec.collector.deduplicate": _deduplicate,
+    "spec.collector.elements": _list("elements of devices come from", lambda s: s.collector.elements, "no file adds elements"),
+    "spec.collector.tunnels": lambda s: f"of sampled packets in tunnels the {s.collector.tunnels} one is a flow",
     "spec.collector.receiveBufferBytes": lambda s: f"the socket asks the kernel for {s.collector.receive_buffer_bytes >> 20} "
         "MiB of receive buffer (without root at most net.core.rmem_max)",
     "spec.collector.enrichment.subnetLabels": lambda s: f"address blocks get the names "

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The document's elements and its choice of tunnels in the collector's decoders."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+import sflow_kit
+from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.settings import CollectorSettings
+from flowgauge.config.model import Collector
+from flowgauge.errors import ConfigError, UsageError
+from flowgauge.flow.addresses import to_text
+from wire_kit import a_set, column, decode, message
+
+ENTERPRISE, NUMBER = 64999, 7
+
+
+def settings(**collector: object) -> CollectorSettings:
+    return CollectorSettings(store_url="http://127.0.0.1:1", collector=Collector.model_validate(collector))
+
+
+def payload() -> bytes:
+    """One flow: octets, packets, and 30 in an element that only its maker knows."""
+    fields = struct.pack("!HHHHHHI", 1, 4, 2, 4, NUMBER | 0x8000, 4, ENTERPRISE)
+    return message(a_set(2, struct.pack("!HH", 300, 3) + fields), a_set(300, struct.pack("!III", 900, 3, 30)))
+
+
+def test_an_element_of_the_users_fills_its_column_in_every_decoder(tmp_path: Path) -> None:
+    file = tmp_path / "ours.csv"
+    file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned32,in_if\n")
+    make = decoder_maker(settings(elements=[str(file)]))
+    assert [column(decode(payload(), decoder=make()), "in_if") for _ in range(2)] == [[30], [30]]
+    assert column(decode(payload(), decoder=decoder_maker(settings())()), "in_if") != [30]
+
+
+def test_a_wrong_file_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "ours.csv"
+    file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned33,in_if\n")
+    with pytest.raises(ConfigError, match=r"ours\.csv") as caught:
+        decoder_maker(settings(elements=[str(file)]))
+    assert "2" in str(caught.value)
+    with pytest.raises(UsageError, match=r"spec\.collector\.elements .*absent\.csv: No such file"):
+        decoder_maker(settings(elements=[str(tmp_path / "absent.csv")]))
+
+
+@pytest.mark.parametrize(("tunnels", "ends"), [("outer", ["192.0.2.1", "192.0.2.2"]), ("inner", ["10.0.0.1", "10.0.0.2"])])
+def test_the_packet_of_a_tunnel_is_the_outer_or_the_inner_one(tunnels: str, ends: list[str]) -> None:
+    within = sflow_kit.ipv4(6, sflow_kit.tcp(), src="10.0.0.1", dst="10.0.0.2")
+    frame = sflow_kit.ethernet(0x0800, sflow_kit.ipv4(4, within, src="192.0.2.1", dst="192.0.2.2"))
+    found = decode(
+        sflow_kit.datagram(sflow_kit.flow_sample(sflow_kit.raw(frame))), decoder=decoder_maker(settings(tunnels=tunnels))()
+    )
+    assert [to_text(bytes(found.flows.array(name)[0])) for name in ("src_addr", "dst_addr")] == ends
