@@ -3,12 +3,13 @@
 
 ::
 
-    decoder ─► thin ─► spool ─► normalise ─► drop_late ─► enrich ─► dedup ─► live tap, store
+    decoder ─► thin ─► spool ─► normalise ─► drop_late ─► enrich ─► place ─► dedup ─► live tap, store
 
 A stage is a function from a batch to a batch. What is before the spool happens once, when flows are decoded. What is behind
 it may happen again, to flows that are read back from disk, and so adds nothing to the ledger by itself: what it left out and
 marked is told with the result (:class:`Processed`) and counted when the store has the rest. ``drop_late`` needs the
-plausible times of ``normalise``; ``enrich`` comes before ``dedup``, which must know on which node each end lives.
+plausible times of ``normalise``; ``enrich`` comes before ``place`` (which is for agents of others) and ``dedup``, which must
+know on which node each end lives.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.late import DropLate
 from flowgauge.pipeline.normalise import Normalise
+from flowgauge.pipeline.other_agents import OtherAgents
 from flowgauge.pipeline.tally import Tally
 
 Stage = Callable[[FlowBatch], FlowBatch]
@@ -63,6 +65,7 @@ class Pipeline:
             Step("normalise", Normalise(directory)),
             Step("drop_late", DropLate(tally, retention_hours)),
             self._enrich,
+            Step("place", OtherAgents(directory, self._named)),
             Step("dedup", dedup),
         )
 
@@ -77,6 +80,10 @@ class Pipeline:
                 batch = step.stage(batch)
                 step.cpu_s += time.thread_time() - begin
             return Processed(batch, self._tally.take())
+
+    def _named(self, batch: FlowBatch) -> FlowBatch:
+        """With names by the stage in use."""
+        return self._enrich.stage(batch)
 
     def replace_enrich(self, enrich: Stage) -> None:
         """Names come from ``enrich`` from the next batch on."""

@@ -24,18 +24,29 @@ Tell = Callable[[Exporter, Numbers], str]
 def interface_columns(batch: FlowBatch, rows: ExporterRows) -> dict[str, ColumnData]:
     """``in_if_name``, ``out_if_name``, ``observed_if_names``, ``observed_if_dirs`` and ``node_reporter`` of a batch's rows.
 
-    A number that the exporter has not named stays without a name; in lists, which must not lose places, it is written.
+    A number that the exporter has not named stays without a name; in lists, which must not lose places, it is written. Names
+    that came with the records stay where nothing else is known.
     """
     observed_names, observed_dirs = _told(rows, batch.array("observed_ifs"), _names, _directions)
     (in_name,) = _told(rows, batch.array("in_if")[:, None], _one_name)
     (out_name,) = _told(rows, batch.array("out_if")[:, None], _one_name)
-    return {
+    found = {
         "in_if_name": in_name,
         "out_if_name": out_name,
         "observed_if_names": observed_names,
         "observed_if_dirs": observed_dirs,
         "node_reporter": _encoded((exporter.name for exporter in rows.exporters), rows.codes),
     }
+    return {name: _or_told(column, batch, name) for name, column in found.items()}
+
+
+def _or_told(column: Names, batch: FlowBatch, name: str) -> Names:
+    """``column``, and where it is empty what the records say."""
+    if name not in batch:
+        return column
+    both = Names.concat([column, batch.names(name)])
+    codes = both.codes[: len(column)]
+    return Names(np.where(codes == 0, both.codes[len(column) :], codes), both.values)
 
 
 def distinct_rows(table: Numbers) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
