@@ -28,7 +28,9 @@ GOAL, GOAL_ALL = 2.5, 4.0
 REPEAT = 200_000
 """Runs a round: some tens of milliseconds, short enough to fall between two disturbances."""
 BASE = ProgramOptions(salt=0x1234, max_flows=1 << 16)
-EVERYTHING = ProgramOptions(salt=0x1234, max_flows=1 << 16, rtt=True, drops=True, dns=True, server_time=True)
+EVERYTHING = ProgramOptions(
+    salt=0x1234, max_flows=1 << 16, rtt=True, drops=True, dns=True, server_time=True, process=True, sockets=True
+)
 HASH_ONLY = ProgramOptions(salt=0x1234, max_flows=1 << 16, cache_sets=0)
 
 

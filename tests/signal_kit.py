@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 from flowgauge.agent import attribution, signal_columns, signal_rows, socket_events
 from flowgauge.agent.accounter import account
 from flowgauge.agent.containers import Containers
@@ -35,7 +37,14 @@ def batch(program: FlowProgram) -> FlowBatch:
     evicted, known = program.evict(), program.known_translations()
     signals = signal_rows.place(evicted, known)
     translated = join(signals.keys, known.keys, known.values)
-    flows = account(signals.keys, signals.values, translated, LocalAddresses(), ticks=ticks, sampling_rate=1)
+    flows = account(
+        signals.keys,
+        signals.values,
+        translated,
+        LocalAddresses(),
+        ticks=ticks,
+        sampling_rate=np.ones(len(signals.keys), np.uint32),
+    )
     containers, local = Containers(), LocalAddresses()
     flows = flows.with_columns(
         signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=True)

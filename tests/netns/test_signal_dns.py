@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -45,8 +46,8 @@ def node() -> Iterator[TwoPods]:
 
 
 @contextmanager
-def followed(node: TwoPods) -> Iterator[Observed]:
-    with observed(node, dns=True) as watch:
+def followed(node: TwoPods, **options: Any) -> Iterator[Observed]:
+    with observed(node, dns=True, **options) as watch:
         yield watch
 
 
@@ -86,9 +87,9 @@ class Server:
 
 
 @contextmanager
-def server(node: TwoPods, delay_s: float, place: str = "b") -> Iterator[Server]:
+def server(node: TwoPods, delay_s: float, place: str = "b", port: int = 53) -> Iterator[Server]:
     with node.socket(place, socket.AF_INET, socket.SOCK_DGRAM) as bound:
-        bound.bind(("", 53))
+        bound.bind(("", port))
         running = Server(bound, delay_s)
         thread = threading.Thread(target=running.run)
         thread.start()
@@ -96,14 +97,14 @@ def server(node: TwoPods, delay_s: float, place: str = "b") -> Iterator[Server]:
             yield running
         finally:
             with node.socket(place, socket.AF_INET, socket.SOCK_DGRAM) as knock:
-                knock.sendto(b"", ("127.0.0.1", 53))
+                knock.sendto(b"", ("127.0.0.1", port))
             thread.join(10)
 
 
-def ask(node: TwoPods, to: str, *queries: bytes) -> int:
+def ask(node: TwoPods, to: str, *queries: bytes, server_port: int = 53) -> int:
     """Asks from one socket and waits for all answers; its port."""
     with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.connect((to, 53))
+        client.connect((to, server_port))
         for asked in queries:
             client.send(asked)
         for _ in queries:
@@ -224,3 +225,43 @@ def test_switched_off_it_follows_nothing(node: TwoPods) -> None:
         row = one(told(watch.program), src_addr=A, src_port=port)
         assert watch.program.features()["dns"] == "off"
     assert row["dns_name"] == ""
+
+
+def test_a_question_that_nobody_answers_is_told_as_that(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 300_000_000)
+    with followed(node) as watch, server(node, 0.0), node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.connect((B, 53))
+        client.send(query(21, "never.shop.example", TYPE_AAAA))
+        port = client.getsockname()[1]
+        answered = ask(node, B, query(22, "api.shop.example"))
+        first = told(watch.program)
+        time.sleep(0.4)
+        later = told(watch.program)
+        again = told(watch.program)
+    waiting = one(first, src_addr=A, src_port=port)
+    assert (waiting["packets"], waiting["dns_rcode"]) == (1, "")
+    assert one(first, src_addr=A, src_port=answered)["dns_rcode"] == "NOERROR"
+    given_up = one(later, src_addr=A, src_port=port)
+    assert (given_up["dns_rcode"], given_up["dns_name"], given_up["dns_id"]) == ("NOANSWER", "never.shop.example", 21)
+    assert (given_up["dns_type"], given_up["dns_latency_ns"], given_up["packets"]) == (TYPE_AAAA, 0, 0)
+    assert not [row for row in (*later, *again) if row["src_port"] == answered and row["dns_rcode"]]
+    assert not [row for row in again if row["dns_rcode"]]
+
+
+def test_behind_translation_of_the_asker_an_answer_leaves_no_question(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 100_000_000)
+    with followed(node) as watch, server(node, 0.0, "far"):
+        ask(node, FAR, query(23, "api.shop.example"))
+        rows = told(watch.program)
+        time.sleep(0.2)
+        rows += told(watch.program)
+    assert [row["dns_rcode"] for row in rows if row["dns_rcode"]] == ["NOERROR"]
+
+
+def test_servers_on_other_ports_are_those_that_are_configured(node: TwoPods) -> None:
+    with followed(node, dns_ports=(53, 5300)) as watch, server(node, 0.01, port=5300), server(node, 0.01, port=5301):
+        known = ask(node, B, query(24, "api.shop.example"), server_port=5300)
+        other = ask(node, B, query(25, "api.shop.example"), server_port=5301)
+        rows = told(watch.program)
+    assert one(rows, src_addr=A, src_port=known)["dns_name"] == "api.shop.example"
+    assert one(rows, src_addr=A, src_port=other)["dns_name"] == ""

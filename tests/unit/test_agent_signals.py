@@ -183,7 +183,7 @@ def test_a_wait_of_ten_seconds_stays_ten_seconds() -> None:
         join(found.keys, NO_TRANSLATIONS.keys, NO_TRANSLATIONS.values),
         LocalAddresses(),
         ticks=Ticks(1, 0),
-        sampling_rate=1,
+        sampling_rate=np.ones(1, np.uint32),
     )
     batch = batch.with_columns(signal_columns.columns(found, REASONS, histogram=True))
     payloads = [message.payload for message in Messages(AgentSettings(node="n")).flows(batch)]

@@ -3,8 +3,18 @@
 
 from __future__ import annotations
 
+from flowgauge.schema.numbered_words import dns_rcode
+
+RESPONSE = 0x8000
+NO_ANSWER = "NOANSWER"
+"""What we call it when no answer came."""
 _LONGEST_LABEL = 63
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*+/=:@")
+
+
+def outcome(flags: int) -> str:
+    """The response code in the flags of an answer's header; ``NOANSWER`` when they are a question's."""
+    return dns_rcode(flags) if flags & RESPONSE else NO_ANSWER
 
 
 def question(raw: bytes) -> tuple[str, int]:

@@ -56,6 +56,7 @@ class FlowSource:
             rtt=Feature.RTT in exporter.features,
             drops=Feature.DROPS in exporter.features,
             dns=Feature.DNS in exporter.features,
+            dns_ports=tuple(exporter.dns_ports),
             server_time=Feature.SERVER_TIME in exporter.features,
             process=Feature.PROCESS in exporter.features,
             sockets=Feature.SOCKETS in exporter.features,

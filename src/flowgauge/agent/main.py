@@ -261,5 +261,5 @@ def _choice(exporter: Exporter) -> InterfaceChoice:
 def _program_settings(exporter: Exporter) -> tuple[object, ...]:
     """What is fixed when the eBPF program is loaded."""
     rules = kernel_rules(exporter.rules, exporter.sampling)
-    features = frozenset(exporter.features)
+    features = frozenset(exporter.features), tuple(exporter.dns_ports)
     return exporter.sampling, exporter.sampling_mode, exporter.max_flows, features, chooser_of(exporter).bits, rules

@@ -16,9 +16,10 @@ from flowgauge.agent.signal_rows import Placed, Rows, SignalRows
 from flowgauge.flow.batch import Array, ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
-from flowgauge.schema.numbered_words import dns_rcode, tcp_state
+from flowgauge.schema.numbered_words import tcp_state
 
 _ESTABLISHED = code(TCP_STATE_FINAL, "established")
+_NEVER = np.iinfo(np.uint64).max
 _REASON_PREFIX = "SKB_DROP_REASON_"
 
 
@@ -91,8 +92,9 @@ def _drops(placed: Placed, count: int, reasons: dict[int, str]) -> dict[str, Col
 
 
 def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
-    """Of each flow's answers the slowest, which is what one looks for."""
-    slowest = _last_of_each_row(placed.rows, placed.values["latency_ns"])
+    """Of each flow's answers the slowest (none at all is slower than any), which is what one looks for."""
+    unanswered = placed.values["flags"] & dns_text.RESPONSE == 0
+    slowest = _last_of_each_row(placed.rows, np.where(unanswered, _NEVER, placed.values["latency_ns"]))
     rows, values = placed.rows[slowest], placed.values[slowest]
     questions = zip(values["question"], values["length"].tolist(), strict=True)
     asked = [dns_text.question(raw[:length].tobytes()) for raw, length in questions]
@@ -100,7 +102,7 @@ def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
         "dns_id": _spread(placed.keys["id"][slowest].astype(np.uint16), rows, count),
         "dns_type": _spread(np.array([kind for _, kind in asked], np.uint16), rows, count),
         "dns_latency_ns": _spread(values["latency_ns"], rows, count),
-        "dns_rcode": _texts(values["flags"], rows, count, dns_rcode),
+        "dns_rcode": _texts(values["flags"], rows, count, dns_text.outcome),
         "dns_name": _spread_names(Names.from_strings(name for name, _ in asked), rows, count),
     }
 

@@ -97,6 +97,10 @@ class Exporter(Section):
         default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS, Feature.SERVER_TIME]
     )
     """Signals beyond bytes and packets; each costs nothing when off. What each measures: "Signals of the agent"."""
+    dns_ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1, max_length=8)] = Field(
+        default_factory=lambda: [53]
+    )
+    """Ports on which DNS servers listen; behind a Service also the one of the pod, as 5353 on OpenShift."""
     rules: list[Rule] = Field(default_factory=list)
     """Of those that match a packet the first decides; what none matches is observed. At most 64."""
 

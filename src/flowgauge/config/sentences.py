@@ -225,6 +225,8 @@ DOES: dict[str, Sentence] = {
         if s.exporter.pods.exclude else "no pod is left out",
     "spec.exporter.features": _list("measured beside bytes and packets:", lambda s: s.exporter.features,
         "bytes and packets only"),
+    "spec.exporter.dnsPorts": lambda s: f"DNS is looked for on {listed([f'port {port}' for port in s.exporter.dns_ports])}"
+        if Feature.DNS in s.exporter.features else "DNS is not looked at",
     "spec.exporter.rules": _rules,
     "spec.collector.type": _collector_type,
     "spec.collector.address": _address,

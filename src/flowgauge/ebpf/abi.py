@@ -96,6 +96,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("dns", np.uint32),
         ("netns", np.uint32),
         ("cache_sets", np.uint32),
+        ("dns_ports", np.uint16, 8),
         ("turns", np.uint32),
         ("choice", np.uint32),
         ("rules", np.uint32),
@@ -135,6 +136,12 @@ DROP_KEY: np.dtype[Any] = np.dtype(
     [("flow", FLOW_KEY), ("reason", np.uint32), ("tcp_state", np.uint8), ("place", np.uint8), ("reserved", np.uint16)]
 )
 DROP_VALUE: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("packets", "bytes", "first_tick", "last_tick")])
+QUESTION_DNS = 0
+"""Kind of a question of DNS."""
+QUESTION_KEY: np.dtype[Any] = np.dtype(
+    [("asker", np.uint8, 16), ("id", np.uint32), ("port", np.uint16), ("proto", np.uint8), ("kind", np.uint8)]
+)
+QUESTION_VALUE: np.dtype[Any] = np.dtype([("at_ns", np.uint64), ("flow", FLOW_KEY)])
 ANSWER_KEY: np.dtype[Any] = np.dtype([("flow", FLOW_KEY), ("id", np.uint32), ("reserved", np.uint32)])
 ANSWER_VALUE: np.dtype[Any] = np.dtype(
     [
@@ -198,6 +205,8 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "socket_value": SOCKET_VALUE,
     "drop_key": DROP_KEY,
     "drop_value": DROP_VALUE,
+    "question_key": QUESTION_KEY,
+    "question_value": QUESTION_VALUE,
     "answer_key": ANSWER_KEY,
     "answer_value": ANSWER_VALUE,
     "signal_counters": SIGNAL_COUNTERS,

@@ -46,6 +46,11 @@ class Entries:
         return Entries(*(_rows(part)[rows].reshape(-1).view(part.dtype) for part in (self.keys, self.values)))
 
 
+def joined(*parts: Entries) -> Entries:
+    """All entries of maps of the same types."""
+    return Entries(np.concatenate([part.keys for part in parts]), np.concatenate([part.values for part in parts]))
+
+
 class MapReader:
     """Reads the map behind ``fd``, whose entries are of these types."""
 

@@ -41,6 +41,7 @@ class ProgramOptions:
         rtt: whether to follow TCP sockets (round-trip times, segments sent again, ends of connections) and handshakes.
         drops: whether to follow the packets that the kernel drops.
         dns: whether to follow DNS questions and answers.
+        dns_ports: of DNS servers, at most eight.
         server_time: whether to time servers' replies.
         process: whether to tell which process uses a TCP socket.
         sockets: whether to tell what happens to TCP sockets.
@@ -60,6 +61,7 @@ class ProgramOptions:
     rtt: bool = False
     drops: bool = False
     dns: bool = False
+    dns_ports: tuple[int, ...] = (53,)
     server_time: bool = False
     process: bool = False
     sockets: bool = False
@@ -89,6 +91,7 @@ class ProgramOptions:
         settings["stamp_trace"] = settings["stamp_counted"] | 1
         settings["nat"], settings["rtt"], settings["dns"] = self.nat, self.rtt, self.dns
         settings["cache_sets"] = self.cache_sets
+        settings["dns_ports"][0, : len(self.dns_ports)] = self.dns_ports
         settings["turns"] = TURNS if self.server_time else 0
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
@@ -108,6 +111,7 @@ class ProgramOptions:
             "questions": MAX_QUESTIONS if self.rtt or self.dns else 1,
             "cache": max(self.cache_sets * possible_cpus(), 1),
             "answers": MAX_QUESTIONS if self.dns else 1,
+            "asked_names": MAX_QUESTIONS if self.dns else 1,
             "turns": TURNS if self.server_time else 1,
             "owners": MAX_SIGNAL_ENTRIES if self.process or self.sockets else 1,
             "socket_events": EVENT_BYTES if self.sockets else mmap.PAGESIZE,

@@ -15,8 +15,9 @@ import numpy as np
 
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.cache import Cache, merged
-from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.ebpf.map_reader import Entries, MapReader, joined
 from flowgauge.ebpf.owners import Owners
+from flowgauge.ebpf.questions import Questions
 from flowgauge.ebpf.ring import Ring
 from flowgauge.runtime import logs
 
@@ -40,7 +41,7 @@ class Evicted(Entries):
     Attributes:
         sockets: ``abi.FLOW_KEY``, ``abi.SOCKET_VALUE``: what TCP sockets know of the flows that they send.
         drops: ``abi.DROP_KEY``, ``abi.DROP_VALUE``.
-        answers: ``abi.ANSWER_KEY``, ``abi.ANSWER_VALUE``: answers of DNS, by the flow of the question.
+        answers: ``abi.ANSWER_KEY``, ``abi.ANSWER_VALUE``: answers of DNS by the flow of the question, and questions without.
         server_times: ``abi.FLOW_KEY``, ``abi.SERVER_TIME``: how long servers took, by the flow that asks.
         owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
         events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
@@ -100,12 +101,14 @@ class Tables:
         self._flows = EpochTable(map_fd("flows"), *_FLOWS)
         self._cache = Cache(map_fd("cache"), sizes["cache"])
         self._owners = Owners(map_fd("owners"))
+        self._questions = Questions(map_fd("questions"), map_fd("asked_names"))
         self._events = Ring(map_fd("socket_events"), sizes["socket_events"], abi.SOCKET_EVENT)
         self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
 
     def take(self, present: int) -> Evicted:
         """Takes out what was counted before the ``present`` epoch; OSError when the flows cannot be read, which stay then."""
         signals = {name: self._signals_of(name, present) for name in self._signals}
+        signals["answers"] = joined(signals["answers"], self._unanswered())
         # The table first: when it cannot be read, its flows and what the slots add to them stay together.
         flows = merged(self._flows.take(present), self._cache.take(present))
         return Evicted(flows.keys, flows.values, **signals, owners=self._of_owners(), events=self._events.take())
@@ -116,6 +119,13 @@ class Tables:
         except OSError as error:
             _log.error("owners_not_read", error=str(error))
             return empty(*_OWNERS)
+
+    def _unanswered(self) -> Entries:
+        try:
+            return self._questions.take_unanswered()
+        except OSError as error:
+            _log.error("questions_not_read", error=str(error))
+            return empty(*_SIGNALS["answers"])
 
     def _signals_of(self, name: str, present: int) -> Entries:
         try:

@@ -110,6 +110,8 @@ struct fragment_value {
 	__u8 reserved;
 };
 
+#define DNS_PORTS 8
+
 /* Settings, fixed when the program is loaded: a branch that is switched off costs nothing. */
 struct settings {
 	__u32 sample_below; /* a packet is taken when a random number is below; 0 takes all */
@@ -121,6 +123,7 @@ struct settings {
 	__u32 dns; /* 1: follow questions and answers */
 	__u32 netns; /* inode of the node's network namespace */
 	__u32 cache_sets; /* for each CPU, a power of two; 0 without cache */
+	__u16 dns_ports[DNS_PORTS]; /* of servers; 0 is none */
 	__u32 turns; /* places of TCP connections whose replies are timed, a power of two; 0 times none */
 	__u32 choice; /* CHOICE_ bits that the map of addresses may hold; 0 without */
 	__u32 rules; /* how many */
@@ -233,7 +236,7 @@ struct answer_key {
 struct answer_value {
 	__u64 latency_ns;
 	__u64 tick;
-	__u16 flags; /* of the DNS header */
+	__u16 flags; /* of the DNS header; of a question that waits: without the bit of a response */
 	__u16 length; /* of question */
 	__u32 reserved;
 	__u8 question[QUESTION_BYTES]; /* as in the answer: name, type, class */

@@ -5,7 +5,6 @@
 
 #include "signals.h"
 
-#define DNS_PORT 53
 #define DNS_HEADER 12
 #define DNS_RESPONSE 0x8000
 #define DNS_OPCODE 0x7800
@@ -21,6 +20,14 @@ struct {
 	__type(key, struct question_key);
 	__type(value, struct question_value);
 } questions SEC(".maps");
+
+/* What the questions of DNS among them ask: told when no answer comes. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct question_key);
+	__type(value, struct answer_value);
+} asked_names SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -45,6 +52,17 @@ struct exchange {
 	bool answers;
 };
 
+/* Ports that are not set cost nothing: the verifier knows the settings. */
+static __always_inline bool is_dns_port(__u16 port)
+{
+#pragma unroll
+	for (int i = 0; i < DNS_PORTS; i++) {
+		if (settings.dns_ports[i] && port == settings.dns_ports[i])
+			return true;
+	}
+	return false;
+}
+
 static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
 {
 	__be16 header[3], length;
@@ -68,7 +86,7 @@ static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet 
 	x->key.id = bpf_ntohs(header[0]);
 	x->key.kind = QUESTION_DNS;
 	/* Only plain queries; and only what the ports say, too: servers ask each other from port 53. */
-	return !(x->flags & DNS_OPCODE) && (x->answers ? p->key.src_port : p->key.dst_port) == DNS_PORT;
+	return !(x->flags & DNS_OPCODE) && is_dns_port(x->answers ? p->key.src_port : p->key.dst_port);
 }
 
 static __always_inline bool read_syn(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
@@ -95,27 +113,15 @@ static __always_inline bool read_exchange(struct __sk_buff *skb, const struct pa
 	return true;
 }
 
-static __always_inline void ask(const struct question_key *key, const struct flow_key *flow)
+/* Reads name, type and class into this CPU's room; NULL when there are none. */
+static __always_inline struct answer_value *read_question(struct __sk_buff *skb, const struct exchange *x)
 {
-	struct question_value fresh = {.at_ns = bpf_ktime_get_ns(), .flow = *flow};
-	struct question_value *there = bpf_map_lookup_elem(&questions, key);
-
-	/* Asked again: who asks has been waiting since the first time. */
-	if (!there || fresh.at_ns - there->at_ns > FORGET_NS)
-		bpf_map_update_elem(&questions, key, &fresh, BPF_ANY);
-}
-
-static __always_inline void keep_answer(struct __sk_buff *skb, const struct exchange *x, const struct flow_key *flow,
-					__u64 latency_ns)
-{
-	struct answer_key key = {.flow = *flow, .id = x->key.id};
 	__u32 zero = 0, at = x->at + DNS_HEADER, length = skb->len - at;
 	struct answer_value *answer = bpf_map_lookup_elem(&answer_room, &zero);
 
 	if (!answer || skb->len <= at)
-		return;
-	key.flow.epoch = epoch;
-	answer->latency_ns = latency_ns;
+		return NULL;
+	answer->latency_ns = 0;
 	answer->tick = bpf_jiffies64();
 	answer->flags = x->flags;
 	/* In this form every verifier since 6.1 sees that the length is 1 to QUESTION_BYTES. */
@@ -125,8 +131,33 @@ static __always_inline void keep_answer(struct __sk_buff *skb, const struct exch
 	barrier_var(length);
 	length = (length & (QUESTION_BYTES - 1)) + 1;
 	answer->length = length;
-	if (bpf_skb_load_bytes(skb, at, answer->question, length))
+	return bpf_skb_load_bytes(skb, at, answer->question, length) ? NULL : answer;
+}
+
+static __always_inline void ask(struct __sk_buff *skb, const struct exchange *x, const struct flow_key *flow)
+{
+	struct question_value fresh = {.at_ns = bpf_ktime_get_ns(), .flow = *flow};
+	struct question_value *there = bpf_map_lookup_elem(&questions, &x->key);
+	struct answer_value *name;
+
+	/* Asked again: who asks has been waiting since the first time. */
+	if (there && fresh.at_ns - there->at_ns <= FORGET_NS)
 		return;
+	bpf_map_update_elem(&questions, &x->key, &fresh, BPF_ANY);
+	if (x->key.kind == QUESTION_DNS && (name = read_question(skb, x)))
+		bpf_map_update_elem(&asked_names, &x->key, name, BPF_ANY);
+}
+
+static __always_inline void keep_answer(struct __sk_buff *skb, const struct exchange *x, const struct flow_key *flow,
+					__u64 latency_ns)
+{
+	struct answer_key key = {.flow = *flow, .id = x->key.id};
+	struct answer_value *answer = read_question(skb, x);
+
+	if (!answer)
+		return;
+	key.flow.epoch = epoch;
+	answer->latency_ns = latency_ns;
 	if (bpf_map_update_elem(&answers, &key, answer, BPF_ANY))
 		COUNT_SIGNAL(answers_full);
 }
@@ -143,7 +174,7 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 	if (!p || !read_exchange(skb, p, &x))
 		return 0;
 	if (!x.answers) {
-		ask(&x.key, &p->key);
+		ask(skb, &x, &p->key);
 		return 0;
 	}
 	asked = bpf_map_lookup_elem(&questions, &x.key);
@@ -166,10 +197,22 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 /* A later hook sees a question with another address of who asks: its answer will come to that one. */
 __noinline int follow_translated(struct __sk_buff *skb, struct packet *p, struct flow_key *flow)
 {
+	struct question_key first = {};
+	const __u64 *was, *is;
 	struct exchange x = {};
 
-	if (p && flow && read_exchange(skb, p, &x) && !x.answers)
-		ask(&x.key, flow);
+	if (!p || !flow || !read_exchange(skb, p, &x) || x.answers)
+		return 0;
+	ask(skb, &x, flow);
+	set_address_v6(first.asker, flow->src_addr);
+	first.id = x.key.id;
+	first.port = flow->src_port;
+	first.proto = x.key.proto;
+	first.kind = x.key.kind;
+	was = (const __u64 *)first.asker;
+	is = (const __u64 *)x.key.asker;
+	if (first.port != x.key.port || was[0] != is[0] || was[1] != is[1])
+		bpf_map_delete_elem(&questions, &first); /* no answer will come to that one */
 	return 0;
 }
 
@@ -177,7 +220,7 @@ static __always_inline bool may_ask(const struct packet *p)
 {
 	if (settings.rtt && p->tcp_flags & TCP_SYN)
 		return true;
-	return settings.dns && (p->key.src_port == DNS_PORT || p->key.dst_port == DNS_PORT);
+	return settings.dns && (is_dns_port(p->key.src_port) || is_dns_port(p->key.dst_port));
 }
 
 #endif
