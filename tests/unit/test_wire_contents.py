@@ -51,6 +51,14 @@ def test_trap_59_a_basic_list_of_enterprise_elements() -> None:
     assert listed(291, content) == [b"nginx".decode()]
 
 
+def test_what_has_no_column_is_told_beside_them() -> None:
+    """VRFs by number, and Juniper's common properties (CPID), whose bits are Juniper's business."""
+    fields = [*KEY, (234, 4), (235, 4), (137, 2, 2636), (1, 4)]
+    record = ENDS + struct.pack("!IIHI", 7, 8, 0x0800, 5)
+    _, (detail,) = details(message(a_set(2, template(256, fields)), a_set(256, record)))
+    assert dict(detail.extra) == {"ingressVRFID": [7], "egressVRFID": [8], "pen2636_137": [b"\x08\x00"]}
+
+
 def test_trap_59_a_list_of_records() -> None:
     nested = template(300, [(8, 4), (96, VARIABLE)])
     content = struct.pack("!BH", 3, 300) + bytes((192, 0, 2, 1)) + short(b"dns") + bytes((192, 0, 2, 2)) + short(b"")
