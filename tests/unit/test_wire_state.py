@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -101,6 +102,34 @@ def test_trap_43_what_happens_in_one_domain_leaves_the_others_alone() -> None:
     assert decoded.counts["sequence_resets"] == 1
     assert column(decoded, "obs_domain_id") == [1, 1, 2]
     assert {report.obs_domain_id: report.templates for report in decoder.reports()} == {1: 0, 2: 1}
+
+
+def fnv1a(content: bytes) -> int:
+    """The 32-bit hash by which some collectors find templates."""
+    value = 0x811C9DC5
+    for octet in content:
+        value = (value ^ octet) * 0x01000193 & 0xFFFFFFFF
+    return value
+
+
+def test_trap_45_keys_are_not_hashes() -> None:
+    """Two exporters whose address and template id have the same hash of 32 bits keep a layout each."""
+    first, second, number = "2.222.175.166", "176.205.12.178", (256).to_bytes(2, "big")
+    assert fnv1a(packed(first)[12:] + number) == fnv1a(packed(second)[12:] + number)
+    decoder = Decoder()
+    heard(decoder, message(basic_template()), source=first)
+    heard(decoder, message(SWAPPED_TEMPLATE), source=second)
+    assert column(heard(decoder, message(a_set(256, basic(5, 3))), source=first), "bytes") == [5]
+    assert column(heard(decoder, message(a_set(256, basic(3, 6))), source=second), "bytes") == [6]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_trap_47_the_order_of_batches_does_not_matter_for_templates(order: tuple[int, ...]) -> None:
+    """Receivers hand over batches of one exporter in any order: templates reach the data of all of them."""
+    batches = [message(basic_template()), message(a_set(256, basic(5))), message(a_set(256, basic(6)), sequence=1)]
+    decoder = Decoder()
+    found = [heard(decoder, batches[number]) for number in order]
+    assert sorted(octets for decoded in found if len(decoded.flows) for octets in column(decoded, "bytes")) == [5, 6]
 
 
 def test_trap_46_an_exporter_may_change_its_port() -> None:
