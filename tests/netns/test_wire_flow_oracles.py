@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import ipaddress
-import json
-import os
 import random
-import socket
-import subprocess
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +15,10 @@ from flowgauge.flow.rows import to_rows
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 from legacy_kit import EXPORT_S, UPTIME_MS, datagram1, datagram5, datagram7, record1, record5, record7
+from oracle_kit import collected, dissected, flat, iso_ms, pdus
 from sflow_kit import datagram, ethernet, flow_sample, ipv4, ipv6, label, raw, tcp, udp
-from wire_cases import NETFLOW_PORT, SFLOW_PORT, Case, capture
+from wire_cases import NETFLOW_PORT, SFLOW_PORT
 
-IN_UTC = {**os.environ, "TZ": "UTC"}
 SEED = 7
 ICMP = frozenset({1, 58})
 SCTP = 132
@@ -84,35 +78,6 @@ def as_tuple(row: Row) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def dissected(path: Path, payloads: Sequence[bytes], port: int, protocol: str) -> list[dict[str, Any]]:
-    """Each datagram as tshark sees it."""
-    path.write_bytes(capture(Case("", port, payloads)))
-    command = ["tshark", "-n", "-r", str(path), "-d", f"udp.port=={port},{protocol}", "-T", "json", "--no-duplicate-keys"]
-    output = subprocess.run(command, capture_output=True, check=True, env=IN_UTC).stdout
-    return [packet["_source"]["layers"] for packet in json.loads(output)]
-
-
-def pdus(layers: dict[str, Any]) -> list[dict[str, str]]:
-    """The records of one NetFlow datagram."""
-    found = layers["cflow"]
-    return [value for name, value in found.items() if name.startswith("pdu") and isinstance(value, dict)] or list(found["pdu"])
-
-
-def flat(tree: Any) -> Iterator[tuple[str, str]]:
-    """Every (field, value) of tshark's tree, in order."""
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            if isinstance(value, str):
-                yield name, value
-            elif isinstance(value, list) and all(isinstance(one, str) for one in value):
-                yield from ((name, one) for one in value)
-            else:
-                yield from flat(value)
-    elif isinstance(tree, list):
-        for one in tree:
-            yield from flat(one)
-
-
 def from_tshark(pdu: dict[str, Any]) -> tuple[Any, ...]:
     fields = dict(flat(pdu))
 
@@ -142,27 +107,6 @@ def test_tshark_reads_every_field_of_netflow_alike(tmp_path: Path, version: int)
     assert sorted(seen) == sorted(ours)
 
 
-def collected(program: str, payloads: Sequence[bytes], folder: Path, reads: Callable[[str], bool]) -> list[dict[str, Any]]:
-    """What a collector of nfdump's family writes of the datagrams, as nfdump reads it back."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [program, "-w", str(folder), "-b", "127.0.0.1", "-p", str(port), "-t", "3600"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=IN_UTC) as process:
-        assert process.stdout is not None
-        assert any(reads(line) for line in process.stdout)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-            for payload in payloads:
-                sender.sendto(payload, ("127.0.0.1", port))
-                time.sleep(0.002)
-        time.sleep(1)
-        process.terminate()
-        process.communicate(timeout=30)
-    output = subprocess.run(["nfdump", "-R", str(folder), "-o", "json"], capture_output=True, check=True, env=IN_UTC).stdout
-    found: list[dict[str, Any]] = json.loads(output)
-    return found
-
-
 def from_nfdump(flow: dict[str, Any]) -> tuple[Any, ...]:
     flags = sum(1 << bit for bit, letter in enumerate("FSRPAUEC") if letter in flow.get("tcp_flags", ""))
     return (
@@ -173,16 +117,12 @@ def from_nfdump(flow: dict[str, Any]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def iso_ms(text: str) -> int:
-    return round(dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp() * 1000)
-
-
 @pytest.mark.tool("nfcapd", "nfdump")
 @pytest.mark.parametrize("version", [1, 5, 7])
 def test_nfcapd_reads_every_field_of_netflow_alike(tmp_path: Path, version: int) -> None:
     """Times too, to the millisecond; but no masks, which version 1.7 of nfdump prints as 0."""
     payloads = netflow_payloads(version)
-    seen = [from_nfdump(flow) for flow in collected("nfcapd", payloads, tmp_path, lambda line: "Startup nfcapd" in line)]
+    seen = [from_nfdump(flow) for flow in collected("nfcapd", payloads, tmp_path)]
     assert sorted(seen) == sorted(as_tuple(row) for row in rows(payloads))
 
 
@@ -278,7 +218,7 @@ def as_sfcapd(row: Row) -> tuple[Any, ...]:
 def test_sfcapd_reads_every_sample_alike(tmp_path: Path) -> None:
     """Addresses, ports, interfaces, and packets times the rate."""
     payloads = [payload for payload in sflow_payloads(300) if not _has_labels(payload)]
-    seen = [sfcapd_flow(flow) for flow in collected("sfcapd", payloads, tmp_path, lambda line: "Startup" in line)]
+    seen = [sfcapd_flow(flow) for flow in collected("sfcapd", payloads, tmp_path)]
     assert sorted(seen, key=repr) == sorted((as_sfcapd(row) for row in rows(payloads)), key=repr)
 
 

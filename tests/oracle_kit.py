@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For tests: the same datagrams as programs that we did not write read them: tshark's dissectors, nfcapd and sfcapd."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from wire_cases import Case, capture
+
+IN_UTC = {**os.environ, "TZ": "UTC"}
+
+
+def dissected(path: Path, payloads: Sequence[bytes], port: int, protocol: str) -> list[dict[str, Any]]:
+    """Each datagram as tshark sees it."""
+    path.write_bytes(capture(Case("", port, payloads)))
+    command = ["tshark", "-n", "-r", str(path), "-d", f"udp.port=={port},{protocol}", "-T", "json", "--no-duplicate-keys"]
+    output = subprocess.run(command, capture_output=True, check=True, env=IN_UTC).stdout
+    return [packet["_source"]["layers"] for packet in json.loads(output)]
+
+
+def pdus(layers: dict[str, Any]) -> list[dict[str, str]]:
+    """The records of one NetFlow datagram."""
+    found = layers["cflow"]
+    return [value for name, value in found.items() if name.startswith("pdu") and isinstance(value, dict)] or list(found["pdu"])
+
+
+def flat(tree: Any) -> Iterator[tuple[str, str]]:
+    """Every (field, value) of tshark's tree, in order."""
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            if isinstance(value, str):
+                yield name, value
+            elif isinstance(value, list) and all(isinstance(one, str) for one in value):
+                yield from ((name, one) for one in value)
+            else:
+                yield from flat(value)
+    elif isinstance(tree, list):
+        for one in tree:
+            yield from flat(one)
+
+
+def iso_ms(text: str) -> int:
+    """A time of nfdump, which is local (UTC here), in ms since 1970."""
+    return round(dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp() * 1000)
+
+
+def collected(program: str, payloads: Sequence[bytes], folder: Path) -> list[dict[str, Any]]:
+    """What a collector of nfdump's family writes of the datagrams, as nfdump reads it back."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "-w", str(folder), "-b", "127.0.0.1", "-p", str(port), "-t", "3600"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=IN_UTC) as process:
+        assert process.stdout is not None
+        assert any("Startup" in line for line in process.stdout)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for payload in payloads:
+                sender.sendto(payload, ("127.0.0.1", port))
+                time.sleep(0.002)
+        time.sleep(1)
+        process.terminate()
+        process.communicate(timeout=30)
+    output = subprocess.run(["nfdump", "-R", str(folder), "-o", "json"], capture_output=True, check=True, env=IN_UTC).stdout
+    found: list[dict[str, Any]] = json.loads(output)
+    return found
