@@ -16,7 +16,7 @@ from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 from legacy_kit import EXPORT_S, UPTIME_MS, datagram1, datagram5, datagram7, record1, record5, record7
 from oracle_kit import collected, dissected, flat, iso_ms, pdus
-from sflow_kit import datagram, ethernet, flow_sample, ipv4, ipv6, label, raw, tcp, udp
+from sflow_kit import address, datagram, ethernet, flow_sample, ipv4, ipv6, label, part, raw, tcp, udp, words
 from wire_cases import NETFLOW_PORT, SFLOW_PORT
 
 SEED = 7
@@ -155,7 +155,13 @@ def sflow_payloads(count: int) -> list[bytes]:
     for number in range(1, count + 1):
         packet = random_packet(chance)
         source = chance.randrange(1, 60)
-        sample = flow_sample(raw(packet[:128], frame=len(packet) + 4, stripped=4), sequence=number, source=source,
+        hop = f"192.0.2.{number % 250 + 1}"
+        router = part(1002, address(hop) + words(chance.randrange(33), chance.randrange(33)))
+        systems = [chance.randrange(1, 1 << 31) for _ in range(4)]
+        path = words(1, 2, 2, *systems[2:]) + words(0, 100)
+        gateway = part(1003, address("198.51.100.8") + words(*systems[:2], 64502) + path)
+        head = raw(packet[:128], frame=len(packet) + 4, stripped=4)
+        sample = flow_sample(head, router, gateway, sequence=number, source=source,
                              rate=chance.randrange(1, 10_000), ports=(source, chance.randrange(61, 99)))  # fmt: skip
         payloads.append(datagram(sample, sequence=number))
     return payloads
@@ -199,9 +205,12 @@ def test_tshark_reads_every_sampled_packet_alike(tmp_path: Path) -> None:
 
 def sfcapd_flow(flow: dict[str, Any]) -> tuple[Any, ...]:
     source, destination = flow.get("src4_addr") or flow["src6_addr"], flow.get("dst4_addr") or flow["dst6_addr"]
+    flags = sum(1 << bit for bit, letter in enumerate("FSRPAUEC") if letter in flow.get("tcp_flags", ""))
     return (
         ipaddress.ip_address(source), ipaddress.ip_address(destination), flow["proto"], flow.get("src_port", 0),
-        flow.get("dst_port", 0), flow["in_packets"], flow.get("input_snmp", 0), flow.get("output_snmp", 0),
+        flow.get("dst_port", 0), flow["in_packets"], flow.get("input_snmp", 0), flow.get("output_snmp", 0), flags,
+        flow["src_tos"], flow["in_src_mac"], flow["out_dst_mac"], flow["src_as"], flow["dst_as"], flow["ip4_next_hop"],
+        flow["bgp4_next_hop"], flow["src_mask"], flow["dst_mask"],
     )  # fmt: skip
 
 
@@ -210,13 +219,15 @@ def as_sfcapd(row: Row) -> tuple[Any, ...]:
     ports = (0, 0) if row["proto"] == SCTP else (row.get("src_port", 0), row.get("dst_port", 0))
     return (
         ipaddress.ip_address(row["src_addr"]), ipaddress.ip_address(row["dst_addr"]), row["proto"], *ports,
-        row["packets"] * row["sampling_rate"], row.get("in_if", 0), row.get("out_if", 0),
+        row["packets"] * row["sampling_rate"], row.get("in_if", 0), row.get("out_if", 0), row.get("tcp_flags", 0) & 0xFF,
+        row["ip_tos"], row["src_mac"], row["dst_mac"], row["src_as"], row["dst_as"], row["next_hop"], row["bgp_next_hop"],
+        row.get("src_mask", 0), row.get("dst_mask", 0),
     )  # fmt: skip
 
 
 @pytest.mark.tool("sfcapd", "nfdump")
 def test_sfcapd_reads_every_sample_alike(tmp_path: Path) -> None:
-    """Addresses, ports, interfaces, and packets times the rate."""
+    """All that both keep, but bytes, of which it counts the frame's, and VLANs, which it takes from the switch's record."""
     payloads = [payload for payload in sflow_payloads(300) if not _has_labels(payload)]
     seen = [sfcapd_flow(flow) for flow in collected("sfcapd", payloads, tmp_path)]
     assert sorted(seen, key=repr) == sorted((as_sfcapd(row) for row in rows(payloads)), key=repr)
