@@ -76,9 +76,10 @@ bench: $(DEV) bpf ## Compare with other collectors (ARGS=--quick: 5 minutes), th
 	@$(PY) bench/rivals.py $(ARGS)
 	@for bench in $(filter-out bench/rivals.py,$(wildcard bench/[a-z]*.py)); do echo "== $$bench"; $(PY) $$bench || echo "$$bench: failed"; done
 
-fuzz: $(DEV) ## Fuzz decoders and readers for a minute each
+fuzz: $(DEV) ## Fuzz decoders and readers for a minute each, and hold them against tshark
 	@$(PY) fuzz/wire.py 2>&1 | grep -E '^wire:|Error' | tail -n 20
 	@$(PY) fuzz/captures.py
+	@$(PY) fuzz/against_tshark.py
 
 fuzz-long: $(DEV) ## Fuzz the decoder with 20 million datagrams and write fuzz/record.json (hours)
 	@$(PY) fuzz/wire_long.py

@@ -208,6 +208,15 @@ def test_trap_23_an_uptime_in_seconds(scale: int) -> None:
 # --- fields -------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("raw", "tos"), [(b"\x08", 8), (b"\x00\x08", 8), (b"\x7f\xff", 255), (b"\xff\xff", 255), (b"\1" * 4, 255)]
+)
+def test_an_octet_sent_in_more_bytes_stays_one(raw: bytes, tos: int) -> None:
+    """A value that no octet holds must not become absent, or another octet."""
+    decoded = decode(packet(flowset(0, template(256, [(5, len(raw)), (1, 4)])), flowset(256, raw + struct.pack("!I", 1))))
+    assert column(decoded, "ip_tos") == [tos]
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_trap_24_counters_of_every_width(length: int) -> None:
     number = int.from_bytes(bytes(range(1, length + 1)), "big")

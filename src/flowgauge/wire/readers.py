@@ -24,6 +24,7 @@ V4_SHIFT = np.uint64(32 if np.little_endian else 0)
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
 _MAPPED_ZERO = np.void(V4_MAPPED_PREFIX + bytes(4))
 INTEGER_BYTES = frozenset({1, 2, 4, 8})
+_OCTET_MAX = 255
 
 
 class Step(Protocol):
@@ -78,7 +79,10 @@ def _variable_integers(spans: Spans) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An integer column; a value too large for it becomes its largest (an index of 2³² must not look like a small one)."""
+    """An integer column; a value too large for it becomes its largest (an index of 2³² must not look like a small one).
+
+    Columns of int16 hold an octet, or -1 where there is none.
+    """
 
     column: str
     source: Source
@@ -86,8 +90,9 @@ class Number:
     def fill(self, records: Records, out: Columns) -> None:
         """Fills every row."""
         target, values = out[self.column], integers(records, self.source)
-        if values.dtype.itemsize > target.dtype.itemsize:
-            values = np.minimum(values, np.iinfo(target.dtype).max)
+        octet = target.dtype == np.int16
+        if values.dtype.itemsize > (1 if octet else target.dtype.itemsize):
+            values = np.minimum(values, _OCTET_MAX if octet else np.iinfo(target.dtype).max)
         target[...] = values
 
 
