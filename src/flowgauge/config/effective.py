@@ -101,9 +101,9 @@ def effective(path: Path | None = None, flags: tuple[Flag, ...] = (), environ: M
 
 
 def plain(value: Any) -> Any:
-    """A value as YAML and JSON hold it."""
+    """A value as YAML and JSON hold it; of an item of a list what was said of it."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", by_alias=True)
+        return value.model_dump(mode="json", by_alias=True, exclude_unset=True)
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, list):
