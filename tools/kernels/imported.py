@@ -25,12 +25,14 @@ def main() -> None:
     """Imports the program named by the first argument, without running it."""
     runpy.run_path(sys.argv[1], run_name="imported")
     files = {Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
-    # Libraries that extension modules of wheels bring along.
-    for folder in {path.parent for path in Path(sysconfig.get_path("purelib")).glob("numpy.libs/*")}:
-        files |= {*folder.iterdir()}
-    library = Path(sysconfig.get_path("stdlib"))
-    files |= {path for path in library.rglob("*") if path.is_file() and not NOT_NEEDED & {*path.relative_to(library).parts}}
+    # What numpy imports only when it is used, and the libraries that it brings along.
+    files |= {path for name in ("numpy", "numpy.libs") for path in _all(Path(sysconfig.get_path("purelib"), name))}
+    files |= _all(Path(sysconfig.get_path("stdlib")))
     print("\n".join(sorted(str(path) for path in files)))
+
+
+def _all(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file() and not NOT_NEEDED & {*path.relative_to(folder).parts}}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ may be any thread: what they get is replaced as a whole, never changed.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +18,9 @@ from flowgauge.agent.rtnetlink import Link, Route
 from flowgauge.runtime import logs
 
 _log = logs.get("agent")
+_SLICE_S = 0.5
+"""Devices are attached for so long at a time when hundreds appear at once; then others are heard."""
+_WAITS = "waits for its turn"
 _PAST_NAMES = 4096
 """Names of devices that went away are remembered for flows still in the table, at most so many."""
 
@@ -64,6 +69,9 @@ class Interfaces:
         self._program, self._choice, self._node = program, choice, node
         self._attachments: dict[int, Attachment] = {}
         self._links: list[Link] = []
+        self._wanted: dict[int, Link] = {}
+        self._waiting: list[Link] = []
+        self._problems: dict[int, str] = {}
         self._limit = logs.RateLimit()
         self._told: set[str] = set()
         self.interfaces: tuple[Interface, ...] = ()
@@ -71,20 +79,27 @@ class Interfaces:
         self.notes: tuple[str, ...] = ()
         self.attach_failures = 0
 
-    def on_links(self, links: Sequence[Link], gone: set[int]) -> None:
-        """Attaches what is new and chosen, detaches what is gone or not chosen any more."""
+    def on_links(self, links: Sequence[Link], gone: set[int], within_s: float = _SLICE_S) -> None:
+        """Attaches what is new and chosen, as far as ``within_s`` allows; detaches what is gone or not chosen any more."""
         self._links = list(links)
         wanted = {link.ifindex: link for link in links if self._choice.wants(link.name)}
         for ifindex in [index for index in self._attachments if index in gone or index not in wanted]:
             self._detach(ifindex)
-        problems = {index: self._attach(link) for index, link in wanted.items() if index not in self._attachments}
-        self.interfaces = tuple(self._described(link, wanted, problems) for link in links)
+        self._wanted, self._problems = wanted, {}
+        self._waiting = [link for index, link in wanted.items() if index not in self._attachments]
+        self._attach_waiting(within_s)
         past = self.names if len(self.names) < _PAST_NAMES else {}
         self.names = {**past, **{link.ifindex: link.name for link in links}}
         self._tell_notes()
 
     def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:
         """Routes do not matter here."""
+
+    def more(self) -> bool:
+        """Attaches some more of what waits; whether there is more."""
+        if self._waiting:
+            self._attach_waiting(_SLICE_S)
+        return bool(self._waiting)
 
     def choose(self, choice: InterfaceChoice) -> None:
         """Applies another choice to the devices there are."""
@@ -105,7 +120,7 @@ class Interfaces:
             except OSError as error:
                 _log.debug("interface_not_taken_over", ifindex=ifindex, error=str(error))
                 replaced.append(self._attachments.pop(ifindex))
-        self.on_links(self._links, set())
+        self.on_links(self._links, set(), math.inf)
         for attachment in replaced:
             _detach_quietly(attachment)
 
@@ -116,9 +131,24 @@ class Interfaces:
         self.interfaces = tuple(Interface(i.ifindex, i.name, i.chosen) for i in self.interfaces)
 
     @property
+    def unattached(self) -> int:
+        """How many devices are chosen and not observed: those that wait for their turn, and those that refuse."""
+        return sum(interface.chosen and not interface.attached for interface in self.interfaces)
+
+    @property
     def attached(self) -> tuple[Interface, ...]:
         """The devices that are observed now."""
         return tuple(interface for interface in self.interfaces if interface.attached)
+
+    def _attach_waiting(self, within_s: float) -> None:
+        """Each takes some 10 ms: the kernel waits until no program runs that knows the hooks as they were before."""
+        until = time.monotonic() + within_s
+        while self._waiting:
+            link = self._waiting.pop(0)
+            self._problems[link.ifindex] = self._attach(link)
+            if time.monotonic() > until:
+                break
+        self.interfaces = tuple(self._described(link) for link in self._links)
 
     def _attach(self, link: Link) -> str:
         """Attaches one device; the problem in words, or empty."""
@@ -139,14 +169,14 @@ class Interfaces:
         _detach_quietly(self._attachments.pop(ifindex))
         _log.info("interface_detached", interface=self.names.get(ifindex, ""), ifindex=ifindex)
 
-    def _described(self, link: Link, wanted: dict[int, Link], problems: dict[int, str]) -> Interface:
+    def _described(self, link: Link) -> Interface:
         attachment = self._attachments.get(link.ifindex)
         return Interface(
             ifindex=link.ifindex,
             name=link.name,
-            chosen=link.ifindex in wanted,
+            chosen=link.ifindex in self._wanted,
             attached=attachment.kind if attachment else "",
-            problem=problems.get(link.ifindex, ""),
+            problem=self._problems.get(link.ifindex, _WAITS if link in self._waiting else ""),
         )
 
     def _tell_notes(self) -> None:

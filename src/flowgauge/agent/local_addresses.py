@@ -90,6 +90,10 @@ class LocalAddresses:
     def on_links(self, links: Sequence[Link], gone: set[int]) -> None:
         """Links alone do not move addresses: the routes that go with them do."""
 
+    def more(self) -> bool:
+        """All is done at once."""
+        return False
+
     def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:
         """Takes over the routes there are; an address that left stays known with the time until which it lived here."""
         now = self._clock()

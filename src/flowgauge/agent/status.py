@@ -96,6 +96,9 @@ class Status:
 
     def _samples(self) -> Iterator[Sample]:
         yield Sample("agent_attached_interfaces", "Devices that are observed.", len(self._interfaces.attached))
+        yield Sample(
+            "agent_unattached_interfaces", "Devices that are chosen and not observed (yet).", self._interfaces.unattached
+        )
         without = self._source().without_ebpf
         yield Sample("agent_without_ebpf", "1 while packets are captured, not counted by eBPF: then signals are missing.",
                      int(bool(without)), {"why": without})  # fmt: skip

@@ -30,7 +30,8 @@ _DUTY = 10
 """After a read that took t, changes wait at least this many t: reading costs a tenth of a CPU at most."""
 _RECHECK_S = 5.0
 """Links are offered again this often, so that a failed attachment is tried again."""
-_START_TIMEOUT_S = 30.0
+_TIMEOUT_S = 120.0
+"""Longest time that starting, stopping or handed-over work may take: attaching again to 5,000 devices takes a minute."""
 
 _log = logs.get("agent")
 
@@ -43,6 +44,9 @@ class Watcher(Protocol):
 
     def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:
         """``routes`` hold now."""
+
+    def more(self) -> bool:
+        """Does some of what is left to do; whether there is more."""
 
 
 class NetworkWatch:
@@ -63,13 +67,13 @@ class NetworkWatch:
             EnvironmentProblem: the namespace does not exist or may not be entered.
         """
         self._thread.start()
-        self._started.result(_START_TIMEOUT_S)
+        self._started.result(_TIMEOUT_S)
 
     def stop(self) -> None:
         """Ends the thread; safe to call twice."""
         self._stopping.set()
         if self._thread.is_alive():
-            self._thread.join(_START_TIMEOUT_S)
+            self._thread.join(_TIMEOUT_S)
 
     def ready(self) -> bool:
         """True while changes are followed."""
@@ -92,7 +96,7 @@ class NetworkWatch:
                 done.set_exception(error)
 
         self._work.put(job)
-        return done.result(_START_TIMEOUT_S)
+        return done.result(_TIMEOUT_S)
 
     def _run(self) -> None:
         try:
@@ -123,7 +127,8 @@ class NetworkWatch:
                 if not self._started.done():
                     self._started.set_result(None)
             self._do_work()
-            found = netlink.changes(_TICK_S)
+            busy = [watcher.more() for watcher in self._watchers]
+            found = netlink.changes(0.0 if any(busy) else _TICK_S)
             if found.links or found.routes:
                 pending.merge(found)
                 pending.merge(self._gather(netlink))

@@ -106,6 +106,10 @@ def agent(  # noqa: PLR0917 - typer passes options by name
         return
     first = settings()
     logs.configure(first.log_level)
+    from flowgauge.agent import privileges
+
+    # Before numpy is there, whose threads would keep what they begin with.
+    privileges.give_up_the_rest(netns=bool(first.netns))
     from flowgauge.agent.main import run_agent
 
     stop, changes = _signals(settings)

@@ -62,26 +62,23 @@ class MapReader:
 
         Each entry that is there all the time is read once; one that comes or goes meanwhile may be.
         """
-        room = BATCH_ENTRIES
-        keys, values = self._buffers(room)
+        found = _Room(self._key.itemsize, self._value.itemsize)
         here, there = np.zeros(_TOKEN_BYTES, np.uint8), np.zeros(_TOKEN_BYTES, np.uint8)
-        key_parts: list[Bytes] = []
-        value_parts: list[Bytes] = []
-        start_at = 0
+        ask, start_at = BATCH_ENTRIES, 0
         while True:
-            memory = Batch(keys.ctypes.data, values.ctypes.data, start_at, there.ctypes.data)
-            error, count = batch(Command.MAP_LOOKUP_BATCH, self._fd, memory, room)
+            memory = Batch(*found.for_more(ask), start_at, there.ctypes.data)
+            error, count = batch(Command.MAP_LOOKUP_BATCH, self._fd, memory, ask)
             if error == errno.ENOSPC:
-                # One bucket of the hash table holds more than the room: nothing was read.
-                room *= 2
-                keys, values = self._buffers(room)
+                ask *= 2  # one bucket of the hash table holds more than was asked for: nothing was read
                 continue
             if error not in (0, errno.ENOENT):
                 raise OSError(error, os.strerror(error))
-            key_parts.append(keys[:count].copy())
-            value_parts.append(values[:count].copy())
+            found.used += count
             if error == errno.ENOENT:
-                return Entries(_joined(key_parts, self._key), _joined(value_parts, self._value))
+                return Entries(
+                    found.keys[: found.used].reshape(-1).view(self._key),
+                    found.values[: found.used].reshape(-1).view(self._value),
+                )
             here, there = there, here
             start_at = here.ctypes.data
 
@@ -96,14 +93,26 @@ class MapReader:
                 break
         return at
 
-    def _buffers(self, room: int) -> tuple[Bytes, Bytes]:
-        return np.empty((room, self._key.itemsize), np.uint8), np.empty((room, self._value.itemsize), np.uint8)
+
+class _Room:
+    """Memory into which the kernel writes entries one batch behind the other, so that they need not be joined."""
+
+    def __init__(self, key_bytes: int, value_bytes: int) -> None:
+        self.used = 0
+        self.keys, self.values = (np.empty((2 * BATCH_ENTRIES, size), np.uint8) for size in (key_bytes, value_bytes))
+
+    def for_more(self, entries: int) -> tuple[int, int]:
+        """The addresses for so many more keys and values."""
+        if len(self.keys) - self.used < entries:
+            size = max(2 * len(self.keys), self.used + entries)
+            self.keys, self.values = self._grown(self.keys, size), self._grown(self.values, size)
+        return self.keys[self.used :].ctypes.data, self.values[self.used :].ctypes.data
+
+    def _grown(self, rows: Bytes, size: int) -> Bytes:
+        larger = np.empty((size, rows.shape[1]), np.uint8)
+        larger[: self.used] = rows[: self.used]
+        return larger
 
 
 def _rows(structured: Structured) -> Bytes:
     return structured.view(np.uint8).reshape(len(structured), -1)
-
-
-def _joined(parts: list[Bytes], dtype: np.dtype[Any]) -> Structured:
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return whole.reshape(-1).view(dtype)
