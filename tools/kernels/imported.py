@@ -26,7 +26,8 @@ def main() -> None:
     runpy.run_path(sys.argv[1], run_name="imported")
     files = {Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
     # What numpy imports only when it is used, and the libraries that it brings along.
-    files |= {path for name in ("numpy", "numpy.libs") for path in _all(Path(sysconfig.get_path("purelib"), name))}
+    numpy = Path(str(sys.modules["numpy"].__file__)).resolve().parent
+    files |= _all(numpy) | _all(numpy.with_name("numpy.libs"))
     files |= _all(Path(sysconfig.get_path("stdlib")))
     print("\n".join(sorted(str(path) for path in files)))
 
