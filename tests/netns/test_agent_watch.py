@@ -48,6 +48,9 @@ class Seen:
             self.links, self.gone = links, self.gone | gone
             self._changed.notify_all()
 
+    def more(self) -> bool:
+        return False
+
     def on_routes(self, links: Sequence[Link], routes: Sequence[Route]) -> None:  # noqa: ARG002
         with self._changed:
             self.routes = routes
