@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from collector_process import Command
-from flowgauge.cli.collect import _host_port
+from flowgauge.cli.endpoint import host_and_port
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.config.model import Collector, Storage
 from flowgauge.errors import UsageError
@@ -104,13 +104,13 @@ def test_what_is_missing_or_wrong_is_one_sentence(store: StoreProcess, tmp_path:
     ],
 )
 def test_listen_takes_every_usual_way_of_writing(text: str, expected: tuple[str, int | None]) -> None:
-    assert _host_port(text) == expected
+    assert host_and_port("--listen", text) == expected
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:x", "127.0.0.1:65536", "[::1]:-1"])
 def test_listen_refuses_what_is_no_port(text: str) -> None:
     with pytest.raises(UsageError, match="no port"):
-        _host_port(text)
+        host_and_port("--listen", text)
 
 
 @pytest.mark.parametrize(

@@ -39,22 +39,25 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
     log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
 ) -> int:
-    """Receives flow exports over UDP, puts names on addresses and writes flows to the store.
+    r"""Receives flow exports over UDP, puts names on addresses and writes flows to the store.
 
     Options win over the environment (FLOWGAUGE_…), that over the document. SIGTERM and Ctrl-C write what was received and
     end; SIGHUP reads the document again.
 
     Examples:
-      flowgauge collect -f flowcollector.yaml --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
+      flowgauge collect -f flowcollector.yaml \
+        --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
         as the document says, into that store
 
-      flowgauge collect --listen 192.0.2.10:2055 --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
+      flowgauge collect --listen 192.0.2.10:2055 \
+        --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
         on that address only; without --listen and document on 127.0.0.1:2055
 
       flowgauge collect -f flowcollector.yaml --kubernetes-objects objects/
         with names from a folder of `kubectl get … -o json` files
 
-      flowgauge collect --store-url http://127.0.0.1:8123 --store-secret-fd 3 --read captures/ router.pcap 3< secret
+      flowgauge collect --read captures/ router.pcap \
+        --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
         what `flowgauge decode` reads, into the store; waits for it, and shows how far it is
     """
     from flowgauge.cli.endpoint import host_and_port
@@ -64,7 +67,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     from flowgauge.run import machine
     from flowgauge.runtime import logs
 
-    host, port = host_and_port("--listen", f":{listen}" if listen.isdecimal() else listen)
+    host, port = host_and_port("--listen", listen)
     given = [
         Flag("--listen", "spec.collector.port", port),
         Flag("--deduplicate", "spec.collector.deduplicate", deduplicate),

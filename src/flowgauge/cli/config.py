@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Checks a FlowCollector document; shows each setting and where it is from.",
+    help="Checks a FlowCollector document; shows each setting and where it is from.\n\n"
+    "Examples:\n\n  flowgauge config check flowcollector.yaml\n\n  flowgauge config show -f flowcollector.yaml",
 )
 
 _WIDTH = 110

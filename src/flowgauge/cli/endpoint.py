@@ -7,13 +7,15 @@ from flowgauge.errors import UsageError
 
 
 def host_and_port(option: str, text: str) -> tuple[str, int | None]:
-    """The host (may be empty) and port (None without one) of ``HOST:PORT``, ``[IPV6]:PORT``, ``HOST`` or an IPv6 address.
+    """The host (may be empty) and port (None without one) of ``HOST:PORT``, ``[IPV6]:PORT``, ``PORT``, ``HOST`` or an IPv6.
 
     Raises:
         UsageError: a bracket is not closed, or the port is none.
     """
     host, port, given = text, "", False
-    if text.startswith("["):
+    if text.isdecimal():
+        host, port, given = "", text, True
+    elif text.startswith("["):
         host, closed, rest = text[1:].partition("]")
         if not closed or (rest and not rest.startswith(":")):
             raise UsageError(f"{option} {text}: write an IPv6 address with its port as [2001:db8::1]:2055")

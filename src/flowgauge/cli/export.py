@@ -11,7 +11,10 @@ import typer
 from flowgauge.export.settings import FlowProtocol, Transport
 
 app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Sends flows on to others: with names, stored or as they arrive."
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Sends flows on to others: with names, stored or as they arrive.\n\n"
+    "Example:\n\n  flowgauge export ipfix --to collector.example:4739 --since 1h",
 )
 
 

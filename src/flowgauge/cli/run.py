@@ -34,7 +34,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
     Examples:
       flowgauge run
       flowgauge run -f flowcollector.yaml --kubernetes-objects objects/
-      flowgauge run --no-agent --listen 0.0.0.0:2055          for routers and other exporters
+      flowgauge run --no-agent --listen 0.0.0.0:2055   for routers
       flowgauge run --set exporter.sampling=100 --set storage.retention=30d
     """
     from flowgauge.cli.config import parse_flags
