@@ -113,50 +113,51 @@ def timed(postgres: Postgres, **options: Any) -> Iterator[Observed]:
         yield watch
 
 
-def ask(session: psycopg.Connection[Any], statement: str) -> None:
-    """By the simple protocol: one message, one statement in the server's log."""
+def ask(session: psycopg.Connection[Any], statement: str) -> float:
+    """By the simple protocol: one message, one statement in the server's log; the seconds that the client waited."""
+    since = time.monotonic()
     result = session.pgconn.exec_(statement.encode())
     assert not result.error_message, result.error_message
+    return time.monotonic() - since
 
 
-def close_to(measured_ns: int, logged_s: float) -> bool:
-    """Within 10 % or 1 ms; and never less than the server itself says, but for the clock's rounding."""
-    return logged_s - 0.0002 <= measured_ns / 1e9 <= logged_s + max(0.1 * logged_s, 0.001) + 0.001
+def close_to(measured_ns: int, logged_s: float, waited_s: float) -> bool:
+    """Within 10 % or 1 ms, on a busy machine at most what the client waited; and never less than the server itself says."""
+    return logged_s - 0.0002 <= measured_ns / 1e9 <= max(logged_s + max(0.1 * logged_s, 0.001), waited_s)
 
 
 def test_a_querys_time_is_the_one_that_the_server_logs(postgres: Postgres) -> None:
     with timed(postgres) as watch, postgres.client() as session:
         told(watch.program)
-        for seconds in (0.02, 0.05, 0.12):
-            ask(session, f"SELECT pg_sleep({seconds}) AS plain")
+        waited = [ask(session, f"SELECT pg_sleep({seconds}) AS plain") for seconds in (0.02, 0.05, 0.12)]
         rows = told(watch.program)
     logged = postgres.durations_s("AS plain")
     there = one(rows, src_addr=A, dst_addr=B, dst_port=5432)
     assert there["server_time_count"] == len(logged) == 3
-    assert close_to(there["server_time_min_ns"], min(logged))
-    assert close_to(there["server_time_avg_ns"], sum(logged) / 3)
-    assert close_to(there["server_time_max_ns"], max(logged))
+    assert close_to(there["server_time_min_ns"], min(logged), min(waited))
+    assert close_to(there["server_time_avg_ns"], sum(logged) / 3, sum(waited) / 3)
+    assert close_to(there["server_time_max_ns"], max(logged), max(waited))
     assert not one(rows, src_addr=B, dst_addr=A, src_port=5432)["server_time_count"]
 
 
 def test_through_a_service_it_stands_on_the_flow_to_the_service(postgres: Postgres) -> None:
     with timed(postgres) as watch, postgres.client(SERVICE) as session:
         told(watch.program)
-        ask(session, "SELECT pg_sleep(0.06) AS by_service")
+        waited = ask(session, "SELECT pg_sleep(0.06) AS by_service")
         rows = told(watch.program)
     there = one(rows, src_addr=A, dst_addr=SERVICE)
     assert there["server_time_count"] == 1
-    assert close_to(there["server_time_max_ns"], postgres.durations_s("AS by_service")[0])
+    assert close_to(there["server_time_max_ns"], postgres.durations_s("AS by_service")[0], waited)
 
 
 def test_a_reply_of_many_packets_counts_once_until_its_first(postgres: Postgres) -> None:
     with timed(postgres) as watch, postgres.client() as session:
         told(watch.program)
-        ask(session, "SELECT repeat('x', 3000000) AS large FROM pg_sleep(0.05)")
+        waited = ask(session, "SELECT repeat('x', 3000000) AS large FROM pg_sleep(0.05)")
         rows = told(watch.program)
     there = one(rows, src_addr=A, dst_addr=B)
     assert there["server_time_count"] == 1
-    assert 0.05 <= there["server_time_max_ns"] / 1e9 <= postgres.durations_s("AS large")[0] + 0.001
+    assert 0.05 <= there["server_time_max_ns"] / 1e9 <= waited
     assert one(rows, src_addr=B, dst_addr=A)["bytes"] > 3_000_000
 
 
@@ -178,11 +179,11 @@ def test_of_requests_sent_together_the_first_reply_is_timed(postgres: Postgres) 
 
 def test_a_connection_that_was_there_before_is_known_by_its_ports(postgres: Postgres) -> None:
     with postgres.client() as session, timed(postgres) as watch:
-        ask(session, "SELECT pg_sleep(0.05) AS older")
+        waited = ask(session, "SELECT pg_sleep(0.05) AS older")
         rows = told(watch.program)
     there = one(rows, src_addr=A, dst_addr=B)
     assert there["server_time_count"] == 1
-    assert close_to(there["server_time_max_ns"], postgres.durations_s("AS older")[0])
+    assert close_to(there["server_time_max_ns"], postgres.durations_s("AS older")[0], waited)
 
 
 def test_a_server_that_speaks_first_was_not_asked(postgres: Postgres) -> None:
