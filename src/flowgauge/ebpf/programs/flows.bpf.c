@@ -70,7 +70,8 @@ __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
 			record_translation(&before, &p->key);
 		return result;
 	}
-	return add_or_insert(p, &p->key, point);
+	before = p->key; /* Linux 6.1 takes no map key out of an argument's memory */
+	return add_or_insert(p, &before, point);
 }
 
 /* A later hook sees a packet of a young flow. */
