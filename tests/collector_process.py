@@ -33,8 +33,8 @@ class Command:
         os.close(descriptor)
 
     def until_ready(self) -> None:
-        """Waits."""
-        deadline = time.monotonic() + 30
+        """Waits; a busy machine takes its time to start several interpreters."""
+        deadline = time.monotonic() + 120
         while True:
             try:
                 self.get("/readyz")
@@ -57,7 +57,7 @@ class Command:
 
     def until_counted(self, name: str, value: int) -> None:
         """Waits until a counter is at least ``value``."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while self.counters().get(name, 0) < value:
             assert time.monotonic() < deadline, self.counters()
             time.sleep(0.05)
@@ -76,7 +76,7 @@ class Command:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Exit status and log."""
         self.process.send_signal(number)
-        return self.process.wait(30), self.log()
+        return self.process.wait(60), self.log()
 
     def kill(self) -> None:
         """As kill -9."""

@@ -13,7 +13,7 @@ from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.segments import SegmentQueue
 from flowgauge.collector.senders import Refusals
 from flowgauge.collector.spool import NoSpool
-from flowgauge.collector.standing import Standing, StateFile
+from flowgauge.collector.standing import Standing, StateFile, TemplateFiles
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
@@ -33,7 +33,7 @@ class DecodingEnd:
             self.arrived, new_decoder=Decoder, directory=self.directory, thin=Thin(self.directory, self.ledger),
             gatherer=Gatherer(NoSpool("x@1"), self._segments, waiting=lambda: 0, watched=lambda: False, dropped=lambda _: None),
             agents=self.agents, ledger=self.ledger, refusals=self.refusals, standing=self.standing,
-            templates=StateFile(None, "templates"), names=StateFile(None, "names"),
+            templates=TemplateFiles(None, "x"), names=StateFile(None, "names"),
         )  # fmt: skip
 
     def start(self) -> None:

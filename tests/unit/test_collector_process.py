@@ -315,7 +315,7 @@ def test_flows_lost_to_a_mistake_of_ours_are_lost_in_the_ledger_and_the_next_are
     with collecting(shared) as collector:
         sending = Sending(collector, domain=7, node="node-seven")
         with monkeypatch.context() as broken:
-            broken.setattr(type(collector._thin), "__call__", lambda *_: 1 // 0)
+            broken.setattr(type(collector.reception._thin), "__call__", lambda *_: 1 // 0)
             sending.flows(20)
             until(lambda: collector.ledger.snapshot().get("pipeline_failed", 0) == 20)
         sending.flows(30)
@@ -328,23 +328,23 @@ def test_templates_outlive_a_restart(shared: StoreProcess, tmp_path: Path) -> No
         agent = Sending(collector, node="node-restart")
         agent.report()
         agent.flows(20)
-        until(lambda: collector.ledger.snapshot().get("decode_records", 0) == 20)
+        until(lambda: collector.totals.snapshot().get("decode_records", 0) == 20)
         port = collector.address[1]
     with collecting(shared, data_dir=tmp_path, collector=Collector(port=port)) as collector:
         agent.socket.connect(collector.address)
         agent.flows(40)  # no templates
-        until(lambda: collector.ledger.snapshot().get("decode_records", 0) == 40)
-        assert "decode_unknown_template_sets" not in collector.ledger.snapshot()
+        until(lambda: collector.totals.snapshot().get("decode_records", 0) == 40)
+        assert "decode_unknown_template_sets" not in collector.totals.snapshot()
 
 
 def test_a_collector_with_a_dead_thread_says_so_and_is_not_ready(shared: StoreProcess) -> None:
     with collecting(shared) as collector:
         collector.check()
-        os.close(collector._listeners[0]._socket.descriptor())
+        os.close(collector.reception._listeners[0]._socket.descriptor())
         until(lambda: not collector.ready())
         with pytest.raises(InternalError, match="receiver of UDP"):
             collector.check()
-        collector._listeners[0]._socket._socket.detach()  # type: ignore[union-attr]
+        collector.reception._listeners[0]._socket._socket.detach()  # type: ignore[union-attr]
     assert not collector.ready()
 
 

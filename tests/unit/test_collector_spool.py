@@ -34,7 +34,8 @@ def spools(tmp_path: Path) -> Iterator[Callable[..., Spool]]:
 
     def start(start_ms: int = 1, **settings: object) -> Spool:
         spool = Spool(tmp_path / "spool", Settings(**settings), Ledger("collector", f"box@{start_ms}"))  # type: ignore[arg-type]
-        spool.adopted = spool.start()  # type: ignore[attr-defined]
+        spool.start()
+        spool.adopted = spool.adopt()  # type: ignore[attr-defined]
         made.append(spool)
         return spool
 

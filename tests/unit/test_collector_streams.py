@@ -100,9 +100,9 @@ def test_what_a_peer_sent_before_it_closed_is_decoded(serving: Callable[..., Ser
         sock.sendall(b"".join([exporter.templates(), *exporter.data(records(200))]))
     server.until("decode_records", 200)
     deadline = time.monotonic() + 10
-    while server.listener.connections and time.monotonic() < deadline:
+    while server.listener.state().connections and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert server.listener.connections == 0
+    assert server.listener.state().connections == 0
 
 
 def test_what_has_arrived_at_a_stop_is_decoded(serving: Callable[..., Serving]) -> None:

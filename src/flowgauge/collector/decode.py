@@ -21,7 +21,7 @@ from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.relayed import Decodes, Road
 from flowgauge.collector.senders import Refusals, turn_away_unknown
 from flowgauge.collector.session import Session
-from flowgauge.collector.standing import SAVE_S, TELL_S, TELL_SHARE, Standing, StateFile
+from flowgauge.collector.standing import SAVE_S, TELL_S, TELL_SHARE, Standing, StateFile, TemplateFiles
 from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
@@ -73,7 +73,7 @@ class DecodeLoop:
         ledger: Ledger,
         refusals: Refusals,
         standing: Standing,
-        templates: StateFile,
+        templates: TemplateFiles,
         names: StateFile,
     ) -> None:
         self._arrived, self._new_decoder = arrived, new_decoder

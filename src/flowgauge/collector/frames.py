@@ -35,6 +35,15 @@ def frame(batch: FlowBatch) -> bytes:
     return _HEADER.pack(_MAGIC, len(batch), body.size, zlib.crc32(body)) + body.to_pybytes()
 
 
+def unframe(data: bytes) -> FlowBatch:
+    """The batch of a frame that was never on disk; DataError when it is none."""
+    for _, body in _bodies(data):
+        batch = _batch(body)
+        if batch is not None:
+            return batch
+    raise DataError("not a frame of flows")
+
+
 def read(path: Path) -> tuple[list[FlowBatch], int]:
     """The batches of a file, and how many rows of it are damaged as far as that can be told; OSError as ``open`` raises."""
     batches: list[FlowBatch] = []

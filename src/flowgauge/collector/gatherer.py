@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from flowgauge.collector.segments import Segment, SegmentQueue
+from flowgauge.collector.segments import Segment
 from flowgauge.flow.batch import FlowBatch
 
 MAX_ROWS = 100_000
@@ -41,29 +41,39 @@ class Ahead(Protocol):
         """Nothing more is added."""
 
 
+class Onward(Protocol):
+    """Who gets the segments."""
+
+    def put(self, segment: Segment, timeout_s: float) -> bool:
+        """Takes a segment that was sealed; False when there was no room for it within ``timeout_s``."""
+
+
 class Gatherer:
-    """Gathers for ``queue``.
+    """Gathers for ``onward``.
 
     Args:
         waiting: how many segments wait for the store.
         watched: whether somebody looks at flows as they pass.
         dropped: called with a segment for which there was no room.
+        holds: whether flows on disk stay in memory, too.
     """
 
-    def __init__(self, spool: Ahead, queue: SegmentQueue, *, waiting: Callable[[], int], watched: Callable[[], bool],
-                 dropped: Callable[[Segment], None]) -> None:  # fmt: skip
-        self._spool, self._queue = spool, queue
+    def __init__(self, spool: Ahead, onward: Onward, *, waiting: Callable[[], int], watched: Callable[[], bool],
+                 dropped: Callable[[Segment], None], holds: bool = True) -> None:  # fmt: skip
+        self._spool, self._onward, self._holds = spool, onward, holds
         self._waiting, self._watched, self._dropped = waiting, watched, dropped
         self._open: Segment | None = None
 
     def add(self, batch: FlowBatch) -> None:
         """Takes a decoded batch; when this returns it outlives this process, if the disk can be written."""
         segment = self._open = self._open or self._spool.begin()
-        if not self._spool.append(segment, batch) and segment.path is not None:
+        on_disk = self._spool.append(segment, batch)
+        if not on_disk and segment.path is not None:
             self.hand_on()  # what is on disk already; the rest is another segment, on disk or not
             self.add(batch)
             return
-        segment.raw.append(batch)
+        if self._holds or not on_disk:
+            segment.raw.append(batch)
         segment.rows += len(batch)
         if segment.rows >= MAX_ROWS:
             self.hand_on()
@@ -83,5 +93,5 @@ class Gatherer:
         if segment is None:
             return
         self._spool.seal(segment)
-        if not self._queue.put(segment, QUEUE_WAIT_S):
+        if not self._onward.put(segment, QUEUE_WAIT_S):
             self._dropped(segment)

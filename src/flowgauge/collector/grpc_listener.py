@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import grpc
 import numpy as np
 
+from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.relayed import Relayed, RelayedMessages, Road
 from flowgauge.collector.senders import AllowList, Refusals
 from flowgauge.config.model import Listener, Tls
@@ -105,6 +106,10 @@ class GrpcListener:
     def ready(self) -> bool:
         """True while it serves."""
         return self._server is not None
+
+    def state(self) -> ListenerState:
+        """How it stands."""
+        return ListenerState(self.name, self.address)
 
     def _send(self, payload: bytes, context: Any) -> bytes:
         """One call; by one of the server's threads."""

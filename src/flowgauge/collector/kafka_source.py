@@ -16,6 +16,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.relayed import Relayed, RelayedMessages, Road
 from flowgauge.config.kafka import client_settings
 from flowgauge.config.sending import Kafka, KafkaFormat
@@ -86,6 +87,10 @@ class KafkaSource:
     def ready(self) -> bool:
         """True while it polls."""
         return self._thread.is_alive()
+
+    def state(self) -> ListenerState:
+        """How it stands."""
+        return ListenerState(self.name, self.address)
 
     def _run(self) -> None:
         try:

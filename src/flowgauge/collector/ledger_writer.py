@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
@@ -51,12 +51,15 @@ class LedgerWriter:
     Args:
         store: with a short retry of its own; not the writer's, whose retries count as those of flows.
         former: ledgers of collectors that died before they could tell the store; None when there are none.
+        parts: instance → counters of what else this collector consists of.
     """
 
     def __init__(
-        self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, former: Former | None = None, clock: Clock = now_ns
-    ) -> None:
-        self._store, self._ledger, self._agents, self._former, self._clock = store, ledger, agents, former, clock
+        self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, former: Former | None = None, *,
+        parts: Callable[[], Mapping[str, Mapping[str, int]]] = dict, clock: Clock = now_ns,
+    ) -> None:  # fmt: skip
+        self._store, self._ledger, self._agents, self._clock = store, ledger, agents, clock
+        self._former, self._parts = former, parts
         self._written: dict[Place, tuple[int, float]] = {}
         self.told = False
         """Whether the store has the values of the last write."""
@@ -102,6 +105,7 @@ class LedgerWriter:
         last = False
         while not last:
             last = self._stopping.wait(INTERVAL_S)
+            self.told = False  # also while the store hangs: a stop does not wait for ever
             try:
                 self.told = self.write()
             except Exception:  # noqa: BLE001 - the next write must be tried all the same
@@ -111,7 +115,8 @@ class LedgerWriter:
         sources: list[tuple[str, str, Mapping[str, int]]] = [
             (self._ledger.component, self._ledger.instance, self._ledger.snapshot())
         ]
-        sources += [(self._ledger.component, instance, counters) for instance, counters in former.items()]
+        collectors = {**self._parts(), **former}
+        sources += [(self._ledger.component, instance, counters) for instance, counters in collectors.items()]
         sources += [("agent", instance, counters) for instance, counters in self._agents.snapshot().items()]
         return {
             (component, instance, counter): min(value, MAX_VALUE)

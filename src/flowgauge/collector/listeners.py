@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flowgauge.collector.grpc_listener import GrpcListener
 from flowgauge.collector.kafka_source import KafkaSource
+from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.senders import Door, Refusals
 from flowgauge.collector.settings import CollectorSettings
@@ -17,8 +19,9 @@ from flowgauge.config.model import Collector, Listener
 from flowgauge.errors import UsageError
 from flowgauge.runtime.ledger import Ledger
 
-RECEIVE_QUEUE_BYTES = 32 << 20
-"""Datagrams of all UDP ports that may wait for the decoder: 16 blocks, 16 000 datagrams, about 250 000 flows."""
+RECEIVE_QUEUE_BYTES = 64 << 20
+"""Datagrams of all UDP ports that may wait for the decoder: 32 blocks, 32 000 datagrams, about 500 000 flows. Memory is taken
+as it is needed."""
 
 
 class Listening(Protocol):
@@ -41,26 +44,41 @@ class Listening(Protocol):
     def ready(self) -> bool:
         """True while it listens."""
 
+    def state(self) -> ListenerState:
+        """How it stands."""
 
-def make_listeners(
-    settings: CollectorSettings, arrived: queue.SimpleQueue[Any], ledger: Ledger, refusals: Refusals
-) -> list[Listening]:
-    """All listeners of a collector, its own port first."""
-    collector = settings.collector
-    wanted = [*_own(collector, settings.host), *collector.listeners]
-    share = RECEIVE_QUEUE_BYTES // sum(one.transport == "UDP" for one in wanted)
+
+def make_listeners(settings: CollectorSettings, arrived: queue.SimpleQueue[Any], ledger: Ledger, refusals: Refusals, *,
+                   sockets: Sequence[UdpSocket] | None = None, streams: bool = True) -> list[Listening]:  # fmt: skip
+    """The listeners of a collector, its own port first, those that are not for UDP only with ``streams``.
+
+    ``sockets`` are those of the UDP listeners, in their order, when they are open already.
+    """
+    collector, udp = settings.collector, udp_listeners(settings)
+    own = iter(sockets or [UdpSocket(one.address, one.port, collector.receive_buffer_bytes) for one in udp])
+    share = RECEIVE_QUEUE_BYTES // len(udp)
 
     def make(one: Listener) -> Listening:
-        host = one.address or settings.host
         if one.transport == "gRPC":
-            return GrpcListener(host, one, arrived, ledger, refusals)
+            return GrpcListener(one.address, one, arrived, ledger, refusals)
         if one.transport != "UDP":
-            return StreamListener(host, one, arrived, ledger, refusals)
-        sock = UdpSocket(host, one.port, collector.receive_buffer_bytes)
-        return Receiver(sock, share, arrived, ledger, door=Door(f"UDP {one.port}", one.allow, ledger, refusals))
+            return StreamListener(one.address, one, arrived, ledger, refusals)
+        return Receiver(next(own), share, arrived, ledger, door=Door(f"UDP {one.port}", one.allow, ledger, refusals))
 
-    kafka = [KafkaSource(collector.kafka, settings.pen, arrived, ledger)] if collector.kafka else []
-    return [*(make(one) for one in wanted), *kafka]
+    found = [make(one) for one in all_listeners(settings) if streams or one.transport == "UDP"]
+    return [*found, KafkaSource(collector.kafka, settings.pen, arrived, ledger)] if collector.kafka and streams else found
+
+
+def all_listeners(settings: CollectorSettings) -> list[Listener]:
+    """What the document asks for, each with its address; the collector's own port first."""
+    collector, host = settings.collector, settings.host
+    wanted = [*_own(collector, host), *collector.listeners]
+    return [one.model_copy(update={"address": one.address or host}) for one in wanted]
+
+
+def udp_listeners(settings: CollectorSettings) -> list[Listener]:
+    """Those for UDP."""
+    return [one for one in all_listeners(settings) if one.transport == "UDP"]
 
 
 def _own(collector: Collector, host: str) -> list[Listener]:

@@ -3,12 +3,13 @@
 
 ::
 
-    receive thread ─blocks─► decode thread ─segments─► process thread ─segments─► write thread ─► store
-      (bytes-bounded)          │     │   (rows-bounded)    │      (rows-bounded)    ▲               ▲
-                               │     └─► spool on disk ────┼────────────────────────┘               │
-                               │                           └─► live tap                             │
-                               └─► agents' counters ─► ledger thread ───────────────────────────────┘
+    reception ─segments─► process thread ─segments─► write thread ─► store
+      │    │ (rows-bounded)    │      (rows-bounded)    ▲               ▲
+      │    └─► spool on disk ──┼────────────────────────┘               │
+      │                        └─► live tap                             │
+      └─► agents' counters ─► ledger thread ────────────────────────────┘
 
+Reception is threads of this process (:class:`Reception`) or processes of its own (:class:`ReceiveFleet`).
 Settings change through :meth:`CollectorProcess.apply`, called by the main thread.
 """
 
@@ -18,30 +19,27 @@ import json
 import queue
 import threading
 import time
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
-from flowgauge.collector.decode import DecodeLoop
-from flowgauge.collector.decoders import decoder_maker
-from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
-from flowgauge.collector.listeners import make_listeners
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
 from flowgauge.collector.process import ProcessLoop
+from flowgauge.collector.receive_fleet import Ashore, ReceiveFleet
+from flowgauge.collector.reception import Reception, Way
 from flowgauge.collector.segments import Segment, SegmentQueue
-from flowgauge.collector.senders import Refusals
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.spool import NoSpool, Spool
-from flowgauge.collector.standing import Standing, StateFile
-from flowgauge.collector.status import Parts, Status
+from flowgauge.collector.standing import TemplateFiles
+from flowgauge.collector.status import Parts, Status, Totals
 from flowgauge.collector.writer import Writer
 from flowgauge.errors import EnvironmentProblem, InternalError
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.pipeline.tally import Tally
-from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import Handler, HttpServer, is_loopback
@@ -76,13 +74,8 @@ class CollectorProcess:
         self.ledger = Ledger("collector", f"{settings.name}@{now_ns() // 1_000_000}")
         self._store = _open(settings, self.ledger, counted=True)
         self._ledger_store = _open(settings, self.ledger, counted=False)
-        self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._refusals = Refusals()
-        self._listeners = make_listeners(settings, self._arrived, self.ledger, self._refusals)
         self._naming = Naming(settings.objects, settings.collector.enrichment)
         self._directory = ExporterDirectory()
-        self._thin = Thin(self._directory, self.ledger, keep_one_of=settings.collector.sampling,
-                          limit_per_s=settings.collector.exporter_rate_limit)  # fmt: skip
         tally = Tally()
         self._dedup = Dedup(self._directory, settings.collector.deduplicate, tally)
         self._pipeline = Pipeline(
@@ -92,28 +85,23 @@ class CollectorProcess:
         self._agents = AgentLedgers()
         self._spool = _spool(settings, self.ledger)
         spool = self._spool or NoSpool(self.ledger.instance)
-        raw = SegmentQueue(DECODED_ROWS)
+        self._raw = SegmentQueue(DECODED_ROWS)
         ready = self._ready = SegmentQueue(WRITE_QUEUE_ROWS if self._spool else WRITE_QUEUE_ROWS_ALONE)
         self._writer = Writer(self._store, ready, spool, self._pipeline, self.ledger)
-        self._process = ProcessLoop(raw, ready, self._pipeline, self._tap, self._dropped)
-        gatherer = Gatherer(
-            spool, raw, waiting=lambda: len(raw) + self._writer.waiting, watched=lambda: bool(self._tap.viewers),
-            dropped=self._dropped,
-        )  # fmt: skip
-        standing = Standing()
-        self._decode = DecodeLoop(
-            self._arrived, new_decoder=decoder_maker(settings), directory=self._directory, thin=self._thin,
-            gatherer=gatherer, agents=self._agents, ledger=self.ledger, refusals=self._refusals, standing=standing,
-            templates=_state_file(settings, "templates"), names=_state_file(settings, "names"),
-        )  # fmt: skip
-        self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool)
+        self._process = ProcessLoop(self._raw, ready, self._pipeline, self._tap, spool=spool, dropped=self._dropped)
+        self.reception = self._reception(spool)
+        self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool, parts=self._parts)
+        self._templates = TemplateFiles(
+            settings.data_dir / "state" if settings.data_dir else None, settings.name, 0, max(1, settings.receive_processes)
+        )
         self._status = Status(
             Parts(
                 ledger=self.ledger, agents=self._agents, directory=self._directory, pipeline=self._pipeline, tap=self._tap,
-                listeners=self._listeners, refusals=self._refusals, standing=standing,
-                writer=self._writer, spool=self._spool, naming=self._naming,
+                reception=self.reception, writer=self._writer, spool=self._spool, naming=self._naming,
             )
         )  # fmt: skip
+        self.totals = Totals(self.ledger, self.reception)
+        """Its own counters and those of its receive processes, added up."""
         self._http = HttpServer(settings.http_address, settings.http_port, self._routes())
         self._limit = logs.RateLimit()
         self._started = False
@@ -126,19 +114,20 @@ class CollectorProcess:
             UsageError: an address to listen on is none.
         """
         self._started = True
+        if self._spool is not None:
+            self._spool.start()
+            for segment in self._spool.adopt():
+                self._ready.put(segment, 0)
+        self.reception.launch()
         self._greet_store()
         self._naming.start()
-        for segment in self._spool.start() if self._spool else []:
-            self._ready.put(segment, 0)
         self._writer.start()
         self._process.start()
         self._ledger_writer.start()
-        self._decode.start()
-        for listener in self._listeners:
-            listener.start()
+        self.reception.start()
         self._http.start()
         host, port = self.address
-        _log.info("collector_ready", listen=host, port=port, listeners=[one.name for one in self._listeners],
+        _log.info("collector_ready", listen=host, port=port, listeners=[one.name for one in self.reception.listeners()],
                   http=self._http.url, store=self.settings.store_url, instance=self.ledger.instance)  # fmt: skip
 
     def stop(self) -> None:
@@ -147,10 +136,8 @@ class CollectorProcess:
             return
         self._started = False
         until = time.monotonic() + STOP_S
-        for listener in self._listeners:
-            listener.stop()
-        self._arrived.put(None)
-        self._decode.stop(max(1.0, until - time.monotonic()))
+        self.reception.stop(STOP_S)
+        self._templates.forget_others()
         self._process.stop(max(1.0, until - time.monotonic()))
         self._writer.stop(WRITE_STOP_S)
         self._tap.stop()
@@ -162,7 +149,7 @@ class CollectorProcess:
         self._http.stop()
         self._store.close()
         self._ledger_store.close()
-        _log.info("collector_stopped", **self.ledger.snapshot())
+        _log.info("collector_stopped", **self.totals.snapshot())
 
     def ready(self) -> bool:
         """True while every thread does its work; a store that is away is buffered for."""
@@ -183,20 +170,18 @@ class CollectorProcess:
 
     def _broken(self) -> list[str]:
         threads = {
-            **{f"receiver of {listener.name}": listener.ready for listener in self._listeners},
-            "decoder": self._decode.ready,
             "pipeline": self._process.ready,
             "writer": self._writer.ready,
             "spool": self._spool.ready if self._spool else lambda: True,
             "ledger writer": self._ledger_writer.ready,
             "follower of objects": self._naming.ready,
         }
-        return [name for name, ready in threads.items() if not ready()]
+        return [*self.reception.broken(), *(name for name, ready in threads.items() if not ready())]
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of the first listener."""
-        return self._listeners[0].address
+        return self.reception.listeners()[0].address
 
     @property
     def url(self) -> str:
@@ -210,8 +195,7 @@ class CollectorProcess:
             _log.warning("setting_needs_restart", setting=name, detail="restart the collector to apply it")
         logs.configure(settings.log_level)
         self._dedup.mode = settings.collector.deduplicate
-        self._thin.keep_one_of = settings.collector.sampling
-        self._thin.limit_per_s = settings.collector.exporter_rate_limit
+        self.reception.apply(settings)
         if before.collector.enrichment != settings.collector.enrichment:
             self._pipeline.replace_enrich(self._naming.changed(settings.collector.enrichment))
         self.settings = settings
@@ -233,6 +217,26 @@ class CollectorProcess:
             _log.warning("store_not_there_yet", store=self.settings.store_url, error=str(error))
         else:
             remember_agents(self._ledger_store, self._directory)
+
+    def _reception(self, spool: Spool | NoSpool) -> Reception | ReceiveFleet:
+        processes = self.settings.receive_processes
+
+        def waiting() -> int:
+            return len(self._raw) + self._writer.waiting
+
+        def watched() -> bool:
+            return bool(self._tap.viewers)
+
+        if not processes:
+            way = Way(spool, self._raw, waiting, watched, self._dropped)
+            return Reception(self.settings, self.ledger, self._directory, self._agents, way=way)
+        ashore = Ashore(self._spool, self._raw.put, waiting, watched, self._dropped)
+        own = replace(self.settings, store_secret="")
+        return ReceiveFleet(own, self.ledger, self._directory, self._agents, ashore)
+
+    def _parts(self) -> Mapping[str, Mapping[str, int]]:
+        """Instance → counters of the receive processes."""
+        return self.reception.ledgers()
 
     def _dropped(self, segment: Segment) -> None:
         """Flows that found no room in memory: lost, unless the disk has them for the next collector."""
@@ -257,10 +261,6 @@ class CollectorProcess:
 def _spool(settings: CollectorSettings, ledger: Ledger) -> Spool | None:
     spool = settings.collector.spool
     return Spool(settings.data_dir / "spool", spool, ledger) if settings.data_dir and spool.enable else None
-
-
-def _state_file(settings: CollectorSettings, what: str) -> StateFile:
-    return StateFile(settings.data_dir / "state" / f"{what}-{settings.name}" if settings.data_dir else None, what)
 
 
 def _open(settings: CollectorSettings, ledger: Ledger, *, counted: bool) -> FlowStore:

@@ -2,7 +2,8 @@
 """The process thread: segments through the pipeline, to the live tap and the writer's queue.
 
 It works ahead for the writer as far as memory allows. Beyond that a segment stays on disk and is read back when its turn
-comes; it passes the pipeline now all the same if somebody watches, since the live tap must not wait for the store.
+comes; it passes the pipeline now all the same if somebody watches, since the live tap must not wait for the store. What
+receive processes decoded is on disk in any case, and read from there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -25,17 +27,27 @@ _NO_ROWS = np.zeros(0, np.intp)
 _log = logs.get("collector")
 
 
+class OnDisk(Protocol):
+    """Where segments are that are not in memory."""
+
+    def read(self, segment: Segment) -> FlowBatch | None:
+        """The flows of a segment in hand, None when none can be read."""
+
+
 class ProcessLoop:
     """Takes from ``raw`` and puts into ``ready`` between ``start`` and ``stop``.
 
     Args:
+        spool: has the segments that are on disk only.
         dropped: called with a segment that was in memory only and found no room until the end.
     """
 
     def __init__(
-        self, raw: SegmentQueue, ready: SegmentQueue, pipeline: Pipeline, tap: LiveTap, dropped: Callable[[Segment], None]
-    ) -> None:
-        self._raw, self._ready, self._pipeline, self._tap, self._dropped = raw, ready, pipeline, tap, dropped
+        self, raw: SegmentQueue, ready: SegmentQueue, pipeline: Pipeline, tap: LiveTap, *, spool: OnDisk,
+        dropped: Callable[[Segment], None],
+    ) -> None:  # fmt: skip
+        self._raw, self._ready, self._spool, self._pipeline = raw, ready, spool, pipeline
+        self._tap, self._dropped = tap, dropped
         self._give_up_at = float("inf")
         self._thread = threading.Thread(target=self._run, name="process", daemon=True)
 
@@ -61,15 +73,23 @@ class ProcessLoop:
                 self._pass_on(segment)
 
     def _pass_on(self, segment: Segment) -> None:
-        ahead = self._ready.has_room(segment.rows)
-        if segment.raw and (ahead or self._tap.viewers or not segment.let_go()):
-            segment.processed(processed(self._pipeline, FlowBatch.concat(segment.raw)))
+        if self._ready.has_room(segment.rows) or self._tap.viewers or not segment.let_go():
+            flows = self._flows(segment)
+            if flows is not None:
+                segment.processed(processed(self._pipeline, flows))
             if segment.ready is not None and len(segment.ready.flows):
                 self._tap.publish(segment.ready.flows)
+        segment.fresh = False
         while not self._ready.put(segment, _TICK_S):
             if time.monotonic() > self._give_up_at:
                 self._dropped(segment)
                 return
+
+    def _flows(self, segment: Segment) -> FlowBatch | None:
+        if segment.raw:
+            return FlowBatch.concat(segment.raw)
+        segment.take_in_hand()
+        return self._spool.read(segment)
 
 
 def processed(pipeline: Pipeline, flows: FlowBatch) -> Processed:

@@ -2,8 +2,8 @@
 """The receive thread: datagrams from the socket into blocks, blocks to the decoder.
 
 It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full or
-``FLUSH_S`` old. When the decoder has all blocks, datagrams wait in the kernel's buffer for ``PATIENCE_S``, then a block of
-them is dropped and counted: the kernel's own drops then still mean "burst too large", not "decoder too slow".
+``FLUSH_S`` old. When the decoder has all blocks, datagrams wait in the kernel's buffer until that is nearly full, then a block
+of them is dropped and counted: the kernel's own drops then still mean "burst too large", not "decoder too slow".
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import threading
 import time
 
 from flowgauge.collector.blocks import Block, BlockPool
+from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.senders import Door
-from flowgauge.collector.udp_socket import UdpSocket
+from flowgauge.collector.udp_socket import Drops, UdpSocket
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.ledger import Ledger
@@ -23,7 +24,9 @@ FLUSH_S = 0.15
 """Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most 0.2 s. Long, since
 each batch has a price of its own: names are looked up once a batch for each address."""
 PATIENCE_S = 0.1
-"""How long a full block waits for a free one; the socket's default buffer of 32 MiB holds this of 140 000 datagrams/s."""
+"""How long a full block waits for a free one before it looks how full the socket's buffer is, and waits on …"""
+NEARLY_FULL = 0.75
+"""… unless it is so full."""
 MAX_PAUSE_S = 0.02
 """Longest pause after a receive that did not fill the block: fetching each datagram as it comes costs a system call and a
 wake-up for each, which at 50 000 flows/s is more than decoding them."""
@@ -67,6 +70,7 @@ class Receiver:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
         self._limit = logs.RateLimit()
+        self._drops = Drops(sock, ledger)
 
     def start(self) -> None:
         """Listens; raises what ``UdpSocket.open`` raises."""
@@ -97,10 +101,9 @@ class Receiver:
         """Host and port in use."""
         return self._socket.address
 
-    @property
-    def buffer_bytes(self) -> int:
-        """The socket's receive buffer."""
-        return self._socket.buffer_bytes
+    def state(self) -> ListenerState:
+        """How it stands."""
+        return ListenerState(self.name, self.address, buffer_bytes=self._socket.buffer_bytes)
 
     def _run(self) -> None:
         try:
@@ -127,7 +130,7 @@ class Receiver:
             self._flush(patience_s)
         elif got and wait:
             time.sleep(self._pause_s)
-        self._count_drops()
+        self._drops.count()
         return got
 
     def _flush(self, patience_s: float) -> None:
@@ -139,6 +142,8 @@ class Receiver:
             return
         self._count(block, pool)
         successor = pool.take(patience_s)
+        while successor is None and not self._stopping.is_set() and self._socket.filled() < NEARLY_FULL:
+            successor = pool.take(patience_s)
         if successor is None:
             self._ledger.add("receive_queue_full", block.count)
             self._warn("receive_queue_full", datagrams=block.count, detail="the decoder or the store is too slow")
@@ -155,13 +160,6 @@ class Receiver:
             self._ledger.add("receive_truncated", cut)
             grown = pool.grow(longest)
             self._warn("receive_truncated", datagrams=cut, longest_bytes=longest, slot_bytes=pool.slot_bytes, grown=grown)
-
-    def _count_drops(self) -> None:
-        drops = self._socket.new_drops()
-        if drops:
-            self._ledger.add("receive_socket_drops", drops)
-            self._warn("receive_socket_drops", datagrams=drops, buffer_bytes=self._socket.buffer_bytes,
-                       hint="raise collector.receiveBufferBytes and net.core.rmem_max")  # fmt: skip
 
     def _warn(self, event: str, **facts: object) -> None:
         allowed, held_back = self._limit.allow(event)

@@ -30,7 +30,8 @@ class Segment:
         ready: as they are stored, and what became of the rest; None when they are not held.
         begun_at, sealed_at: when it was begun and ended, by the monotonic clock.
         synced: whether its file would outlive a power cut.
-        in_hand: being written: its file is not to be shed.
+        in_hand: being read or written: its file is not to be shed.
+        fresh: on disk only because another process decoded it: that it is read back says nothing about the store.
     """
 
     token: str
@@ -43,6 +44,7 @@ class Segment:
     sealed_at: float = 0.0
     synced: bool = False
     in_hand: bool = False
+    fresh: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -58,7 +60,7 @@ class Segment:
     def processed(self, result: Processed) -> None:
         """Holds what is to be stored instead of what was decoded."""
         with self._lock:
-            self.ready, self.raw = result, []
+            self.ready, self.raw, self.in_hand = result, [], False
 
     def let_go(self) -> bool:
         """Keeps on disk only; False, and nothing happens, when it is not on disk."""

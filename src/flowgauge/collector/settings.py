@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,6 +18,10 @@ DOCUMENTATION_PEN = 32473
 
 EVERYWHERE = "::"
 """Every address of this machine, IPv6 and IPv4."""
+
+
+PROCESSORS_PER_RECEIVER, MAX_RECEIVERS = 8, 4
+"""One receive process decodes about a million flows a second, which a store takes several processors to keep up with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,20 @@ class CollectorSettings:
         if self.listen_host:
             return self.listen_host
         return self.collector.address if is_loopback(self.collector.address) else EVERYWHERE
+
+    @property
+    def receive_processes(self) -> int:
+        """How many processes receive beside the one that stores; 0: the same one."""
+        wanted = self.collector.receive_processes
+        if wanted != "auto":
+            return wanted
+        spooled = self.data_dir is not None and self.collector.spool.enable
+        return min(1 + len(os.sched_getaffinity(0)) // PROCESSORS_PER_RECEIVER, MAX_RECEIVERS) if spooled else 0
+
+    @property
+    def names_path(self) -> Path | None:
+        """Where names that exporters told are kept over a restart."""
+        return self.data_dir / "state" / f"names-{self.name}" if self.data_dir else None
 
     @property
     def retention_hours(self) -> int:

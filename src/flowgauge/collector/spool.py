@@ -21,6 +21,7 @@ import itertools
 import os
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from flowgauge.collector import frames, spool_folders
@@ -35,6 +36,9 @@ SYNC_AFTER_S = 1.5
 """Age at which a sealed segment is fsynced: nearly all are in the store by then."""
 RESERVE_BYTES = 512 << 20
 """What the spool leaves of the file system: the store is mostly on the same, and needs room to merge."""
+
+OPEN_BYTES = 16 << 20
+"""Room that is kept beside that for the segments that receive processes are writing."""
 
 _TICK_S = 0.5
 
@@ -55,6 +59,7 @@ class Spool:
         self._lock = threading.RLock()
         self._own: Folder | None = None
         self._former: dict[str, Folder] = {}
+        self._acknowledged: set[str] = set()
         self._segments: dict[str, Segment] = {}
         self._file = -1
         self._number = 0
@@ -70,26 +75,64 @@ class Spool:
         self.problem = ""
         """Why nothing can be put on disk at the moment, or empty."""
 
-    def start(self) -> list[Segment]:
-        """Makes the folder, and takes over those of collectors that ended; their segments, oldest first.
-
-        Raises:
-            EnvironmentProblem: the folder cannot be made.
-        """
+    def start(self) -> None:
+        """Makes the folder; EnvironmentProblem when that cannot be."""
         self._own = spool_folders.make(self._root, self._ledger.instance)
-        adopted: list[Segment] = []
-        for folder in spool_folders.adopt(self._root):
-            self._former[folder.instance] = folder
-            adopted += folder.segments()
-        for segment in adopted:
-            self._segments[segment.token] = segment
-            self.bytes += segment.size
+        self._thread.start()
+
+    def adopt(self, running: Mapping[str, Mapping[str, int]] | None = None, ended: str = "") -> list[Segment]:
+        """Takes over the folders of processes that ended; their segments that are not known yet, oldest first.
+
+        Args:
+            running: our receive processes, by instance, with their counters as last told: their folders are theirs.
+            ended: the one of them that has ended.
+        """
+        told = running or {}
+        with self._lock:
+            try:
+                folders = spool_folders.adopt(
+                    self._root, {self._ledger.instance, *self._former, *told} - {ended}, self._acknowledged
+                )
+            except OSError as error:
+                self._failed(error)
+                return []
+            adopted: list[Segment] = []
+            for folder in folders:
+                self._former[folder.instance] = folder
+                folder.know(told.get(folder.instance, {}))
+                adopted += [one for one in folder.segments() if one.token not in self._segments]
+            for segment in adopted:
+                self._segments[segment.token] = segment
+                self.bytes += segment.size
         rows = sum(segment.rows for segment in adopted)
         if rows:
             self._ledger.add("spool_rows_adopted", rows)
             _log.info("spool_adopted", segments=len(adopted), rows=rows, bytes=self.bytes)
-        self._thread.start()
         return adopted
+
+    def others_run(self) -> bool:
+        """Whether processes use folders of this spool that are not our own."""
+        with self._lock:
+            return spool_folders.in_use(self._root, {self._ledger.instance, *self._former})
+
+    def take_over(self, segment: Segment) -> bool:
+        """Is answerable for a segment that a receive process has sealed; False when it is shed at once."""
+        with self._lock:
+            self.max_bytes = self._limit_bytes(spare=OPEN_BYTES)
+            self._segments[segment.token] = segment
+            self.bytes += segment.size
+            if self._make_room(0, segment):
+                return True
+            if self._remove(segment):
+                self._ledger.add("spool_rows_shed", segment.rows)
+                self._warn("spool_full", shed="newest", rows=segment.rows, bytes=self.bytes, limit_bytes=self.max_bytes)
+            return False
+
+    def hand_over(self, segment: Segment) -> None:
+        """Somebody else is answerable for the segment now."""
+        with self._lock:
+            self.bytes -= segment.size
+            del self._segments[segment.token]
 
     def stop(self, *, told: bool) -> None:
         """Ends; what the store did not take stays for the next collector, fsynced.
@@ -139,9 +182,7 @@ class Spool:
             segment = Segment(f"{self._own.instance}/{self._number}")
             path = self._own.path / f"{self._number:010}.seg"
             try:
-                free = os.statvfs(self._own.path)
-                room = free.f_bavail * free.f_frsize - RESERVE_BYTES
-                self.max_bytes = min(self._settings.max_bytes, self.bytes + max(0, room))
+                self.max_bytes = self._limit_bytes()
                 self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             except OSError as error:
                 self._failed(error)
@@ -194,8 +235,8 @@ class Spool:
         if damaged:
             self._ledger.add("spool_rows_damaged", damaged)
             self._warn("spool_damaged", rows=damaged, file=str(segment.path))
-        rows = sum(map(len, batches))
-        self._ledger.add("spool_rows_replayed", rows)
+        if not segment.fresh:
+            self._ledger.add("spool_rows_replayed", sum(map(len, batches)))
         return FlowBatch.concat(batches) if batches else None
 
     def acknowledge(self, segment: Segment) -> None:
@@ -215,6 +256,13 @@ class Spool:
                 self._own.note(self._ledger.snapshot(), acknowledged)
             except OSError as error:
                 self._failed(error)
+
+    def _limit_bytes(self, spare: int = 0) -> int:
+        """What may be there, the disk leaving ``spare`` bytes more than it must; OSError when it cannot be asked."""
+        assert self._own is not None  # noqa: S101 - `start` comes first
+        free = os.statvfs(self._own.path)
+        room = free.f_bavail * free.f_frsize - RESERVE_BYTES - spare
+        return min(self._settings.max_bytes, self.bytes + max(0, room))
 
     def _make_room(self, size: int, for_segment: Segment) -> bool:
         """Sheds until there is room; False when the newest is to be shed, or nothing can be."""
@@ -262,8 +310,8 @@ class Spool:
             except OSError as error:
                 self._failed(error)
             segment.synced = True
-        if due and self._own is not None:
-            spool_folders.sync(self._own.path)
+        for folder in {segment.path.parent for segment in due if segment.path is not None}:
+            spool_folders.sync(folder)
 
     def _failed(self, error: OSError) -> None:
         self.problem = str(error)

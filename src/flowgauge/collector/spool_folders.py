@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of the spool: one for each start of a collector, locked while it runs, adopted by the next when it has ended."""
+"""Folders of the spool: one for each start of a process, locked while it runs, adopted when it has ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flowgauge.collector import frames
@@ -56,6 +56,10 @@ class Folder:
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("spool_without_ledger", folder=str(self.path), error=str(error))
 
+    def know(self, counters: Mapping[str, int]) -> None:
+        """Counters of the instance that it told itself, perhaps later than it noted them; they never go back."""
+        self.counters |= {name: max(value, self.counters.get(name, 0)) for name, value in counters.items()}
+
     def segments(self) -> list[Segment]:
         """The segments on disk, oldest first."""
         found: list[Segment] = []
@@ -93,13 +97,17 @@ def make(root: Path, instance: str) -> Folder:
     return folder
 
 
-def adopt(root: Path) -> list[Folder]:
-    """The folders whose collectors have ended, in the order of their starts.
+def adopt(root: Path, besides: Collection[str], acknowledged: set[str]) -> list[Folder]:
+    """The folders whose processes have ended, in the order of their starts.
 
-    The segment that the store took last may still be there, when its collector died before it could remove it.
+    Args:
+        root: of the spool.
+        besides: instances whose folders are not looked at: they are ours, or about to be locked.
+        acknowledged: tokens of segments that the store took last before their collectors died, perhaps before the file could
+            be removed; those of the folders are added. The folders' own files among them are removed.
     """
     found: list[Folder] = []
-    paths = [path for path in root.iterdir() if path.is_dir() and _INSTANCE.fullmatch(path.name)]
+    paths = [path for path in root.iterdir() if path.name not in besides and _INSTANCE.fullmatch(path.name) and path.is_dir()]
     for path in sorted(paths, key=lambda one: int(one.name.rpartition("@")[2])):
         folder = None
         with contextlib.suppress(OSError):
@@ -108,11 +116,25 @@ def adopt(root: Path) -> list[Folder]:
             folder.recall()
             found.append(folder)
     by_instance = {folder.instance: folder for folder in found}
-    for token in {folder.acknowledged for folder in found}:
+    acknowledged |= {folder.acknowledged for folder in found if folder.acknowledged}
+    for token in acknowledged:
         instance, _, number = token.rpartition("/")
         if instance in by_instance and number.isdigit():
             (by_instance[instance].path / f"{int(number):010}.seg").unlink(missing_ok=True)
     return found
+
+
+def in_use(root: Path, besides: Collection[str]) -> bool:
+    """Whether somebody has locked a folder other than those of the instances ``besides``."""
+    for path in root.iterdir():
+        if path.name not in besides and _INSTANCE.fullmatch(path.name) and path.is_dir():
+            folder = None
+            with contextlib.suppress(OSError):
+                folder = _locked(path)
+                if folder is None:
+                    return True
+                folder.release()
+    return False
 
 
 def sync(path: Path | None) -> None:

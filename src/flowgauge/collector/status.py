@@ -3,20 +3,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.exporter_report import exporter_report
-from flowgauge.collector.listeners import Listening
 from flowgauge.collector.live import LiveTap
 from flowgauge.collector.naming import Naming
-from flowgauge.collector.receiver import Receiver
-from flowgauge.collector.senders import Refusals
+from flowgauge.collector.receive_fleet import ReceiveFleet
+from flowgauge.collector.reception import Reception
 from flowgauge.collector.spool import Spool
-from flowgauge.collector.standing import Key, Standing
-from flowgauge.collector.streams import StreamListener
+from flowgauge.collector.standing import Key
 from flowgauge.collector.writer import Writer
 from flowgauge.pipeline.exporter import Exporter
 from flowgauge.pipeline.exporters import ExporterDirectory
@@ -36,13 +35,23 @@ class Parts:
     agents: AgentLedgers
     directory: ExporterDirectory
     pipeline: Pipeline
-    listeners: Sequence[Listening]
-    refusals: Refusals
-    standing: Standing
+    reception: Reception | ReceiveFleet
     writer: Writer
     spool: Spool | None
     tap: LiveTap
     naming: Naming
+
+
+class Totals:
+    """The collector's ledger and those of its receive processes as one."""
+
+    def __init__(self, own: Ledger, reception: Reception | ReceiveFleet) -> None:
+        self._own, self._reception = own, reception
+        self.component, self.instance = own.component, own.instance
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters that were touched."""
+        return dict(Counter(self._own.snapshot()) + Counter(self._reception.counters()))
 
 
 class Status:
@@ -50,7 +59,7 @@ class Status:
 
     def __init__(self, parts: Parts, clock: Clock = now_ns) -> None:
         self._parts, self._clock = parts, clock
-        self._exposition = Exposition(parts.ledger, self._samples)
+        self._exposition = Exposition(Totals(parts.ledger, parts.reception), self._samples)
 
     def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
         """The collector's HTTP routes."""
@@ -59,12 +68,12 @@ class Status:
             **self._parts.tap.routes(),
             "/api/v1/ledger": lambda _: as_json(self.ledger()),
             "/api/v1/exporters": lambda _: as_json(self.exporters()),
-            "/api/v1/refusals": lambda _: as_json(self._parts.refusals.snapshot()),
+            "/api/v1/refusals": lambda _: as_json(self._parts.reception.refusals.snapshot()),
         }
 
     def ledger(self) -> dict[str, Any]:
-        """Its own counters and, as last heard, those of each agent's instance."""
-        own = self._parts.ledger
+        """Its own counters, those of its receive processes included, and, as last heard, those of each agent's instance."""
+        own = Totals(self._parts.ledger, self._parts.reception)
         agents = self._parts.agents.snapshot()
         return {
             "components": [
@@ -77,7 +86,7 @@ class Status:
         """Who sends, the busiest first."""
         now = self._clock()
         known = {(exporter.addr, exporter.domain): exporter for exporter in self._parts.directory.snapshot()}
-        reports = self._parts.standing.snapshot()
+        reports = self._parts.reception.standing.snapshot()
         silent = [Exporter(*key) for key in reports.keys() - known.keys()]  # nothing of theirs could be read yet
         exporters = [one for one in (*known.values(), *silent) if one.flows or not _only_passes_on(one, reports)]
         found = [exporter_report(one, reports.get((one.addr, one.domain), ()), now) for one in exporters]
@@ -89,12 +98,12 @@ class Status:
 
     def _samples(self) -> Iterator[Sample]:
         parts = self._parts
-        for listener in parts.listeners:
+        for listener in parts.reception.listeners():
             label = {"listener": listener.name}
-            if isinstance(listener, Receiver):
+            if listener.buffer_bytes is not None:
                 yield Sample("collector_receive_buffer_bytes", "Receive buffer that the kernel gave the UDP socket.",
                              listener.buffer_bytes, label)  # fmt: skip
-            elif isinstance(listener, StreamListener):
+            if listener.connections is not None:
                 yield Sample("collector_connections", "Connections of TCP and TLS.", listener.connections, label)
         yield Sample("collector_queue_rows", "Flows that wait for the store.", parts.writer.waiting_rows)
         yield Sample("collector_store_available", "1 while the store takes what is written to it.", not parts.writer.problem)
@@ -104,7 +113,8 @@ class Status:
             yield Sample("collector_spool_segments", "Segments on disk.", parts.spool.segments)
             yield Sample("collector_spool_bytes", "What the spool takes of the disk.", parts.spool.bytes)
             yield Sample("collector_spool_limit_bytes", "What it may take.", parts.spool.max_bytes)
-            yield Sample("collector_spool_writable", "1 while decoded flows are put on disk.", not parts.spool.problem)
+            writable = not (parts.spool.problem or parts.reception.spool_problem())
+            yield Sample("collector_spool_writable", "1 while decoded flows are put on disk.", writable)
         yield from parts.naming.samples()
         for step in parts.pipeline.steps:
             yield Sample("collector_stage_cpu_seconds", "CPU time that a stage of the pipeline has used.", step.cpu_s,

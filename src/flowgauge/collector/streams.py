@@ -19,6 +19,7 @@ from collections import Counter
 
 import numpy as np
 
+from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.senders import AllowList, Refusals
 from flowgauge.collector.session import Messages, NotIpfix, Session
 from flowgauge.collector.tls import TlsFiles
@@ -130,10 +131,9 @@ class StreamListener:
         """Transport and port, for people."""
         return f"{self._settings.transport} {self.address[1]}"
 
-    @property
-    def connections(self) -> int:
-        """How many there are."""
-        return len(self._sessions)
+    def state(self) -> ListenerState:
+        """How it stands."""
+        return ListenerState(self.name, self.address, connections=len(self._sessions))
 
     def _run(self) -> None:
         try:

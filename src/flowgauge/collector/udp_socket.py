@@ -8,9 +8,12 @@ import socket
 import struct
 from typing import Any
 
+from flowgauge.collector import steering
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import logs
 from flowgauge.runtime.http import is_loopback
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.linux import attach_reuseport_program
 
 WAIT_S = 0.05
 """How long a blocking receive waits: by so much a stop, or the flush of a block that is not full, may be late."""
@@ -19,8 +22,9 @@ _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _MEMINFO_DROPS = 8
 _MEMINFO_BYTES = 36
-"""SO_MEMINFO gives nine 32-bit values (linux/sock_diag.h); the ninth is the drop count that SO_RXQ_OVFL also tells, but
-without a control message on each datagram, and also when no datagram follows those that were dropped."""
+"""SO_MEMINFO gives nine 32-bit values (linux/sock_diag.h): the bytes that are held, the buffer's size, …; the ninth is the
+drop count that SO_RXQ_OVFL also tells, but without a control message on each datagram, and also when no datagram follows
+those that were dropped."""
 
 _LOOPBACK_OF = {"::": "::1", "::ffff:0.0.0.0": "::ffff:127.0.0.1", "0.0.0.0": "127.0.0.1"}
 """An address that a socket bound to every address can have as its own peer."""
@@ -35,10 +39,12 @@ class UdpSocket:
         host: address or name to listen on; ``::`` is every address, IPv4 included.
         port: UDP port; 0 takes a free one.
         buffer_bytes: receive buffer to ask for; the kernel may give less.
+        shared: whether further sockets of ours may have the same port.
     """
 
-    def __init__(self, host: str, port: int, buffer_bytes: int) -> None:
-        self._host, self._port, self._wanted_bytes = host, port, buffer_bytes
+    def __init__(self, host: str, port: int, buffer_bytes: int, *, shared: bool = False) -> None:
+        self._host, self._port, self._wanted_bytes, self._shared = host, port, buffer_bytes, shared
+        self._inherited = False
         self._socket: socket.socket | None = None
         self.address = (host, port)
         """Host and port in use, once it is open."""
@@ -48,6 +54,8 @@ class UdpSocket:
 
     def open(self) -> None:
         """Binds; UsageError for an address that is none, EnvironmentProblem when the port cannot be had."""
+        if self._inherited:
+            return
         family, target = resolve(self._host, self._port, socket.SOCK_DGRAM)
         try:
             self._socket = sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -56,13 +64,25 @@ class UdpSocket:
             self.buffer_bytes = _receive_buffer(sock, self._wanted_bytes)
             seconds, fraction = divmod(WAIT_S, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(fraction * 1e6)))
+            if self._shared:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind(target)
             self.address = bound(sock)
         except OSError as error:
             self.close()
             where = f"{self._host}:{self._port}"
             raise EnvironmentProblem(f"cannot listen on UDP {where}: {error.strerror}; choose another with --listen") from error
-        self._tell()
+        if not self._shared:
+            self._tell()
+
+    @classmethod
+    def inherited(cls, descriptor: int) -> UdpSocket:
+        """A socket that another process has opened, and goes on to hold: it is open, and what it drops is counted there."""
+        sock = socket.socket(fileno=descriptor)
+        found = cls(*bound(sock), sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2)
+        found._socket, found._inherited = sock, True
+        found.buffer_bytes = found._wanted_bytes
+        return found
 
     def descriptor(self) -> int:
         """For recvmmsg."""
@@ -76,12 +96,20 @@ class UdpSocket:
 
     def new_drops(self) -> int:
         """Datagrams that the kernel dropped since the last call, the buffer being full."""
-        if self._socket is None:
+        if self._socket is None or self._inherited:
             return 0
-        values = struct.unpack("9I", self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES))
-        drops: int = values[_MEMINFO_DROPS]
+        drops = self._memory()[_MEMINFO_DROPS]
         new, self._drops_before = (drops - self._drops_before) & 0xFFFFFFFF, drops
         return new
+
+    def filled(self) -> float:
+        """Which part of the receive buffer is taken by datagrams that nobody has fetched yet."""
+        held, size, *_ = self._memory()
+        return held / size
+
+    def _memory(self) -> tuple[int, ...]:
+        assert self._socket is not None  # noqa: S101 - `open` comes first
+        return struct.unpack("9I", self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES))
 
     def refuse_more(self) -> None:
         """Takes no further datagram, and keeps those that wait.
@@ -111,6 +139,47 @@ class UdpSocket:
             _log.warning("listening_without_authentication", host=host, port=port,
                          detail="flow exports over UDP carry no proof of their sender: whoever reaches this port can add flows "
                          "and names; let only your exporters' networks through")  # fmt: skip
+
+
+class Drops:
+    """Counts what the kernel dropped at a socket, and says so now and then."""
+
+    def __init__(self, sock: UdpSocket, ledger: Ledger) -> None:
+        self._socket, self._ledger = sock, ledger
+        self._limit = logs.RateLimit()
+
+    def count(self) -> None:
+        """Counts what is new."""
+        drops = self._socket.new_drops()
+        if not drops:
+            return
+        self._ledger.add("receive_socket_drops", drops)
+        allowed, held_back = self._limit.allow("drops")
+        if allowed:
+            _log.warning("receive_socket_drops", datagrams=drops, buffer_bytes=self._socket.buffer_bytes, held_back=held_back,
+                         hint="raise collector.receiveBufferBytes and net.core.rmem_max")  # fmt: skip
+
+
+def open_group(host: str, port: int, buffer_bytes: int, count: int) -> list[UdpSocket]:
+    """``count`` open sockets of one port, of which the sender's address chooses; raises what ``UdpSocket.open`` raises."""
+    first = UdpSocket(host, port, buffer_bytes)
+    first.open()  # alone: sockets that share a port would not notice that it is somebody else's
+    if count == 1:
+        return [first]
+    port = first.address[1]
+    first.close()
+    sockets = [UdpSocket(host, port, buffer_bytes, shared=True) for _ in range(count)]
+    try:
+        for sock in sockets:
+            sock.open()
+        attach_reuseport_program(sockets[0].descriptor(), steering.program(count))
+    except (OSError, EnvironmentProblem) as error:
+        for sock in sockets:
+            sock.close()
+        if isinstance(error, EnvironmentProblem):
+            raise
+        raise EnvironmentProblem(f"{count} processes cannot share UDP {host}:{port}: {error.strerror}") from error
+    return sockets
 
 
 def resolve(host: str, port: int, kind: socket.SocketKind) -> tuple[int, Any]:

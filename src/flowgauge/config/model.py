@@ -249,6 +249,9 @@ class Collector(Section):
     """Of sampled packets in tunnels (sFlow) the outer packet, as routers count it, or the inner one, between the pods."""
     receive_buffer_bytes: Annotated[int, Field(ge=212_992)] = 33_554_432
     """Socket receive buffer asked of the kernel; a larger one rides out longer pauses."""
+    receive_processes: Literal["auto"] | Annotated[int, Field(ge=0, le=64)] = "auto"
+    """Processes that receive and decode, each its own exporters by their address; 0: none beside the collector itself.
+    auto: with the spool 1, from 8 processors on 2, from 16 on 3, from 24 on 4; without it 0."""
     enrichment: Enrichment = Field(default_factory=Enrichment)
     """How addresses get names."""
     spool: Spool = Field(default_factory=Spool)

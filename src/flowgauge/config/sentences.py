@@ -253,6 +253,9 @@ DOES: dict[str, Sentence] = {
     "spec.collector.tunnels": lambda s: f"of sampled packets in tunnels the {s.collector.tunnels} one is a flow",
     "spec.collector.receiveBufferBytes": lambda s: f"the socket asks the kernel for {s.collector.receive_buffer_bytes >> 20} "
         "MiB of receive buffer (without root at most net.core.rmem_max)",
+    "spec.collector.receiveProcesses": lambda s: "processes for reception are as many as the machine's processors call for"
+        if s.collector.receive_processes == "auto" else f"{s.collector.receive_processes} processes receive and decode, each "
+        "its own exporters" if s.collector.receive_processes else "the collector's own process receives and decodes",
     "spec.collector.enrichment.subnetLabels": lambda s: f"address blocks get the names "
         f"{listed([label.name for label in s.collector.enrichment.subnet_labels])}"
         if s.collector.enrichment.subnet_labels else "no address block has a name of its own",

@@ -9,7 +9,7 @@ Before in the path: the pipeline; after it: ``store``. Pure; the arrays are shar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,13 +81,24 @@ def _array(name: str, data: ColumnData) -> Any:
     kind = arrow_type(name)
     if isinstance(data, Names):
         codes, values = _compact(data)
-        return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), pa.array(values, pa.utf8()))
-    if data.ndim == 1:
-        return pa.array(np.ascontiguousarray(data)).cast(kind) if kind == _TIMESTAMP else pa.array(data, kind)
-    flat = np.ascontiguousarray(data)
+        return pa.DictionaryArray.from_arrays(_shared(codes, pa.int32()), _texts(values))
+    if data.dtype != dtype_of(definition(name)):
+        return pa.array(data, kind)  # looks whether each value fits
     if pa.types.is_fixed_size_list(kind):
-        return pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), flat.shape[1])
-    return pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat.reshape(-1).data)])
+        return pa.FixedSizeListArray.from_arrays(_shared(data.reshape(-1), kind.value_type), data.shape[1])
+    return _shared(data, kind)
+
+
+def _shared(data: Array, kind: Any) -> Any:
+    """An Arrow array over the same memory. Not ``pa.array``, which imports pandas (0.3 s, 40 MB) to look for its types."""
+    return pa.Array.from_buffers(kind, len(data), [None, pa.py_buffer(np.ascontiguousarray(data).reshape(-1).data)])
+
+
+def _texts(values: Sequence[str]) -> Any:
+    encoded = [value.encode() for value in values]
+    ends = np.zeros(len(encoded) + 1, np.int32)
+    np.cumsum(np.fromiter(map(len, encoded), np.int32, len(encoded)), out=ends[1:])
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends.data), pa.py_buffer(b"".join(encoded)))
 
 
 def _compact(names: Names) -> tuple[np.ndarray[tuple[int], np.dtype[np.int32]], list[str]]:
@@ -125,19 +136,30 @@ def _names(array: Any) -> Names:
     index: dict[str, int] = {"": 0}
     # The last entry stands for null: it is looked up with code -1.
     recode = [index.setdefault(value or "", len(index)) for value in (*array.dictionary.to_pylist(), "")]
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = _values(_filled(array.indices, -1))
     return Names(np.array(recode, np.int32)[codes], tuple(index))
 
 
 def _numbers(array: Any, column: Column, name: str) -> Array:
     dtype, shape = dtype_of(column, name), shape_of(column, len(array))
     if pa.types.is_fixed_size_list(array.type):
-        return np.asarray(array.flatten(), dtype).reshape(shape)
+        return np.asarray(_values(array.flatten()), dtype).reshape(shape)
     if pa.types.is_fixed_size_binary(array.type):
-        array = array.fill_null(bytes(array.type.byte_width))
+        array = _filled(array, bytes(array.type.byte_width))
         width = array.type.byte_width
         return np.frombuffer(array.buffers()[1], dtype, len(array) * width, array.offset * width).reshape(shape)
     if pa.types.is_timestamp(array.type):
-        array = array.cast(_TIMESTAMP).cast(pa.int64())
+        array = (array if array.type == _TIMESTAMP else array.cast(_TIMESTAMP)).view(pa.int64())
     absent = column.absent if isinstance(column.absent, int) else 0
-    return np.asarray(array.fill_null(absent).to_numpy(zero_copy_only=False), dtype)
+    return np.asarray(_values(_filled(array, absent)), dtype)
+
+
+def _values(array: Any) -> Array:
+    """Numbers without nulls, over the same memory."""
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+
+
+def _filled(array: Any, value: object) -> Any:
+    """Without nulls. Where there are none pyarrow is not asked: it would import pandas."""
+    return array.fill_null(value) if array.null_count else array

@@ -35,6 +35,19 @@ Key = tuple[bytes, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Heard:
+    """Flows of one exporter that another process counted: how many, when the latest came, and the latest's format and rate."""
+
+    addr: bytes
+    domain: int
+    flows: int
+    seen_ns: int
+    flow_format: int
+    flow_sampling: int
+    flow_sampling_source: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExporterRows:
     """The exporters of a batch's rows: row i is of ``exporters[codes[i]]``."""
 
@@ -103,6 +116,16 @@ class ExporterDirectory:
                 exporter.count(flows, now_ns)
                 exporter.flow_format, exporter.flow_sampling, exporter.flow_sampling_source = flow_format, rate, source
         return found
+
+    def count_elsewhere(self, heard: Iterable[Heard]) -> None:
+        """Takes over what another process has counted."""
+        with self._lock:
+            for one in heard:
+                exporter = self._exporter((one.addr, one.domain))
+                exporter.count(one.flows, one.seen_ns)
+                exporter.flow_format = one.flow_format
+                exporter.flow_sampling, exporter.flow_sampling_source = one.flow_sampling, one.flow_sampling_source
+                self._now_ns = max(self._now_ns, one.seen_ns)
 
     def rows(self, batch: FlowBatch) -> ExporterRows:
         """The exporters of a batch before ``normalise``."""

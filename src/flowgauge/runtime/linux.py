@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Linux calls that Python does not have: network namespaces, recvmmsg, sendmmsg. ``ctypes`` stays here and in ``ebpf``."""
+"""Linux calls that Python does not have: network namespaces, recvmmsg, sendmmsg, socket programs.
+
+``ctypes`` stays here and in ``ebpf``.
+"""
 
 from __future__ import annotations
 
@@ -222,3 +225,29 @@ class OutgoingMessages:
             return sent
         number = ctypes.get_errno()
         raise OSError(number, f"send datagrams: {os.strerror(number)}")
+
+
+# Choosing among the sockets of one port (SO_REUSEPORT, socket(7)).
+
+_SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF = 1, 51
+_INSTRUCTION_BYTES = 8
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def attach_reuseport_program(descriptor: int, instructions: bytes) -> None:
+    """Lets a classic BPF program choose the socket of each datagram; its answer is the socket's number in the order of bind.
+
+    Args:
+        descriptor: any socket of the port; it counts for all of them.
+        instructions: struct sock_filter, one after the other (linux/filter.h).
+
+    OSError when the kernel does not take it.
+    """
+    memory = ctypes.create_string_buffer(instructions, len(instructions))
+    program = _Program(len(instructions) // _INSTRUCTION_BYTES, ctypes.addressof(memory))
+    size = ctypes.sizeof(program)
+    result = _libc.setsockopt(descriptor, _SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, ctypes.byref(program), size)
+    _check(result, "choose sockets by a program")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from flowgauge import __version__
-from flowgauge.runtime.ledger import BY_NAME, Ledger
+from flowgauge.runtime.ledger import BY_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,22 @@ class Sample:
     cumulative: bool = False
 
 
-def ledger_families(ledgers: Iterable[Ledger]) -> list[Metric]:
+class Counted(Protocol):
+    """A ledger, or several as one."""
+
+    @property
+    def component(self) -> str:
+        """Which part's."""
+
+    @property
+    def instance(self) -> str:
+        """Which one's."""
+
+    def snapshot(self) -> dict[str, int]:
+        """All counters that were touched."""
+
+
+def ledger_families(ledgers: Iterable[Counted]) -> list[Metric]:
     """One counter family for each ledger counter that any of ``ledgers`` has touched, in the ledger's order."""
     snapshots = [(ledger.component, ledger.instance, ledger.snapshot()) for ledger in ledgers]
     families: list[Metric] = []
@@ -69,7 +85,7 @@ class Exposition(Collector):
         samples: called on each scrape for the figures beyond the ledger.
     """
 
-    def __init__(self, ledger: Ledger, samples: Callable[[], Iterable[Sample]] = tuple) -> None:
+    def __init__(self, ledger: Counted, samples: Callable[[], Iterable[Sample]] = tuple) -> None:
         self._ledger, self._samples = ledger, samples
         self._registry = CollectorRegistry()
         self._registry.register(self)

@@ -12,7 +12,7 @@ NetFlow v9) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -149,9 +149,13 @@ class Decoder:
         """What a decoder should know after a restart, for ``restore``: templates, and when exporters started."""
         return saved({version: templated.streams for version, templated in self._templated.items()})
 
-    def restore(self, content: bytes, now_ns: int) -> int:
-        """Takes over what another decoder has saved, provisionally; how many templates. ``StateError`` if it cannot be read."""
-        return restore(content, {version: each.streams for version, each in self._templated.items()}, self._layouts, now_ns)
+    def restore(self, content: bytes, now_ns: int, wanted: Callable[[bytes], bool] = lambda _: True) -> int:
+        """Takes over what another decoder has saved of ``wanted`` exporters (by address), provisionally; how many templates.
+
+        ``StateError`` if it cannot be read.
+        """
+        streams = {version: each.streams for version, each in self._templated.items()}
+        return restore(content, streams, self._layouts, now_ns, wanted)
 
     def _expired(self, now_ns: int) -> int:
         if self._lifetime_ns is None or now_ns - self._swept_ns < SWEEP_NS:

@@ -7,7 +7,7 @@ device may have changed meanwhile, and a template whose records do not fit is dr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
@@ -96,8 +96,9 @@ def _saved_layout(layout: Layout) -> SavedLayout:
     return SavedLayout(layout.is_options, layout.scope_count, fields)
 
 
-def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, now_ns: int) -> int:
-    """Takes over a state; how many templates. What does not make sense in it is left out.
+def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, now_ns: int,
+            wanted: Callable[[bytes], bool]) -> int:  # fmt: skip
+    """Takes over the state of exporters whose addresses are ``wanted``; how many templates. What makes no sense is left out.
 
     Raises:
         StateError: it is none, or of a later format.
@@ -112,7 +113,12 @@ def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, 
     count = 0
     for each in state.streams[:MAX_STREAMS]:
         addr = _address(each.address)
-        if addr is None or each.protocol not in protocols or not (0 <= each.domain < 1 << 32 and 0 <= each.port < 1 << 16):
+        if (
+            addr is None
+            or not wanted(addr)
+            or each.protocol not in protocols
+            or not (0 <= each.domain < 1 << 32 and 0 <= each.port < 1 << 16)
+        ):
             continue
         streams = protocols[each.protocol]
         count += _restore_stream(each, streams.get(addr, each.domain, each.port, now_ns), known)
