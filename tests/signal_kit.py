@@ -12,6 +12,7 @@ import numpy as np
 from flowgauge.agent import attribution, signal_columns, signal_rows, socket_events
 from flowgauge.agent.accounter import account
 from flowgauge.agent.containers import Containers
+from flowgauge.agent.hellos import COLUMNS, Hellos
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.demo.scene.delayer import Delayer, delayed
 from flowgauge.ebpf.flow_program import FlowProgram
@@ -28,7 +29,7 @@ _NUMBERS = (
     "src_pid", "dst_pid", "src_uid", "dst_uid", "socket_event", "initiator",
 )  # fmt: skip
 _TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", "src_process", "dst_process",
-          "src_container", "dst_container", "src_pod_uid", "dst_pod_uid")  # fmt: skip
+          "src_container", "dst_container", "src_pod_uid", "dst_pod_uid", *COLUMNS)  # fmt: skip
 
 
 def batch(program: FlowProgram) -> FlowBatch:
@@ -45,10 +46,12 @@ def batch(program: FlowProgram) -> FlowBatch:
         ticks=ticks,
         sampling_rate=np.ones(len(signals.keys), np.uint32),
     )
-    containers, local = Containers(), LocalAddresses()
+    containers, local, hellos = Containers(), LocalAddresses(), Hellos()
+    hellos.add(evicted.hellos, evicted.keys, known)
     flows = flows.with_columns(
         signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=True)
         | attribution.columns(signals.keys, evicted.owners, known, containers)
+        | hellos.columns(signals.keys)
     )
     return FlowBatch.concat([flows, socket_events.batch(evicted.events, known, local, containers)])
 

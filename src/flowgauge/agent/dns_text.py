@@ -26,7 +26,7 @@ def question(raw: bytes) -> tuple[str, int]:
     labels: list[str] = []
     at = 0
     while at < len(raw) and 0 < raw[at] <= _LONGEST_LABEL:
-        labels.append(_label(raw[at + 1 : at + 1 + raw[at]]))
+        labels.append(host_label(raw[at + 1 : at + 1 + raw[at]]))
         at += 1 + raw[at]
     name = ".".join(labels) or "."
     if at + 3 > len(raw) or raw[at]:
@@ -34,6 +34,6 @@ def question(raw: bytes) -> tuple[str, int]:
     return name, int.from_bytes(raw[at + 1 : at + 3], "big")
 
 
-def _label(octets: bytes) -> str:
+def host_label(octets: bytes) -> str:
     """Lower case; bytes that would be misread, or break a terminal, by their number (RFC 1035 §5.1)."""
     return "".join(chr(octet) if octet in _PLAIN else f"\\{octet:03d}" for octet in octets).lower()

@@ -13,6 +13,7 @@ from flowgauge.agent import attribution, capture_program, privileges, signal_col
 from flowgauge.agent.accounter import Codes, account
 from flowgauge.agent.chosen_pods import chooser_of
 from flowgauge.agent.containers import Containers
+from flowgauge.agent.hellos import Hellos
 from flowgauge.agent.interfaces import Attachment
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.program import Program
@@ -44,7 +45,7 @@ class FlowSource:
         self._local = local
         self._histogram = {Feature.RTT, Feature.RTT_HISTOGRAM} <= set(exporter.features)
         self._processes = Feature.PROCESS in exporter.features
-        self._containers = Containers()
+        self._containers, self._hellos = Containers(), Hellos()
         self._shared = bool(settings.netns)
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
@@ -60,6 +61,7 @@ class FlowSource:
             server_time=Feature.SERVER_TIME in exporter.features,
             process=Feature.PROCESS in exporter.features,
             sockets=Feature.SOCKETS in exporter.features,
+            tls=Feature.TLS in exporter.features,
             choice=chooser_of(exporter).bits,
             rules=kernel_rules(exporter.rules, exporter.sampling),
             netns=linux.netns_path(settings.netns),
@@ -120,6 +122,8 @@ class FlowSource:
         if self._processes:
             owners = signal_rows.of_sockets_here(evicted.owners, ends)
             flows = flows.with_columns(attribution.columns(signals.keys, owners, known, self._containers))
+        self._hellos.add(evicted.hellos, evicted.keys, known)
+        flows = flows.with_columns(self._hellos.columns(signals.keys))
         events = socket_events.of_this_node(evicted.events, ends)
         if not len(events):
             return flows
@@ -132,7 +136,7 @@ class FlowSource:
 
     def counters(self) -> dict[str, int]:
         """The kernel's ledger counters, those of replaced programs included."""
-        now, before = self.program.counters(), self._counters_before
+        now, before = self.program.counters() | {"signal_hellos_unread": self._hellos.unread}, self._counters_before
         return {name: now.get(name, 0) + before.get(name, 0) for name in now | before}
 
     def not_ip(self) -> dict[int, FramesSeen]:

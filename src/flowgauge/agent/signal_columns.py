@@ -49,7 +49,7 @@ def columns(signals: SignalRows, reasons: dict[int, str], *, histogram: bool = F
 def _histograms(placed: Placed, count: int) -> dict[str, ColumnData]:
     """Round-trip times by powers of two, without the empty places behind the last."""
     texts = [_histogram(row) for row in placed.values["rtt_histogram"]]
-    return {"rtt_histogram": _spread_names(Names.from_strings(texts), placed.rows, count)}
+    return {"rtt_histogram": spread_names(Names.from_strings(texts), placed.rows, count)}
 
 
 def _histogram(counts: Array) -> str:
@@ -103,7 +103,7 @@ def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
         "dns_type": _spread(np.array([kind for _, kind in asked], np.uint16), rows, count),
         "dns_latency_ns": _spread(values["latency_ns"], rows, count),
         "dns_rcode": _texts(values["flags"], rows, count, dns_text.outcome),
-        "dns_name": _spread_names(Names.from_strings(name for name, _ in asked), rows, count),
+        "dns_name": spread_names(Names.from_strings(name for name, _ in asked), rows, count),
     }
 
 
@@ -128,7 +128,8 @@ def _spread(values: Array, rows: Rows, count: int) -> Array:
     return column
 
 
-def _spread_names(names: Names, rows: Rows, count: int) -> Names:
+def spread_names(names: Names, rows: Rows, count: int) -> Names:
+    """The same of names, empty elsewhere."""
     return Names(_spread(names.codes, rows, count), names.values)
 
 
@@ -136,7 +137,7 @@ def _texts(numbers: Array, rows: Rows, count: int, text_of: Callable[[int], str]
     """A column of what ``numbers`` mean; each distinct one is put into words once."""
     distinct, inverse = np.unique(numbers, return_inverse=True)
     words = Names.from_strings(text_of(number) for number in distinct.tolist())
-    return _spread_names(words.take(inverse.reshape(-1)), rows, count)
+    return spread_names(words.take(inverse.reshape(-1)), rows, count)
 
 
 def _last_of_each_row(rows: Rows, weights: Array) -> Rows:

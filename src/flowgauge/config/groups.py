@@ -7,7 +7,11 @@ from flowgauge.config.model import Exporter, Feature
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import DEFAULT_GROUPS
 
-_OF_FEATURES = {Stored.PROCESS: {Feature.PROCESS, Feature.SOCKETS}, Stored.PATH: {Feature.RTT_HISTOGRAM}}
+_OF_FEATURES = {
+    Stored.PROCESS: {Feature.PROCESS, Feature.SOCKETS},
+    Stored.PATH: {Feature.RTT_HISTOGRAM},
+    Stored.TLS: {Feature.TLS},
+}
 
 
 def stored_groups(exporter: Exporter) -> tuple[Stored, ...]:

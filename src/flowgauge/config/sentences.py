@@ -18,7 +18,6 @@ Sentence = Callable[[Spec], str]
 PARTS = ("agent", "collector", "store", "console")
 """Names that ``logLevels`` knows."""
 
-_BUILT_FEATURES = tuple(feature for feature in Feature if feature is not Feature.TLS)
 _SURE = 1.96
 """Standard deviations that hold 95 % of a normal distribution."""
 
@@ -307,17 +306,11 @@ def _storage_instead(spec: Spec) -> str:
     )
 
 
-def _features_missing(spec: Spec) -> str:
-    missing = [feature for feature in spec.exporter.features if feature not in _BUILT_FEATURES]
-    return f"{listed(missing)}: not measured by this build" if missing else ""
-
-
 NOT_YET: dict[str, Sentence] = {
     "spec.exporter.type": _unless(lambda s: s.exporter.type is ExporterType.OVS,
         "this build does not set up Open vSwitch: point its IPFIX export at the collector yourself"),
     "spec.exporter.inactiveTimeout": _unless(lambda s: s.exporter.inactive_timeout != "15s",
         "this build sends and forgets every flow at each export, so the time has no effect"),
-    "spec.exporter.features": _features_missing,
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
     "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
         "this build stores no annotations"),

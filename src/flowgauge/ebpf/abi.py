@@ -100,6 +100,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("turns", np.uint32),
         ("choice", np.uint32),
         ("rules", np.uint32),
+        ("hellos", np.uint32),
     ]
 )
 CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
@@ -188,8 +189,23 @@ SOCKET_EVENT: np.dtype[Any] = np.dtype(
         ("reserved", np.uint8, 5),
     ]
 )
+HELLO_BEGINS, HELLO_GOES_ON, HELLO_QUIC = range(3)
+"""What a piece of a hello is: the first of a TLS hello; a later one of a hello or datagram; the first of a QUIC datagram."""
+HELLO_CHUNK: np.dtype[Any] = np.dtype(
+    [
+        ("flow", FLOW_KEY),
+        ("seq", np.uint32),
+        ("length", np.uint16),
+        ("kind", np.uint8),
+        ("datagram", np.uint8),
+        ("data", np.uint8, 512),
+    ]
+)
 SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
-    [(name, np.uint64) for name in ("sockets_full", "drops_full", "answers_full", "replies_full", "events_full")]
+    [
+        (name, np.uint64)
+        for name in ("sockets_full", "drops_full", "answers_full", "replies_full", "events_full", "hellos_full")
+    ]
 )
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
@@ -215,6 +231,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "owner": OWNER,
     "socket_owner": SOCKET_OWNER,
     "socket_event": SOCKET_EVENT,
+    "hello_chunk": HELLO_CHUNK,
 }
 """By the name of the C structure."""
 

@@ -246,6 +246,7 @@ class FlowProgram:
             "sockets": "off",
             "dns": _on(self._options.dns),
             "serverTime": _on(self._options.server_time),
+            "tls": _on(self._options.tls),
         }
         if self._options.nat:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"

@@ -25,6 +25,10 @@ MAX_QUESTIONS = 16_384
 """Questions (of DNS, and connections being opened) that wait for their answer, and answers within one export interval."""
 EVENT_BYTES = 4 << 20
 """Room for what happens to sockets within an export interval: 28,000 events."""
+HELLO_ROOM = 4 << 20
+"""Bytes for the pieces of hello messages within an export interval: some 7,000, of which a connection has two to five."""
+MAX_UNFINISHED_HELLOS = 4096
+"""Connections whose hello is being sent in several packets."""
 TURNS = 32_768
 """Places of TCP connections whose replies are timed, a power of two: 2 MiB of kernel memory."""
 
@@ -45,6 +49,7 @@ class ProgramOptions:
         server_time: whether to time servers' replies.
         process: whether to tell which process uses a TCP socket.
         sockets: whether to tell what happens to TCP sockets.
+        tls: whether to copy the hello messages of TLS and QUIC.
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
         choice: ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
@@ -65,6 +70,7 @@ class ProgramOptions:
     server_time: bool = False
     process: bool = False
     sockets: bool = False
+    tls: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
     cache_sets: int = CACHE_SETS
     choice: int = 0
@@ -93,6 +99,7 @@ class ProgramOptions:
         settings["cache_sets"] = self.cache_sets
         settings["dns_ports"][0, : len(self.dns_ports)] = self.dns_ports
         settings["turns"] = TURNS if self.server_time else 0
+        settings["hellos"] = self.tls
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
 
@@ -115,6 +122,8 @@ class ProgramOptions:
             "turns": TURNS if self.server_time else 1,
             "owners": MAX_SIGNAL_ENTRIES if self.process or self.sockets else 1,
             "socket_events": EVENT_BYTES if self.sockets else mmap.PAGESIZE,
+            "hellos": HELLO_ROOM if self.tls else mmap.PAGESIZE,
+            "unfinished_hellos": MAX_UNFINISHED_HELLOS if self.tls else 1,
             "server_times": of_sockets if self.server_time else 1,
             "chosen": MAX_CHOSEN if self.choice else 1,
         }

@@ -45,6 +45,7 @@ class Evicted(Entries):
         server_times: ``abi.FLOW_KEY``, ``abi.SERVER_TIME``: how long servers took, by the flow that asks.
         owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
         events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
+        hellos: ``abi.HELLO_CHUNK``: hello messages of TLS and QUIC since the last time, in pieces.
     """
 
     sockets: Entries
@@ -53,13 +54,15 @@ class Evicted(Entries):
     server_times: Entries
     owners: Entries
     events: abi.Structured
+    hellos: abi.Structured
 
     @classmethod
     def nothing(cls) -> Evicted:
         """No flows, no signals."""
         flows = empty(*_FLOWS)
         signals = {name: empty(*types) for name, types in _SIGNALS.items()}
-        return cls(flows.keys, flows.values, **signals, owners=empty(*_OWNERS), events=np.empty(0, abi.SOCKET_EVENT))
+        events, hellos = np.empty(0, abi.SOCKET_EVENT), np.empty(0, abi.HELLO_CHUNK)
+        return cls(flows.keys, flows.values, **signals, owners=empty(*_OWNERS), events=events, hellos=hellos)
 
 
 def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
@@ -103,6 +106,7 @@ class Tables:
         self._owners = Owners(map_fd("owners"))
         self._questions = Questions(map_fd("questions"), map_fd("asked_names"))
         self._events = Ring(map_fd("socket_events"), sizes["socket_events"], abi.SOCKET_EVENT)
+        self._hellos = Ring(map_fd("hellos"), sizes["hellos"], abi.HELLO_CHUNK)
         self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
 
     def take(self, present: int) -> Evicted:
@@ -111,7 +115,8 @@ class Tables:
         signals["answers"] = joined(signals["answers"], self._unanswered())
         # The table first: when it cannot be read, its flows and what the slots add to them stay together.
         flows = merged(self._flows.take(present), self._cache.take(present))
-        return Evicted(flows.keys, flows.values, **signals, owners=self._of_owners(), events=self._events.take())
+        owners, events, hellos = self._of_owners(), self._events.take(), self._hellos.take()
+        return Evicted(flows.keys, flows.values, **signals, owners=owners, events=events, hellos=hellos)
 
     def _of_owners(self) -> Entries:
         try:

@@ -127,6 +127,7 @@ struct settings {
 	__u32 turns; /* places of TCP connections whose replies are timed, a power of two; 0 times none */
 	__u32 choice; /* CHOICE_ bits that the map of addresses may hold; 0 without */
 	__u32 rules; /* how many */
+	__u32 hellos; /* 1: copy the hello messages of TLS and QUIC */
 };
 
 #define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */
@@ -249,6 +250,7 @@ struct signal_counters {
 	__u64 answers_full;
 	__u64 replies_full;
 	__u64 events_full;
+	__u64 hellos_full;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */
@@ -310,6 +312,21 @@ struct socket_event {
 	__u8 state; /* enum socket_state */
 	__u8 initiator; /* enum socket_initiator */
 	__u8 reserved[5];
+};
+
+#define HELLO_BYTES 4096 /* of one hello, and of one packet */
+#define CHUNK_BYTES 512
+
+enum hello_kind { HELLO_BEGINS, HELLO_GOES_ON, HELLO_QUIC };
+
+/* A piece of a hello message as it was on the wire. */
+struct hello_chunk {
+	struct flow_key flow; /* of the packet, of epoch 0: perhaps behind translation */
+	__u32 seq; /* of the first byte in the TCP connection; in a datagram of QUIC its place there */
+	__u16 length;
+	__u8 kind; /* enum hello_kind */
+	__u8 datagram; /* 1: of QUIC */
+	__u8 data[CHUNK_BYTES];
 };
 
 /* Result bits of the program probe_features. */

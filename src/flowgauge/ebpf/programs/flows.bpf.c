@@ -31,6 +31,7 @@
 #include "choice.h"
 #include "drops.h"
 #include "events.h"
+#include "hellos.h"
 #include "nat.h"
 #include "parse_any.h"
 #include "parse_fast.h"
@@ -260,8 +261,11 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		count->table_full += taken;
 		return;
 	}
-	if (result == ADDED_TRACE)
+	if (result == ADDED_TRACE) {
 		skb->tc_index = settings.stamp_trace;
+		if (may_greet(&p))
+			follow_hello(skb, &p);
+	}
 	count->in_flows += taken;
 	if (may_ask(&p))
 		follow(skb, &p);
