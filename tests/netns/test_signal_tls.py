@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,7 +16,8 @@ import pytest
 
 from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
-from node_kit import A, B, B6, Observed, TwoPods, observed, two_pods
+from hello_kit import INITIALS, SERVER_NAME
+from node_kit import B6, A, B, Observed, TwoPods, observed, two_pods
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("openssl", "curl")]
@@ -75,7 +77,9 @@ def call(node: TwoPods, to: str, *options: str) -> dict[str, str]:
     said = node.run("a", "sh", "-c", f"echo | openssl s_client -connect {to} {' '.join(options)} 2>&1")
     agreed = re.search(r"New, (\S+), Cipher is (\S+)", said)
     assert agreed, said
-    names = subprocess.run(["openssl", "ciphers", "-stdname", "ALL:COMPLEMENTOFALL"], capture_output=True, text=True, check=True)
+    names = subprocess.run(
+        ["openssl", "ciphers", "-stdname", "ALL:COMPLEMENTOFALL"], capture_output=True, text=True, check=True
+    )
     by_name = {line.split()[2]: line.split()[0] for line in names.stdout.splitlines()}
     group = re.search(r"Server Temp Key: (\w+)", said)
     return {"version": agreed[1], "cipher": by_name[agreed[2]], "group": group[1].lower() if group else ""}
@@ -154,3 +158,20 @@ def test_nothing_that_follows_the_hellos_is_copied(node: TwoPods, certificate: P
     copied = b"".join(chunk["data"][: int(chunk["length"])].tobytes() for chunk in chunks)
     assert NAME.encode() in copied  # the client's name for the server …
     assert copied.count(NAME.encode()) == 1  # … but not the certificate, which follows the server's hello in the clear
+
+
+@pytest.mark.parametrize("version", INITIALS)
+def test_a_connection_of_quic_has_its_version_and_server(node: TwoPods, version: str) -> None:
+    with (
+        followed(node) as watch,
+        node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client,
+        node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as listener,
+    ):
+        listener.bind(("", 8443))
+        client.sendto(INITIALS[version].ljust(1200, b"\0"), (B, 8443))
+        _, peer = listener.recvfrom(2000)
+        listener.sendto(b"a packet of another kind", peer)
+        client.recv(2000)
+        rows = told(watch.program)
+    for row in (one(rows, dst_port=8443), one(rows, src_port=8443)):
+        assert (row["quic_version"], row["tls_server_name"]) == (version, SERVER_NAME)

@@ -65,7 +65,8 @@ def _mixed(state: Octets) -> Octets:
     a = state.reshape(-1, 4, 4)
     b = np.roll(a, -1, axis=2)
     total = np.bitwise_xor.reduce(a, axis=2, keepdims=True)
-    return (a ^ total ^ _DOUBLE[a ^ b]).reshape(-1, _BLOCK)
+    mixed: Octets = (a ^ total ^ _DOUBLE[a ^ b]).reshape(-1, _BLOCK)
+    return mixed
 
 
 def _round_keys(key: bytes) -> Octets:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What hello messages tell of connections: puts their pieces together, reads them, and remembers it for the flows to come.
 
-Both directions of a connection have the same columns, in every interval, so that bytes can be told apart by TLS version. What is
-kept is bounded: unfinished hellos by number and age, connections by number and by how long they carried nothing.
+Both directions of a connection have the same columns, in every interval, so that bytes can be told apart by TLS version. What
+is kept is bounded: unfinished hellos by number and age, connections by number and by how long they carried nothing.
 
 Before: the ring buffer of the eBPF programs; after: the encoder. Used by the main thread only.
 """

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reads the first packets of a QUIC client (Initial, RFC 9000 §17.2.2), whose keys everybody on the path can derive.
 
-They are protected against chance and meddling, not against readers: the keys come from a connection id in the packet itself and
-a salt that each version publishes (RFC 9001 §5.2, RFC 9369 §3.3). No secret is touched. Packets are not authenticated here: what
-was not meant for us reads as nonsense, which ``ValueError`` says.
+They are protected against chance and meddling, not against readers: the keys come from a connection id in the packet itself
+and a salt that each version publishes (RFC 9001 §5.2, RFC 9369 §3.3). No secret is touched. Packets are not authenticated here:
+what was not meant for us reads as nonsense, which ``ValueError`` says.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def _decrypt(packet: bytes, number_at: int, connection: bytes, protection: _Prot
     """Takes off the protection of header and payload (RFC 9001 §5.4, §5.3)."""
     secret = hmac.digest(protection.salt, connection, "sha256")
     client = _expand(secret, "client in", hashlib.sha256().digest_size)
-    key, iv, header_key = (_expand(client, f"{protection.label} {name}", size) for name, size in (("key", 16), ("iv", 12), ("hp", 16)))
+    key, iv, header_key = (
+        _expand(client, f"{protection.label} {name}", size) for name, size in (("key", 16), ("iv", 12), ("hp", 16))
+    )
     mask = aes.encrypt(header_key, packet[number_at + 4 : number_at + 20])
     size = ((packet[0] ^ mask[0]) & 0x03) + 1
     number = bytes(a ^ b for a, b in zip(packet[number_at : number_at + size], mask[1:], strict=False))

@@ -19,7 +19,7 @@ _RANDOM_BYTES = 32
 _LONGEST_NAME = 255
 
 
-class CutOff(Exception):  # noqa: N818 - says what is the case; more bytes may come
+class CutOff(Exception):
     """The hello goes on behind the bytes that are there."""
 
 
@@ -60,8 +60,6 @@ def from_records(raw: bytes) -> Hello:
             raise ValueError("empty record within a hello")
         message += raw[at + 5 : at + 5 + length]
         at += 5 + length
-        if at > len(raw) and len(message) < 4 + int.from_bytes(message[1:4] or b"\xff"):
-            raise CutOff
     return from_message(bytes(message))
 
 

@@ -202,10 +202,7 @@ HELLO_CHUNK: np.dtype[Any] = np.dtype(
     ]
 )
 SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
-    [
-        (name, np.uint64)
-        for name in ("sockets_full", "drops_full", "answers_full", "replies_full", "events_full", "hellos_full")
-    ]
+    [(name, np.uint64) for name in ("sockets_full", "drops_full", "answers_full", "replies_full", "events_full", "hellos_full")]
 )
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,

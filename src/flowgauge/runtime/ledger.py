@@ -71,7 +71,11 @@ COUNTERS: tuple[Counter, ...] = (
     ),
     Counter("kernel_hellos_full", "packets", Sum.NOTE, "Packets with hellos of TLS or QUIC that found no room.", 221),
     Counter(
-        "signal_hellos_unread", "hellos", Sum.NOTE, "Hellos of TLS or QUIC that were cut off, malformed, or too many at once.", 222
+        "signal_hellos_unread",
+        "hellos",
+        Sum.NOTE,
+        "Hellos of TLS or QUIC that were cut off, malformed, or too many at once.",
+        222,
     ),
     # Records, agent to wire.
     Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),

@@ -83,7 +83,9 @@ GROUPS: tuple[tuple[str, ...], ...] = (
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
 
-TEXTS: frozenset[str] = frozenset({"drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", *GROUPS[13][4:], *GROUPS[15], *GROUPS[16]})
+TEXTS: frozenset[str] = frozenset(
+    {"drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", *GROUPS[13][4:], *GROUPS[15], *GROUPS[16]}
+)
 """Columns of strings: fields of variable length (RFC 7011 §7), behind all others in a record."""
 
 COLUMNS: tuple[str, ...] = COMMON + tuple(name for group in GROUPS for name in group)
