@@ -164,13 +164,13 @@ def test_an_address_can_be_given_to_another_pod(network: Network, pods: list[Pod
 
 def test_faults_disturb_only_while_they_last(pods: list[PodPlace]) -> None:
     _serve(pods[0], 8080, b"x")
-    with faults.loss(pods[0].node, 100, "tcp dport 8080"), pytest.raises(TimeoutError):
+    with faults.loss(pods[0].node.netns, 100, "tcp dport 8080"), pytest.raises(TimeoutError):
         _ask(pods[1].netns, pods[0].address, 8080)
     assert _ask(pods[1].netns, pods[0].address, 8080) == b"x"
     with faults.cut(pods[0]), pytest.raises(OSError, match=r"timed out|unreachable|No route"):
         _ask(pods[1].netns, pods[0].address, 8080)
     assert _ask(pods[1].netns, pods[0].address, 8080) == b"x"
-    with faults.slow(pods[0], "20mbit"):
+    with faults.slow(pods[0].node.netns, pods[0].device, "20mbit"):
         assert _ask(pods[1].netns, pods[0].address, 8080) == b"x"
 
 

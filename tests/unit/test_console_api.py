@@ -201,7 +201,7 @@ def test_the_api_describes_itself(console: Console) -> None:
     assert routes == {
         f"{API}/{name}" for name in
         ("status", "flows", "flows.arrow", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live",
-         "exporters", "datasets")
+         "exporters", "datasets", "troubles")
     }  # fmt: skip
     for path in routes:
         described = document["paths"][path]["get"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``flowgauge demo``: the story of flow-demo on this machine; ``flowgauge demo get``: its Kubernetes objects."""
+"""``flowgauge demo``: the story of flow-demo on this machine; ``get``: its Kubernetes objects; ``fault``: breaks it."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def demo(  # noqa: PLR0917 - typer passes options by name
       ./flowgauge demo                                      without root, and without signals
       sudo ./flowgauge demo -f flowcollector.yaml           with your document: sampling, interfaces
       ./flowgauge demo get all -n flow-demo                 what `oc get all` would show
+      sudo ./flowgauge demo fault delay --for 30s           break it, and see `flowgauge troubles`
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -72,7 +73,34 @@ def get(
     print(get_objects.as_json(found) if output == "json" else get_objects.as_tables(found, what, space, now_ns()))
 
 
-def _seconds(duration: str) -> float | None:
+@app.command()
+def fault(
+    kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Which fault; --list shows them.")] = "",
+    duration: Annotated[str, typer.Option("--for", help="Remove it after this long: 30s, 2m; default: at Ctrl-C.")] = "",
+    listed: Annotated[bool, typer.Option("--list", help="List the kinds of faults.")] = False,
+) -> None:
+    """Breaks the running demo on purpose, for a while, so that you can see how it shows.
+
+    Needs root, as the demo does. Whatever happens the fault is removed at its end; the demo's end removes it, too.
+
+    Examples:
+      flowgauge demo fault --list
+      sudo ./flowgauge demo fault delay --for 30s     50 ms on the way to PostgreSQL
+      sudo ./flowgauge demo fault policy-drop         a network policy that forbids, until Ctrl-C
+      flowgauge troubles                              what is wrong, in another terminal
+    """
+    from flowgauge.demo.fault import command
+    from flowgauge.errors import UsageError
+
+    if listed:
+        print(command.listing())
+        return
+    if not kind:
+        raise UsageError("which fault? `flowgauge demo fault --list` shows them")
+    command.put(kind, _seconds(duration, least=1))
+
+
+def _seconds(duration: str, *, least: int = 10) -> float | None:
     """None for no duration; UsageError for one that is none or too short to show anything."""
     from flowgauge.errors import UsageError
     from flowgauge.schema.duration import milliseconds
@@ -80,8 +108,8 @@ def _seconds(duration: str) -> float | None:
     if not duration:
         return None
     length_s = milliseconds(duration, "--for") / 1000
-    if length_s < 10:
-        raise UsageError(f"--for {duration}: at least 10s are needed to show anything")
+    if length_s < least:
+        raise UsageError(f"--for {duration}: at least {least}s are needed to show anything")
     return length_s
 
 

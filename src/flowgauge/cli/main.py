@@ -51,6 +51,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("demo", "flowgauge.cli.demo:app", "Shows flow-demo, a real Django with PostgreSQL, in a scene of three nodes."),
     Verb("flows", "flowgauge.cli.flows:flows", "Lists, sums or follows flows that a filter chooses."),
     Verb("top", "flowgauge.cli.top:top", "Shows conversations live in the terminal, by rate, RTT, resent segments or drops."),
+    Verb("troubles", "flowgauge.cli.troubles:troubles", "Says what goes wrong between whom, and why, in sentences."),
     Verb("sockets", "flowgauge.cli.sockets:sockets", "Lists what happened to TCP sockets: who connected where, what failed."),
     Verb("datasets", "flowgauge.cli.datasets:datasets", "Lists or removes named datasets: flows that never expire."),
     Verb("exporters", "flowgauge.cli.exporters:exporters", "Lists who sends flows, how well they arrive, and what to do."),

@@ -25,6 +25,7 @@ from flowgauge.console.routes import (
     static,
     status,
     topology,
+    troubles,
 )
 from flowgauge.console.services import Services
 from flowgauge.console.settings import ConsoleSettings
@@ -58,7 +59,7 @@ def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns
     )
     app.state.services = services
     problems.register(app)
-    for topic in (status, flows, flows_arrow, groups, topology, filters, columns, ledger, live, exporters, datasets):
+    for topic in (status, flows, flows_arrow, groups, topology, troubles, filters, columns, ledger, live, exporters, datasets):
         app.include_router(topic.router)
     app.include_router(static.router(Path(settings.static_dir) if settings.static_dir else static.BUILT))
     app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)

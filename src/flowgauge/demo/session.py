@@ -14,6 +14,7 @@ import time
 from typing import Any
 
 from flowgauge.config.model import seconds
+from flowgauge.demo import scene_file
 from flowgauge.demo.entrance import LOOPBACK, Entrance
 from flowgauge.demo.flow_demo import ROUTE_HOST, Transfer
 from flowgauge.demo.invitation import Invitation, ssh_line
@@ -153,6 +154,7 @@ class Session:
         """
         stage = self._stage
         self._view.close()
+        scene_file.remove(stage.folder)
         self._view.note("stopping the load, then 100 MB with segmentation offloads on, then the last flows (Ctrl-C skips this)")
         self._click.stop()
         self._entrance.stop()
@@ -173,6 +175,7 @@ class Session:
         self._view.note(f"replacing {old.name} ({old.address})")
         successor = self._stage.story.replace_web_pod()
         self._replaced = True
+        scene_file.write(self._stage.folder, self._stage.story.cluster)
         self._view.note(f"{successor.address} now belongs to {successor.workload.namespace}/{successor.name}")
 
     def _update(self, elapsed_s: float) -> None:
@@ -238,6 +241,7 @@ class Session:
                 "collector": composition.collector_address,
             },
         )
+        scene_file.write(self._stage.folder, self._stage.story.cluster)
         instance.publish(running)
         self._undo.callback(instance.withdraw)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowgauge.query.troubles import Trouble, troubles
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.store.answer import Edge, End
 from flowgauge.store.store import FlowStore
@@ -41,7 +42,7 @@ class TopologyEdge:
     """From client ``src`` to server ``dst`` (node ids), both directions together.
 
     ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the
-    relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given.
+    relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given; ``troubles`` what goes wrong.
     """
 
     src: str
@@ -60,6 +61,7 @@ class TopologyEdge:
     rtt_avg_ns: float | None
     approx: bool
     error: float | None
+    troubles: tuple[Trouble, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,4 +117,5 @@ def _edge(edge: Edge, seconds: float) -> TopologyEdge:
         rtt_avg_ns=edge.rtt_avg_ns,
         approx=edge.sampling.approx,
         error=edge.sampling.error(Measure.BYTES, edge.bytes),
+        troubles=troubles(edge),
     )

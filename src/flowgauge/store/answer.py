@@ -119,6 +119,35 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
+class Latency:
+    """A latency of an edge in ns: the median at the end of the window and the median before; None: not measured."""
+
+    now_ns: float | None = None
+    before_ns: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeSignals:
+    """How well it went between a client and a server.
+
+    Attributes:
+        rtt, dns, server: round trips, waits for answers of DNS, longest server times.
+        refused, unanswered: ends of connections that nobody listened for, and that nobody answered.
+        dns_lost: DNS questions without an answer.
+        drop_cause, drop_node: the kernel's name of the commonest drop, and the node that dropped; empty: none.
+    """
+
+    rtt: Latency = Latency()
+    dns: Latency = Latency()
+    server: Latency = Latency()
+    refused: int = 0
+    unanswered: int = 0
+    dns_lost: int = 0
+    drop_cause: str = ""
+    drop_node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """What a client and a server exchanged, both directions together.
 
@@ -139,6 +168,7 @@ class Edge:
     drop_packets: int
     rtt_avg_ns: float | None
     sampling: Sampling
+    signals: EdgeSignals = EdgeSignals()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flowgauge.demo.scene import kernel
-from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.scene.pods import PodPlace
 from flowgauge.runtime import linux
 
 
 @contextmanager
-def loss(node: Node, percent: int, match: str = "") -> Iterator[None]:
-    """Drops a share of what ``node`` forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything."""
+def loss(netns: str, percent: int, match: str = "") -> Iterator[None]:
+    """Drops a share of what a node forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything."""
     chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
     rule = f"{match} {chance} drop"
-    kernel.nft(
-        node.netns,
-        f"table ip fault_loss {{\n chain forward {{\n type filter hook forward priority 0;\n {rule}\n }}\n}}\n",
-    )
-    try:
+    with _table(netns, "fault_loss", "forward", rule):
         yield
-    finally:
-        kernel.nft(node.netns, "delete table ip fault_loss\n")
 
 
 @contextmanager
@@ -41,13 +34,36 @@ def cut(pod: PodPlace) -> Iterator[None]:
 
 
 @contextmanager
-def slow(pod: PodPlace, rate: str, limit_bytes: int = 60_000) -> Iterator[None]:
-    """Limits what reaches a pod to ``rate`` (``20mbit``); what does not fit a queue of ``limit_bytes`` is dropped."""
-    with linux.in_netns(pod.node.netns):
-        kernel.run_tool("tc", "qdisc", "replace", "dev", pod.device, "root", "tbf", "rate", rate, "burst", "10kb", "limit",
+def slow(netns: str, device: str, rate: str, limit_bytes: int = 60_000) -> Iterator[None]:
+    """Limits what leaves by a device to ``rate`` (``20mbit``); what does not fit a queue of ``limit_bytes`` is dropped."""
+    with linux.in_netns(netns):
+        kernel.run_tool("tc", "qdisc", "replace", "dev", device, "root", "tbf", "rate", rate, "burst", "10kb", "limit",
                         str(limit_bytes))  # fmt: skip
     try:
         yield
     finally:
-        with linux.in_netns(pod.node.netns):
-            kernel.run_tool("tc", "qdisc", "del", "dev", pod.device, "root")
+        with linux.in_netns(netns):
+            kernel.run_tool("tc", "qdisc", "del", "dev", device, "root")
+
+
+@contextmanager
+def small_mtu(netns: str, device: str, mtu: int) -> Iterator[None]:
+    """A black hole for large packets: a link of a smaller MTU, and no ICMP error that would tell the sender."""
+    usual = kernel.ip_json(netns, "link", "show", "dev", device)[0]["mtu"]
+    with _table(netns, "fault_mtu", "output", "icmp type destination-unreachable drop"):
+        kernel.ip_batch(netns, [f"link set {device} mtu {mtu}"])
+        try:
+            yield
+        finally:
+            kernel.ip_batch(netns, [f"link set {device} mtu {usual}"])
+
+
+@contextmanager
+def _table(netns: str, name: str, hook: str, rule: str) -> Iterator[None]:
+    """An nftables table with one rule; one that a killed process left behind is replaced."""
+    made = f"table ip {name} {{\n chain {hook} {{\n type filter hook {hook} priority 0;\n {rule}\n }}\n}}\n"
+    kernel.nft(netns, f"table ip {name} {{\n}}\ndelete table ip {name}\n{made}")
+    try:
+        yield
+    finally:
+        kernel.nft(netns, f"delete table ip {name}\n")

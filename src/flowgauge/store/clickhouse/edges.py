@@ -3,12 +3,16 @@
 
 Flows are one-way, so a conversation is two of them; a map drawn from them as they are would have an edge for each ephemeral
 port. Which end is the server is the rule of ``schema.roles``.
+
+A packet is dropped in one place. The node that drops it may not be the one whose observation counts (``pipeline.dedup``), so
+drops are summed over duplicates too, which count for nothing else.
 """
 
 # ruff: noqa: S608 - statements are made of the registry's own names; values are parameters
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -18,6 +22,7 @@ from flowgauge.schema import enums
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
 from flowgauge.store.answer import Edge, Edges, End, Sampling
+from flowgauge.store.clickhouse import edge_signals
 from flowgauge.store.clickhouse.ddl import SAMPLING_SUMS, SCALE
 from flowgauge.store.clickhouse.planner import Planner, Statement
 
@@ -36,7 +41,7 @@ _KEYS = ("client_namespace", "client_name", "client_kind", "server_namespace", "
 _SUMS = {
     "m_bytes": f"sum(bytes * {SCALE})",
     "m_packets": f"sum(packets * {SCALE})",
-    "m_flows": "count()",
+    "m_flows": "sum(counted)",
     "m_bytes_to_server": f"sumIf(bytes * {SCALE}, to_server)",
     "m_retransmits": "sum(retransmits)",
     "m_drop_packets": "sum(drop_packets)",
@@ -54,9 +59,11 @@ def statement(planner: Planner, query: FlowQuery) -> Statement:
     """One row an edge; UsageError for an order that edges do not have."""
     if query.order_by not in _ORDERS:
         raise UsageError(f"edges cannot be ordered by {query.order_by!r}; use {', '.join(_ORDERS)}")
-    condition, params = planner.condition(query)
-    params["limit"] = max(1, query.limit)
-    sums = ", ".join(f"{sql} AS {name}" for name, sql in _SUMS.items())
+    condition, params = planner.condition(replace(query, duplicates=True))
+    params |= {"limit": max(1, query.limit), "recent": query.window.end_ms - edge_signals.RECENT_MS}
+    counted = "1" if query.duplicates else "duplicate_of = 0"
+    sums = ", ".join(f"{sql} AS {name}" for name, sql in (_SUMS | edge_signals.sums(planner)).items())
+    signals = "".join(f", {name}" for name in edge_signals.columns(planner) if name != "rtt_avg_us")
     totals = ", ".join(f"sum({name}) OVER () AS t_{name}" for name in _TOTALLED)
     keys = ", ".join(_KEYS)
     return Statement(
@@ -64,8 +71,9 @@ def statement(planner: Planner, query: FlowQuery) -> Statement:
 SELECT {keys}, {sums} FROM (
 SELECT {_to_server(planner)} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
-  proto, bytes, packets, sampling_rate, retransmits, drop_packets, rtt_avg_us
-FROM flows WHERE {condition})
+  proto, {counted} AS counted, if(counted, bytes, 0) AS bytes, if(counted, packets, 0) AS packets, sampling_rate, retransmits,
+  drop_packets, rtt_avg_us{signals}, toUnixTimestamp64Milli(time_end_ms) >= {{recent:Int64}} AS is_recent
+FROM flows WHERE {condition} AND (counted OR drop_packets > 0))
 GROUP BY {keys})
 ORDER BY m_{query.order_by} DESC, {keys} LIMIT {{limit:UInt64}}""",
         params,
@@ -125,6 +133,7 @@ def _edge(row: Mapping[str, Any]) -> Edge:
         drop_packets=row["m_drop_packets"],
         rtt_avg_ns=row["m_rtt"] / row["m_rtt_count"] * 1000 if row["m_rtt_count"] else None,
         sampling=Sampling(*(row[f"s_{name}"] for name in SAMPLING_SUMS)),
+        signals=edge_signals.read(row),
     )
 
 

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``flowgauge troubles``: what goes wrong between whom, in sentences. It asks the console's API of the running instance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def troubles(
+    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which flows; all when left out.")] = None,
+    *,
+    since: Annotated[str, typer.Option(help="Length of the time range: 30s, 5m, 2h.")] = "5m",
+    output: Annotated[str, typer.Option("--output", "-o", help="text, json, or jsonl: one a line.")] = "text",
+    fail_if_any: Annotated[bool, typer.Option("--fail-if-any", help="End with status 1 when there is one.")] = False,
+    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
+    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+) -> int:
+    """Says what goes wrong between whom, and why: refused, dropped, sent again, slow on the way or on the server.
+
+    Latencies are those of the last 15 seconds, compared with the time range before; counts are of the whole range.
+
+    Examples:
+      flowgauge troubles
+      flowgauge troubles 'namespace = flow-demo' --since 1m
+      flowgauge troubles 'port = 5432' --fail-if-any
+      flowgauge troubles -o jsonl | jq -r .words
+    """
+    import json
+
+    from flowgauge.cli.api import connect
+    from flowgauge.errors import UsageError
+    from flowgauge.schema.duration import milliseconds
+
+    if output not in ("text", "json", "jsonl"):
+        raise UsageError(f"--output {output!r}: there are text, json, jsonl")
+    milliseconds(since, "--since")
+    answer = connect(url, token_file).get("troubles", {"filter": " ".join(filter_ or ()), "since": since})
+    found: list[dict[str, Any]] = answer["troubles"]
+    if output == "text":
+        print("\n".join(one["words"] for one in found) or f"no trouble in the last {since}")
+    elif output == "json":
+        print(json.dumps(answer, indent=1, ensure_ascii=False))
+    else:
+        for one in found:
+            print(json.dumps(one, ensure_ascii=False))
+    return int(fail_if_any and bool(found))

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong on an edge, said in words with its figures and its cause: for API, command line and console alike.
+
+``troubles`` is pure: a ``store.answer.Edge`` in, troubles out, the gravest first. The rules, and what they cannot tell, are in
+``docs/reference/troubles.md``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flowgauge.schema.flow_query import FlowQuery
+from flowgauge.store.answer import Edge, End, Latency
+from flowgauge.store.store import FlowStore
+
+RETRANSMIT_SHARE = 0.01
+"""From here on retransmission hurts: one packet in a hundred was sent again."""
+FEWEST_RETRANSMITS = 5
+"""Fewer are what a busy machine does by itself."""
+
+_GROWN = 5.0
+"""How many times longer than before a latency must be."""
+_RTT_BY_NS, _DNS_BY_NS, _SERVER_BY_NS = 10e6, 50e6, 100e6
+"""And by how much longer: less is what a busy machine does by itself."""
+
+
+class Kind(StrEnum):
+    """What is wrong, the gravest first."""
+
+    REFUSED = "refused"
+    UNANSWERED = "unanswered"
+    DROPS = "drops"
+    RETRANSMITS = "retransmits"
+    RTT = "rtt"
+    DNS_UNANSWERED = "dns_unanswered"
+    DNS = "dns"
+    SERVER_TIME = "server_time"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is wrong: ``words`` is a sentence for people, ``cause`` the kernel's name of a drop's reason or empty."""
+
+    kind: Kind
+    words: str
+    cause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTrouble:
+    """A trouble and whose it is: workloads (or named peers) with their namespaces, and the server's port."""
+
+    src_namespace: str
+    src: str
+    dst_namespace: str
+    dst: str
+    dst_port: int | None
+    proto: int
+    kind: Kind
+    words: str
+    cause: str
+
+
+_CAUSES = {
+    "NETFILTER_DROP": "a rule of a firewall or a network policy",
+    "NO_SOCKET": "nobody listens there",
+    "QDISC_DROP": "the queue of an interface is full",
+    "PKT_TOO_BIG": "larger than the MTU of the next link",
+    "TCP_ZEROWINDOW": "the receiver does not read: its window is closed",
+    "TCP_OVERWINDOW": "the receiver does not read: its window is full",
+    "SOCKET_RCVBUFF": "the receiver does not read: its buffer is full",
+    "SOCKET_BACKLOG": "the receiver does not keep up: its backlog is full",
+    "TCP_OLD_DATA": "had come before: sent again too early",
+    "TCP_OLD_SEQUENCE": "had come before, or asked a receiver whose window is closed",
+    "UDP_CSUM": "its checksum is wrong",
+    "TCP_CSUM": "its checksum is wrong",
+    "CPU_BACKLOG": "the node does not keep up",
+    "NEIGH_FAILED": "the next hop does not answer",
+}
+"""The kernel's commonest reasons for people; others go by their own name."""
+
+
+def worst(store: FlowStore, query: FlowQuery) -> list[EdgeTrouble]:
+    """The troubles of the ``query.limit`` largest edges, the gravest kind first; raises what the store raises."""
+    found = [_of_edge(edge, one) for edge in store.edges(query).edges for one in troubles(edge)]
+    return sorted(found, key=lambda one: list(Kind).index(one.kind))
+
+
+def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
+    client, server = edge.client, edge.server
+    return EdgeTrouble(
+        client.namespace, client.name, server.namespace, server.name, edge.port, edge.proto, one.kind, one.words, one.cause
+    )
+
+
+def troubles(edge: Edge) -> tuple[Trouble, ...]:
+    """What goes wrong between the edge's client and its server; nothing for most."""
+    return tuple(found for rule in (_ends, _losses, _round_trips, _questions, _server) for found in rule(edge))
+
+
+def _ends(edge: Edge) -> Iterator[Trouble]:
+    signals, server = edge.signals, _server_words(edge)
+    if signals.refused:
+        times = _counted(signals.refused, "connection")
+        yield Trouble(Kind.REFUSED, f"nobody listens at {server}: {times} of {_name(edge.client)} refused", "refused")
+    if signals.unanswered:
+        why = _why(edge) if edge.drop_packets else "nobody answers, or its packets are lost on the way"
+        times = _counted(signals.unanswered, "connection")
+        yield Trouble(
+            Kind.UNANSWERED, f"{times} from {_name(edge.client)} to {server} got no answer; {why}", signals.drop_cause
+        )
+
+
+def _losses(edge: Edge) -> Iterator[Trouble]:
+    signals = edge.signals
+    said = (signals.unanswered and edge.drop_packets) or (signals.refused and signals.drop_cause == "NO_SOCKET")
+    share = edge.retransmits / edge.packets if edge.packets else 0.0
+    if edge.retransmits >= FEWEST_RETRANSMITS and share > RETRANSMIT_SHARE and not said:
+        why = _why(edge) if edge.drop_packets else "no kernel that is observed drops them: they are lost elsewhere, or late"
+        words = f"{_percent(share)} of packets between {_ends_words(edge)} are sent again; {why}"
+        yield Trouble(Kind.RETRANSMITS, words, signals.drop_cause)
+    elif edge.drop_packets and not said:
+        words = f"{_counted(edge.drop_packets, 'packet')} between {_ends_words(edge)} dropped; {_why(edge)}"
+        yield Trouble(Kind.DROPS, words, signals.drop_cause)
+
+
+def _round_trips(edge: Edge) -> Iterator[Trouble]:
+    rtt = edge.signals.rtt
+    if _has_grown(rtt, _RTT_BY_NS):
+        yield Trouble(Kind.RTT, f"round trips between {_ends_words(edge)} take {_now_and_before(rtt)}")
+
+
+def _questions(edge: Edge) -> Iterator[Trouble]:
+    dns = edge.signals.dns
+    if edge.signals.dns_lost:
+        questions = _counted(edge.signals.dns_lost, "question")
+        yield Trouble(Kind.DNS_UNANSWERED, f"{questions} of {_name(edge.client)} to {_server_words(edge)} got no answer")
+    if _has_grown(dns, _DNS_BY_NS):
+        yield Trouble(Kind.DNS, f"DNS answers of {_server_words(edge)} to {_name(edge.client)} take {_now_and_before(dns)}")
+
+
+def _server(edge: Edge) -> Iterator[Trouble]:
+    """Server time seen from the client's node holds the way, too: what the round trip explains is no fault of the server."""
+    server, rtt_ns = edge.signals.server, edge.signals.rtt.now_ns or 0.0
+    if server.now_ns is None:
+        return
+    own = Latency(server.now_ns - 2 * rtt_ns, server.before_ns)
+    if _has_grown(own, _SERVER_BY_NS):
+        words = f"{_server_words(edge)} takes {_now_and_before(server)} to answer {_name(edge.client)}"
+        yield Trouble(Kind.SERVER_TIME, f"{words}: time on the server, not on the way")
+
+
+def _has_grown(latency: Latency, by_ns: float) -> bool:
+    now, before = latency.now_ns, latency.before_ns
+    return now is not None and before is not None and now > before * _GROWN and now - before > by_ns
+
+
+def _now_and_before(latency: Latency) -> str:
+    return f"{_milliseconds(latency.now_ns or 0)} (were {_milliseconds(latency.before_ns or 0)})"
+
+
+def _why(edge: Edge) -> str:
+    """``the kernel of node-b drops them: NETFILTER_DROP (a rule …)``."""
+    signals = edge.signals
+    kernel = f"the kernel of {signals.drop_node}" if signals.drop_node else "a kernel"
+    cause = signals.drop_cause or "for a reason that it does not name"
+    known = f" ({_CAUSES[cause]})" if cause in _CAUSES else ""
+    return f"{kernel} drops them: {cause}{known}"
+
+
+def _ends_words(edge: Edge) -> str:
+    return f"{_name(edge.client)} and {_server_words(edge)}"
+
+
+def _server_words(edge: Edge) -> str:
+    return _name(edge.server) if edge.port is None else f"{_name(edge.server)}:{edge.port}"
+
+
+def _name(end: End) -> str:
+    return end.name or "an address without a name"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
+
+
+def _milliseconds(ns: float) -> str:
+    """``0.1 ms``, ``51 ms``, ``1.2 s``: coarse, for sentences."""
+    ms = ns / 1e6
+    if ms >= 999.5:
+        return f"{ms / 1000:.1f} s"
+    return f"{ms:.0f} ms" if ms >= 9.95 else f"{ms:.1f} ms" if ms >= 0.095 else f"{ms:.2f} ms"
