@@ -9,7 +9,7 @@ import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentenc
 import { portText, portWords } from "../src/format/ports";
 import { summary, troubled } from "../src/format/summary";
 import { bytes, count, counted, duration, percent, rate } from "../src/format/units";
-import { edge, node } from "./scene";
+import { edge, node, trouble } from "./scene";
 
 const ROW: Row = {
   time_end_ns: 1_795_646_930_000_000_000, duration_ns: 4_600_000_000, src_addr: "10.128.0.11", dst_addr: "10.128.2.13", src_port: 40000, dst_port: 5432,
@@ -126,11 +126,11 @@ describe("an edge", () => {
     expect(edgeSentence(one, "office", "django", 10)).toBe("office talks to django over http 8080: about 5.0 kB to the server and 96.0 kB back, 10.1 kB/s on average, in 2 flows.");
   });
 
-  it("is ill when packets are dropped or many are sent again", () => {
+  it("is slow or failing by what goes wrong", () => {
     const one = edge(office, django, 8080);
-    expect(healthOf({ ...one, packets: 1000, retransmits: 10 })).toBe("fine");
-    expect(healthOf({ ...one, packets: 1000, retransmits: 11 })).toBe("retransmits");
-    expect(healthOf({ ...one, drop_packets: 1 })).toBe("drops");
+    expect(healthOf(one)).toBe("fine");
+    expect(healthOf({ ...one, troubles: [trouble("rtt")] })).toBe("slow");
+    expect(healthOf({ ...one, troubles: [trouble("rtt"), trouble("drops")] })).toBe("failing");
   });
 
   it("has a rate over the time that the store covers", () => {
@@ -149,8 +149,8 @@ describe("the page's sentence", () => {
   });
 
   it("puts the worst first", () => {
-    const sick = [{ ...edge(a, b, 1), packets: 100, retransmits: 5 }, { ...edge(a, b, 2), packets: 100, retransmits: 50 }, { ...edge(a, b, 3), drop_packets: 1 }, edge(a, b, 4)];
-    expect(troubled({ ...topology, edges: sick }).map((one) => one.dst_port)).toEqual([3, 2, 1]);
+    const sick = [{ ...edge(a, b, 1), troubles: [trouble("retransmits")] }, edge(a, b, 2), { ...edge(a, b, 3), troubles: [trouble("refused")] }];
+    expect(troubled({ ...topology, edges: sick }).map((one) => one.dst_port)).toEqual([3, 1]);
   });
 });
 

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pieces of the demo's story for tests.
-import type { Topology, TopologyEdge, TopologyNode } from "../src/api/types";
+import type { Topology, TopologyEdge, TopologyNode, Trouble } from "../src/api/types";
 
 export function node(namespace: string, owner: string, kind = "Deployment"): TopologyNode {
   return { id: `${namespace}/${kind}/${owner}`, namespace, owner, owner_kind: kind, kind: namespace ? "workload" : "peer", layer: "app", ports: [] };
 }
 
+export const trouble = (kind: Trouble["kind"]): Trouble => ({ kind, words: kind, cause: "" });
+
 export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, proto = 6): TopologyEdge {
   return {
     src: src.id, dst: dst.id, dst_port: port, dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
-    bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0,
+    bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0, troubles: [],
   }; // prettier-ignore
 }
 

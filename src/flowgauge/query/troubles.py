@@ -20,6 +20,9 @@ RETRANSMIT_SHARE = 0.01
 FEWEST_RETRANSMITS = 5
 """Fewer are what a busy machine does by itself."""
 
+FEWEST_PROBES = 5
+_BYTES_BETWEEN_PROBES = 1000
+
 _GROWN = 5.0
 """How many times longer than before a latency must be."""
 _RTT_BY_NS, _DNS_BY_NS, _SERVER_BY_NS = 10e6, 50e6, 100e6
@@ -31,6 +34,7 @@ class Kind(StrEnum):
 
     REFUSED = "refused"
     UNANSWERED = "unanswered"
+    SLOW_READER = "slow_reader"
     DROPS = "drops"
     RETRANSMITS = "retransmits"
     RTT = "rtt"
@@ -73,13 +77,17 @@ _CAUSES = {
     "SOCKET_RCVBUFF": "the receiver does not read: its buffer is full",
     "SOCKET_BACKLOG": "the receiver does not keep up: its backlog is full",
     "TCP_OLD_DATA": "had come before: sent again too early",
-    "TCP_OLD_SEQUENCE": "had come before, or asked a receiver whose window is closed",
+    "TCP_OLD_SEQUENCE": "outside the receiver's window",
     "UDP_CSUM": "its checksum is wrong",
     "TCP_CSUM": "its checksum is wrong",
     "CPU_BACKLOG": "the node does not keep up",
     "NEIGH_FAILED": "the next hop does not answer",
 }
 """The kernel's commonest reasons for people; others go by their own name."""
+
+_CLOSED_WINDOW = frozenset({"TCP_OLD_SEQUENCE", "TCP_ZEROWINDOW", "TCP_OVERWINDOW"})
+_HARMLESS = frozenset({"TCP_OLD_DATA", "TCP_OLD_SEQUENCE"})
+"""The receiver has these data already."""
 
 
 def worst(store: FlowStore, query: FlowQuery) -> list[EdgeTrouble]:
@@ -97,7 +105,7 @@ def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
 
 def troubles(edge: Edge) -> tuple[Trouble, ...]:
     """What goes wrong between the edge's client and its server; nothing for most."""
-    return tuple(found for rule in (_ends, _losses, _round_trips, _questions, _server) for found in rule(edge))
+    return tuple(found for rule in (_ends, _reading, _losses, _round_trips, _questions, _server) for found in rule(edge))
 
 
 def _ends(edge: Edge) -> Iterator[Trouble]:
@@ -113,16 +121,39 @@ def _ends(edge: Edge) -> Iterator[Trouble]:
         )
 
 
+def _probes_a_closed_window(edge: Edge) -> bool:
+    """Whether the drops are a sender's questions to a receiver that has no room.
+
+    They are made as keepalives are (RFC 9293 §3.8.6.1), which idle connections send: then nearly no data go there.
+    """
+    to_reader = edge.bytes_to_server if edge.signals.drop_to_server else edge.bytes - edge.bytes_to_server
+    probes = edge.drop_packets
+    return edge.signals.drop_cause in _CLOSED_WINDOW and probes >= FEWEST_PROBES and to_reader >= probes * _BYTES_BETWEEN_PROBES
+
+
+def _reading(edge: Edge) -> Iterator[Trouble]:
+    if _probes_a_closed_window(edge):
+        ends = [_name(edge.client), _server_words(edge)]
+        sender, reader = ends if edge.signals.drop_to_server else ends[::-1]
+        words = f"{reader} reads too slowly what {sender} sends: {edge.drop_packets:,} times it asked a closed window for room"
+        yield Trouble(Kind.SLOW_READER, words, edge.signals.drop_cause)
+
+
 def _losses(edge: Edge) -> Iterator[Trouble]:
     signals = edge.signals
-    said = (signals.unanswered and edge.drop_packets) or (signals.refused and signals.drop_cause == "NO_SOCKET")
+    said = (
+        _probes_a_closed_window(edge)
+        or (signals.unanswered and edge.drop_packets)
+        or (signals.refused and signals.drop_cause == "NO_SOCKET")
+    )
     share = edge.retransmits / edge.packets if edge.packets else 0.0
     if edge.retransmits >= FEWEST_RETRANSMITS and share > RETRANSMIT_SHARE and not said:
         why = _why(edge) if edge.drop_packets else "no kernel that is observed drops them: they are lost elsewhere, or late"
         words = f"{_percent(share)} of packets between {_ends_words(edge)} are sent again; {why}"
         yield Trouble(Kind.RETRANSMITS, words, signals.drop_cause)
-    elif edge.drop_packets and not said:
-        words = f"{_counted(edge.drop_packets, 'packet')} between {_ends_words(edge)} dropped; {_why(edge)}"
+    elif edge.drop_packets and not said and signals.drop_cause not in _HARMLESS:
+        share = _percent(edge.drop_packets / max(edge.packets, edge.drop_packets))
+        words = f"{_counted(edge.drop_packets, 'packet')} ({share}) between {_ends_words(edge)} dropped; {_why(edge)}"
         yield Trouble(Kind.DROPS, words, signals.drop_cause)
 
 

@@ -134,7 +134,8 @@ class EdgeSignals:
         rtt, dns, server: round trips, waits for answers of DNS, longest server times.
         refused, unanswered: ends of connections that nobody listened for, and that nobody answered.
         dns_lost: DNS questions without an answer.
-        drop_cause, drop_node: the kernel's name of the commonest drop, and the node that dropped; empty: none.
+        drop_cause, drop_node: the kernel's name of the latest drops' reason, and the node that dropped; empty: none.
+        drop_to_server: whether these were on the way to the server.
     """
 
     rtt: Latency = Latency()
@@ -145,6 +146,7 @@ class EdgeSignals:
     dns_lost: int = 0
     drop_cause: str = ""
     drop_node: str = ""
+    drop_to_server: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,6 +83,13 @@ export interface TopologyNode {
   ports: NodePort[];
 }
 
+/** What goes wrong on an edge; `words` is a sentence. */
+export interface Trouble {
+  kind: "refused" | "unanswered" | "slow_reader" | "drops" | "retransmits" | "rtt" | "dns_unanswered" | "dns" | "server_time";
+  words: string;
+  cause: string;
+}
+
 /** From client `src` to server `dst` (node ids), both directions together. */
 export interface TopologyEdge {
   src: string;
@@ -102,6 +109,8 @@ export interface TopologyEdge {
   approx: boolean;
   /** Relative 95 % error of `bytes`; null: none can be given. */
   error: number | null;
+  /** The gravest first. */
+  troubles: Trouble[];
 }
 
 export interface Topology {

@@ -6,9 +6,9 @@ import { useFlows, useSeries } from "../api/queries";
 import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { TrafficChart } from "../chart/TrafficChart";
 import { Approx } from "../common/Approx";
-import { edgeFilter, edgeRate, edgeSentence, healthOf, nodeWords } from "../format/edge";
+import { edgeFilter, edgeRate, edgeSentence, nodeWords } from "../format/edge";
 import { endMs, endName, flowKey, isScaled, packetError, scaledBytes, servedPort } from "../format/flow";
-import { bytes, count, duration, rate, timeOfDay } from "../format/units";
+import { bytes, capital, count, duration, rate, timeOfDay } from "../format/units";
 import { narrowed } from "../state/terms";
 import type { Change, View } from "../state/view";
 import { Section } from "./Drawer";
@@ -30,11 +30,14 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
   const filter = edgeFilter(edge, src, dst);
   const own: View = { ...view, filter };
   const series = useSeries(own);
-  const healthy = healthOf(edge) === "fine";
   return (
     <>
       <p className="fg-sentence">{edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}</p>
-      {!healthy && <p className="fg-bad">{trouble(edge)}</p>}
+      {edge.troubles.map((one) => (
+        <p key={one.words} className="fg-bad">
+          {capital(one.words)}.
+        </p>
+      ))}
       <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${filter})`) })}>
         Show only this conversation
       </Button>
@@ -49,11 +52,6 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
       </Section>
     </>
   );
-}
-
-function trouble(edge: TopologyEdge): string {
-  if (edge.drop_packets > 0) return `${count(edge.drop_packets)} of its packets were dropped by a kernel on the way.`;
-  return `${count(edge.retransmits)} of its ${count(edge.packets)} packets had to be sent again.`;
 }
 
 function Numbers({ edge, seconds }: { edge: TopologyEdge; seconds: number }) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an edge of the map means: its rate, its health, its sentence, and the filter that picks its flows.
-import type { TopologyEdge, TopologyNode, WindowMs } from "../api/types";
+import type { TopologyEdge, TopologyNode, Trouble, WindowMs } from "../api/types";
 import { term } from "../state/terms";
 import { plain } from "./flow";
 import { portWords } from "./ports";
@@ -14,14 +14,14 @@ export function coveredSeconds(window: WindowMs, oldestMs: number | undefined): 
 
 export const edgeRate = (edge: TopologyEdge, seconds: number): number => edge.bytes / seconds;
 
-export type Health = "fine" | "retransmits" | "drops";
+export type Health = "fine" | "slow" | "failing";
 
-/** From here on retransmission hurts: one segment in a hundred was sent again. */
-export const RETRANSMIT_SHARE = 0.01;
+/** Troubles in which something did not arrive at all; the others made it slow. */
+const FAILING = new Set<Trouble["kind"]>(["refused", "unanswered", "drops", "dns_unanswered"]);
 
-export function healthOf(edge: TopologyEdge): Health {
-  if (edge.drop_packets > 0) return "drops";
-  return edge.packets > 0 && edge.retransmits / edge.packets > RETRANSMIT_SHARE ? "retransmits" : "fine";
+export function healthOf({ troubles }: TopologyEdge): Health {
+  if (troubles.some((one) => FAILING.has(one.kind))) return "failing";
+  return troubles.length > 0 ? "slow" : "fine";
 }
 
 /** A node of the map in words: `postgresql (flow-demo)`. */

@@ -3,7 +3,6 @@
 import type { Topology, TopologyEdge } from "../api/types";
 import { healthOf } from "./edge";
 import { bytes, count, counted, rate } from "./units";
-import { nodeTitle } from "../map/graph";
 
 export function summary(topology: Topology, seconds: number): string {
   const { edges, nodes, edge_count, others } = topology;
@@ -14,18 +13,9 @@ export function summary(topology: Topology, seconds: number): string {
   return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.`;
 }
 
-/** What to look at: conversations with drops, then with retransmission, the worst first. */
+/** What to look at: conversations in which something does not arrive, then those that are slow. */
 export const troubled = (topology: Topology): TopologyEdge[] =>
-  topology.edges
-    .filter((edge) => healthOf(edge) !== "fine")
-    .toSorted((a, b) => b.drop_packets - a.drop_packets || b.retransmits / b.packets - a.retransmits / a.packets);
-
-/** `batch-import → postgresql: 3 of 120 packets sent again`. */
-export function troubleWords(edge: TopologyEdge, topology: Topology): string {
-  const name = (id: string) => nodeTitle(topology.nodes.find((node) => node.id === id));
-  const what = edge.drop_packets > 0 ? `${counted(edge.drop_packets, "packet")} dropped` : `${count(edge.retransmits)} of ${counted(edge.packets, "packet")} sent again`;
-  return `${name(edge.src)} → ${name(edge.dst)}: ${what}`;
-}
+  topology.edges.filter((edge) => healthOf(edge) !== "fine").toSorted((a, b) => Number(healthOf(b) === "failing") - Number(healthOf(a) === "failing"));
 
 /** `the 200 newest of 12 345 flows`. */
 export function shownOf(shown: number, matched: number): string {

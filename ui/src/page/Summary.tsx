@@ -4,7 +4,7 @@ import { Skeleton } from "@patternfly/react-core";
 import WarningIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
 import type { Topology } from "../api/types";
 import { edgeKey } from "../state/open";
-import { summary, troubled, troubleWords } from "../format/summary";
+import { summary, troubled } from "../format/summary";
 import { capital } from "../format/units";
 
 interface Props {
@@ -28,7 +28,7 @@ export function Summary({ topology, seconds, sampling, onOpen }: Props) {
       </p>
       {found.slice(0, SHOWN).map((edge) => (
         <button key={edgeKey(edge)} type="button" className="fg-trouble" onClick={() => onOpen(edgeKey(edge))}>
-          <WarningIcon aria-hidden /> {troubleWords(edge, topology)}
+          <WarningIcon aria-hidden /> {capital(edge.troubles[0]?.words ?? "")}
         </button>
       ))}
       {found.length > SHOWN && <span className="fg-context">and {found.length - SHOWN} more</span>}

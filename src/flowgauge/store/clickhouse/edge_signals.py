@@ -22,6 +22,7 @@ RECENT_MS = 15_000
 _LATENCIES = {"rtt": "rtt_avg_ns", "dns": "dns_latency_ns", "server": "server_time_max_ns"}
 _ENDS = {"refused": ("refused",), "unanswered": ("timeout", "unreachable")}
 _NO_ANSWER = "NOANSWER"
+_LATEST_DROP = "argMaxIf({}, (is_recent, drop_packets), drop_packets > 0)"
 _NEEDED = (*_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode")
 
 
@@ -46,7 +47,8 @@ def sums(planner: Planner) -> dict[str, str]:
         found["dns_lost"] = f"countIf(dns_rcode = '{_NO_ANSWER}')"
     for name, column in {"drop_cause": "drop_cause", "drop_node": "node_reporter"}.items():
         if planner.has(column):
-            found[name] = f"argMaxIf({column}, drop_packets, drop_packets > 0)"
+            found[name] = _LATEST_DROP.format(column)
+    found["drop_to_server"] = _LATEST_DROP.format("to_server")
     return found
 
 
@@ -61,6 +63,7 @@ def read(row: Mapping[str, Any]) -> EdgeSignals:
         dns_lost=row.get("dns_lost", 0),
         drop_cause=row.get("drop_cause", ""),
         drop_node=row.get("drop_node", ""),
+        drop_to_server=bool(row["drop_to_server"]),
     )
 
 

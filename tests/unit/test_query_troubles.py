@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said to be wrong with an edge, and what is not; the figures as the real store sums them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.names import Names
+from flowgauge.query.troubles import Kind, troubles, worst
+from flowgauge.schema.enums import DUPLICATE_OF, TCP_STATE_FINAL, code
+from flowgauge.schema.flow_query import FlowQuery, Window
+from flowgauge.store.answer import Edge, EdgeSignals, End, Latency, Sampling
+from flowgauge.store.store import FlowStore
+from store_kit import flows, in_namespace, now_ms, running_store
+
+MS = 1e6
+FINE = Edge(
+    End("flow-demo", "django", "Deployment", "app"), End("flow-demo", "postgresql", "Deployment", "app"), 5432, 6, "postgresql",
+    bytes=100_000, packets=1000, flows=10, bytes_to_server=40_000, retransmits=0, drop_packets=0, rtt_avg_ns=1e5,
+    sampling=Sampling(unsampled=10),
+)  # fmt: skip
+
+
+def said(**changes: object) -> list[str]:
+    signals = {name: value for name, value in changes.items() if name in EdgeSignals.__dataclass_fields__}
+    others = {name: value for name, value in changes.items() if name not in signals}
+    return [one.words for one in troubles(replace(FINE, signals=EdgeSignals(**signals), **others))]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        pytest.param(
+            {"rtt": Latency(51 * MS, 0.1 * MS)},
+            "round trips between django and postgresql:5432 take 51 ms (were 0.1 ms)",
+            id="rtt",
+        ),
+        pytest.param(
+            {"retransmits": 30, "drop_packets": 30, "drop_cause": "NETFILTER_DROP", "drop_node": "node-b"},
+            "3.0 % of packets between django and postgresql:5432 are sent again; the kernel of node-b drops them: "
+            "NETFILTER_DROP (a rule of a firewall or a network policy)",
+            id="loss here",
+        ),
+        pytest.param(
+            {"retransmits": 30},
+            "3.0 % of packets between django and postgresql:5432 are sent again; no kernel that is observed drops them: "
+            "they are lost elsewhere, or late",
+            id="loss elsewhere",
+        ),
+        pytest.param(
+            {"drop_packets": 2, "drop_cause": "SOME_REASON"},
+            "2 packets (0.2 %) between django and postgresql:5432 dropped; a kernel drops them: SOME_REASON",
+            id="a reason without words",
+        ),
+        pytest.param(
+            {"refused": 12, "drop_packets": 12, "drop_cause": "NO_SOCKET"},
+            "nobody listens at postgresql:5432: 12 connections of django refused",
+            id="refused",
+        ),
+        pytest.param(
+            {"unanswered": 1},
+            "1 connection from django to postgresql:5432 got no answer; nobody answers, or its packets are lost on the way",
+            id="unanswered",
+        ),
+        pytest.param(
+            {"drop_packets": 20, "drop_cause": "TCP_OLD_SEQUENCE", "drop_to_server": True},
+            "postgresql:5432 reads too slowly what django sends: 20 times it asked a closed window for room",
+            id="slow reader",
+        ),
+        pytest.param(
+            {"server": Latency(400 * MS, 2 * MS)},
+            "postgresql:5432 takes 400 ms (were 2.0 ms) to answer django: time on the server, not on the way",
+            id="slow server",
+        ),
+        pytest.param({"dns_lost": 3}, "3 questions of django to postgresql:5432 got no answer", id="dns without an answer"),
+        pytest.param(
+            {"dns": Latency(200 * MS, 0.2 * MS)}, "DNS answers of postgresql:5432 to django take 200 ms (were 0.2 ms)", id="dns"
+        ),
+    ],
+)  # fmt: skip
+def test_a_trouble_is_one_sentence_with_figures_and_cause(changes: dict[str, object], words: str) -> None:
+    assert said(**changes) == [words]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="nothing measured"),
+        pytest.param({"rtt": Latency(51 * MS, 49 * MS)}, id="far away, as always"),
+        pytest.param({"rtt": Latency(51 * MS, None)}, id="nothing to compare with"),
+        pytest.param({"rtt": Latency(5 * MS, 0.1 * MS)}, id="a busy machine"),
+        pytest.param({"retransmits": 10}, id="one packet in a hundred"),
+        pytest.param({"retransmits": 3, "packets": 20}, id="few"),
+        pytest.param({"drop_packets": 1, "drop_cause": "TCP_OLD_DATA"}, id="had come before"),
+        pytest.param({"drop_packets": 60, "drop_cause": "TCP_OLD_SEQUENCE", "drop_to_server": True}, id="keepalives"),
+    ],
+)
+def test_what_is_usual_is_no_trouble(changes: dict[str, object]) -> None:
+    assert said(**changes) == []
+
+
+def test_a_slow_way_is_not_the_servers_fault() -> None:
+    """Seen from the client's node, server time holds a round trip, and the handshake's answer waits for one too."""
+    (words,) = said(rtt=Latency(150 * MS, 1 * MS), server=Latency(160 * MS, 2 * MS))
+    assert words.startswith("round trips")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowStore]:
+    with running_store(tmp_path_factory.mktemp("store")) as process:
+        yield process.open()
+
+
+def _row(namespace: str, ended_s_ago: float, **columns: int) -> FlowBatch:
+    """Django → postgresql:5432, one flow."""
+    batch = flows(namespace, 1, owners=("django",), src_port=40_000, dst_port=5432, **columns)
+    names = {"dst_namespace": namespace, "dst_owner": "postgresql", "node_reporter": "node-c"}
+    ends = np.full(1, now_ms() - int(ended_s_ago * 1000), np.int64)
+    return batch.with_columns({"time_end_ms": ends} | {name: Names.constant(text, 1) for name, text in names.items()})
+
+
+def _found(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> list[tuple[Kind, str]]:
+    store.write(FlowBatch.concat(rows), namespace)
+    query = FlowQuery(Window(now_ms() - 300_000, now_ms() + 1000), in_namespace(namespace))
+    return [(one.kind, one.words) for one in worst(store, query)]
+
+
+def test_the_last_seconds_are_compared_with_the_time_before(store: FlowStore) -> None:
+    before = [_row("slow", 100 + n, rtt_avg_us=200, server_time_max_us=1000) for n in range(3)]
+    now = [_row("slow", 3 + n, rtt_avg_us=60_000, server_time_max_us=61_000) for n in range(3)]
+    (found,) = _found(store, "slow", before + now)
+    assert found == (Kind.RTT, "round trips between django and postgresql:5432 take 60 ms (were 0.2 ms)")
+
+
+def test_a_drop_counts_once_also_at_the_node_whose_observation_is_a_duplicate(store: FlowStore) -> None:
+    """Packets and flows are those of the counted row; the drop is told by the far node alone, with its name and reason."""
+    cause = {"drop_cause": Names.constant("QDISC_DROP", 1)}
+    far = _row("far", 2, packets=100, drop_packets=4, duplicate_of=code(DUPLICATE_OF, "far_end")).with_columns(cause)
+    (found,) = _found(store, "far", [_row("far", 2, packets=100), far])
+    assert found[1].startswith("4 packets (4.0 %) between django and postgresql:5432 dropped; the kernel of node-c drops them")
+    (edge,) = store.edges(FlowQuery(Window(now_ms() - 300_000, now_ms() + 1000), in_namespace("far"))).edges
+    assert (edge.packets, edge.flows, edge.drop_packets) == (100, 1, 4)
+
+
+def test_refused_connections_come_before_what_is_only_slow(store: FlowStore) -> None:
+    refused = [_row("refused", 2, tcp_state_final=code(TCP_STATE_FINAL, "refused"))]
+    again = [_row("refused", 2, packets=100, retransmits=9)]
+    assert [kind for kind, _ in _found(store, "refused", refused + again)] == [Kind.REFUSED, Kind.RETRANSMITS]
