@@ -21,6 +21,8 @@ CLOSED_PORT = 5433
 SMALL_MTU = 600
 RATE, QUEUE_BYTES = "5mbit", 15_000
 _NEIGHBOUR, _SENDER, _RECEIVER = "stock-report", "bulk-sender", "bulk-receiver"
+_ARRIVING = "INPUT"
+"""Where packets are held back: behind the node's translation, which would choose anew for one that another overtakes."""
 _SLOW_VISITORS, _FULL_SENDERS = 4, 16
 _TO_DATABASE = f"port = {DATABASE_PORT}"
 
@@ -39,9 +41,8 @@ class Fault:
 
 def _delay(scene: Scene, undo: contextlib.ExitStack) -> str:
     database = scene.pods_of(DATABASE)[0]
-    node = scene.node_of(database)
-    undo.enter_context(delayed(node.netns, f"-p tcp -d {database.address} --dport {DATABASE_PORT}", DELAY_S))
-    return f"{node.name} holds back each packet to {DATABASE}:{DATABASE_PORT} for {DELAY_S * 1000:.0f} ms"
+    undo.enter_context(delayed(database.netns, f"-p tcp --dport {DATABASE_PORT}", DELAY_S, _ARRIVING))
+    return f"each packet to {DATABASE}:{DATABASE_PORT} arrives {DELAY_S * 1000:.0f} ms late"
 
 
 def _loss(scene: Scene, undo: contextlib.ExitStack) -> str:
@@ -67,8 +68,7 @@ def _no_listener(scene: Scene, undo: contextlib.ExitStack) -> str:
 
 def _slow_dns(scene: Scene, undo: contextlib.ExitStack) -> str:
     for pod in scene.pods_of(DNS):
-        match = f"-p udp -d {pod.address} --dport {DNS_PORT}"
-        undo.enter_context(delayed(scene.node_of(pod).netns, match, DNS_DELAY_S))
+        undo.enter_context(delayed(pod.netns, f"-p udp --dport {DNS_PORT}", DNS_DELAY_S, _ARRIVING))
     return f"questions reach {DNS}:{DNS_PORT} {DNS_DELAY_S * 1000:.0f} ms late, on every node"
 
 

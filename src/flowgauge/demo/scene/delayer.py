@@ -47,12 +47,12 @@ def _message(kind: int, queue: int, attributes: bytes, *, ack: bool = False) -> 
 
 
 @contextmanager
-def delayed(netns: str, match: str, delay_s: float) -> Iterator[Delayer]:
-    """Holds back what ``netns`` forwards and ``match`` (of iptables) finds: ``-p tcp --dport 5432``.
+def delayed(netns: str, match: str, delay_s: float, chain: str = "FORWARD") -> Iterator[Delayer]:
+    """Holds back what ``netns`` forwards and ``match`` (of iptables) finds: ``-p tcp --dport 5432``; in INPUT what it receives.
 
     Should this process be killed, the rule that it leaves behind lets everything pass at once.
     """
-    rule = ("FORWARD", *match.split(), "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
+    rule = (chain, *match.split(), "-j", "NFQUEUE", "--queue-num", "0", "--queue-bypass")
     delayer = Delayer(netns, delay_s)
     delayer.start()
     try:
