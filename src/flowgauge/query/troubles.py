@@ -152,8 +152,8 @@ def _losses(edge: Edge) -> Iterator[Trouble]:
         words = f"{_percent(share)} of packets between {_ends_words(edge)} are sent again; {why}"
         yield Trouble(Kind.RETRANSMITS, words, signals.drop_cause)
     elif edge.drop_packets and not said and signals.drop_cause not in _HARMLESS:
-        share = _percent(edge.drop_packets / max(edge.packets, edge.drop_packets))
-        words = f"{_counted(edge.drop_packets, 'packet')} ({share}) between {_ends_words(edge)} dropped; {_why(edge)}"
+        lost = _percent(edge.drop_packets / max(edge.packets, edge.drop_packets))
+        words = f"{_counted(edge.drop_packets, 'packet')} ({lost}) between {_ends_words(edge)} dropped; {_why(edge)}"
         yield Trouble(Kind.DROPS, words, signals.drop_cause)
 
 
