@@ -64,6 +64,19 @@ def test_a_busy_flow_is_counted_in_both_and_told_once() -> None:
         assert len(program.evict()) == 0
 
 
+def test_only_the_epoch_that_is_over_is_taken() -> None:
+    """Flows of the epoch that begins are in the other table, and come the next time."""
+    with loaded(max_flows=1024, cache_sets=0) as program:
+        send(program, frame(1), 3)
+        program._begin_epoch()
+        send(program, frame(1), 2)
+        send(program, frame(2), 1)
+        over = program._tables.take(program._epoch)
+        assert totals(over) == {1: (3, 3 * 140, 16)}
+        assert totals(program.evict()) == {1: (2, 2 * 140, 16), 2: (1, 140, 16)}
+        assert len(program.evict()) == 0
+
+
 def test_without_cache_the_figures_are_the_same() -> None:
     found = []
     for sets in (0, 4096):

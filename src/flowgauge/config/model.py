@@ -88,7 +88,7 @@ class Exporter(Section):
     inactive_timeout: Annotated[Duration, AfterValidator(values.between("1s", "1h"))] = "15s"
     """After how long without a packet a flow is forgotten."""
     max_flows: Annotated[int, Field(ge=256, le=16_777_216)] = 262_144
-    """Entries of the kernel's flow table; new flows beyond it are counted as lost (about 200 B each)."""
+    """Flows of an export interval that the kernel holds; more are counted as lost (about 340 B each, in two tables in turn)."""
     namespaces: NamespaceChoice = Field(default_factory=NamespaceChoice)
     """Which namespaces are observed; all by default. A packet is kept when one of its ends is chosen and none is left out."""
     pods: PodChoice = Field(default_factory=PodChoice)

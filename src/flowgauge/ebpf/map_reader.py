@@ -62,25 +62,40 @@ class MapReader:
 
         Each entry that is there all the time is read once; one that comes or goes meanwhile may be.
         """
-        found = _Room(self._key.itemsize, self._value.itemsize)
+        found, error = self._batches(Command.MAP_LOOKUP_BATCH, 0)
+        if error:
+            raise OSError(error, os.strerror(error))
+        return found
+
+    def take(self, expected: int = 0) -> Entries:
+        """All entries, out of the map, which nobody else may use meanwhile; OSError when the kernel refuses at once.
+
+        When it refuses later, the rest stays in the map.
+
+        Args:
+            expected: about how many there are: memory for so many need not be moved when it grows.
+        """
+        found, error = self._batches(Command.MAP_LOOKUP_AND_DELETE_BATCH, expected)
+        if error and not len(found):
+            raise OSError(error, os.strerror(error))
+        return found
+
+    def _batches(self, command: Command, expected: int) -> tuple[Entries, int]:
+        """Entries batch by batch, and the errno that ended it, 0 at the map's end."""
+        found = _Room(self._key.itemsize, self._value.itemsize, expected)
         here, there = np.zeros(_TOKEN_BYTES, np.uint8), np.zeros(_TOKEN_BYTES, np.uint8)
-        ask, start_at = BATCH_ENTRIES, 0
-        while True:
+        ask, start_at, error = BATCH_ENTRIES, 0, 0
+        while not error:
             memory = Batch(*found.for_more(ask), start_at, there.ctypes.data)
-            error, count = batch(Command.MAP_LOOKUP_BATCH, self._fd, memory, ask)
+            error, count = batch(command, self._fd, memory, ask)
             if error == errno.ENOSPC:
-                ask *= 2  # one bucket of the hash table holds more than was asked for: nothing was read
+                ask, error = 2 * ask, 0  # one bucket of the hash table holds more than was asked for: nothing was read
                 continue
-            if error not in (0, errno.ENOENT):
-                raise OSError(error, os.strerror(error))
-            found.used += count
-            if error == errno.ENOENT:
-                return Entries(
-                    found.keys[: found.used].reshape(-1).view(self._key),
-                    found.values[: found.used].reshape(-1).view(self._value),
-                )
+            if error in (0, errno.ENOENT):
+                found.used += count
             here, there = there, here
             start_at = here.ctypes.data
+        return found.entries(self._key, self._value), 0 if error == errno.ENOENT else error
 
     def remove(self, keys: Structured) -> int:
         """Takes entries out of the map, in order; how many, fewer than asked for when the kernel refuses one."""
@@ -97,9 +112,10 @@ class MapReader:
 class _Room:
     """Memory into which the kernel writes entries one batch behind the other, so that they need not be joined."""
 
-    def __init__(self, key_bytes: int, value_bytes: int) -> None:
+    def __init__(self, key_bytes: int, value_bytes: int, expected: int) -> None:
         self.used = 0
-        self.keys, self.values = (np.empty((2 * BATCH_ENTRIES, size), np.uint8) for size in (key_bytes, value_bytes))
+        # A whole batch must fit behind the last entry.
+        self.keys, self.values = (np.empty((expected + 2 * BATCH_ENTRIES, size), np.uint8) for size in (key_bytes, value_bytes))
 
     def for_more(self, entries: int) -> tuple[int, int]:
         """The addresses for so many more keys and values."""
@@ -107,6 +123,10 @@ class _Room:
             size = max(2 * len(self.keys), self.used + entries)
             self.keys, self.values = self._grown(self.keys, size), self._grown(self.values, size)
         return self.keys[self.used :].ctypes.data, self.values[self.used :].ctypes.data
+
+    def entries(self, key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
+        """What was written."""
+        return Entries(self.keys[: self.used].reshape(-1).view(key), self.values[: self.used].reshape(-1).view(value))
 
     def _grown(self, rows: Bytes, size: int) -> Bytes:
         larger = np.empty((size, rows.shape[1]), np.uint8)

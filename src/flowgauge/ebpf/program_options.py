@@ -38,7 +38,7 @@ class ProgramOptions:
     """What is fixed when the program is loaded.
 
     Attributes:
-        max_flows: entries of the flow table.
+        max_flows: entries of each of the two flow tables, one of which an export interval fills.
         sampling: one of this many packets, or flows, is taken.
         sampling_mode: whether chance decides by packet, or by flow (the same for both directions and on every node).
         nat: whether to look for this node's address translation.
@@ -112,7 +112,8 @@ class ProgramOptions:
         """Entries of the maps; one where a map is not used, which costs nothing."""
         of_sockets = min(self.max_flows, MAX_SIGNAL_ENTRIES)
         return {
-            "flows": self.max_flows,
+            "flows_even": self.max_flows,
+            "flows_odd": self.max_flows,
             "sockets": of_sockets if self.rtt else 1,
             "drops": of_sockets if self.drops else 1,
             "questions": MAX_QUESTIONS if self.rtt or self.dns else 1,

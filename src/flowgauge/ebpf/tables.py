@@ -70,6 +70,24 @@ def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
     return Entries(np.empty(0, key), np.empty(0, value))
 
 
+class FlowTables:
+    """The two maps of flows that epochs fill in turn, by their descriptors: that of even epochs first."""
+
+    def __init__(self, even: int, odd: int) -> None:
+        self._readers = [MapReader(fd, *_FLOWS) for fd in (even, odd)]
+        self._expected = 0
+
+    def take(self, present: int) -> Entries:
+        """Takes out the flows of the epoch before the ``present`` one; their epochs read 0 then.
+
+        What the kernel does not let go of stays for the time after the next, everything when it raises OSError.
+        """
+        flows = self._readers[(present + 1) % 2].take(self._expected)
+        self._expected = len(flows)
+        flows.keys["epoch"] = 0
+        return flows
+
+
 class EpochTable:
     """One map whose keys are, or begin with, ``abi.FLOW_KEY``; entries that the kernel keeps are there the next time."""
 
@@ -101,7 +119,7 @@ class Tables:
     """
 
     def __init__(self, map_fd: Callable[[str], int], sizes: Mapping[str, int]) -> None:
-        self._flows = EpochTable(map_fd("flows"), *_FLOWS)
+        self._flows = FlowTables(map_fd("flows_even"), map_fd("flows_odd"))
         self._cache = Cache(map_fd("cache"), sizes["cache"])
         self._owners = Owners(map_fd("owners"))
         self._questions = Questions(map_fd("questions"), map_fd("asked_names"))

@@ -4,6 +4,7 @@
  *
  * Taking a flow out of the table while another CPU adds to it would lose what that CPU adds. So user space first begins a new
  * epoch, waits until no program that may know the old one runs any more, and takes the old epoch's flows, which nobody touches.
+ * Epochs fill two tables in turn: the one that is over is emptied in one pass, entry by entry read and freed.
  */
 #ifndef FLOWGAUGE_ACCOUNT_H
 #define FLOWGAUGE_ACCOUNT_H
@@ -18,12 +19,14 @@ const volatile struct settings settings SEC(".rodata.settings");
 /* Set by user space; part of the key of each flow that is counted from then on. */
 volatile __u8 epoch SEC(".data.epoch");
 
-struct {
+struct flow_table {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 262144);
 	__type(key, struct flow_key);
 	__type(value, struct flow_value);
-} flows SEC(".maps");
+};
+
+struct flow_table flows_even SEC(".maps"), flows_odd SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -31,6 +34,31 @@ struct {
 	__type(key, struct flow_key);
 	__type(value, struct translation);
 } translations SEC(".maps");
+
+/* Keeps the compiler from making one call of two: the kernel speeds up only lookups whose map it knows. */
+#define APART() asm volatile("")
+
+/* The flow of a key in its epoch's table. */
+static __always_inline struct flow_value *flow_of(const struct flow_key *key)
+{
+	struct flow_value *flow;
+
+	if (key->epoch & 1) {
+		flow = bpf_map_lookup_elem(&flows_odd, key);
+		APART();
+	} else {
+		flow = bpf_map_lookup_elem(&flows_even, key);
+	}
+	return flow;
+}
+
+/* Puts a flow into its epoch's table; false when it is there, or there is no room. */
+static __always_inline bool add_flow(const struct flow_key *key, const struct flow_value *fresh)
+{
+	if (key->epoch & 1)
+		return bpf_map_update_elem(&flows_odd, key, fresh, BPF_NOEXIST) == 0;
+	return bpf_map_update_elem(&flows_even, key, fresh, BPF_NOEXIST) == 0;
+}
 
 /* Adds a packet to its flow; true while later hooks shall look at the flow's packets. Several CPUs may add at once. */
 static __always_inline bool add_packet(struct flow_value *flow, const struct packet *p)
@@ -74,7 +102,7 @@ enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED };
 
 static __always_inline int add_or_insert(const struct packet *p, const struct flow_key *key, __u32 point)
 {
-	struct flow_value fresh = {}, *flow = bpf_map_lookup_elem(&flows, key);
+	struct flow_value fresh = {}, *flow = flow_of(key);
 
 	if (flow)
 		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
@@ -86,10 +114,10 @@ static __always_inline int add_or_insert(const struct packet *p, const struct fl
 	fresh.vlan_id = p->vlan_id;
 	fresh.ip_tos = p->ip_tos;
 	fresh.rule = p->rule;
-	if (bpf_map_update_elem(&flows, key, &fresh, BPF_NOEXIST) == 0)
+	if (add_flow(key, &fresh))
 		return ADDED_TRACE;
 	/* Another CPU was first, or there is no room. */
-	flow = bpf_map_lookup_elem(&flows, key);
+	flow = flow_of(key);
 	if (!flow)
 		return TABLE_FULL;
 	add_packet(flow, p);

@@ -85,9 +85,9 @@ __noinline int trace(struct __sk_buff *skb, __u32 ethernet, __u32 point)
 	if (parse_any(skb, &p, ethernet) != PARSED)
 		return 0;
 	p.key.epoch = epoch;
-	flow = bpf_map_lookup_elem(&flows, &p.key);
+	flow = flow_of(&p.key);
 	if (!flow && settings.nat && before_translation(skb, &p, &before) != UNTRANSLATED) {
-		flow = bpf_map_lookup_elem(&flows, &before);
+		flow = flow_of(&before);
 		if (flow) {
 			record_translation(&before, &p.key);
 			if (may_ask(&p))
@@ -205,7 +205,7 @@ static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u3
 		return ADDED;
 	if (!is_chosen(&p->key))
 		return FILTERED;
-	flow = bpf_map_lookup_elem(&flows, &p->key);
+	flow = flow_of(&p->key);
 	if (!flow)
 		return account_new(skb, p, point);
 	if (flow->packets >= TRACED_PACKETS && begin_in_cache(set, p))

@@ -188,7 +188,7 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 		return 0;
 	}
 	key.epoch = epoch;
-	flow = bpf_map_lookup_elem(&flows, &key);
+	flow = flow_of(&key);
 	if (flow)
 		flow->handshake_us = latency_ns / 1000 ? latency_ns / 1000 : 1;
 	return 0;
