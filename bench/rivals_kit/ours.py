@@ -25,6 +25,7 @@ from flowgauge.config.model import Listener, Tls
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.decoder import Decoder
+from flowgauge.wire.portions import Portions
 from flowgauge.wire.repeats import Repeats
 
 _LOSSES = ("sequence_gap", "decode_error", "decode_unknown", "decode_pending", "receive_socket_drops", "receive_queue_full")
@@ -33,14 +34,17 @@ HOST = "127.0.0.1"
 
 def decode(arrived: queue.SimpleQueue[Any], counts: Counter[str]) -> None:
     """Leaves out repeated datagrams and decodes until None comes, as the collector does; a session has a decoder of its own."""
-    common, repeats = Decoder(), Repeats()
+    common, repeats, portions = Decoder(), Repeats(), Portions()
     while (block := arrived.get()) is not None:
         decoder = common
         if block.session is not None:
             decoder = block.session.decoder = block.session.decoder or Decoder()
         for datagrams in block.datagrams():
-            kept = datagrams if block.session is not None else repeats.without(datagrams)[0]
-            counts.update(decoder.decode(kept).counts)
+            for portion in portions.of(datagrams):
+                kept = portion if block.session is not None else repeats.without(portion)[0]
+                decoded = decoder.decode(kept)
+                portions.note(len(kept), len(decoded.flows))
+                counts.update(decoded.counts)
         block.done()
     counts.update(common.finish())
 

@@ -20,8 +20,9 @@ from flowgauge.runtime.clock import Clock
 from flowgauge.runtime.linux import MSG_TRUNC, SOCKADDR_BYTES, MessageSlots, Mmsghdr
 from flowgauge.wire.datagrams import Datagrams
 
-BLOCK_BYTES = 2 << 20
-"""One block: 1,024 datagrams of an Ethernet network, the batch at which decoding is cheapest."""
+BLOCK_BYTES = 8 << 20
+"""One block: 4,096 datagrams of an Ethernet network. A batch has a cost of its own, which sFlow (six flows to a datagram) feels
+up to here; of protocols with more flows to a datagram a block is decoded in portions (``wire.portions``)."""
 
 SLOT_BYTES = (2_048, 9_216, 65_536)
 """Slot sizes, smallest first: Ethernet, jumbo frames, the longest UDP datagram. The next is taken once one was too small."""

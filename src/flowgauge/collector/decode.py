@@ -31,6 +31,7 @@ from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, Problem, StreamReport
 from flowgauge.wire.decoder import Decoder
+from flowgauge.wire.portions import Portions
 from flowgauge.wire.repeats import Repeats
 
 _log = logs.get("collector")
@@ -77,7 +78,7 @@ class DecodeLoop:
         names: StateFile,
     ) -> None:
         self._arrived, self._new_decoder = arrived, new_decoder
-        self._decoder, self._repeats = new_decoder(), Repeats()
+        self._decoder, self._repeats, self._portions = new_decoder(), Repeats(), Portions()
         self._decoder.fresh = True
         self._sessions: set[Session | Road] = set()
         self._standing, self._templates, self._names = standing, templates, names
@@ -139,8 +140,11 @@ class DecodeLoop:
             decoder = session.decoder
             self._sessions.add(session)
         for datagrams in arrived.datagrams():
-            kept = datagrams if session is not None else self._new(datagrams)
-            self._take_in(decoder.decode(kept), kept)
+            for portion in self._portions.of(datagrams):
+                kept = portion if session is not None else self._new(portion)
+                decoded = decoder.decode(kept)
+                self._portions.note(len(kept), len(decoded.flows))
+                self._take_in(decoded, kept)
         if session is not None and session.ended:
             self._count(decoder.finish())
             self._sessions.discard(session)

@@ -20,7 +20,7 @@ from flowgauge.errors import UsageError
 from flowgauge.runtime.ledger import Ledger
 
 RECEIVE_QUEUE_BYTES = 64 << 20
-"""Datagrams of all UDP ports that may wait for the decoder: 32 blocks, 32 000 datagrams, about 500 000 flows. Memory is taken
+"""Datagrams of all UDP ports that may wait for the decoder: 8 blocks, 32 000 datagrams, about 500 000 flows. Memory is taken
 as it is needed."""
 
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The receive thread: datagrams from the socket into blocks, blocks to the decoder.
 
-It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full or
-``FLUSH_S`` old. When the decoder has all blocks, datagrams wait in the kernel's buffer until that is nearly full, then a block
-of them is dropped and counted: the kernel's own drops then still mean "burst too large", not "decoder too slow".
+It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full, or
+``FLUSH_S`` old and the decoder has no other: while it has, a full one serves it better. When the decoder has all blocks,
+datagrams wait in the kernel's buffer until that is nearly full, then a block of them is dropped and counted: the kernel's own
+drops then still mean "burst too large", not "decoder too slow".
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.ledger import Ledger
 
-FLUSH_S = 0.15
-"""Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most 0.2 s. Long, since
-each batch has a price of its own: names are looked up once a batch for each address."""
+FLUSH_S = 0.4
+"""Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most half a second. Long,
+since each batch has a price of its own: decoding one costs 1–2 ms whatever is in it, and names are looked up once a batch for
+each address."""
 PATIENCE_S = 0.1
 """How long a full block waits for a free one before it looks how full the socket's buffer is, and waits on …"""
 NEARLY_FULL = 0.75
@@ -126,7 +128,7 @@ class Receiver:
         now = time.monotonic()
         if was_empty:
             self._first_at = now
-        if block.full or (block.count and now - self._first_at >= FLUSH_S):
+        if block.full or (block.count and now - self._first_at >= FLUSH_S and self._filled.empty()):
             self._flush(patience_s)
         elif got and wait:
             time.sleep(self._pause_s)

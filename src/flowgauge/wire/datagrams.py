@@ -52,6 +52,13 @@ class Datagrams:
             received_ns=np.full(count, received_ns, np.int64),
         )
 
+    def part(self, first: int, stop: int) -> Datagrams:
+        """Neighbours, without copying."""
+        rows = slice(first, stop)
+        return Datagrams(
+            self.payloads[rows], self.lengths[rows], self.source_addr[rows], self.source_port[rows], self.received_ns[rows]
+        )
+
     def take(self, rows: npt.NDArray[np.bool_]) -> Datagrams:
         """The chosen ones."""
         return Datagrams(

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cuts what was received into batches that are cheap to decode: many flows, but not more than caches and kept memory hold.
+
+Before: listeners; after: the decoder. How many flows a datagram holds is known only afterwards (30 of NetFlow 5, six of
+sFlow), so the next portions are cut by what the last ones held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flowgauge.wire.datagrams import Datagrams
+
+FLOWS = 1 << 16
+"""Flows of a portion, about: below 20,000 a batch's own cost shows, above 100,000 its columns no longer fit ``wire.pool``."""
+
+_SHARE = 0.25
+"""Weight of the latest portion."""
+
+
+class Portions:
+    """Of one stream of datagrams; used by one thread."""
+
+    def __init__(self) -> None:
+        self._flows = 16.0
+        """Flows of a datagram, lately."""
+
+    def of(self, datagrams: Datagrams) -> Iterator[Datagrams]:
+        """All of them, in portions of about equal size."""
+        count = len(datagrams)
+        portions = min(count, max(1, round(count * self._flows / FLOWS)))
+        for number in range(portions):
+            yield datagrams.part(count * number // portions, count * (number + 1) // portions)
+
+    def note(self, datagrams: int, flows: int) -> None:
+        """Takes note of what a portion held."""
+        if datagrams:
+            self._flows += _SHARE * (flows / datagrams - self._flows)
