@@ -29,7 +29,16 @@ REPEAT = 200_000
 """Runs a round: some tens of milliseconds, short enough to fall between two disturbances."""
 BASE = ProgramOptions(salt=0x1234, max_flows=1 << 16)
 EVERYTHING = ProgramOptions(
-    salt=0x1234, max_flows=1 << 16, rtt=True, drops=True, dns=True, server_time=True, process=True, sockets=True, tls=True
+    salt=0x1234,
+    max_flows=1 << 16,
+    rtt=True,
+    drops=True,
+    dns=True,
+    server_time=True,
+    process=True,
+    sockets=True,
+    tls=True,
+    icmp_errors=True,
 )
 HASH_ONLY = ProgramOptions(salt=0x1234, max_flows=1 << 16, cache_sets=0)
 

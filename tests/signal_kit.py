@@ -26,10 +26,10 @@ _NUMBERS = (
     "src_port", "dst_port", "proto", "packets", "bytes", "tcp_flags", "rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns",
     "retransmits", "tcp_state_final", "drop_packets", "drop_bytes", "dns_id", "dns_type", "dns_latency_ns", "time_start_ns",
     "time_end_ns", "server_time_min_ns", "server_time_avg_ns", "server_time_max_ns", "server_time_count",
-    "src_pid", "dst_pid", "src_uid", "dst_uid", "socket_event", "initiator",
+    "src_pid", "dst_pid", "src_uid", "dst_uid", "socket_event", "initiator", "icmp_error_packets",
 )  # fmt: skip
 _TEXTS = ("drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", "src_process", "dst_process",
-          "src_container", "dst_container", "src_pod_uid", "dst_pod_uid", *COLUMNS)  # fmt: skip
+          "src_container", "dst_container", "src_pod_uid", "dst_pod_uid", *COLUMNS, "icmp_error")  # fmt: skip
 
 
 def batch(program: FlowProgram) -> FlowBatch:

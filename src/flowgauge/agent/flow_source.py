@@ -62,6 +62,7 @@ class FlowSource:
             process=Feature.PROCESS in exporter.features,
             sockets=Feature.SOCKETS in exporter.features,
             tls=Feature.TLS in exporter.features,
+            icmp_errors=Feature.ICMP_ERRORS in exporter.features,
             choice=chooser_of(exporter).bits,
             rules=kernel_rules(exporter.rules, exporter.sampling),
             netns=linux.netns_path(settings.netns),

@@ -16,6 +16,7 @@ from flowgauge.agent.signal_rows import Placed, Rows, SignalRows
 from flowgauge.flow.batch import Array, ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
+from flowgauge.schema.icmp_words import icmp_error
 from flowgauge.schema.numbered_words import tcp_state
 
 _ESTABLISHED = code(TCP_STATE_FINAL, "established")
@@ -41,6 +42,8 @@ def columns(signals: SignalRows, reasons: dict[int, str], *, histogram: bool = F
         found |= _drops(signals.drops, count, reasons)
     if len(signals.answers.rows):
         found |= _answers(signals.answers, count)
+    if len(signals.icmp_errors.rows):
+        found |= _icmp_errors(signals.icmp_errors, count)
     if len(signals.server_times.rows):
         found |= _server_times(signals.server_times, count)
     return found
@@ -105,6 +108,16 @@ def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
         "dns_rcode": _texts(values["flags"], rows, count, dns_text.outcome),
         "dns_name": spread_names(Names.from_strings(name for name, _ in asked), rows, count),
     }
+
+
+def _icmp_errors(placed: Placed, count: int) -> dict[str, ColumnData]:
+    """Sums over types and codes, and the commonest of them."""
+    packets = np.zeros(count, np.uint32)
+    np.add.at(packets, placed.rows, placed.values["packets"].astype(np.uint32))
+    commonest = _last_of_each_row(placed.rows, placed.values["packets"])
+    kinds = [placed.keys[name][commonest].tolist() for name in ("type", "code", "v6")]
+    words = Names.from_strings(icmp_error(kind, code, v6=bool(v6)) for kind, code, v6 in zip(*kinds, strict=True))
+    return {"icmp_error": spread_names(words, placed.rows[commonest], count), "icmp_error_packets": packets}
 
 
 def _server_times(placed: Placed, count: int) -> dict[str, ColumnData]:

@@ -48,7 +48,7 @@ class SignalRows:
 
     Attributes:
         keys, values: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``: the flows of the table, then those of no packets.
-        sockets, drops, answers, server_times: as in ``Evicted``, those of this node that have a flow.
+        sockets, drops, answers, server_times, icmp_errors: as in ``Evicted``, those of this node that have a flow.
     """
 
     keys: Structured
@@ -57,6 +57,7 @@ class SignalRows:
     drops: Placed
     answers: Placed
     server_times: Placed
+    icmp_errors: Placed
 
 
 def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalRows:
@@ -67,7 +68,7 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
         known: this node's translations, ``abi.FLOW_KEY`` and ``abi.TRANSLATION``.
         ends: None where all that happens on this machine is this node's; else signals of other nodes are left out by it.
     """
-    signals = (*_of_this_node(evicted, ends), evicted.answers, evicted.server_times)
+    signals = (*_of_this_node(evicted, ends), evicted.answers, evicted.server_times, evicted.icmp_errors)
     flow_of = [before(_flow_keys(entries), evicted.keys, known.keys, known.values) for entries in signals]
     extra = _without_flow(evicted.keys, flow_of, signals)
     keys = np.concatenate([evicted.keys, extra.keys])
@@ -104,15 +105,15 @@ def of_sockets_here(entries: Entries, ends: Ends | None) -> Entries:
 
 
 def _without_flow(
-    flow_keys: Structured, flow_of: list[Structured], signals: tuple[Entries, Entries, Entries, Entries]
+    flow_keys: Structured, flow_of: list[Structured], signals: tuple[Entries, Entries, Entries, Entries, Entries]
 ) -> Entries:
-    """The flows of no packets: of every drop, answer and reply, and of sockets with news beyond round-trip times."""
-    sockets, drops, answers, replies = signals
+    """The flows of no packets: of every drop, answer, reply and error, and of sockets with news beyond round-trip times."""
+    sockets, drops, answers, replies, errors = signals
     news = (sockets.values["retransmits"] > 0) | ~np.isin(sockets.values["state"], _STILL_OPEN)
     keys = np.concatenate([flow_of[0][news], *flow_of[1:]])
     of_sockets, of_answers, of_replies = sockets.values["last_tick"][news], answers.values["tick"], replies.values["last_tick"]
-    first = np.concatenate([of_sockets, drops.values["first_tick"], of_answers, of_replies])
-    last = np.concatenate([of_sockets, drops.values["last_tick"], of_answers, of_replies])
+    first = np.concatenate([of_sockets, drops.values["first_tick"], of_answers, of_replies, errors.values["first_tick"]])
+    last = np.concatenate([of_sockets, drops.values["last_tick"], of_answers, of_replies, errors.values["last_tick"]])
     alone = match(keys, flow_keys) < 0
     keys, first, last = keys[alone], first[alone], last[alone]
     _, at, row = np.unique(keys.view(np.dtype((np.void, keys.itemsize))), return_index=True, return_inverse=True)

@@ -56,6 +56,7 @@ class Feature(StrEnum):
     RTT_HISTOGRAM = "rttHistogram"
     PROCESS = "process"
     SOCKETS = "sockets"
+    ICMP_ERRORS = "icmpErrors"
 
 
 Duration = Annotated[str, BeforeValidator(values.duration_text), Field(pattern=duration.PATTERN)]

@@ -101,6 +101,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("choice", np.uint32),
         ("rules", np.uint32),
         ("hellos", np.uint32),
+        ("icmp_errors", np.uint32),
     ]
 )
 CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
@@ -201,8 +202,23 @@ HELLO_CHUNK: np.dtype[Any] = np.dtype(
         ("data", np.uint8, 512),
     ]
 )
+ICMP_ERROR_KEY: np.dtype[Any] = np.dtype(
+    [("flow", FLOW_KEY), ("type", np.uint8), ("code", np.uint8), ("v6", np.uint8), ("reserved", np.uint8)]
+)
+ICMP_ERROR_VALUE: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("packets", "first_tick", "last_tick")])
 SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
-    [(name, np.uint64) for name in ("sockets_full", "drops_full", "answers_full", "replies_full", "events_full", "hellos_full")]
+    [
+        (name, np.uint64)
+        for name in (
+            "sockets_full",
+            "drops_full",
+            "answers_full",
+            "replies_full",
+            "events_full",
+            "hellos_full",
+            "icmp_errors_full",
+        )
+    ]
 )
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
@@ -229,6 +245,8 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "socket_owner": SOCKET_OWNER,
     "socket_event": SOCKET_EVENT,
     "hello_chunk": HELLO_CHUNK,
+    "icmp_error_key": ICMP_ERROR_KEY,
+    "icmp_error_value": ICMP_ERROR_VALUE,
 }
 """By the name of the C structure."""
 

@@ -247,6 +247,7 @@ class FlowProgram:
             "dns": _on(self._options.dns),
             "serverTime": _on(self._options.server_time),
             "tls": _on(self._options.tls),
+            "icmpErrors": _on(self._options.icmp_errors),
         }
         if self._options.nat:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"

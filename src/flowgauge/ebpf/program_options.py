@@ -27,6 +27,8 @@ EVENT_BYTES = 4 << 20
 """Room for what happens to sockets within an export interval: 28,000 events."""
 HELLO_ROOM = 4 << 20
 """Bytes for the pieces of hello messages within an export interval: some 7,000, of which a connection has two to five."""
+MAX_ICMP_ERRORS = 16_384
+"""Flows with errors of ICMP within one export interval."""
 MAX_UNFINISHED_HELLOS = 4096
 """Connections whose hello is being sent in several packets."""
 TURNS = 32_768
@@ -50,6 +52,7 @@ class ProgramOptions:
         process: whether to tell which process uses a TCP socket.
         sockets: whether to tell what happens to TCP sockets.
         tls: whether to copy the hello messages of TLS and QUIC.
+        icmp_errors: whether to follow the errors that ICMP reports.
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
         choice: ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
@@ -71,6 +74,7 @@ class ProgramOptions:
     process: bool = False
     sockets: bool = False
     tls: bool = False
+    icmp_errors: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
     cache_sets: int = CACHE_SETS
     choice: int = 0
@@ -100,6 +104,7 @@ class ProgramOptions:
         settings["dns_ports"][0, : len(self.dns_ports)] = self.dns_ports
         settings["turns"] = TURNS if self.server_time else 0
         settings["hellos"] = self.tls
+        settings["icmp_errors"] = self.icmp_errors
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
 
@@ -123,6 +128,7 @@ class ProgramOptions:
             "turns": TURNS if self.server_time else 1,
             "owners": MAX_SIGNAL_ENTRIES if self.process or self.sockets else 1,
             "socket_events": EVENT_BYTES if self.sockets else mmap.PAGESIZE,
+            "icmp_errors": MAX_ICMP_ERRORS if self.icmp_errors else 1,
             "hellos": HELLO_ROOM if self.tls else mmap.PAGESIZE,
             "unfinished_hellos": MAX_UNFINISHED_HELLOS if self.tls else 1,
             "server_times": of_sockets if self.server_time else 1,

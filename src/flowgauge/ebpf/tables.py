@@ -28,6 +28,7 @@ _SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "drops": (abi.DROP_KEY, abi.DROP_VALUE),
     "answers": (abi.ANSWER_KEY, abi.ANSWER_VALUE),
     "server_times": (abi.FLOW_KEY, abi.SERVER_TIME),
+    "icmp_errors": (abi.ICMP_ERROR_KEY, abi.ICMP_ERROR_VALUE),
 }
 """Map → types of its keys and values."""
 
@@ -43,6 +44,7 @@ class Evicted(Entries):
         drops: ``abi.DROP_KEY``, ``abi.DROP_VALUE``.
         answers: ``abi.ANSWER_KEY``, ``abi.ANSWER_VALUE``: answers of DNS by the flow of the question, and questions without.
         server_times: ``abi.FLOW_KEY``, ``abi.SERVER_TIME``: how long servers took, by the flow that asks.
+        icmp_errors: ``abi.ICMP_ERROR_KEY``, ``abi.ICMP_ERROR_VALUE``: by the flow that they are about.
         owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
         events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
         hellos: ``abi.HELLO_CHUNK``: hello messages of TLS and QUIC since the last time, in pieces.
@@ -52,6 +54,7 @@ class Evicted(Entries):
     drops: Entries
     answers: Entries
     server_times: Entries
+    icmp_errors: Entries
     owners: Entries
     events: abi.Structured
     hellos: abi.Structured

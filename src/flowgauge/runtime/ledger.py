@@ -70,6 +70,7 @@ COUNTERS: tuple[Counter, ...] = (
         "kernel_events_full", "events", Sum.NOTE, "Events of sockets (connected, failed, closed …) that found no room.", 218
     ),
     Counter("kernel_hellos_full", "packets", Sum.NOTE, "Packets with hellos of TLS or QUIC that found no room.", 221),
+    Counter("kernel_icmp_errors_full", "events", Sum.NOTE, "Errors of ICMP whose flow found no room.", 223),
     Counter(
         "signal_hellos_unread",
         "hellos",

@@ -281,6 +281,10 @@ _SIGNALS: tuple[Column, ...] = (
            help="What happened to a socket, of which the row tells; absent in flows. The source is the socket's own end."),
     Column(name="initiator", kind=Kind.ENUM, title="Initiator", labels=enums.INITIATOR, cardinality=LOW, role=DETAIL,
            stored=Stored.SIGNALS, enterprise=45, help="Which end opened the connection of a socket's event."),
+    Column(name="icmp_error", kind=Kind.NAMES, title="ICMP error", cardinality=LOW, stored=Stored.SIGNALS, enterprise=46,
+           help="Commonest error that ICMP reported of the flow in the interval: port unreachable, ttl exceeded …"),
+    Column(name="icmp_error_packets", kind=Kind.U32, title="ICMP errors", unit="packets", role=MEASURE, absent=0,
+           stored=Stored.SIGNALS, cardinality=HIGH, enterprise=47, help="Packets of ICMP that report errors of the flow."),
     Column(name="conversation_id", kind=Kind.U64, title="Conversation", role=DETAIL, stored=Stored.NEVER, cardinality=HIGH,
            help="The same for both directions of a 5-tuple.", netobserv="_HashId"),
 )  # fmt: skip

@@ -80,11 +80,22 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("socket_event", "initiator"),
     ("tls_version", "tls_server_name", "tls_cipher", "tls_group"),
     ("quic_version",),
+    ("icmp_error", "icmp_error_packets"),
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
 
 TEXTS: frozenset[str] = frozenset(
-    {"drop_cause", "drop_tcp_state", "dns_rcode", "dns_name", "rtt_histogram", *GROUPS[13][4:], *GROUPS[15], *GROUPS[16]}
+    {
+        "icmp_error",
+        "drop_cause",
+        "drop_tcp_state",
+        "dns_rcode",
+        "dns_name",
+        "rtt_histogram",
+        *GROUPS[13][4:],
+        *GROUPS[15],
+        *GROUPS[16],
+    }
 )
 """Columns of strings: fields of variable length (RFC 7011 §7), behind all others in a record."""
 

@@ -154,6 +154,8 @@ export const COLUMNS = {
   server_time_count: {"title": "Replies", "unit": "", "kind": "u32", "role": "measure", "help": "Replies whose server time was measured in the interval."},
   socket_event: {"title": "Socket", "unit": "", "kind": "enum", "role": "detail", "help": "What happened to a socket, of which the row tells; absent in flows. The source is the socket's own end."},
   initiator: {"title": "Initiator", "unit": "", "kind": "enum", "role": "detail", "help": "Which end opened the connection of a socket's event."},
+  icmp_error: {"title": "ICMP error", "unit": "", "kind": "names", "role": "dimension", "help": "Commonest error that ICMP reported of the flow in the interval: port unreachable, ttl exceeded …"},
+  icmp_error_packets: {"title": "ICMP errors", "unit": "packets", "kind": "u32", "role": "measure", "help": "Packets of ICMP that report errors of the flow."},
   conversation_id: {"title": "Conversation", "unit": "", "kind": "u64", "role": "detail", "help": "The same for both directions of a 5-tuple."},
 } as const satisfies Record<string, ColumnInfo>;
 

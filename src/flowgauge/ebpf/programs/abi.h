@@ -128,6 +128,7 @@ struct settings {
 	__u32 choice; /* CHOICE_ bits that the map of addresses may hold; 0 without */
 	__u32 rules; /* how many */
 	__u32 hellos; /* 1: copy the hello messages of TLS and QUIC */
+	__u32 icmp_errors; /* 1: follow the errors that ICMP reports */
 };
 
 #define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */
@@ -251,6 +252,7 @@ struct signal_counters {
 	__u64 replies_full;
 	__u64 events_full;
 	__u64 hellos_full;
+	__u64 icmp_errors_full;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */
@@ -327,6 +329,20 @@ struct hello_chunk {
 	__u8 kind; /* enum hello_kind */
 	__u8 datagram; /* 1: of QUIC */
 	__u8 data[CHUNK_BYTES];
+};
+
+struct icmp_error_key {
+	struct flow_key flow; /* that of the packet which the error is about: perhaps behind translation */
+	__u8 type;
+	__u8 code;
+	__u8 v6; /* 1: of ICMPv6 */
+	__u8 reserved;
+};
+
+struct icmp_error_value {
+	__u64 packets; /* that report it */
+	__u64 first_tick;
+	__u64 last_tick;
 };
 
 /* Result bits of the program probe_features. */

@@ -32,6 +32,7 @@
 #include "drops.h"
 #include "events.h"
 #include "hellos.h"
+#include "icmp_errors.h"
 #include "nat.h"
 #include "parse_any.h"
 #include "parse_fast.h"
@@ -269,6 +270,8 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 	count->in_flows += taken;
 	if (may_ask(&p))
 		follow(skb, &p);
+	if (settings.icmp_errors && is_icmp_error(&p.key))
+		follow_icmp_error(skb, &p);
 	if (settings.turns && p.key.proto == IPPROTO_TCP)
 		take_turn(&p);
 }

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors of ICMP by the flow that they are about, against what tcpdump on the asking end captures of them."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from flowgauge.demo.scene import kernel
+from flowgauge.runtime import linux
+from node_kit import A6, B6, FAR, FAR6, A, B, TwoPods, observed, two_pods
+from signal_kit import one, told
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("tcpdump")]
+
+SERVICE, NOBODY, FORBIDDEN = "10.96.0.30", "10.9.2.77", "10.9.3.99"
+RULES = f"""
+table ip svc {{
+  chain translate {{
+    type nat hook prerouting priority dstnat;
+    ip daddr {SERVICE} udp dport 5000 dnat to {B}:5001
+  }}
+  chain refuse {{
+    type filter hook forward priority filter;
+    ip daddr {FORBIDDEN} reject with icmp type admin-prohibited
+  }}
+}}
+"""
+SMALL_MTU = 1280
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[TwoPods]:
+    with two_pods() as built:
+        kernel.nft(built.node, RULES)
+        kernel.ip_batch(built.node, [f"link set eth0 mtu {SMALL_MTU}"])
+        yield built
+
+
+@dataclass(slots=True)
+class Captured:
+    lines: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def tcpdump(node: TwoPods) -> Iterator[Captured]:
+    """What comes to a and is an error of ICMP; the lines are there once the block ends."""
+    captured = Captured()
+    errors = "icmp[0] == 3 or icmp[0] == 11 or (icmp6 and ip6[40] < 128)"
+    command = ["tcpdump", "-l", "-n", "-i", "eth0", "--immediate-mode", errors]
+    with linux.in_netns(node.netns["a"]):
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    while "listening on" not in running.stderr.readline():
+        assert running.poll() is None
+    try:
+        yield captured
+        time.sleep(0.3)
+    finally:
+        running.terminate()
+        captured.lines = [line for line in running.communicate(timeout=10)[0].splitlines() if "ICMP" in line]
+
+
+def send(node: TwoPods, to: tuple[str, int], count: int, size: int = 20, hops: int = 64) -> int:
+    """Sends datagrams from a that must not be fragmented, and waits until each was answered by an error; the own port."""
+    family = socket.AF_INET6 if ":" in to[0] else socket.AF_INET
+    with node.socket("a", family, socket.SOCK_DGRAM) as client:
+        if family == socket.AF_INET6:
+            client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, hops)
+        else:
+            client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
+            client.setsockopt(socket.IPPROTO_IP, 10, 3)  # IP_MTU_DISCOVER, IP_PMTUDISC_PROBE: always with DF
+        client.bind(("", 0))
+        for _ in range(count):
+            client.sendto(bytes(size), to)
+            time.sleep(0.05)
+        port: int = client.getsockname()[1]
+    return port
+
+
+CASES = {
+    "closed port": ((B, 4001), 20, 64, "port unreachable"),
+    "closed port, IPv6": ((B6, 4001), 20, 64, "port unreachable"),
+    "last hop": ((B, 4002), 20, 1, "ttl exceeded"),
+    "last hop, IPv6": ((B6, 4002), 20, 1, "ttl exceeded"),
+    "small device": ((FAR, 4003), 1400, 64, "fragmentation needed"),
+    "a rule": ((FORBIDDEN, 4004), 20, 64, "administratively prohibited"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_flow_has_the_errors_that_tcpdump_captures(node: TwoPods, case: str) -> None:
+    to, size, hops, words = CASES[case]
+    with observed(node, icmp_errors=True) as watch, tcpdump(node) as captured:
+        port = send(node, to, 3, size, hops)
+        time.sleep(0.2)
+        row = one(told(watch.program), dst_addr=to[0], src_port=port, dst_port=to[1])
+    assert (row["icmp_error"], row["packets"]) == (words, 3)
+    assert row["icmp_error_packets"] == len(captured.lines) > 0
+
+
+def test_a_packet_too_big_of_ipv6_is_the_same_error(node: TwoPods) -> None:
+    with node.socket("a", socket.AF_INET6, socket.SOCK_DGRAM) as client, observed(node, icmp_errors=True) as watch:
+        client.setsockopt(socket.IPPROTO_IPV6, 23, 3)  # IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE
+        client.sendto(bytes(1400), (FAR6, 4005))
+        time.sleep(0.2)
+        row = one(told(watch.program), src_addr=A6, dst_port=4005)
+    assert (row["icmp_error"], row["icmp_error_packets"]) == ("fragmentation needed", 1)
+
+
+def test_through_a_service_the_error_is_of_the_flow_before_translation(node: TwoPods) -> None:
+    with observed(node, icmp_errors=True, nat=True) as watch, tcpdump(node) as captured:
+        port = send(node, (SERVICE, 5000), 2)
+        time.sleep(0.2)
+        rows = told(watch.program)
+    row = one(rows, dst_addr=SERVICE, src_port=port)
+    assert (row["icmp_error"], row["icmp_error_packets"]) == ("port unreachable", len(captured.lines))
+    assert not [other for other in rows if other["dst_port"] == 5001]
+
+
+def test_an_error_about_a_flow_of_an_interval_before_makes_a_row_without_packets(node: TwoPods) -> None:
+    with observed(node, icmp_errors=True) as watch:
+        port = send(node, (NOBODY, 4006), 1)
+        assert one(told(watch.program), src_port=port)["icmp_error"] == ""
+        deadline = time.monotonic() + 10  # the node asks for the neighbour three times, a second apart
+        found: list[dict[str, Any]] = []
+        while not found and time.monotonic() < deadline:
+            time.sleep(0.5)
+            found = [row for row in told(watch.program) if row["src_port"] == port]
+    assert [(row["icmp_error"], row["packets"], row["src_addr"]) for row in found] == [("host unreachable", 0, A)]
+
+
+def test_switched_off_nothing_is_kept(node: TwoPods) -> None:
+    with observed(node) as watch:
+        send(node, (B, 4007), 1)
+        assert one(told(watch.program), dst_port=4007)["icmp_error"] == ""
