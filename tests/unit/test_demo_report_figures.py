@@ -17,6 +17,7 @@ from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import balance
 from flowgauge.demo.report.transfer import TransferAccount
 from flowgauge.demo.scene.counters import Segments, Traffic
+from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.truth import Tenure, TruthLog
 from flowgauge.demo.witness import Place, Reading
 from flowgauge.flow.addresses import from_texts
@@ -57,13 +58,13 @@ _IMPORT = {**_WEB, "namespace": "jobs", "name": "import-1", "owner": "import"}
 
 
 def _row(src: str = POD, dst: str = OTHER, *, nat: str = NONE, at_s: int = 10, packets: int = 10, size: int = 1000,
-         rate: int = 1, reporter: str = "n1", src_names: dict[str, str] | None = None,
+         rate: int = 1, port: int = 9000, reporter: str = "n1", src_names: dict[str, str] | None = None,
          dst_names: dict[str, str] | None = None) -> dict[str, Any]:  # fmt: skip
     names = {f"src_{key}": value for key, value in (_WEB if src_names is None else src_names).items()}
     names |= {f"dst_{key}": value for key, value in (_DB if dst_names is None else dst_names).items()}
     return {
         "src_addr": src, "dst_addr": dst, "post_nat_dst_addr": nat, "time_end_ms": at_s * SECOND_MS, "packets": packets,
-        "bytes": size, "sampling_rate": rate, "node_reporter": reporter, **names,
+        "bytes": size, "dst_port": port, "sampling_rate": rate, "node_reporter": reporter, **names,
     }  # fmt: skip
 
 
@@ -186,6 +187,15 @@ def _transfer(packets: int, size: int) -> TransferAccount:
 def test_the_bulk_transfer_counts_one_direction_at_the_senders_node() -> None:
     account = _transfer(1000, 152_000)
     assert (account.packets_error, account.bytes_error) == (0.0, 0.0)
+
+
+def test_what_a_fault_dropped_before_a_pods_link_is_no_difference() -> None:
+    """The node saw 14 packets to the pod; a rule dropped 4 of them before the interface that counted 10."""
+    accuracy = Accuracy.of([_place(packets=10, size=1000)])
+    accuracy.add(_batch(_row(OTHER, POD, packets=14, size=1400)))
+    accuracy.leave_out({POD: Dropped(4, 400), OTHER: Dropped(9, 900)})
+    account = accuracy.accounts[0]
+    assert (account.packets_off, account.error) == (0, 0.0)
 
 
 def _edge(client: tuple[str, str], server: tuple[str, str], port: int, service: str, sampling: Sampling) -> Edge:

@@ -52,7 +52,8 @@ def dns(address: str, names: Mapping[str, str]) -> Program:
     """Dnsmasq as the cluster's DNS server: it answers for ``names`` (name → address) and forwards nothing."""
     records = [f"--host-record={name}.svc,{name}.svc.cluster.local,{target}" for name, target in names.items()]
     argv = [
-        "dnsmasq", "--keep-in-foreground", "--log-facility=-", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+        "dnsmasq", "--keep-in-foreground", "--log-facility=-", "--log-queries",
+        "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
         f"--listen-address={address}", "--bind-interfaces", "--except-interface=lo", f"--port={DNS_PORT}",
         "--pid-file=", "--local-ttl=5", "--local=/svc/", "--local=/cluster.local/", *records,
     ]  # fmt: skip

@@ -30,6 +30,8 @@ dynamic_shared_memory_type = mmap
 fsync = off
 synchronous_commit = off
 full_page_writes = off
+# The report compares server times with it.
+log_min_duration_statement = 100
 """
 _WHO_MAY = f"host all all {PODS} scram-sha-256\n"
 

@@ -41,8 +41,9 @@ class PodEntry:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Who is where; ``outside`` is the namespace of the outside clients."""
+    """Who is where; ``folder`` is the demo's, ``outside`` the namespace of the outside clients."""
 
+    folder: str
     outside: str
     nodes: tuple[NodeEntry, ...]
     pods: tuple[PodEntry, ...]
@@ -71,7 +72,7 @@ def write(folder: Path, cluster: Cluster) -> None:
         for pod in cluster.pods
     )  # fmt: skip
     draft = folder / f"{_FILE}.tmp"
-    draft.write_text(json.dumps(asdict(Scene(network.outside, nodes, pods)), indent=1), encoding="utf-8")
+    draft.write_text(json.dumps(asdict(Scene(str(folder), network.outside, nodes, pods)), indent=1), encoding="utf-8")
     draft.replace(folder / _FILE)
 
 
@@ -94,6 +95,7 @@ def read(folder: Path) -> Scene:
     try:
         found = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         return Scene(
+            found["folder"],
             found["outside"],
             tuple(NodeEntry(**node) for node in found["nodes"]),
             tuple(PodEntry(**pod) for pod in found["pods"]),

@@ -16,12 +16,14 @@ from typing import Any
 from flowgauge.config.model import seconds
 from flowgauge.demo import scene_file
 from flowgauge.demo.entrance import LOOPBACK, Entrance
+from flowgauge.demo.fault import drop_log
 from flowgauge.demo.flow_demo import ROUTE_HOST, Transfer
 from flowgauge.demo.invitation import Invitation, ssh_line
 from flowgauge.demo.report.checks import Counting, Findings
 from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.reading import read
-from flowgauge.demo.scene import addresses
+from flowgauge.demo.report.signals import Signals, Truth
+from flowgauge.demo.scene import addresses, counters
 from flowgauge.demo.settings import label_of
 from flowgauge.demo.stage import Stage
 from flowgauge.demo.view import Snapshot, View
@@ -196,7 +198,9 @@ class Session:
         truth, witness = stage.story.cluster.truth, stage.witness
         window = Window(self._started_ms, now_ns() // 1_000_000 + 1000)
         observed = witness.sees(transfer.sender.place.device)
-        reading = read(stage.system.store, window, witness.places, truth, transfer if observed else None)
+        reading = read(
+            stage.system.store, window, witness.places, truth, transfer=transfer if observed else None, signals=self._signals()
+        )
         return Findings(
             counting=self._counting(),
             sampling=spec.exporter.sampling,
@@ -215,7 +219,21 @@ class Session:
             identity=reading.identity,
             balance=balance,
             transfer=reading.transfer,
+            signals=reading.signals,
         )
+
+    def _signals(self) -> Signals:
+        """The signals' truth, once everything has ended."""
+        pods = self._stage.story.pods
+        database = pods.database
+        truth = Truth(
+            database=database.address,
+            database_log=database.processes[0].log_path,
+            repeated=counters.tcp_segments_sent(database.place.netns).repeated,
+            dns_logs=[pod.processes[0].log_path for pod in pods.dns],
+            dropped=drop_log.read(self._stage.folder),
+        )
+        return Signals(truth)
 
     def _counting(self) -> Counting:
         spec = self._stage.settings.spec

@@ -6,10 +6,11 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
-from flowgauge.demo.fault import traffic
+from flowgauge.demo.fault import drop_log, traffic
 from flowgauge.demo.flow_demo import DATABASE, DNS, ROUTE_HOST, WEB
 from flowgauge.demo.scene import addresses, faults
 from flowgauge.demo.scene.delayer import delayed
@@ -48,7 +49,7 @@ def _delay(scene: Scene, undo: contextlib.ExitStack) -> str:
 def _loss(scene: Scene, undo: contextlib.ExitStack) -> str:
     database = scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
-    undo.enter_context(faults.loss(node.netns, LOSS_PERCENT, f"ip daddr {database.address} tcp dport {DATABASE_PORT}"))
+    _drop(scene, database, undo, LOSS_PERCENT, f"ip daddr {database.address} tcp dport {DATABASE_PORT}")
     return f"{node.name} drops {LOSS_PERCENT} % of the packets to {DATABASE}:{DATABASE_PORT}"
 
 
@@ -56,8 +57,15 @@ def _policy_drop(scene: Scene, undo: contextlib.ExitStack) -> str:
     neighbour, database = scene.pods_of(_NEIGHBOUR)[0], scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
     match = f"ip saddr {neighbour.address} ip daddr {database.address} tcp dport {DATABASE_PORT}"
-    undo.enter_context(faults.loss(node.netns, 100, match))
+    _drop(scene, database, undo, 100, match)
     return f"a rule on {node.name} forbids {neighbour.namespace}/{_NEIGHBOUR} to reach {DATABASE}:{DATABASE_PORT}"
+
+
+def _drop(scene: Scene, to: PodEntry, undo: contextlib.ExitStack, percent: int, match: str) -> None:
+    """Drops packets on the node of ``to``, before they reach it, and tells the demo at the end how many these were."""
+    dropped = faults.Dropped()
+    undo.callback(lambda: drop_log.append(Path(scene.folder), to.address, dropped))
+    dropped = undo.enter_context(faults.loss(scene.node_of(to).netns, percent, match))
 
 
 def _no_listener(scene: Scene, undo: contextlib.ExitStack) -> str:

@@ -8,12 +8,13 @@ scaled estimates, and what must hold is that they lie within their error.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from flowgauge.demo.report.tenants import Mask, during, has_text, is_address
+from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.witness import Place
 from flowgauge.flow.batch import FlowBatch
 
@@ -87,6 +88,13 @@ class Accuracy:
         """Counts a batch at every place."""
         for account in self.accounts:
             account.add(batch)
+
+    def leave_out(self, dropped: Mapping[str, Dropped]) -> None:
+        """Takes off what faults dropped on a pod's node before the pod's link: seen by the node, never by the interface."""
+        for account in self.accounts:
+            if account.place.pod is not None and (gone := dropped.get(account.place.pod.address)):
+                account.packets -= gone.packets
+                account.bytes -= gone.bytes
 
     def rows(self) -> list[dict[str, object]]:
         """One JSON object a place."""

@@ -15,6 +15,7 @@ from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Accuracy
 from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known, outside_edge
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import Balance
+from flowgauge.demo.report.signals import Score
 from flowgauge.demo.report.transfer import MAX_ERROR, TransferAccount
 from flowgauge.schema.flow_query import Measure
 from flowgauge.store.answer import Edge
@@ -57,6 +58,7 @@ class Findings:
         replaced: whether a pod was replaced and its address reused.
         outside_label: of the outside client; empty: the document gives it none.
         transfer: None where its pods' links are not observed.
+        signals: how well signals agree with their truth.
     """
 
     counting: Counting
@@ -76,6 +78,7 @@ class Findings:
     identity: Identity
     balance: Balance
     transfer: TransferAccount | None
+    signals: Sequence[Score] = ()
 
     @property
     def exact(self) -> bool:

@@ -29,6 +29,7 @@ def document(found: Findings, checks: Sequence[Check]) -> dict[str, Any]:
         "transfer": found.transfer.summary() if found.transfer else None,
         "identity": found.identity.summary(),
         "ledger": found.balance.summary(),
+        "signals": [asdict(score) for score in found.signals],
         "checks": [asdict(check) for check in checks],
     }
 

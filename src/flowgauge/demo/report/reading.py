@@ -11,6 +11,7 @@ from flowgauge.demo.report.accuracy import Accuracy
 from flowgauge.demo.report.edges import edges
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.rows import batches
+from flowgauge.demo.report.signals import Score, Signals
 from flowgauge.demo.report.transfer import TransferAccount
 from flowgauge.demo.truth import TruthLog
 from flowgauge.demo.witness import Place
@@ -27,18 +28,23 @@ class Reading:
     accuracy: Accuracy
     identity: Identity
     transfer: TransferAccount | None
+    signals: Sequence[Score]
 
 
-def read(store: FlowStore, window: Window, places: Sequence[Place], truth: TruthLog, transfer: Transfer | None) -> Reading:
+def read(
+    store: FlowStore, window: Window, places: Sequence[Place], truth: TruthLog, *, transfer: Transfer | None, signals: Signals
+) -> Reading:
     """Reads every stored flow of ``window`` once; raises what the store raises."""
     accuracy, identity = Accuracy.of(places), Identity(truth)
     account = TransferAccount(transfer) if transfer else None
     for batch in batches(store, window):
         accuracy.add(batch)
         identity.add(batch)
+        signals.add(batch)
         if account:
             account.add(batch)
+    accuracy.leave_out(signals.truth.dropped)
     # The bulk pods' links carry super-packets: their frames cannot equal the packets in them.
     bulky = {transfer.sender.name, transfer.receiver.name} if transfer else set()
     accuracy.accounts = [one for one in accuracy.accounts if one.place.name not in bulky]
-    return Reading(edges(store, window), accuracy, identity, account)
+    return Reading(edges(store, window), accuracy, identity, account, signals.scores())

@@ -5,19 +5,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from flowgauge.demo.scene import kernel
 from flowgauge.demo.scene.pods import PodPlace
 from flowgauge.runtime import linux
 
 
+@dataclass(slots=True)
+class Dropped:
+    """What a rule dropped, as nftables counted it: packets and their layer 3 bytes; known when the rule is gone."""
+
+    packets: int = 0
+    bytes: int = 0
+
+
 @contextmanager
-def loss(netns: str, percent: int, match: str = "") -> Iterator[None]:
+def loss(netns: str, percent: int, match: str = "") -> Iterator[Dropped]:
     """Drops a share of what a node forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything."""
     chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
-    rule = f"{match} {chance} drop"
-    with _table(netns, "fault_loss", "forward", rule):
-        yield
+    dropped = Dropped()
+    with _table(netns, "fault_loss", "forward", f"{match} {chance} counter drop"):
+        try:
+            yield dropped
+        finally:
+            rules = [entry["rule"] for entry in kernel.nft_json(netns, "list", "table", "ip", "fault_loss") if "rule" in entry]
+            counter = next(part["counter"] for part in rules[0]["expr"] if "counter" in part)
+            dropped.packets, dropped.bytes = counter["packets"], counter["bytes"]
 
 
 @contextmanager

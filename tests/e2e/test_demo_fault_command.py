@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`flowgauge demo fault KIND`: each in turn on one demo is said by `flowgauge troubles`; the demo's checks hold afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from demo_kit import FLOWGAUGE, Demo
+
+pytestmark = [
+    pytest.mark.root, pytest.mark.bpf, pytest.mark.slow,
+    pytest.mark.tool("ip", "nft", "tc", "iptables", "dnsmasq", "initdb", "bpftool"),
+]  # fmt: skip
+
+SEEN_WITHIN_S = 60.0
+ENDS_WITHIN_S = 20.0
+
+FAULTS = [
+    ("delay", "port = 5432", r"round trips between django-psql-example and postgresql:5432 take \d+ ms \(were"),
+    (
+        "slow-server",
+        "port = 5432",
+        r"postgresql:5432 takes \d+ ms \(were .*\) to answer django-psql-example: time on the server",
+    ),
+    ("slow-dns", "port = 53", r"DNS answers of dns-default:53 to django-psql-example take \d+ ms \(were"),
+    ("no-listener", "port = 5433", r"nobody listens at postgresql:5433: \d+ connections? of django-psql-example refused"),
+    ("loss", "port = 5432", r"django-psql-example and postgresql:5432 .*kernel of node-c drops them: NETFILTER_DROP \(a rule"),
+    ("policy-drop", "port = 5432", r"stock-report .*postgresql:5432.* kernel of node-c drops them: NETFILTER_DROP \(a rule"),
+    ("slow-reader", "port = 9100", r"bulk-receiver:9100 reads too slowly what bulk-sender sends"),
+    ("queue", "port = 9100", r"bulk-receiver:9100.* kernel of node-b drops them: QDISC_DROP \(the queue"),
+    ("mtu", "port = 9100", r"bulk-receiver:9100.* kernel of node-b drops them: PKT_TOO_BIG \(larger than the MTU"),
+]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("report") / "report.json"
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, report: Path) -> Iterator[Demo]:
+    running = Demo(tmp_path_factory.mktemp("demo"), "--report", str(report))
+    try:
+        running.await_running()
+        running.wait_for(lambda: "now belongs to" in running.said(), "a pod replaced", 120)
+        yield running
+    finally:
+        running.close()
+
+
+class Fault:
+    """``flowgauge demo fault KIND`` as a process, until ``end``."""
+
+    def __init__(self, demo: Demo, kind: str) -> None:
+        self.process = subprocess.Popen(
+            [str(FLOWGAUGE), "demo", "fault", kind], env=demo.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        self.first_line = self.process.stdout.readline()
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit status and what it said after the first line."""
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=ENDS_WITHIN_S)
+        return self.process.returncode, rest
+
+
+def _disturbed(demo: Demo) -> list[str]:
+    """What of faults is in the scene's namespaces: rules, queues, MTUs."""
+    found = []
+    for netns in demo.made().namespaces:
+        if not Path("/run/netns", netns).exists():
+            continue
+        for command in (["nft", "list", "ruleset"], ["iptables", "-S"], ["tc", "qdisc"], ["ip", "link"]):
+            done = subprocess.run(["ip", "netns", "exec", netns, *command], capture_output=True, text=True, check=True)
+            found += [f"{netns}: {line}" for line in done.stdout.splitlines() if re.search(r"fault_|NFQUEUE|tbf|mtu 600", line)]
+    return found
+
+
+@pytest.mark.parametrize(("kind", "asked", "words"), FAULTS, ids=[kind for kind, *_ in FAULTS])
+def test_a_fault_is_said_in_words_and_leaves_nothing(demo: Demo, kind: str, asked: str, words: str) -> None:
+    begun = time.monotonic()
+    fault = Fault(demo, kind)
+    said = ""
+
+    def is_said() -> bool:
+        """Ranges that hold what was before, and nothing of the faults before this one where these count packets."""
+        nonlocal said
+        since = f"{max(45, int(time.monotonic() - begun) + 45)}s"
+        done = demo.run("troubles", asked, "--since", since)
+        assert done.returncode == 0, done.stderr
+        said = done.stdout
+        return re.search(words, said) is not None
+
+    try:
+        assert fault.first_line.startswith(f"{kind}: "), fault.first_line
+        assert f"see: flowgauge troubles '{asked}'" in fault.first_line
+        demo.wait_for(is_said, f"said to be {words!r}", SEEN_WITHIN_S)
+        sentence = next(line for line in said.splitlines() if re.search(words, line))
+        edges = demo.api("topology", since="2m", filter=asked)["edges"]
+        assert sentence.split(" ")[0] in {
+            word for edge in edges for one in edge["troubles"] for word in one["words"].split(" ")
+        }
+    finally:
+        status, rest = fault.end()
+    assert (status, rest) == (0, f"{kind}: removed\n")
+    assert _disturbed(demo) == []
+
+
+def test_a_fault_ends_by_itself(demo: Demo) -> None:
+    done = demo.run("demo", "fault", "loss", "--for", "1s")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "loss: removed"
+    assert _disturbed(demo) == []
+
+
+def test_what_is_asked_wrongly_is_one_sentence(demo: Demo, tmp_path: Path) -> None:
+    for arguments, words in (
+        (("earthquake",), "there is no fault 'earthquake'; there are delay, loss"),
+        ((), "which fault? `flowgauge demo fault --list` shows them"),
+        (("loss", "--for", "soon"), "--for"),
+    ):
+        done = demo.run("demo", "fault", *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert words in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    alone = subprocess.run(
+        [str(FLOWGAUGE), "demo", "fault", "loss"], env={**os.environ, "FLOWGAUGE_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (alone.returncode, "no demo is running" in alone.stderr) == (2, True)
+
+
+def test_faults_do_not_spoil_the_demos_checks(demo: Demo, report: Path) -> None:
+    """One is still there when the demo ends: it goes first. Counts stay exact, and drops are those that nftables counted."""
+    fault = Fault(demo, "loss")
+    time.sleep(3)
+    demo.stop(signal.SIGINT, within_s=150)
+    rest, _ = fault.process.communicate(timeout=ENDS_WITHIN_S)
+    assert rest == "loss: removed, since the demo ends\n"
+    found = json.loads(report.read_text())
+    timely = ("first named flow", "a click becomes a named flow")
+    assert [check for check in found["checks"] if not check["held"] and check["name"] not in timely] == []
+    scores = {score["name"]: score for score in found["signals"]}
+    assert scores["packets dropped by rules"]["truth"] > 0
+    assert scores["packets dropped by rules"]["held"], scores
+    assert scores["names asked of DNS"]["held"], scores
