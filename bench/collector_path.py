@@ -36,7 +36,7 @@ from flowgauge.collector import main as collector_main
 from flowgauge.collector.blocks import SLOT_BYTES, Block
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.main import CollectorProcess
-from flowgauge.collector.naming import Naming
+from flowgauge.enrich.naming import Naming
 from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.spool import Spool

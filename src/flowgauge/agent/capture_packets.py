@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.agent.capture_fragments import Fragments
-from flowgauge.agent.capture_ring import FRAME, OUTGOING, VIRTIO_BYTES, VLAN_VALID, Frames
+from flowgauge.agent.capture_ring import OUTGOING, VIRTIO_BYTES, VLAN_VALID, Frames
 from flowgauge.ebpf.abi import FLOW_KEY, OBSERVED_EGRESS, Structured
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
 from flowgauge.wire.packet_headers import Heads, parse
@@ -26,7 +26,7 @@ from flowgauge.wire.views import Offsets
 Numbers = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
 
-_ETHERNET_HEADER = (1, 772)
+ETHERNET_HEADER = (1, 772)
 """ARPHRD_ETHER and ARPHRD_LOOPBACK: types of device whose packets begin with an Ethernet header."""
 _LINK_BYTES = 22
 """Of Ethernet with two VLAN tags: the eBPF programs look no further, either."""
@@ -103,15 +103,35 @@ class Read:
     not_ip_bytes: Numbers
 
 
-def read(frames: Frames, fragments: Fragments) -> Read:
-    """Parses frames (``capture_ring.FRAME``)."""
-    start = np.arange(len(frames), dtype=np.int64) * FRAME.itemsize + frames["at"]
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Frames and what their packets say of themselves.
+
+    Attributes:
+        windows: bytes of all frames; ``start``: where the packet of each begins.
+        ethernet: whether it begins with an Ethernet header.
+    """
+
+    windows: Windows
+    start: Offsets
+    ethernet: Mask
+    heads: Heads
+
+
+def parsed(frames: Frames) -> Parsed:
+    """Parses frames, which have the fields of ``capture_ring.FRAME`` and any size."""
+    start = np.arange(len(frames), dtype=np.int64) * frames.dtype.itemsize + frames["at"]
     captured = start + frames["captured"]
-    buffer = with_slack(frames.view(np.uint8).reshape(-1), len(frames) * FRAME.itemsize)
-    windows = Windows(buffer)
-    ethernet = np.isin(frames["hardware"], _ETHERNET_HEADER)
+    windows = Windows(with_slack(frames.view(np.uint8).reshape(-1), frames.nbytes))
+    ethernet = np.isin(frames["hardware"], ETHERNET_HEADER)
     kind = np.where(ethernet, ETHERNET_FRAME, frames["protocol"].astype(np.int32)).astype(np.int32)
-    heads = parse(windows, start, captured, kind)
+    return Parsed(windows, start, ethernet, parse(windows, start, captured, kind))
+
+
+def read(frames: Frames, fragments: Fragments) -> Read:
+    """What frames (``capture_ring.FRAME``) add to flows."""
+    found = parsed(frames)
+    windows, start, ethernet, heads = found.windows, found.start, found.ethernet, found.heads
     points = frames["ifindex"].astype(np.uint32)
     points |= np.where(frames["packet_type"] == OUTGOING, np.uint32(OBSERVED_EGRESS), np.uint32(0))
     named_ip = np.isin(heads.ether_type, (IPV4, IPV6)) & (heads.l3_at - start <= _LINK_BYTES)

@@ -28,16 +28,17 @@ VLAN_VALID = 0x10
 
 Frames = npt.NDArray[np.void]
 
-FRAME: np.dtype[Any] = np.dtype(
-    {
-        "names": ["status", "length", "captured", "at", "seconds", "nanoseconds", "vlan_tci", "protocol", "ifindex",
-                  "hardware", "packet_type"],
-        "formats": ["u4", "u4", "u4", "u2", "u4", "u4", "u2", ">u2", "i4", "u2", "u1"],
-        "offsets": [0, 4, 8, 12, 16, 20, 24, 34, 36, 40, 42],
-        "itemsize": FRAME_BYTES,
-    }
-)  # fmt: skip
-"""``struct tpacket2_hdr`` and, behind it, ``struct sockaddr_ll``; ``at`` is where the packet begins in the frame."""
+
+def frame_of(size_bytes: int) -> np.dtype[Any]:
+    """A frame of a ring: ``struct tpacket2_hdr`` and behind it ``struct sockaddr_ll``; ``at`` is where the packet begins."""
+    names = ["status", "length", "captured", "at", "seconds", "nanoseconds", "vlan_tci", "vlan_tpid", "protocol", "ifindex",
+             "hardware", "packet_type"]  # fmt: skip
+    formats = ["u4", "u4", "u4", "u2", "u4", "u4", "u2", "u2", ">u2", "i4", "u2", "u1"]
+    offsets = [0, 4, 8, 12, 16, 20, 24, 26, 34, 36, 40, 42]
+    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": size_bytes})
+
+
+FRAME = frame_of(FRAME_BYTES)
 
 _SOL_PACKET, _RX_RING, _STATISTICS, _VERSION, _VNET_HDR = 263, 5, 6, 10, 15
 _TPACKET_V2 = 1

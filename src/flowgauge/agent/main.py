@@ -15,6 +15,8 @@ import time
 from flowgauge.agent.chosen_pods import ChosenPods, chooser_of
 from flowgauge.agent.destinations import Destinations, MakeExport
 from flowgauge.agent.flow_source import FlowSource
+from flowgauge.agent.heads import Heads
+from flowgauge.agent.heads_route import routes as heads_routes
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.local_addresses import LocalAddresses
@@ -23,6 +25,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
+from flowgauge.enrich.naming import Naming
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import logs
@@ -60,7 +63,10 @@ class Agent:
         self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
         self._destinations = Destinations(settings, self.ledger, export)
         self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now, pods=self._pods)
-        self._http = HttpServer(settings.http_address, settings.http_port, self._status.routes(self.ready))
+        naming = Naming(settings.objects, settings.collector.enrichment)
+        self._heads = Heads(settings.node, settings.netns, self._observed, naming)
+        routes = {**self._status.routes(self.ready), **heads_routes(self._heads, settings.token)}
+        self._http = HttpServer(settings.http_address, settings.http_port, routes)
         self._left_over: list[FlowBatch] = []
         self._started = False
 
@@ -76,6 +82,7 @@ class Agent:
         self._watch.start()
         self._capture_if_no_hook_works()
         self._source.program.attach_signals()
+        self._heads.apply(self.settings.exporter)
         self._started = True
         self._http.start()
         self._take_counters()
@@ -117,6 +124,7 @@ class Agent:
         self._destinations.stop()
         self._write_report()
         self._http.stop()
+        self._heads.stop()
         self._source.close()
         _log.info("agent_stopped", node=self.settings.node, **self.ledger.snapshot())
 
@@ -144,6 +152,7 @@ class Agent:
             _log.warning("setting_needs_restart", setting=name, value=str(getattr(settings, name)))
         self._destinations.apply(settings)
         self._watch.run(lambda: self._interfaces.choose(choice))
+        self._heads.apply(settings.exporter)
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
 
@@ -184,12 +193,16 @@ class Agent:
         return batch
 
     def _take_counters(self) -> None:
-        for name, value in self._source.counters().items():
+        for name, value in (self._source.counters() | self._heads.counters()).items():
             self.ledger.set(name, value)
 
     def _send_options(self) -> None:
         """What collectors must know beside flows: who we are, our counters, the names of our devices."""
         self._destinations.send_options(self._interfaces.names, self.settings.exporter)
+
+    def _observed(self) -> dict[int, str]:
+        """Devices whose packets are ours to show, by ifIndex."""
+        return {one.ifindex: one.name for one in self._interfaces.interfaces if one.chosen}
 
     def _source_now(self) -> FlowSource:
         return self._source

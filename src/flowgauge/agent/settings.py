@@ -32,6 +32,7 @@ class AgentSettings:
         template_refresh_s: templates are sent again this often, since over UDP they may get lost and a restarted collector
             needs them (RFC 7011 §8.4). Ten seconds cost 50 B/s.
         http_address, http_port: where metrics, health and the agent's API listen; port 0 takes a free one.
+        token: what a client must show who asks for packet heads; empty: nobody gets any.
         log_level: how much is logged.
         report_path: a file that gets the last counters as JSON when the agent stops; None writes none.
     """
@@ -47,6 +48,7 @@ class AgentSettings:
     template_refresh_s: float = 10.0
     http_address: str = "127.0.0.1"
     http_port: int = 9056
+    token: str = field(default="", repr=False)
     log_level: str = "info"
     report_path: Path | None = None
 

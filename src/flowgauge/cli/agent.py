@@ -42,6 +42,10 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     template_refresh: Annotated[float, typer.Option(min=0.1, help="Seconds between two sendings of the templates.")] = 10.0,
     http_address: Annotated[str, typer.Option(help="Where metrics and the agent's API listen.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of metrics and API; 0 takes a free one.")] = 9056,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with what `flowgauge capture` must show; without it nobody gets packet headers.")
+    ] = None,
+    token_fd: Annotated[int, typer.Option(help="Descriptor with the same; -1: none.")] = -1,
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
     log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
     standalone: Annotated[bool, typer.Option("--standalone", help="Print flows here instead, named, once a second.")] = False,
@@ -93,6 +97,7 @@ def agent(  # noqa: PLR0917 - typer passes options by name
         "http_address": http_address,
         "http_port": http_port,
         "report_path": report,
+        "token": _token(token_file, token_fd),
     }
     own = {name: value for name, value in own.items() if value not in ("", None)}
 
@@ -114,6 +119,12 @@ def agent(  # noqa: PLR0917 - typer passes options by name
 
     stop, changes = _signals(settings)
     run_agent(first, stop, changes)
+
+
+def _token(file: Path | None, descriptor: int) -> str:
+    from flowgauge.cli.secret_input import behind, in_file
+
+    return in_file("--token-file", file) if file else behind("--token-fd", descriptor) if descriptor >= 0 else ""
 
 
 def _settings(file: Path | None, flags: tuple[Flag, ...], own: dict[str, Any]) -> AgentSettings:

@@ -34,10 +34,11 @@ class StreamLost(EnvironmentProblem):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The API at ``url`` (without a trailing slash); ``token`` may be empty."""
+    """The API at ``url`` (without a trailing slash), of the console or of another ``part``; ``token`` may be empty."""
 
     url: str
     token: str = ""
+    part: str = "console"
 
     def get(self, path: str, params: Params) -> dict[str, Any]:
         """The JSON answer of ``/api/v1/path``.
@@ -86,7 +87,7 @@ class Api:
         try:
             answer = opener.open(request, timeout=timeout_s)
         except urllib.error.HTTPError as error:
-            raise _refusal(error, str(params.get("filter") or "")) from error
+            raise _refusal(error, str(params.get("filter") or ""), self.part) from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise EnvironmentProblem(f"nothing answers at {self.url}: {getattr(reason, 'strerror', None) or reason}") from error
@@ -98,7 +99,7 @@ def connect(url: str, token_file: Path | None) -> Api:
     """The API at ``url``, or where it is empty that of the running instance."""
     token = _token(token_file)
     if url:
-        return Api(_base_url(url), token)
+        return Api(base_url("--url", url, "a console; write http://host:8055"), token)
     from flowgauge.runtime.instance import find
 
     instance = find()
@@ -111,14 +112,15 @@ def connect(url: str, token_file: Path | None) -> Api:
     return Api(instance.console_url.rstrip("/"), token)
 
 
-def _base_url(url: str) -> str:
+def base_url(option: str, url: str, expected: str) -> str:
+    """The URL that an option gives, with scheme and without trailing slash; UsageError says what was ``expected``."""
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0  # reading the port checks it
     except ValueError:
         valid = False
     if not valid:
-        raise UsageError(f"--url {url!r} is no address of a console; write http://host:8055")
+        raise UsageError(f"{option} {url!r} is no address of {expected}")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 
@@ -130,14 +132,14 @@ def _token(file: Path | None) -> str:
     return in_file("--token-file", file)
 
 
-def _refusal(error: urllib.error.HTTPError, filter_text: str) -> FlowgaugeError:
+def _refusal(error: urllib.error.HTTPError, filter_text: str, part: str) -> FlowgaugeError:
     """What an answer other than 200 means, from the API's own words where it has some."""
     try:
         problem = json.loads(error.read(65536))["error"]
         message = str(problem["message"])
     except (ValueError, KeyError, TypeError, OSError):
         return EnvironmentProblem(
-            f"the server answered {error.code} {error.reason}: is this the address of a Flowgauge console?"
+            f"the server answered {error.code} {error.reason}: is this the address of a Flowgauge {part}?"
         )
     if "at" in problem:
         return FilterError(
@@ -145,5 +147,6 @@ def _refusal(error: urllib.error.HTTPError, filter_text: str) -> FlowgaugeError:
             suggestion=str(problem.get("suggestion", "")),
         )  # fmt: skip
     if error.code == 401:
-        return UsageError(f"this console asks for its token: give --token-file, or set {TOKEN_VARIABLE}")
+        way = f", or set {TOKEN_VARIABLE}" if part == "console" else ""
+        return UsageError(f"this {part} asks for its token: give --token-file{way}")
     return UsageError(message) if 400 <= error.code < 500 else EnvironmentProblem(message)

@@ -57,6 +57,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("exporters", "flowgauge.cli.exporters:exporters", "Lists who sends flows, how well they arrive, and what to do."),
     Verb("decode", "flowgauge.cli.decode:decode", "Decodes flow exports out of captures and files."),
     Verb("export", "flowgauge.cli.export:app", "Sends flows on to others, as IPFIX or NetFlow v9."),
+    Verb("capture", "flowgauge.cli.capture:capture", "Captures packet headers, of the last while or as they come."),
     Verb("tee", "flowgauge.cli.tee:tee", "Passes flow exports on, unchanged, to several collectors."),
     Verb("logs", "flowgauge.cli.logs:logs", "Shows the logs of the running instance's parts."),
     Verb("config", "flowgauge.cli.config:app", "Checks a FlowCollector document; shows each setting and where it is from."),

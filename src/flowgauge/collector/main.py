@@ -25,7 +25,6 @@ from dataclasses import replace
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
 from flowgauge.collector.live import LiveTap
-from flowgauge.collector.naming import Naming
 from flowgauge.collector.process import ProcessLoop
 from flowgauge.collector.receive_fleet import Ashore, ReceiveFleet
 from flowgauge.collector.reception import Reception, Way
@@ -35,6 +34,7 @@ from flowgauge.collector.spool import NoSpool, Spool
 from flowgauge.collector.standing import TemplateFiles
 from flowgauge.collector.status import Parts, Status, Totals
 from flowgauge.collector.writer import Writer
+from flowgauge.enrich.naming import Naming
 from flowgauge.errors import EnvironmentProblem, InternalError
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory

@@ -19,8 +19,8 @@ from flowgauge.collector.capture_reader import CaptureReader, Watcher
 from flowgauge.collector.decoders import decoder_maker
 from flowgauge.collector.gatherer import MAX_ROWS
 from flowgauge.collector.ledger_writer import LedgerWriter
-from flowgauge.collector.naming import Naming
 from flowgauge.collector.settings import CollectorSettings
+from flowgauge.enrich.naming import Naming
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.dedup import Dedup

@@ -11,12 +11,12 @@ from typing import Any
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.exporter_report import exporter_report
 from flowgauge.collector.live import LiveTap
-from flowgauge.collector.naming import Naming
 from flowgauge.collector.receive_fleet import ReceiveFleet
 from flowgauge.collector.reception import Reception
 from flowgauge.collector.spool import Spool
 from flowgauge.collector.standing import Key
 from flowgauge.collector.writer import Writer
+from flowgauge.enrich.naming import Naming
 from flowgauge.pipeline.exporter import Exporter
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline

@@ -69,6 +69,15 @@ InterfacePattern = Annotated[str, AfterValidator(values.interface_pattern)]
 """An exact name, or a regular expression between slashes."""
 
 
+class Heads(Section):
+    """The newest packet headers, kept in each node's memory for ``flowgauge capture``. Payload is never among them."""
+
+    enable: bool = False
+    """Whether they are kept: of all packets of the devices that are observed, whatever rules and sampling say."""
+    memory_bytes: Annotated[int, Field(ge=1_048_576, le=1_073_741_824)] = 33_554_432
+    """Kernel memory for them on each node, 176 B a packet; three quarters of it hold packets, the rest waits for the next."""
+
+
 class Exporter(Section):
     """The node agents."""
 
@@ -104,11 +113,19 @@ class Exporter(Section):
     """Ports on which DNS servers listen; behind a Service also the one of the pod, as 5353 on OpenShift."""
     rules: list[Rule] = Field(default_factory=list)
     """Of those that match a packet the first decides; what none matches is observed. At most 64."""
+    heads: Heads = Field(default_factory=Heads)
+    """Packet headers of the last while."""
 
     @property
     def chooses_pods(self) -> bool:
         """Whether only some namespaces or pods are observed, for which an agent must know them."""
         return bool(self.namespaces or self.pods)
+
+    @model_validator(mode="after")
+    def _heads_of_all(self) -> Self:
+        if self.heads.enable and self.chooses_pods:
+            raise ValueError("heads would keep packets of pods that namespaces and pods leave out: choose one of both")
+        return self
 
     @model_validator(mode="after")
     def _rules_that_can_be(self) -> Self:

@@ -227,6 +227,10 @@ DOES: dict[str, Sentence] = {
     "spec.exporter.dnsPorts": lambda s: f"DNS is looked for on {listed([f'port {port}' for port in s.exporter.dns_ports])}"
         if Feature.DNS in s.exporter.features else "DNS is not looked at",
     "spec.exporter.rules": _rules,
+    "spec.exporter.heads.enable": lambda s: "agents keep the newest packet headers for `flowgauge capture --past`"
+        if s.exporter.heads.enable else "no packet headers are kept; `flowgauge capture` shows what comes",
+    "spec.exporter.heads.memoryBytes": lambda s: f"each node spends {s.exporter.heads.memory_bytes >> 20} MiB on packet headers"
+        if s.exporter.heads.enable else "no memory is spent on packet headers",
     "spec.collector.type": _collector_type,
     "spec.collector.address": _address,
     "spec.collector.port": _port,

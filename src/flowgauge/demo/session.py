@@ -257,6 +257,7 @@ class Session:
                 "click_url": f"http://{LOOPBACK}:{self._entrance.port}/",
                 "route_host": ROUTE_HOST,
                 "collector": composition.collector_address,
+                "agent_token_file": str(self._stage.system.agent_token_file),
             },
         )
         scene_file.write(self._stage.folder, self._stage.story.cluster)

@@ -20,6 +20,7 @@ from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.settings import Settings
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.run.compose import LOOPBACK, AgentPlace, Composition, Plan, compose
+from flowgauge.run.machine import kept_token
 from flowgauge.run.part import PartStatus
 from flowgauge.run.supervisor import Supervisor
 from flowgauge.store.clickhouse.client import embedded_about, parse_address
@@ -54,10 +55,11 @@ class System:
         listener: Listener | None = None,
     ) -> None:
         agents = tuple(AgentPlace(node.name, node.netns) for node in nodes)
+        token, self.agent_token_file = kept_token(folder, "agent")
         plan = Plan(
             document=settings.document, data_dir=folder, runtime_dir=folder, agents=agents, objects=objects,
             collector_host=LOOPBACK, console_port=ports.console,
-            collector_http_port=ports.collector_http, env=settings.env,
+            collector_http_port=ports.collector_http, env=settings.env, agent_token=token,
         )  # fmt: skip
         self.composition: Composition = compose(settings.spec, plan)
         self.log_dir = plan.log_dir

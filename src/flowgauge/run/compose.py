@@ -55,6 +55,7 @@ class Plan:
         console_port, collector_http_port, store_port: TCP.
         store_secret: password of a ClickHouse server, or the embedded store's secret; empty: a fresh one for the latter.
         console_token: what the console asks of clients; empty: nothing.
+        agent_token: what agents ask of who wants packet headers; empty: nobody gets any.
         agents_optional: whether the rest goes on when an agent cannot run.
         env: added to every part's environment.
     """
@@ -70,6 +71,7 @@ class Plan:
     collector_http_port: int = 0
     store_secret: str = field(default="", repr=False)
     console_token: str = field(default="", repr=False)
+    agent_token: str = field(default="", repr=False)
     store_port: int = 0
     agents_optional: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
@@ -209,7 +211,8 @@ def _agent(place: AgentPlace, target: str, plan: Plan) -> Part:
         *(("--kubernetes-objects", str(plan.objects)) if plan.objects else ()),
     )
     return Part(
-        f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, env=_env(plan), optional=plan.agents_optional
+        f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, secrets=_secret("--token-fd", plan.agent_token),
+        env=_env(plan), optional=plan.agents_optional,
     )  # fmt: skip
 
 

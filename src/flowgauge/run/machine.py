@@ -45,9 +45,9 @@ def port_or_free(wanted: int) -> int:
     return wanted if is_free(wanted) else free_port()
 
 
-def console_token(folder: Path) -> tuple[str, Path]:
-    """The token for a console beyond loopback, and the file that keeps it from one run to the next (mode 0600)."""
-    path = folder / "state" / "console-token"
+def kept_token(folder: Path, part: str) -> tuple[str, Path]:
+    """The token for a console beyond loopback, or for agents, and the file that keeps it from run to run (mode 0600)."""
+    path = folder / "state" / f"{part}-token"
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
@@ -57,7 +57,7 @@ def console_token(folder: Path) -> tuple[str, Path]:
                 token = secrets.token_urlsafe(24)
                 stream.write(f"{token}\n")
     except (OSError, ValueError) as error:
-        raise EnvironmentProblem(f"cannot keep the console's token in {path}: {error}") from error
+        raise EnvironmentProblem(f"cannot keep the {part}'s token in {path}: {error}") from error
     return token, path
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from flowgauge.agent.main import Agent, run_cycles
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.collector.naming import Naming
 from flowgauge.config.model import Enrichment
+from flowgauge.enrich.naming import Naming
 from flowgauge.export.messages import Message, Numbering
 from flowgauge.export.settings import FlowProtocol
 from flowgauge.flow.batch import FlowBatch

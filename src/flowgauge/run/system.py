@@ -65,6 +65,7 @@ class System:
         self.settings = effective(options.document, options.flags)
         self.no_agent = ""
         self.token_file = ""
+        self._agent_token_file = Path()
         self.composition: Composition | None = None
         self._kept: Plan | None = None
         self._supervisor: Supervisor | None = None
@@ -132,6 +133,7 @@ class System:
         """What stays the same while the document changes."""
         options = self._options
         folder = machine.data_dir(options.data_dir)
+        token, self._agent_token_file = machine.kept_token(folder, "agent")
         return Plan(
             document=options.document.resolve() if options.document else None,
             data_dir=folder,
@@ -142,6 +144,7 @@ class System:
             collector_http_port=machine.port_or_free(COLLECTOR_HTTP_PORT),
             store_port=free_port(),
             store_secret=new_secret(),
+            agent_token=token,
             agents_optional=True,
             agents=(AgentPlace(options.node or socket.gethostname(), http_port=machine.port_or_free(AGENT_HTTP_PORT)),),
             env=as_environment({flag.path: flag.value for flag in options.flags}),
@@ -155,7 +158,7 @@ class System:
         token = ""
         self.token_file = ""
         if spec.console_plugin.enable and not is_loopback(spec.console_plugin.address):
-            token, path = machine.console_token(kept.data_dir)
+            token, path = machine.kept_token(kept.data_dir, "console")
             self.token_file = str(path)
         server = spec.storage.type is StorageType.CLICKHOUSE
         return replace(
@@ -185,6 +188,7 @@ class System:
                     "document": str(kept.document or ""),
                     "collector": composition.collector_address,
                     "console_token_file": self.token_file,
+                    "agent_token_file": str(self._agent_token_file),
                 },
             )
         )

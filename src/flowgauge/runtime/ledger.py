@@ -78,6 +78,10 @@ COUNTERS: tuple[Counter, ...] = (
         "Hellos of TLS or QUIC that were cut off, malformed, or too many at once.",
         222,
     ),
+    # Packet heads in memory: seen = still there + overwritten + missed.
+    Counter("heads_seen", "packets", Sum.NOTE, "Packets whose headers were to be kept in memory."),
+    Counter("heads_overwritten", "packets", Sum.NOTE, "Headers that made room for newer ones, the oldest first."),
+    Counter("heads_missed", "packets", Sum.NOTE, "Headers that found no room: too many at once, or what is there was frozen."),
     # Records, agent to wire.
     Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),
     Counter("eviction_lost", "records", Sum.LOST, "Flow records lost when reading the kernel table failed.", 211),
