@@ -97,7 +97,7 @@ def text() -> str:
 
 
 def _ledger_line(counter: Counter) -> str:
-    part = "agent" if counter.enterprise else "collector"
+    part = "agent" if counter.enterprise or counter.name.startswith("heads_") else "collector"
     return f"| `flowgauge_{counter.name}_total` | {counter.unit} | {counter.side} | {part} | {counter.help} |"
 
 
