@@ -36,13 +36,13 @@ from flowgauge.collector import main as collector_main
 from flowgauge.collector.blocks import SLOT_BYTES, Block
 from flowgauge.collector.gatherer import Gatherer
 from flowgauge.collector.main import CollectorProcess
-from flowgauge.enrich.naming import Naming
 from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.collector.spool import Spool
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.config.model import Collector, Enrichment, Exporter
 from flowgauge.config.model import Spool as SpoolSettings
+from flowgauge.enrich.naming import Naming
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory

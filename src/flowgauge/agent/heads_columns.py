@@ -91,7 +91,7 @@ def _device_names(device: npt.NDArray[np.uint32], devices: Mapping[int, str]) ->
 def label(batch: FlowBatch, side: str) -> list[str]:
     """What the ``src`` or ``dst`` of each row is called: pod with namespace, Service, subnet; empty where it has no name."""
     texts = {name: batch.names(f"{side}_{name}").to_list() for name in ("namespace", "name", "service", "subnet")}
-    rows = zip(*texts.values(), strict=True)
     return [
-        f"{namespace}/{name}" if namespace and name else name or service or subnet for namespace, name, service, subnet in rows
+        f"{namespace}/{name}" if namespace and name else name or service or subnet.removeprefix("EXT:")
+        for namespace, name, service, subnet in zip(*texts.values(), strict=True)
     ]
