@@ -209,6 +209,7 @@ def _story(sampling: Sampling) -> list[Edge]:
         _edge(("", "EXT:clients"), web, 8080, "django-psql-example", sampling),
         _edge(web, database, 5432, "postgresql", sampling),
         _edge(web, ("openshift-dns", "dns-default"), 53, "dns-default", sampling),
+        _edge(("", "node-a"), web, 8080, "", sampling),
         _edge(("other-team", "stock-report"), database, 5432, "postgresql", sampling),
     ]
 
@@ -263,7 +264,7 @@ def _identity(*rows: dict[str, Any]) -> Identity:
         ({"identity": _identity(_row(src_names={}), _row(at_s=200, src_names=_IMPORT))}, "no name is missing"),
         ({"identity": _identity(_row())}, "both holders of the reused address have flows"),
         ({"edges": _story(Sampling())[1:]}, "edge: the outside world → Django over HTTP"),
-        ({"edges": _story(Sampling())[:3]}, "edge: the unexpected neighbour → postgresql:5432"),
+        ({"edges": _story(Sampling())[:4]}, "edge: the unexpected neighbour → postgresql:5432"),
         ({"balance": balance(_components(store_rows_written=91))}, "ledger: offered = stored + losses"),
         ({"balance": balance(_components(kernel_packets_seen=51))}, "ledger: packets seen = in flows + losses"),
     ],

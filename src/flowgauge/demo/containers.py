@@ -15,6 +15,8 @@ from pathlib import Path
 from flowgauge.demo.scene.processes import Program, User
 
 WEB_PORT = 8080
+SIDECAR_PORT = 8081
+"""On the pod's loopback, for its sidecar alone."""
 DNS_PORT = 53
 BULK_PORT = 9000
 
@@ -29,7 +31,8 @@ def web(address: str, database: Mapping[str, str], *, database_host: str, pod: s
     """Gunicorn with the Django project; ``key`` is the same for all replicas, ``pod`` and ``node`` are shown on the page."""
     argv = [
         sys.executable, *_PYTHON_OPTIONS, "-m", "gunicorn", "wsgi:application", "--chdir", str(SITE),
-        "--bind", f"{address}:{WEB_PORT}", "--workers", "1", "--threads", "4", "--worker-class", "gthread",
+        "--bind", f"{address}:{WEB_PORT}", "--bind", f"127.0.0.1:{SIDECAR_PORT}",
+        "--workers", "1", "--threads", "4", "--worker-class", "gthread",
         "--no-control-socket", "--graceful-timeout", "3", "--access-logfile", "-", "--worker-tmp-dir", _MEMORY,
     ]  # fmt: skip
     env = {
@@ -41,6 +44,11 @@ def web(address: str, database: Mapping[str, str], *, database_host: str, pod: s
         "NODE_NAME": node,
     }
     return Program(argv, _reader(), env)
+
+
+def sidecar() -> Program:
+    """What runs beside the web server in its pod."""
+    return _python("sidecar.py", str(SIDECAR_PORT))
 
 
 def new_key() -> str:

@@ -206,6 +206,7 @@ class FlowDemo:
             node=pod.place.node.name,
             key=self._key,
         )
+        self.cluster.run(pod, containers.sidecar())
         self.cluster.run(pod, program)
 
     def _place(self) -> tuple[Workload, Pods]:

@@ -61,7 +61,7 @@ class TopologyEdge:
     rtt_avg_ns: float | None
     approx: bool
     error: float | None
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[Trouble, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

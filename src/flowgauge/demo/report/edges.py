@@ -47,6 +47,7 @@ STORY: tuple[Known, ...] = (
     Known("Django → DNS", _WEB, ("openshift-dns", flow_demo.DNS), DNS_PORT, flow_demo.DNS),
     Known("the unexpected neighbour → postgresql:5432", ("other-team", "stock-report"), _DATABASE, DATABASE_PORT,
           flow_demo.DATABASE, crosses_nodes=False),
+    Known("the health probes of node-a → Django", ("", "node-a"), _WEB, WEB_PORT, crosses_nodes=False),
 )  # fmt: skip
 DATABASE_EDGE = STORY[0]
 
