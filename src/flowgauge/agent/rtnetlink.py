@@ -30,6 +30,8 @@ _HEADER = struct.Struct("=IHHII")
 _LINK = struct.Struct("=BxHiII")
 _ROUTE = struct.Struct("=8BI")
 _ATTRIBUTE = struct.Struct("=HH")
+_STATISTICS = struct.Struct("=16Q")
+"""The beginning of struct rtnl_link_stats64 (IFLA_STATS64)."""
 _BUFFER_BYTES = 1 << 16
 _EVENT_BUFFER_BYTES = 1 << 20
 """Receive buffer for change events; when it overflows everything is read again, so no change is missed."""
@@ -66,6 +68,24 @@ class Link:
     def loopback(self) -> bool:
         """Whether it is the loopback device."""
         return self.hardware == ARPHRD_LOOPBACK
+
+
+@dataclass(frozen=True, slots=True)
+class OneWay:
+    """What a device counted in one direction: packets, and bytes of layer 2."""
+
+    packets: int
+    bytes: int
+    errors: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    """A device's own counters; what it missed for lack of room is among what it dropped."""
+
+    received: OneWay
+    sent: OneWay
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +143,13 @@ class Rtnetlink:
         """Every device of the namespace; OSError when the kernel refuses."""
         request = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
         return [_link(body) for kind, _, body in self._dump(_RTM_GETLINK, request) if kind == _RTM_NEWLINK]
+
+    def statistics(self) -> dict[str, LinkStatistics]:
+        """What each device of the namespace counted, by its name; OSError when the kernel refuses."""
+        request = _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0)
+        bodies = [body for kind, _, body in self._dump(_RTM_GETLINK, request) if kind == _RTM_NEWLINK]
+        found = [read_attributes(body, _LINK.size) for body in bodies]
+        return {_text(link.get(3)): _statistics(link[23]) for link in found if len(link.get(23, b"")) >= _STATISTICS.size}
 
     def routes(self) -> list[Route]:
         """Every IPv4 and IPv6 route of every table, local addresses included; OSError when the kernel refuses."""
@@ -218,6 +245,15 @@ def _link(body: bytes) -> Link:
         hardware=hardware,
         master=_number(attributes.get(10)),  # IFLA_MASTER
         lower=0 if elsewhere else _number(attributes.get(5)),  # IFLA_LINK
+    )
+
+
+def _statistics(value: bytes) -> LinkStatistics:
+    numbers = _STATISTICS.unpack_from(value)
+    packets, octets, errors, dropped = (numbers[at : at + 2] for at in (0, 2, 4, 6))  # each received, sent
+    missed = numbers[15]
+    return LinkStatistics(
+        OneWay(packets[0], octets[0], errors[0], dropped[0] + missed), OneWay(packets[1], octets[1], errors[1], dropped[1])
     )
 
 

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from flowgauge.agent import node_counters
 from flowgauge.agent.chosen_pods import ChosenPods
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.program import Program
@@ -68,13 +69,14 @@ class Status:
         return {"components": [own]}
 
     def interfaces(self) -> dict[str, Any]:
-        """Each device of the node: whether and how it is observed, and what passed it that is not IP."""
-        not_ip = self._not_ip()
+        """Each device of the node: whether and how it is observed, what passed it that is not IP, its own counters."""
+        not_ip, counted = self._not_ip(), node_counters.read(self._settings.netns)
         return {
             "node": self._settings.node,
             "netns": self._settings.netns,
             "without_ebpf": self._source().without_ebpf,
             "features": self._source().program.features(),
+            "kernel": counted.told(),
             "notes": list(self._interfaces.notes),
             "interfaces": [
                 {
@@ -85,6 +87,7 @@ class Status:
                     "problem": interface.problem,
                     "not_ip_packets": not_ip.get(interface.ifindex, FramesSeen()).packets,
                     "not_ip_bytes": not_ip.get(interface.ifindex, FramesSeen()).bytes,
+                    "counted": asdict(counted.devices[interface.name]) if interface.name in counted.devices else None,
                 }
                 for interface in self._interfaces.interfaces
             ],
@@ -108,6 +111,7 @@ class Status:
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
                      self._interfaces.attach_failures, cumulative=True)  # fmt: skip
         yield from self._pods.samples()
+        yield from node_counters.samples(node_counters.read(self._settings.netns))
         yield from self._costs()
         for ifindex, seen in self._not_ip().items():
             labels = {"interface": self._interfaces.names.get(ifindex, str(ifindex))}

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's own counters as the agent tells them, against ip, nstat, and what was sent."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from agent_kit import agent, collector
+from flowgauge.agent import node_counters
+from flowgauge.demo.scene import kernel
+from node_kit import B, TwoPods, settled, two_pods
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("nstat")]
+
+NODE = "10.9.1.1"
+TRACKED = "table ip t { chain c { type filter hook forward priority 0; ct state new counter accept; }; }"
+UNKNOWN_PROTOCOL = b"\xff" * 6 + bytes.fromhex("020000000001") + b"\x88\xb5" + bytes(46)
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[TwoPods]:
+    with two_pods() as built:
+        kernel.nft(built.node, TRACKED)
+        settled(built, 1.0)
+        yield built
+
+
+def nstat(node: TwoPods, name: str) -> int:
+    """A counter of the node, from its beginning."""
+    found = json.loads(node.run("node", "nstat", "-asz", "--json", name))
+    return int(found["kernel"][name])
+
+
+def test_every_device_has_what_ip_shows(node: TwoPods) -> None:
+    with node.socket("a", socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("eth0", 0))
+        for _ in range(7):  # nobody takes such frames, so the node's end drops them
+            raw.send(UNKNOWN_PROTOCOL)
+    settled(node)
+    told = {name: asdict(device) for name, device in node_counters.read(node.node).devices.items()}
+    shown = {
+        link["ifname"]: {
+            way: {name: link["stats64"][side][name] for name in ("packets", "bytes", "errors", "dropped")}
+            for way, side in (("received", "rx"), ("sent", "tx"))
+        }
+        for link in json.loads(node.run("node", "ip", "-s", "-j", "link"))
+    }
+    assert told == shown
+    assert told["va"]["received"]["dropped"] >= 7
+
+
+def test_datagrams_that_find_a_full_socket_are_counted(node: TwoPods) -> None:
+    before, sent = node_counters.read(node.node).queues["udp_receive"], 300
+    with (
+        node.socket("node", socket.AF_INET, socket.SOCK_DGRAM) as slow,
+        node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as fast,
+    ):
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.bind(("", 7001))
+        for _ in range(sent):
+            fast.sendto(bytes(500), (NODE, 7001))
+        settled(node)
+        slow.setblocking(False)
+        received = 0
+        with suppress(BlockingIOError):
+            while slow.recv(1000):
+                received += 1
+    assert node_counters.read(node.node).queues["udp_receive"] - before == sent - received > 0
+
+
+def test_connections_that_find_a_full_listener_are_counted(node: TwoPods) -> None:
+    clients = [node.socket("a", socket.AF_INET, socket.SOCK_STREAM) for _ in range(6)]
+    with node.socket("node", socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("", 7002))
+        listener.listen(0)
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex((NODE, 7002))
+        time.sleep(0.3)
+        for client in clients:
+            client.close()
+    told = node_counters.read(node.node).queues
+    assert told["listen"] == nstat(node, "TcpExtListenOverflows") > 0
+    assert told["tcp_backlog"] == nstat(node, "TcpExtTCPBacklogDrop")
+    assert told["tcp_receive"] == nstat(node, "TcpExtTCPRcvQDrop")
+
+
+def test_connection_tracking_is_told_with_its_limit(node: TwoPods) -> None:
+    before = node_counters.read(node.node)
+    with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+        for port in range(7100, 7110):
+            client.sendto(b"", (B, port))
+    now = node_counters.read(node.node)
+    assert now.tracked - before.tracked == 10
+    assert now.trackable == int(node.run("node", "cat", "/proc/sys/net/netfilter/nf_conntrack_max"))
+
+
+def test_a_cpu_that_had_no_time_is_told_as_the_kernel_does() -> None:
+    rows = [line.split() for line in Path("/proc/net/softnet_stat").read_text(encoding="ascii").splitlines()]
+    least = sum(int(row[1], 16) for row in rows), sum(int(row[2], 16) for row in rows)
+    told = node_counters.read("")
+    assert least <= (told.cpu_dropped, told.cpu_squeezed)
+    assert told.cpu_squeezed - least[1] < 1000
+
+
+def test_a_namespace_that_is_gone_gives_nothing() -> None:
+    assert node_counters.read("there-is-no-such-namespace") == node_counters.NodeCounters()
+
+
+@pytest.mark.slow
+def test_the_agent_tells_them_in_metrics_and_of_each_interface(node: TwoPods, tmp_path: Path) -> None:
+    with collector() as to:
+        options = ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0"]
+        with agent(options, tmp_path) as running:
+            running.ready()
+            told, metrics = json.loads(running.get("/api/v1/interfaces")), running.get("/metrics")
+    dropped = {one["name"]: one["counted"]["received"]["dropped"] for one in told["interfaces"]}
+    assert dropped["va"] == node_counters.read(node.node).devices["va"].received.dropped
+    lines = [line for line in metrics.splitlines() if line.startswith("flowgauge_agent_device_dropped_packets_total{")]
+    shown = [line.split()[-1] for line in lines if 'direction="in"' in line and 'interface="va"' in line]
+        r'^flowgauge_agent_device_dropped_packets_total\{.*direction="in",.*interface="va"\} (\S+)', metrics, re.MULTILINE
+    )
+    assert [float(value) for value in shown] == [dropped["va"]]
+    assert told["kernel"]["trackable"] == node_counters.read(node.node).trackable
+    for name in ("socket_queue_overflows_total", "conntrack_entries", "conntrack_entries_max", "cpu_queue_squeezed_total"):
+        assert f"\nflowgauge_agent_{name}{{" in metrics
