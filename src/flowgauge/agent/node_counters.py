@@ -2,8 +2,8 @@
 """What the kernel itself counts on a node beside flows.
 
 That is what devices dropped, queues of sockets that overflowed, how full connection tracking is, packets that a CPU had no time
-for. Read from rtnetlink and proc when somebody asks, so that nobody who does not pays. Safe from any thread; a network namespace
-of another name is entered by the calling thread, for as long as reading takes.
+for. Read from rtnetlink and proc when somebody asks, so that nobody who does not pays. Safe from any thread; to read another
+network namespace the calling thread enters it.
 """
 
 from __future__ import annotations
