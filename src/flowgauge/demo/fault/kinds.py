@@ -49,7 +49,7 @@ def _delay(scene: Scene, undo: contextlib.ExitStack) -> str:
 def _loss(scene: Scene, undo: contextlib.ExitStack) -> str:
     database = scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
-    _drop(scene, database, undo, LOSS_PERCENT, f"ip daddr {database.address} tcp dport {DATABASE_PORT}")
+    _drop(scene, database, undo, LOSS_PERCENT, f"ip daddr {database.address} tcp dport {DATABASE_PORT} ct state established")
     return f"{node.name} drops {LOSS_PERCENT} % of the packets to {DATABASE}:{DATABASE_PORT}"
 
 

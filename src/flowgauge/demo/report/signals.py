@@ -76,10 +76,8 @@ class Signals:
         asked = batch.names("dns_name")
         codes = np.unique(asked.codes[batch.array("dst_port") == DNS_PORT]).tolist()
         self._names |= {asked.values[code] for code in codes} - {""}
-        forbidden = has_text(batch, "drop_cause", "NETFILTER_DROP")
-        for address in self.truth.dropped:
-            mine = forbidden & is_address(batch.array("dst_addr"), address)
-            self._drops += int(batch.array("drop_packets")[mine].sum())
+        forbidden = has_text(batch, "drop_cause", "NETFILTER_DROP") & (batch.array("dst_port") == DATABASE_PORT)
+        self._drops += int(batch.array("drop_packets")[forbidden].sum())
 
     def scores(self) -> list[Score]:
         """Each signal for which there is a truth."""
@@ -91,7 +89,7 @@ class Signals:
         wrong = len(names ^ self._names)
         found.append(Score("names asked of DNS", len(self._names), len(names), wrong, wrong == 0))
         if self.truth.dropped:
-            truth = sum(one.packets for one in self.truth.dropped.values())
+            truth = sum(one.packets + one.new for one in self.truth.dropped.values())
             found.append(_score("packets dropped by rules", self._drops, truth, 0.0))
         return found
 

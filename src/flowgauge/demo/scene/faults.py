@@ -14,10 +14,16 @@ from flowgauge.runtime import linux
 
 @dataclass(slots=True)
 class Dropped:
-    """What a rule dropped, as nftables counted it: packets and their layer 3 bytes; known when the rule is gone."""
+    """What a rule dropped, as nftables counted it; known when the rule is gone.
+
+    Attributes:
+        packets, bytes: of connections that had been let through before, with layer 3 bytes.
+        new: packets of connections that never were: nobody learns to whom they would have been translated.
+    """
 
     packets: int = 0
     bytes: int = 0
+    new: int = 0
 
 
 @contextmanager
@@ -25,13 +31,18 @@ def loss(netns: str, percent: int, match: str = "") -> Iterator[Dropped]:
     """Drops a share of what a node forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything."""
     chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
     dropped = Dropped()
-    with _table(netns, "fault_loss", "forward", f"{match} {chance} counter drop"):
+    rules = f"{match} {chance} ct state new counter drop\n {match} {chance} ct state != new counter drop"
+    with _table(netns, "fault_loss", "forward", rules):
         try:
             yield dropped
         finally:
-            rules = [entry["rule"] for entry in kernel.nft_json(netns, "list", "table", "ip", "fault_loss") if "rule" in entry]
-            counter = next(part["counter"] for part in rules[0]["expr"] if "counter" in part)
-            dropped.packets, dropped.bytes = counter["packets"], counter["bytes"]
+            listed = [
+                entry["rule"]["expr"]
+                for entry in kernel.nft_json(netns, "list", "table", "ip", "fault_loss")
+                if "rule" in entry
+            ]
+            new, others = (next(part["counter"] for part in expression if "counter" in part) for expression in listed)
+            dropped.packets, dropped.bytes, dropped.new = others["packets"], others["bytes"], new["packets"]
 
 
 @contextmanager
