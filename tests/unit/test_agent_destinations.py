@@ -46,7 +46,7 @@ def octets(batch: FlowBatch) -> list[int]:
 def test_over_tcp_every_flow_and_option_arrives_and_counts_once(ledger: Ledger) -> None:
     receiver = StreamReceiver()
     destinations = started(ledger, port=receiver.port, transport="TCP")
-    flows = random_flows(3000, seed=1)
+    flows = random_flows(20_000, seed=1)  # more than are encoded at once
     destinations.send_flows(flows, 1.0)
     destinations.send_options({1: "lo"}, Exporter())
     until(lambda: len(receiver.sessions) == 1, "a connection")

@@ -30,6 +30,8 @@ from flowgauge.flow.hashes import flow_hashes
 from flowgauge.runtime.ledger import Ledger
 
 _SENT = "export_records_sent"
+_PIECE = 16_384
+"""Flows that are encoded at once: the messages of a hundred thousand would be the most of the agent's memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Destinations:
     def send_flows(self, batch: FlowBatch, budget_s: float) -> None:
         """Sends a batch, spread over at most ``budget_s`` seconds."""
         for one, part in zip(self._all, self._parts(batch), strict=True):
-            one.export.send(one.messages.flows(part), budget_s / len(self._all))
+            for piece in _pieces(part):
+                one.export.send(one.messages.flows(piece), budget_s / len(self._all) * len(piece) / max(len(part), 1))
 
     def send_options(self, names: Mapping[int, str], exporter: Exporter) -> None:
         """Tells each collector our counters, with what it should have got itself, and the names of devices."""
@@ -166,3 +169,12 @@ def _where(collector: Collector) -> tuple[object, ...]:
         collector.type, collector.address, collector.port, collector.transport, collector.client_tls, tuple(collector.others),
         collector.spread, collector.kafka,
     )  # fmt: skip
+
+
+def _pieces(batch: FlowBatch) -> Iterator[FlowBatch]:
+    """A batch by and by; an empty one, too."""
+    if len(batch) <= _PIECE:
+        yield batch
+        return
+    for first in range(0, len(batch), _PIECE):
+        yield batch.take(np.arange(first, min(first + _PIECE, len(batch))))

@@ -113,11 +113,14 @@ class LocalAddresses:
         The destination lives here when it, or what it was translated to (a service's backend), does. ``start_ns`` is the
         flow's first packet: an address that had left by then is not here.
         """
-        rows = len(src)
-        distinct, inverse = addresses.unique(np.concatenate([src, dst, post_nat_dst]))
-        here = self._table.lookup(distinct)[inverse].reshape(3, rows) > start_ns
-        ends: npt.NDArray[np.uint8] = _CODES[here[0].astype(np.intp), (here[1] | here[2]).astype(np.intp)]
+        src_here, dst_here, backend_here = (self._here(column, start_ns) for column in (src, dst, post_nat_dst))
+        ends: npt.NDArray[np.uint8] = _CODES[src_here.astype(np.intp), (dst_here | backend_here).astype(np.intp)]
         return ends
+
+    def _here(self, column: AddressColumn, start_ns: Times) -> npt.NDArray[np.bool_]:
+        distinct, inverse = addresses.unique(column)
+        here: npt.NDArray[np.bool_] = self._table.lookup(distinct)[inverse] > start_ns
+        return here
 
 
 _CODES = np.array(

@@ -28,7 +28,7 @@ from flowgauge.config.model import Exporter
 from flowgauge.enrich.naming import Naming
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.runtime import logs
+from flowgauge.runtime import linux, logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import HttpServer
 from flowgauge.runtime.ledger import Ledger
@@ -76,6 +76,7 @@ class Agent:
         Raises:
             EnvironmentProblem: the network namespace or the HTTP port is missing, or what eBPF and packet sockets both need.
         """
+        linux.give_back_large_memory()
         self._source.load()
         self._pods.choose(self.settings.exporter, self._source.program)
         self._destinations.start()

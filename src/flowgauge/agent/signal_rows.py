@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.abi import Structured
-from flowgauge.ebpf.map_reader import Entries
+from flowgauge.ebpf.map_reader import Entries, joined
 from flowgauge.ebpf.tables import Evicted
 from flowgauge.ebpf.translations import before, match
 from flowgauge.schema.enums import LOCAL_ENDS, TCP_STATE_FINAL, code
@@ -71,9 +71,9 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
     signals = (*_of_this_node(evicted, ends), evicted.answers, evicted.server_times, evicted.icmp_errors)
     flow_of = [before(_flow_keys(entries), evicted.keys, known.keys, known.values) for entries in signals]
     extra = _without_flow(evicted.keys, flow_of, signals)
-    keys = np.concatenate([evicted.keys, extra.keys])
-    placed = [_placed(entries, of, keys) for entries, of in zip(signals, flow_of, strict=True)]
-    return SignalRows(keys, np.concatenate([evicted.values, extra.values]), *placed)
+    flows = joined(evicted, extra) if len(extra) else evicted  # joining copies, and most intervals have none
+    placed = [_placed(entries, of, flows.keys) for entries, of in zip(signals, flow_of, strict=True)]
+    return SignalRows(flows.keys, flows.values, *placed)
 
 
 def _flow_keys(entries: Entries) -> Structured:

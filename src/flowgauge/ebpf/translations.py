@@ -93,12 +93,12 @@ def match(wanted: Structured, known: Structured) -> npt.NDArray[np.intp]:
 
     Two known keys of one hash (a chance of 2**-64 a pair) would hide one of them, which reads as not translated.
     """
-    if not len(known):
+    if not len(known) or not len(wanted):
         return np.full(len(wanted), -1, np.intp)
     wanted_words, known_words = _words(wanted), _words(known)
-    known_hash = (known_words * _MIX).sum(axis=1, dtype=np.uint64)
+    known_hash = known_words @ _MIX
     order = np.argsort(known_hash)
-    wanted_hash = (wanted_words * _MIX).sum(axis=1, dtype=np.uint64)
+    wanted_hash = wanted_words @ _MIX
     at = np.minimum(np.searchsorted(known_hash[order], wanted_hash), len(order) - 1)
     rows = order[at]
     same = (known_words[rows] == wanted_words).all(axis=1)
