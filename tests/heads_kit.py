@@ -37,10 +37,12 @@ def keeping(folder: Path, *options: str, heads: str = "enable: true", token: str
         yield running
 
 
-def asked(running: AgentProcess, path: str = "heads", token: str = TOKEN, **params: str) -> tuple[int, bytes]:
+def asked(
+    running: AgentProcess, path: str = "heads", token: str = TOKEN, method: str = "GET", **params: str
+) -> tuple[int, bytes]:
     """Status and body of a question to the agent."""
     url = f"{running.ready()['http']}/api/v1/{path}?{urllib.parse.urlencode({key.rstrip('_'): params[key] for key in params})}"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310 - loopback
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {}, method=method)  # noqa: S310 - loopback
     try:
         with _OPENER.open(request, timeout=60) as answer:
             return answer.status, answer.read()

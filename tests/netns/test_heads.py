@@ -15,6 +15,7 @@ import pytest
 from agent_kit import until
 from flowgauge.agent.heads_cut import HEAD_BYTES
 from flowgauge.agent.heads_ring import BLOCK_BYTES, BLOCK_FRAMES, HeadsRing
+from flowgauge.agent.heads_route import MAX_CAPTURES
 from flowgauge.runtime import linux
 from heads_kit import asked, keeping, message, of_tcpdump, packets, tshark
 from node_kit import B6, A, B, TwoPods, settled, transfer, two_pods
@@ -174,6 +175,7 @@ def test_the_answer_is_never_longer_than_asked(tmp_path: Path) -> None:
     with two_pods() as node, linux.in_netns(node.node), keeping(tmp_path) as running:
         transfer(node, ("a", "b"), (B, 9000), 1_000_000)
         until(lambda: len(asked(running, past="60s")[1]) > 20_000, "heads")
+        assert {asked(running, past="60s", method="HEAD")[0] for _ in range(MAX_CAPTURES + 1)} == {200}
         _, body = asked(running, past="60s", max_bytes="5000")
     assert 4000 < len(body) <= 5000
     assert packets(body)

@@ -124,7 +124,7 @@ class Heads:
         """Keeps what is there for so long; UsageError while none are kept."""
         self._kept_ring().freeze(seconds)
 
-    def capture(self, question: Question, stopping: threading.Event) -> Iterator[bytes]:
+    def capture(self, question: Question, stopping: threading.Event) -> Generator[bytes, None, None]:
         """Pieces of a pcapng file, each of whole blocks, until all is told or ``stopping`` is set.
 
         Raises:
@@ -214,7 +214,7 @@ def _comments(batch: FlowBatch) -> list[str]:
     return [f"{src or '?'} → {dst or '?'}" if src or dst else "" for src, dst in ends]
 
 
-def _bounded(first: list[bytes], pieces: Generator[list[bytes], None, None], max_bytes: int) -> Iterator[bytes]:
+def _bounded(first: list[bytes], pieces: Generator[list[bytes], None, None], max_bytes: int) -> Generator[bytes, None, None]:
     """Joined blocks, as many as ``max_bytes`` have room for."""
     total = 0
     with closing(pieces):

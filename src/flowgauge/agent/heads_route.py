@@ -7,7 +7,7 @@ Before: :mod:`flowgauge.agent.heads`; after: :mod:`flowgauge.runtime.http`. Safe
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from http import HTTPStatus
 
 from flowgauge.agent.heads import Heads, Question
@@ -36,7 +36,7 @@ def routes(heads: Heads, token: str) -> dict[str, Handler]:
         pieces = None
         try:
             pieces = heads.capture(question(request), request.stopping)
-            return Response(_releasing(pieces, free), CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+            return Response(_Answer(pieces, free), CONTENT_TYPE, headers={"Cache-Control": "no-store"})
         except EnvironmentProblem as problem:
             return _refused(str(problem), HTTPStatus.SERVICE_UNAVAILABLE)
         finally:
@@ -94,11 +94,27 @@ def _guarded(handler: Handler, token: str) -> Handler:
     return answer
 
 
-def _releasing(pieces: Iterator[bytes], free: threading.BoundedSemaphore) -> Iterator[bytes]:
-    try:
-        yield from pieces
-    finally:
-        free.release()
+class _Answer:
+    """Pieces of a capture; gives its place back when it ends or is closed, also before the first piece was taken."""
+
+    def __init__(self, pieces: Generator[bytes, None, None], free: threading.BoundedSemaphore) -> None:
+        self._pieces: Generator[bytes, None, None] | None = pieces
+        self._free = free
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._pieces is None:
+            raise StopIteration
+        return next(self._pieces)
+
+    def close(self) -> None:
+        """Ends the capture; safe to call twice."""
+        pieces, self._pieces = self._pieces, None
+        if pieces is not None:
+            self._free.release()
+            pieces.close()
 
 
 def _refused(message: str, status: int) -> Response:

@@ -110,6 +110,8 @@ def here(patterns: Sequence[str], netns: str, objects: Path | None) -> LocalSour
     from flowgauge.runtime import linux
 
     choice = InterfaceChoice(list(patterns), [])
+    if netns and not linux.netns_path(netns).exists():
+        raise EnvironmentProblem(f"there is no network namespace {netns}")
 
     def devices() -> dict[int, str]:
         with linux.in_netns(netns) if netns else contextlib.nullcontext():
