@@ -20,6 +20,7 @@ Numbers = npt.NDArray[Any]
 
 SLACK_BYTES = 256
 """Bytes that must lie behind the last datagram of a buffer: rows taken near its end may reach beyond it."""
+_WORD_BYTES = 8
 
 
 class Windows:
@@ -51,13 +52,17 @@ class Windows:
 
     def words(self, at: Offsets, count: int) -> npt.NDArray[np.int64]:
         """``count`` big-endian 32-bit words from each offset, shape (count, n)."""
-        return self.take(at, 4 * count).view(">u4").T.astype(np.int64)
+        words = (
+            self.take(at, 4 * count).view(">u4").T.astype(np.uint32)
+        )  # swapped, then widened: half the price of both at once
+        return words.astype(np.int64)
 
     def _rows(self, at: Offsets, size: int) -> Octets:
         view = self._views.get(size)
         if view is None:
             count = max(0, len(self._buffer) - size + 1)
-            view = np.ndarray((count,), np.dtype((np.void, size)), buffer=self._buffer.data, strides=(1,))
+            kind = np.dtype(np.uint64 if size == _WORD_BYTES else (np.void, size))  # numpy gathers numbers faster than pieces
+            view = np.ndarray((count,), kind, buffer=self._buffer.data, strides=(1,))
             self._views[size] = view
         return view[at].view(np.uint8).reshape(len(at), size)
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from flowgauge.schema.enums import FLOW_DIRECTION, FLOW_FORMAT, SAMPLING_ALGORITHM, code
 from flowgauge.wire.assemble import Block, other_sockets
@@ -48,7 +48,7 @@ from flowgauge.wire.sflow.sampling import SourceSampling
 from flowgauge.wire.sflow.sheet import Given, GivenNames
 from flowgauge.wire.sflow.sources import Sources
 from flowgauge.wire.texts import MplsLabels, TextStep
-from flowgauge.wire.views import Offsets
+from flowgauge.wire.views import Offsets, Structured
 
 MAX_SAMPLES = 1024
 """Samples read of one datagram: 65,535 bytes hold 700 of the shortest that mean anything."""
@@ -65,6 +65,7 @@ _WITHOUT: Mapping[int, frozenset[str]] = {NOTHING: frozenset(), PORTS: _PORT_COL
 _PACKET = code(SAMPLING_ALGORITHM, "packet")
 _INGRESS, _EGRESS = code(FLOW_DIRECTION, "ingress"), code(FLOW_DIRECTION, "egress")
 _LABELS_DTYPE = np.dtype([(f"f{number}", np.uint32) for number in range(MAX_LABELS)])
+_NO_FIELDS: np.dtype[Any] = np.dtype([])
 _LABELS = MplsLabels(tuple(Source(number, 4) for number in range(MAX_LABELS)))
 _RECORDS_READ = np.array(sorted({packets.HEADER, packets.ETHERNET, packets.IPV4_RECORD, packets.IPV6_RECORD, *extended.READ}))
 _SEEN = {
@@ -156,13 +157,16 @@ def _block(reading: Reading, found: Heads, row: Index, without: frozenset[str], 
     texts: list[tuple[str, TextStep]] = []
     if discarded:
         texts.append(("drop_cause", GivenNames(causes(reading.samples.words["reason"][row]))))
-    labels = reading.labels[row] >> np.uint32(8)  # without the time to live, as in IPFIX
-    if labels.any():
-        texts.append(("mpls_labels", _LABELS))
-    head = reading.samples.head[row]
+    fields: Structured = np.zeros(len(row), _NO_FIELDS)
+    if reading.labels is not None:
+        labels = reading.labels[row] >> np.uint32(8)  # without the time to live, as in IPFIX
+        fields = labels.view(_LABELS_DTYPE).reshape(-1)
+        if labels.any():
+            texts.append(("mpls_labels", _LABELS))
+    head = reading.samples.head if len(row) == len(reading.samples) else reading.samples.head[row]
     socket = other_sockets(reading.intake.origins.source_addr[found.datagram], found.agent)
     return Block(
-        records=_records(labels, head, found),
+        records=_records(fields, head, found),
         reader=Reader((Given(columns),), tuple(columns), tuple(texts), ours=False, counts=not discarded),
         origins=_origins(reading.intake, found),
         flow_format=_SFLOW5,
@@ -206,11 +210,11 @@ def _when_and_where(reading: Reading) -> None:
     sheet.put_all("out_if", interface(words, "out"))
 
 
-def _records(labels: npt.NDArray[np.uint32], head: Index, found: Heads) -> Records:
+def _records(fields: Structured, head: Index, found: Heads) -> Records:
     """Rows as ``assemble`` takes them: a datagram is a set, a sample a record, whose only fields are its labels."""
     nothing = np.zeros(len(found), np.int64)
     sets = DataSets(found.start, found.end, found.datagram, nothing, nothing)
-    return Records(labels.view(_LABELS_DTYPE).reshape(-1), {}, head, sets)
+    return Records(fields, {}, head, sets)
 
 
 def _origins(intake: Intake, found: Heads) -> Origins:

@@ -93,8 +93,9 @@ def _mpls(reading: Reading) -> None:
     _, at, good = _address(reading.windows, parts.start, parts.end)
     parts, (at,) = _fitting(reading, parts, good & (parts.end - at >= 4), at)
     stack, count = _list(reading, parts, at, MAX_LABELS)
-    chosen = (count > 0) & ~reading.labels[parts.owner].any(axis=1)
-    reading.labels[parts.owner[chosen]] = stack[chosen]
+    labels = reading.stacks()
+    chosen = (count > 0) & ~labels[parts.owner].any(axis=1)
+    labels[parts.owner[chosen]] = stack[chosen]
 
 
 def _vlan_tunnel(reading: Reading) -> None:

@@ -59,7 +59,7 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
         reading.sheet.put(column, parts.owner, getattr(heads, name))
     reading.sheet.put("bytes", parts.owner, layer3_bytes(heads, start, frame_bytes, stripped))
     if heads.labels.shape[1]:
-        reading.labels[parts.owner, : heads.labels.shape[1]] = heads.labels
+        reading.stacks()[parts.owner, : heads.labels.shape[1]] = heads.labels
     reading.lacking[parts.owner] = np.where(heads.is_ip, heads.portless * np.uint8(PORTS), IP)
     shown[parts.owner] = True
 

@@ -21,7 +21,7 @@ ENTERPRISE_RECORDS = 4096
 NOTHING, PORTS, IP = 0, 1, 2
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reading:
     """The samples of one kind and their records.
 
@@ -29,8 +29,8 @@ class Reading:
         rounds: all records.
         formats: how many records there are of each format of sFlow's own; the last element counts all others.
         sheet: what is found.
-        labels: MPLS label stacks, uint32 (n, ``MAX_LABELS``), entries as on the wire.
         lacking: what the packet of each sample lacks: ``NOTHING``, ``PORTS`` that were not captured, or ``IP`` altogether.
+        labels: MPLS label stacks, uint32 (n, ``MAX_LABELS``), entries as on the wire; None: there are none (see ``stacks``).
     """
 
     intake: Intake
@@ -39,16 +39,21 @@ class Reading:
     rounds: Rounds
     formats: npt.NDArray[np.int64]
     sheet: Sheet
-    labels: npt.NDArray[np.uint32]
     lacking: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.uint32] | None = None
 
     @classmethod
     def of(cls, intake: Intake, windows: Windows, samples: Samples, rounds: Rounds) -> Reading:
         """Of samples and their records, nothing read yet."""
         formats = rounds.formats(ENTERPRISE_RECORDS)
-        labels = np.zeros((len(samples), MAX_LABELS), np.uint32)
         lacking = np.full(len(samples), IP, np.uint8)
-        return cls(intake, windows, samples, rounds, formats, Sheet(len(samples)), labels, lacking)
+        return cls(intake, windows, samples, rounds, formats, Sheet(len(samples)), lacking)
+
+    def stacks(self) -> npt.NDArray[np.uint32]:
+        """``labels``, to be filled."""
+        if self.labels is None:
+            self.labels = np.zeros((len(self.samples), MAX_LABELS), np.uint32)
+        return self.labels
 
     def records(self, tag: int, size: int) -> Parts:
         """The first record of each sample in this format; those shorter than ``size`` bytes are named and left out."""

@@ -23,8 +23,9 @@ INTERFACE, DISCARD_REASON, SEVERAL = 0, 1, 2
 LOCAL = 0x3FFFFFFF
 """In format ``INTERFACE``: the packet began or ended in the device itself."""
 
-KEPT_BYTES = 144
-"""Of a sample read at once: its fixed part, and of the packet's head, which mostly comes next, what is parsed."""
+KEPT_BYTES = 216
+"""Of a sample read at once: its fixed part, 128 bytes of the packet's head, which mostly comes next, and a switch record. More
+bytes of a row cost little, a second look at another place as much as the first."""
 
 _FORMAT_SHIFT, _VALUE_MASK = 30, 0x3FFFFFFF
 _TYPE_SHIFT, _INDEX_MASK = 24, 0xFFFFFF
