@@ -19,6 +19,7 @@ from agent_kit import AgentProcess, Collector, agent, collector, until
 from flowgauge.demo.scene import kernel
 from flowgauge.ebpf import cost
 from flowgauge.schema.enums import TCP_STATE_FINAL
+from hello_kit import INITIALS, SERVER_NAME
 from node_kit import FAR, A, B, TwoPods, settled, transfer, two_pods
 from signal_kit import one, rows
 
@@ -72,6 +73,22 @@ def test_every_signal_reaches_the_collector(node: TwoPods, to: Collector, tmp_pa
     asked = one(found, src_addr=A, src_port=port)
     assert (asked["dns_id"], asked["dns_name"], asked["dns_rcode"]) == (7, "api.shop.example", "NOERROR")
     assert asked["dns_latency_ns"] >= 20_000_000
+
+
+def test_hellos_and_errors_of_icmp_reach_the_collector(node: TwoPods, to: Collector, tmp_path: Path) -> None:
+    document = tmp_path / "document.yaml"
+    document.write_text("spec: {exporter: {features: [tls, icmpErrors]}}")
+    with agent(options(node, to, "-f", str(document)), tmp_path) as running:
+        running.ready()
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.sendto(INITIALS["2"], (B, 8443))  # where nobody listens
+            time.sleep(0.2)
+        assert running.stop() == 0
+    flows, counts, _ = to.decoded()
+    assert not {name for name in counts if "error" in name or "unknown" in name}, counts
+    row = one(rows(flows), src_addr=A, dst_port=8443)
+    assert (row["quic_version"], row["tls_server_name"], row["tls_version"]) == ("2", SERVER_NAME, "")
+    assert (row["icmp_error"], row["icmp_error_packets"]) == ("port unreachable", 1)
 
 
 def test_nodes_that_share_a_kernel_keep_to_their_own(node: TwoPods, to: Collector, tmp_path: Path) -> None:
