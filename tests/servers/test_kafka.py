@@ -42,7 +42,7 @@ class Reading(DecodingEnd):
 
     def __init__(self, settings: Kafka, *, decoding: bool = True) -> None:
         super().__init__()
-        self.source = KafkaSource(settings, 32473, self.arrived, self.ledger)
+        self.source = KafkaSource(settings, Decoder, self.arrived, self.ledger)
         self.source.start()
         if decoding:
             self.start()

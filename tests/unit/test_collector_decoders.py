@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import queue
 import struct
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import pytest
 
 import sflow_kit
 from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.kafka_source import KafkaSource
+from flowgauge.collector.listeners import make_listeners
+from flowgauge.collector.senders import Refusals
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.config.model import Collector
 from flowgauge.errors import ConfigError, UsageError
 from flowgauge.flow.addresses import to_text
+from flowgauge.runtime.ledger import Ledger
+from flowgauge.wire.decoder import Decoder
 from wire_kit import a_set, column, decode, message
 
 ENTERPRISE, NUMBER = 64999, 7
@@ -35,6 +41,21 @@ def test_an_element_of_the_users_fills_its_column_in_every_decoder(tmp_path: Pat
     make = decoder_maker(settings(elements=[str(file)]))
     assert [column(decode(payload(), decoder=make()), "in_if") for _ in range(2)] == [[30], [30]]
     assert column(decode(payload(), decoder=decoder_maker(settings())()), "in_if") != [30]
+
+
+def test_messages_of_a_kafka_topic_are_read_with_them_too(tmp_path: Path) -> None:
+    file = tmp_path / "ours.csv"
+    file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned32,in_if\n")
+    kafka = {"brokers": "127.0.0.1:1", "topic": "flows"}
+    wanted = settings(elements=[str(file)], kafka=kafka, port=0)
+    found = make_listeners(wanted, queue.SimpleQueue(), Ledger("collector", "x@1"), Refusals())
+    try:
+        (source,) = (one for one in found if isinstance(one, KafkaSource))
+        assert isinstance(source.road.decoder, Decoder)
+        assert column(decode(payload(), decoder=source.road.decoder), "in_if") == [30]
+    finally:
+        for one in found:
+            one.stop()
 
 
 def test_a_wrong_file_is_named_with_its_line(tmp_path: Path) -> None:

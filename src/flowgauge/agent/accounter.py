@@ -18,7 +18,7 @@ from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import Translations
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.columns import ICMP_PROTOCOLS
-from flowgauge.schema.enums import FLOW_DIRECTION, LOCAL_ENDS, code
+from flowgauge.schema.enums import FLOW_DIRECTION, LOCAL_ENDS, SAMPLING_ALGORITHM, code
 
 Codes = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.uint32]
@@ -34,6 +34,7 @@ def account(
     *,
     ticks: Ticks,
     sampling_rate: npt.NDArray[np.uint32],
+    sampling_mode: str = "packet",
 ) -> FlowBatch:
     """One row an entry of the flow table.
 
@@ -44,6 +45,7 @@ def account(
         local: which addresses live here.
         ticks: tells the wall time of the kernel's times.
         sampling_rate: one of this many packets was observed, of each flow; shape (n,).
+        sampling_mode: whether chance decided for each packet, or for each ``flow`` as a whole.
     """
     count = len(keys)
     start_ns = ticks.wall_ns(values["first_tick"])
@@ -69,6 +71,7 @@ def account(
         "out_if": out_if,
         "flow_direction": directions(points, local_ends),
         "sampling_rate": sampling_rate,
+        "sampling_algorithm": np.where(sampling_rate > 1, code(SAMPLING_ALGORITHM, sampling_mode), 0).astype(np.uint8),
         "vlan_id": values["vlan_id"].astype(np.uint16),
         "observed_ifs": points,
         "local_ends": local_ends,

@@ -18,9 +18,9 @@ from flowgauge.ebpf.abi import Structured
 from flowgauge.ebpf.chosen import Bits
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.rules import Action, Rule, sample_below
+from flowgauge.schema.roles import CLIENT_PORTS_FROM
 
 _ADDRESS = np.dtype((np.void, 16))
-_EPHEMERAL_PORTS = 32_768
 
 
 class Choice:
@@ -128,7 +128,7 @@ def symmetric_hash(packets: Packets) -> Numbers:
     words, keys = packets.words, packets.keys
     src_port, dst_port = keys["src_port"].astype(np.uint64), keys["dst_port"].astype(np.uint64)
     proto = keys["proto"].astype(np.uint64) << np.uint64(32)
-    from_client, to_client = src_port >= _EPHEMERAL_PORTS, dst_port >= _EPHEMERAL_PORTS
+    from_client, to_client = src_port >= CLIENT_PORTS_FROM, dst_port >= CLIENT_PORTS_FROM
     by_src, by_dst = from_client & ~to_client, to_client & ~from_client
     parts = [
         np.select([by_src, by_dst], [one, other], one ^ other)

@@ -118,6 +118,7 @@ class FlowSource:
             self._local,
             ticks=ticks,
             sampling_rate=self.program.rates(signals.values["rule"]),
+            sampling_mode=self._options.sampling_mode,
         )
         flows = batch.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=self._histogram))
         if self._processes:

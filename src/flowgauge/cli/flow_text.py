@@ -10,7 +10,7 @@ from typing import Any
 from flowgauge.cli import units
 from flowgauge.flow.addresses import packed
 from flowgauge.schema.flow_query import Measure
-from flowgauge.schema.roles import Side, to_server
+from flowgauge.schema.roles import CLIENT_PORTS_FROM, Side, to_server
 from flowgauge.schema.well_known import PORTS, protocol_name
 from flowgauge.store.answer import Sampling
 
@@ -84,14 +84,33 @@ def scaled(row: Row, measure: Measure) -> int:
     return int(row.get(measure.value) or 0) * _rate(row)
 
 
+EXACTNESS = ("sampling_rate", "sampling_algorithm", "src_addr", "dst_addr", "src_port", "dst_port")
+"""Columns that ``variance`` and ``connection`` look at, beside the measures."""
+
+
+def drawn_whole(row: Row) -> bool:
+    """Whether chance kept the flow's connection as a whole."""
+    return _rate(row) > 1 and row.get("sampling_algorithm") in ("flow", "other")
+
+
+def connection(row: Row) -> tuple[object, ...]:
+    """The same for all flows that were drawn together, as the store has it (``store.clickhouse.together``)."""
+    src, dst = ((str(row.get(f"{side}_addr")), int(row.get(f"{side}_port") or 0)) for side in ("src", "dst"))
+    from_client, to_client = src[1] >= CLIENT_PORTS_FROM, dst[1] >= CLIENT_PORTS_FROM
+    if from_client != to_client:
+        return src if from_client else dst
+    return tuple(sorted((src, dst)))
+
+
 def variance(row: Row) -> Sampling:
     """How exact one flow's scaled figures are."""
     rate, packets, size = _rate(row), int(row.get("packets") or 0), int(row.get("bytes") or 0)
     known = "sampling_rate" in row
     spread = float(rate) * (rate - 1)
+    whole = drawn_whole(row)
     return Sampling(
-        packets_variance=spread * packets,
-        bytes_variance=spread * size * size / max(packets, 1),
+        packets_variance=spread * packets * (packets if whole else 1),
+        bytes_variance=spread * size * size / (1 if whole else max(packets, 1)),
         sampled=int(rate > 1),
         unsampled=int(known and rate == 1),
         unknown=int(not known),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from typing import Any
 from flowgauge.cli import flow_tables, units
 from flowgauge.cli.api import Api, Params, StreamLost
 from flowgauge.cli.flow_output import Format, flow_table, print_rows
-from flowgauge.cli.flow_text import Row, scaled, variance
+from flowgauge.cli.flow_text import EXACTNESS, Row, connection, drawn_whole, scaled, variance
 from flowgauge.cli.table import Column, Screen, fitted, heading, line, printed
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.schema.flow_query import Measure
@@ -99,7 +100,7 @@ def _say(sentence: str) -> float:
 def _wanted(options: LiveOptions) -> tuple[str, ...]:
     """Columns to ask for: those shown, and those that scale; all for programs that did not choose."""
     if options.by:
-        return tuple(dict.fromkeys((*options.by, "bytes", "packets", "sampling_rate")))
+        return tuple(dict.fromkeys((*options.by, "bytes", "packets", *EXACTNESS)))
     return options.columns or (flow_tables.NEEDED if options.how is Format.TABLE else ())
 
 
@@ -158,6 +159,8 @@ class _Sum:
     packets_variance: float = 0.0
     bytes_variance: float = 0.0
     sampled: int = 0
+    drawn: dict[tuple[object, ...], tuple[float, float]] = field(default_factory=dict)
+    """Of each connection that was sampled as a whole: the deviations of its packets and bytes, which add up."""
 
     def add(self, row: Row) -> None:
         """Adds one flow."""
@@ -165,9 +168,16 @@ class _Sum:
         self.values["bytes"] += scaled(row, Measure.BYTES)
         self.values["packets"] += scaled(row, Measure.PACKETS)
         self.values["flows"] += 1
-        self.packets_variance += exactness.packets_variance
-        self.bytes_variance += exactness.bytes_variance
         self.sampled += exactness.sampled
+        if drawn_whole(row):
+            self._draw(connection(row), math.sqrt(exactness.packets_variance), math.sqrt(exactness.bytes_variance))
+        else:
+            self.packets_variance += exactness.packets_variance
+            self.bytes_variance += exactness.bytes_variance
+
+    def _draw(self, one: tuple[object, ...], packets: float, size: float) -> None:
+        before = self.drawn.get(one, (0.0, 0.0))
+        self.drawn[one] = before[0] + packets, before[1] + size
 
     def include(self, other: _Sum) -> None:
         """Adds another sum."""
@@ -176,10 +186,14 @@ class _Sum:
         self.packets_variance += other.packets_variance
         self.bytes_variance += other.bytes_variance
         self.sampled += other.sampled
+        for one, deviations in other.drawn.items():
+            self._draw(one, *deviations)
 
     def row(self, key: Mapping[str, Any]) -> dict[str, Any]:
         """As the API gives a group."""
-        exactness = Sampling(self.packets_variance, self.bytes_variance, sampled=self.sampled)
+        packets = self.packets_variance + sum(deviation**2 for deviation, _ in self.drawn.values())
+        size = self.bytes_variance + sum(deviation**2 for _, deviation in self.drawn.values())
+        exactness = Sampling(packets, size, sampled=self.sampled)
         errors = {measure: exactness.error(Measure(measure), value) for measure, value in self.values.items()}
         return {**key, **self.values, "approx": exactness.approx, "error": errors}
 

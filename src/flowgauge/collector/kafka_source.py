@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -42,14 +42,20 @@ _log = logs.get("collector")
 
 
 class KafkaSource:
-    """Consumes between ``start`` and ``stop``; messages go to ``arrived``."""
+    """Consumes between ``start`` and ``stop``; messages go to ``arrived``, to be decoded by the decoder of ``road``."""
 
     def __init__(
-        self, settings: Kafka, pen: int, arrived: queue.SimpleQueue[Any], ledger: Ledger, *, clock: Clock = now_ns
+        self,
+        settings: Kafka,
+        new_decoder: Callable[[], Decoder],
+        arrived: queue.SimpleQueue[Any],
+        ledger: Ledger,
+        *,
+        clock: Clock = now_ns,
     ) -> None:
         self._settings, self._arrived, self._ledger, self._clock = settings, arrived, ledger, clock
         ipfix = settings.format is KafkaFormat.IPFIX
-        self._road = Road(Decoder(pen) if ipfix else PbflowDecoder(single=True))
+        self.road = Road(new_decoder() if ipfix else PbflowDecoder(single=True))
         self._places = threading.Semaphore(MAX_BATCHES_WAITING)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receive-kafka", daemon=True)
@@ -122,7 +128,7 @@ class KafkaSource:
             self._safe.put(ends)
             self._places.release()
 
-        self._arrived.put(RelayedMessages(self._road, relayed, self._clock(), safe))
+        self._arrived.put(RelayedMessages(self.road, relayed, self._clock(), safe))
 
     def _drain(self) -> None:
         """Commits what becomes safe while the decoder empties its queue."""

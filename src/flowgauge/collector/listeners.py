@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flowgauge.collector.grpc_listener import GrpcListener
+from flowgauge.collector.decoders import decoder_maker
 from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.receiver import Receiver
@@ -66,7 +67,9 @@ def make_listeners(settings: CollectorSettings, arrived: queue.SimpleQueue[Any],
         return Receiver(next(own), share, arrived, ledger, door=Door(f"UDP {one.port}", one.allow, ledger, refusals))
 
     found = [make(one) for one in all_listeners(settings) if streams or one.transport == "UDP"]
-    return [*found, KafkaSource(collector.kafka, settings.pen, arrived, ledger)] if collector.kafka and streams else found
+    if collector.kafka and streams:
+        found.append(KafkaSource(collector.kafka, decoder_maker(settings), arrived, ledger))
+    return found
 
 
 def all_listeners(settings: CollectorSettings) -> list[Listener]:

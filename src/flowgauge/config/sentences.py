@@ -41,8 +41,9 @@ def _sampling(spec: Spec) -> str:
         return "every packet is observed; figures are exact"
     if spec.exporter.sampling_mode == "flow":
         return (
-            f"all packets of 1 of {rate} connections are observed; totals are scaled by {rate} and marked ≈, with an error "
-            "that is too small: it is that of packets chosen one by one"
+            f"all packets of 1 of {rate} connections are observed; totals are scaled by {rate} and marked ≈ with their error: "
+            f"±{sampling_error(rate, 100):.0%} for {100 * rate:,} connections of one size (95 of 100 times), more where "
+            "sizes differ"
         )
     some, many, short = 100, 10_000, 10
     return (

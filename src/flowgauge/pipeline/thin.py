@@ -104,6 +104,7 @@ def scaled(batch: FlowBatch, rows: ExporterRows, factor: Hashes) -> dict[str, Co
     rate = known["sampling_rate"]
     assert isinstance(rate, np.ndarray)  # noqa: S101 - it is a column of numbers
     more = factor > 1
-    algorithm = np.where(more, np.where(rate > 1, _OTHER, _FLOW), batch.array("sampling_algorithm"))
+    told = batch.array("sampling_algorithm")
+    algorithm = np.where(more, np.where((rate > 1) & (told != _FLOW), _OTHER, _FLOW), told)
     rate = np.where(more, np.minimum(np.maximum(rate, 1).astype(np.uint64) * factor, _U32_MAX), rate)
     return {**known, "sampling_rate": rate.astype(np.uint32), "sampling_algorithm": algorithm.astype(np.uint8)}

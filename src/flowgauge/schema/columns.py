@@ -73,7 +73,7 @@ _KEY: tuple[Column, ...] = (
     Column(name="sampling_source", kind=Kind.ENUM, title="Sampling from", labels=enums.SAMPLING_SOURCE, role=DETAIL,
            stored=Stored.ROUTER, cardinality=LOW, help="How the sampling rate is known."),
     Column(name="sampling_algorithm", kind=Kind.ENUM, title="Sampling of", labels=enums.SAMPLING_ALGORITHM, role=DETAIL,
-           stored=Stored.ROUTER, cardinality=LOW, element=304, help="What is sampled: packets or whole flows."),
+           stored=Stored.SEEN, cardinality=LOW, enterprise=55, help="What chance decided for: single packets, or whole flows (connections)."),
     Column(name="tcp_flags", kind=Kind.U16, title="TCP flags", element=6, role=DETAIL, cardinality=LOW, netobserv="Flags",
            help="OR of all nine TCP flag bits seen: 1 FIN, 2 SYN, 4 RST, 8 PSH, 16 ACK, 32 URG, 64 ECE, 128 CWR, 256 NS/AE."),
     Column(name="ip_tos", kind=Kind.I16, title="Type of service", element=5, absent=-1, role=DETAIL, cardinality=LOW,

@@ -25,6 +25,9 @@ ECHO_REPLIES: dict[int, int] = {1: 0, 58: 129}
 
 WELL_KNOWN = frozenset(PORTS)
 
+CLIENT_PORTS_FROM = 32_768
+"""Ports from here on are those that Linux gives clients (``ip_local_port_range``)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Side:

@@ -17,9 +17,12 @@ class Sampling:
 
     Packets are sampled 1 of N at random, so N·k for k observed packets has the variance N·(N-1)·k (Bernoulli sampling,
     Horvitz-Thompson estimate); a flow's bytes the same times the square of its mean packet size, which understates mixed
-    sizes within one flow. Segments of a super-packet (segmentation offload) are sampled one by one by our agents. Whole
-    connections (``samplingMode: flow``, and flows that the collector thinned) err more than this says. With one N everywhere
-    the 95 % error of packets is 1.96·sqrt((1 - 1/N)/k), at most 1.96·sqrt(1/k).
+    sizes within one flow. Segments of a super-packet (segmentation offload) are sampled one by one by our agents. With one N
+    everywhere the 95 % error of packets is 1.96·sqrt((1 - 1/N)/k), at most 1.96·sqrt(1/k).
+
+    Where chance keeps or leaves whole connections (``samplingMode: flow``, and flows that the collector thinned), the variance
+    is the sum over those kept of N·(N-1)·x², x being all that was counted of one. Of few and unequal connections the
+    interval covers less than 95 %: what was not drawn is not known.
 
     Attributes:
         packets_variance, bytes_variance: sums of these over the rows.

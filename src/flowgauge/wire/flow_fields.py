@@ -81,6 +81,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("tls_version", "tls_server_name", "tls_cipher", "tls_group"),
     ("quic_version",),
     ("icmp_error", "icmp_error_packets"),
+    ("sampling_algorithm",),
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
 

@@ -37,7 +37,7 @@ from flowgauge.wire.times import FlowTimes, flow_times
 FieldNumbers = tuple[int, int, int]
 """A field of a template: enterprise, element, length."""
 _BY_RULE = frozenset({
-    "time_start_ns", "time_end_ns", "icmp_type", "icmp_code", "sampling_rate", "sampling_algorithm", "mpls_labels",
+    "time_start_ns", "time_end_ns", "icmp_type", "icmp_code", "sampling_rate", "mpls_labels",
     "obs_domain_id", "template_id", "in_if_name", "node_reporter",
 })  # fmt: skip
 """Columns with a rule of their own below, or that come from the message or from options rather than from records."""

@@ -36,7 +36,7 @@ _TOGETHER: tuple[tuple[str, ...], ...] = (
 """Columns that a flow has together or not at all."""
 
 NOT_SENT: frozenset[str] = frozenset({
-    "mpls_labels", "application_id", "sampling_algorithm", "template_id", "local_ends", "observed_ifs",
+    "mpls_labels", "application_id", "template_id", "local_ends", "observed_ifs",
 })  # fmt: skip
 """Columns whose element means something else than what is stored, or that only the agent itself may say."""
 

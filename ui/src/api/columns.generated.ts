@@ -29,7 +29,7 @@ export const COLUMNS = {
   packets: {"title": "Packets", "unit": "packets", "kind": "u64", "role": "measure", "help": "Packets as observed, before scaling by the sampling rate."},
   sampling_rate: {"title": "Sampling", "unit": "", "kind": "u32", "role": "detail", "help": "One of this many packets was observed; 1 = all, absent = unknown."},
   sampling_source: {"title": "Sampling from", "unit": "", "kind": "enum", "role": "detail", "help": "How the sampling rate is known."},
-  sampling_algorithm: {"title": "Sampling of", "unit": "", "kind": "enum", "role": "detail", "help": "What is sampled: packets or whole flows."},
+  sampling_algorithm: {"title": "Sampling of", "unit": "", "kind": "enum", "role": "detail", "help": "What chance decided for: single packets, or whole flows (connections)."},
   tcp_flags: {"title": "TCP flags", "unit": "", "kind": "u16", "role": "detail", "help": "OR of all nine TCP flag bits seen: 1 FIN, 2 SYN, 4 RST, 8 PSH, 16 ACK, 32 URG, 64 ECE, 128 CWR, 256 NS/AE."},
   ip_tos: {"title": "Type of service", "unit": "", "kind": "i16", "role": "detail", "help": "IPv4 type of service or IPv6 traffic class; the DSCP is its upper six bits."},
   ip_ttl_min: {"title": "Smallest TTL", "unit": "", "kind": "u8", "role": "detail", "help": "Smallest time to live or hop limit seen."},

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowgauge.flow.addresses import to_text
 from flowgauge.schema.column import Column, Kind
@@ -14,6 +15,7 @@ from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.store.answer import Answer, Group, Sampling
 from flowgauge.store.clickhouse.ddl import SAMPLING_SUMS
 from flowgauge.store.clickhouse.planner import bin_count, key_value
+from flowgauge.store.clickhouse.together import add_extra
 
 Row = Mapping[str, Any]
 Values = dict[Measure, float | int | None]
@@ -22,12 +24,25 @@ _RTT_NS = 1000
 """``rtt_avg_us`` to nanoseconds."""
 
 
-def groups(query: FlowQuery, columns: Sequence[Column], table: pa.Table) -> Answer:
-    """The answer without series: groups as they come, what is left as ``others``."""
+def drawn_whole(table: pa.Table, name: str) -> bool:
+    """Whether a statement's result says, in its column ``name``, that some connections were sampled as a whole."""
+    return bool(pc.max(table[name]).as_py())
+
+
+def groups(query: FlowQuery, columns: Sequence[Column], table: pa.Table, extra: Sequence[pa.Table] = ()) -> Answer:
+    """The answer without series: groups as they come, what is left as ``others``.
+
+    ``table`` is of ``planner.groups``; ``extra``, where connections were sampled as a whole, of ``together.statement``: for the
+    groups, and in total.
+    """
     rows = table.to_pylist()
-    found = tuple(Group(_key(columns, row, "k"), _values(query, row, "m_"), _sampling(row, "s_")) for row in rows)
+    if extra:
+        more = {_raw_key(columns, row): row for row in extra[0].to_pylist()}
+        total_extra = add_extra(rows[0], extra[1].to_pylist()[0], "t_s_")
+        rows = [row | total_extra | add_extra(row, more.get(_raw_key(columns, row), {})) for row in rows]
+    found = tuple(Group(_key(columns, row, "k"), _values(query, row, "m_"), sampling_of(row, "s_")) for row in rows)
     first: Row = rows[0] if rows else {}
-    total = Group({}, _values(query, first, "t_m_"), _sampling(first, "t_s_"))
+    total = Group({}, _values(query, first, "t_m_"), sampling_of(first, "t_s_"))
     return Answer(found, _rest(total, found), total, int(first.get("t_groups", 0)))
 
 
@@ -61,6 +76,10 @@ def _key(columns: Sequence[Column], row: Row, prefix: str) -> dict[str, Any]:
     return {column.name: _shown(column, row[f"{prefix}{number}"]) for number, column in enumerate(columns)}
 
 
+def _raw_key(columns: Sequence[Column], row: Row) -> tuple[Any, ...]:
+    return tuple(row[f"k{number}"] for number in range(len(columns)))
+
+
 def _shown(column: Column, value: Any) -> Any:
     if column.kind is Kind.ADDR:
         return to_text(value) or None
@@ -84,7 +103,8 @@ def _value(row: Row, measure: Measure, prefix: str) -> float | int | None:
     return value / count * _RTT_NS if count else None
 
 
-def _sampling(row: Row, prefix: str) -> Sampling:
+def sampling_of(row: Row, prefix: str) -> Sampling:
+    """How exact the sums of a row are, from its columns ``prefix`` + ``SAMPLING_SUMS``."""
     sums = [row.get(f"{prefix}{name}") or 0 for name in SAMPLING_SUMS]
     return Sampling(float(sums[0]), float(sums[1]), int(sums[2]), int(sums[3]), int(sums[4]))
 

@@ -19,7 +19,7 @@ from flowgauge.schema.column import Stored
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store import secret as keys
 from flowgauge.store.answer import Answer, Edges
-from flowgauge.store.clickhouse import answers, datasets, edges, ledger
+from flowgauge.store.clickhouse import answers, datasets, edges, ledger, together
 from flowgauge.store.clickhouse.client import QUERY_SECONDS, Address, Clients, embedded_about
 from flowgauge.store.clickhouse.migrate import migrate, present_columns
 from flowgauge.store.clickhouse.planner import Planner, Statement
@@ -94,7 +94,11 @@ class ClickHouseStore:
         """See ``FlowStore.query``."""
         planner = self._planner()
         columns = [planner.column(name) for name in query.group_by]
-        answer = answers.groups(query, columns, self._read(planner.groups(query)))
+        table = self._read(planner.groups(query))
+        extra: tuple[pa.Table, ...] = ()
+        if answers.drawn_whole(table, "t_s_drawn_whole"):
+            extra = tuple(self._read(together.statement(planner, query, total=total)) for total in (False, True))
+        answer = answers.groups(query, columns, table, extra)
         if query.step_ms:
             answer = answers.with_series(query, columns, answer, self._read(planner.series(query)))
         return answer
@@ -105,7 +109,10 @@ class ClickHouseStore:
 
     def edges(self, query: FlowQuery) -> Edges:
         """See ``FlowStore.edges``."""
-        return edges.answer(self._read(edges.statement(self._planner(), query)))
+        planner = self._planner()
+        table = self._read(edges.statement(planner, query))
+        extra = self._read(edges.together(planner, query)) if answers.drawn_whole(table, "s_drawn_whole") else None
+        return edges.answer(table, extra)
 
     def ledger(self, window: Window) -> list[LedgerChange]:
         """See ``FlowStore.ledger``."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from flowgauge.schema.column import Column, Stored
 from flowgauge.schema.columns import stored_columns
+from flowgauge.schema.enums import SAMPLING_ALGORITHM, code
 from flowgauge.store.clickhouse.types import codec, default, sql_type
 
 SCHEMA_VERSION = 1
@@ -42,21 +43,36 @@ SORT_KEY = (
 SCALE = "greatest(sampling_rate, 1)"
 """What one observed packet stands for; unknown sampling counts as all packets, and the answer says so."""
 
-SAMPLING_SUMS: dict[str, str] = {
-    "packets_variance": f"sum(toFloat64({SCALE}) * ({SCALE} - 1) * packets)",
-    "bytes_variance": f"sum(toFloat64({SCALE}) * ({SCALE} - 1) * toFloat64(bytes) * bytes / greatest(packets, 1))",
-    "sampled_flows": "countIf(sampling_rate > 1)",
-    "unsampled_flows": "countIf(sampling_rate = 1)",
-    "unknown_flows": "countIf(sampling_rate = 0)",
-}
-"""What the stated error of scaled sums is made of (see ``store.answer.Sampling``)."""
+DRAWN_WHOLE = f"sampling_algorithm IN ({code(SAMPLING_ALGORITHM, 'flow')}, {code(SAMPLING_ALGORITHM, 'other')})"
+"""Records of connections that chance kept or left as a whole; ``other`` had its packets sampled before."""
+
+_OF_EACH = f"toFloat64({SCALE}) * ({SCALE} - 1)"
+
+
+def sampling_sums(drawn_whole: str = DRAWN_WHOLE) -> dict[str, str]:
+    """What the stated error of scaled sums is made of (see ``store.answer.Sampling``).
+
+    Of connections drawn whole (a condition) it is as if each of their records were drawn alone: ``together`` has the rest.
+    """
+    return {
+        "packets_variance": f"sum({_OF_EACH} * packets * if({drawn_whole}, packets, 1))",
+        "bytes_variance": f"sum({_OF_EACH} * toFloat64(bytes) * bytes / if({drawn_whole}, 1, greatest(packets, 1)))",
+        "sampled_flows": "countIf(sampling_rate > 1)",
+        "unsampled_flows": "countIf(sampling_rate = 1)",
+        "unknown_flows": "countIf(sampling_rate = 0)",
+    }
+
+
+SAMPLING_SUMS = tuple(sampling_sums())
+"""Their names."""
 
 ROLLUP_SUMS: dict[str, str] = {
     "scaled_bytes": f"sum(bytes * {SCALE})",
     "scaled_packets": f"sum(packets * {SCALE})",
     "flows": "count()",
-    **SAMPLING_SUMS,
+    **sampling_sums(drawn_whole="0"),
 }
+"""As if all sampled packets were drawn one by one: a view keeps its statement, and is older than what tells the others."""
 
 
 def column_ddl(column: Column) -> str:

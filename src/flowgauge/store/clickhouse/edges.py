@@ -21,10 +21,13 @@ from flowgauge.errors import UsageError
 from flowgauge.schema import enums
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
-from flowgauge.store.answer import Edge, Edges, End, Sampling
+from flowgauge.store.answer import Edge, Edges, End
 from flowgauge.store.clickhouse import edge_signals
-from flowgauge.store.clickhouse.ddl import SAMPLING_SUMS, SCALE
+from flowgauge.store.clickhouse.answers import sampling_of
+from flowgauge.store.clickhouse.ddl import SCALE
 from flowgauge.store.clickhouse.planner import Planner, Statement
+from flowgauge.store.clickhouse.together import EXTRA, add_extra, of_connections
+from flowgauge.store.clickhouse.where import Params
 
 _ORDERS = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS, Measure.RETRANSMITS, Measure.DROP_PACKETS)
 
@@ -50,7 +53,7 @@ _SUMS = {
     "service": "max(server_service)",
     "client_layer": "max(layer_of_client)",
     "server_layer": "max(layer_of_server)",
-} | {f"s_{name}": sql for name, sql in SAMPLING_SUMS.items()}
+}
 
 _TOTALLED = ("m_bytes", "m_packets", "m_flows")
 
@@ -59,23 +62,47 @@ def statement(planner: Planner, query: FlowQuery) -> Statement:
     """One row an edge; UsageError for an order that edges do not have."""
     if query.order_by not in _ORDERS:
         raise UsageError(f"edges cannot be ordered by {query.order_by!r}; use {', '.join(_ORDERS)}")
-    condition, params = planner.condition(replace(query, duplicates=True))
-    params |= {"limit": max(1, query.limit), "recent": query.window.end_ms - edge_signals.RECENT_MS}
-    counted = "1" if query.duplicates else "duplicate_of = 0"
-    sums = ", ".join(f"{sql} AS {name}" for name, sql in (_SUMS | edge_signals.sums(planner)).items())
-    signals = "".join(f", {name}" for name in edge_signals.columns(planner) if name != "rtt_avg_us")
+    turned, params = _turned(planner, query)
+    params["limit"] = max(1, query.limit)
+    sums = ", ".join(f"{sql} AS {name}" for name, sql in (_SUMS | planner.sampling_sums() | edge_signals.sums(planner)).items())
     totals = ", ".join(f"sum({name}) OVER () AS t_{name}" for name in _TOTALLED)
     keys = ", ".join(_KEYS)
     return Statement(
         f"""SELECT *, {totals}, count() OVER () AS t_edges FROM (
-SELECT {keys}, {sums} FROM (
+SELECT {keys}, {sums} FROM ({turned})
+GROUP BY {keys})
+ORDER BY m_{query.order_by} DESC, {keys} LIMIT {{limit:UInt64}}""",
+        params,
+    )
+
+
+def together(planner: Planner, query: FlowQuery) -> Statement:
+    """What is to be added to the variances of the edges of ``statement``: see ``together``."""
+    turned, params = _turned(planner, query)
+    params["limit"] = max(1, query.limit)
+    keys, order = ", ".join(_KEYS), f"m_{query.order_by}"
+    of_each = of_connections(turned, _KEYS, planner.drawn_whole(), f"{_SUMS[order]} AS {order}")
+    return Statement(
+        f"SELECT {keys}, {EXTRA} FROM ({of_each}) GROUP BY {keys} ORDER BY sum({order}) DESC, {keys} LIMIT {{limit:UInt64}}",
+        params,
+    )
+
+
+def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
+    """A SELECT of the flows, with client and server for source and destination."""
+    condition, params = planner.condition(replace(query, duplicates=True))
+    params["recent"] = query.window.end_ms - edge_signals.RECENT_MS
+    counted = "1" if query.duplicates else "duplicate_of = 0"
+    more = [name for name in edge_signals.columns(planner) if name != "rtt_avg_us"]
+    more += ["sampling_algorithm"] if planner.has("sampling_algorithm") else []
+    return (
+        f"""
 SELECT {_to_server(planner)} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
   proto, {counted} AS counted, if(counted, bytes, 0) AS bytes, if(counted, packets, 0) AS packets, sampling_rate, retransmits,
-  drop_packets, rtt_avg_us{signals}, toUnixTimestamp64Milli(time_end_ms) >= {{recent:Int64}} AS is_recent
-FROM flows WHERE {condition} AND (counted OR drop_packets > 0))
-GROUP BY {keys})
-ORDER BY m_{query.order_by} DESC, {keys} LIMIT {{limit:UInt64}}""",
+  {", ".join(["drop_packets", "rtt_avg_us", *more])}, toUnixTimestamp64Milli(time_end_ms) >= {{recent:Int64}} AS is_recent,
+  src_addr, src_port, dst_addr, dst_port
+FROM flows WHERE {condition} AND (counted OR drop_packets > 0)""",
         params,
     )
 
@@ -105,9 +132,12 @@ def _end(role: str, forward: str, back: str) -> str:
 _SUBNET = "'Subnet'"
 
 
-def answer(table: pa.Table) -> Edges:
-    """The edges from the statement's result."""
+def answer(table: pa.Table, extra: pa.Table | None = None) -> Edges:
+    """The edges from the results of ``statement`` and, where connections were drawn whole, of ``together``."""
     rows = table.to_pylist()
+    if extra is not None:
+        more = {tuple(row[key] for key in _KEYS): row for row in extra.to_pylist()}
+        rows = [row | add_extra(row, more.get(tuple(row[key] for key in _KEYS), {})) for row in rows]
     edges = tuple(map(_edge, rows))
     first: Mapping[str, Any] = rows[0] if rows else {}
     others = {
@@ -132,7 +162,7 @@ def _edge(row: Mapping[str, Any]) -> Edge:
         retransmits=row["m_retransmits"],
         drop_packets=row["m_drop_packets"],
         rtt_avg_ns=row["m_rtt"] / row["m_rtt_count"] * 1000 if row["m_rtt_count"] else None,
-        sampling=Sampling(*(row[f"s_{name}"] for name in SAMPLING_SUMS)),
+        sampling=sampling_of(row, "s_"),
         signals=edge_signals.read(row),
     )
 

@@ -16,7 +16,7 @@ from flowgauge.errors import UsageError
 from flowgauge.schema.column import Column, Kind, Stored
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.flow_query import FlowQuery, Measure
-from flowgauge.store.clickhouse.ddl import SAMPLING_SUMS, SCALE
+from flowgauge.store.clickhouse.ddl import DRAWN_WHOLE, SCALE, sampling_sums
 from flowgauge.store.clickhouse.where import Params, columns_of, where
 
 MAX_BINS = 5000
@@ -62,6 +62,8 @@ class Planner:
         """The newest flows, with the wanted physical columns."""
         wanted: dict[str, None] = {}
         for name in query.columns:
+            if name == "sampling_algorithm" and not self.has(name):
+                continue  # a dataset written by a version that did not store it: absent, as unknown
             needed = _TIME_START if name == "time_start_ns" else {self.column(name).physical}
             wanted |= dict.fromkeys(sorted(needed))
         condition, params = self.condition(query)
@@ -76,8 +78,8 @@ class Planner:
         """One row a group: keys k0…, measures m_…, sampling sums s_…; t_… are the same over all groups."""
         condition, params = self.condition(query)
         params["limit"] = max(1, query.limit)
-        sums = {**_measure_sums(query), **{f"s_{name}": sql for name, sql in SAMPLING_SUMS.items()}}
-        keys = self._keys(query)
+        sums = _measure_sums(query) | self.sampling_sums()
+        keys = self.keys(query)
         inner = ", ".join(
             [*(f"{sql} AS {key}" for key, sql in keys.items()), *(f"{sql} AS {name}" for name, sql in sums.items())]
         )
@@ -95,19 +97,9 @@ class Planner:
         bins = bin_count(query)
         condition, params = self.condition(query, spread=True)
         params |= {"step": query.step_ms, "bins": bins}
-        keys = self._keys(query)
-        top = "1"
-        if keys:
-            top_condition, more = self.condition(query)
-            params |= more | {"limit": max(1, query.limit)}
-            names = ", ".join(keys)
-            named = ", ".join(f"{sql} AS {key}" for key, sql in keys.items())
-            measures = ", ".join(f"{sql} AS {name}" for name, sql in _measure_sums(query).items())
-            order = ", ".join([f"{_order(query)} DESC", *keys])
-            top = (
-                f"({names}) GLOBAL IN (SELECT {names} FROM (SELECT {named}, {measures} FROM flows WHERE {top_condition} "
-                f"GROUP BY {names}) ORDER BY {order} LIMIT {{limit:UInt64}})"
-            )
+        keys = self.keys(query)
+        top, more = self.in_top(query)
+        params |= more
         key_columns = "".join(f"{sql} AS {key}, " for key, sql in keys.items())
         shown = "".join(f"if(is_top, {key}, defaultValueOfArgumentType({key})) AS g{key}, " for key in keys)
         values = ", ".join(f"{_spread(measure)} AS v_{measure.value}" for measure in _series_measures(query))
@@ -125,6 +117,31 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
             params,
         )
 
+    def in_top(self, query: FlowQuery) -> tuple[str, Params]:
+        """Whether a row's keys k0… are those of one of the groups that ``groups`` gives."""
+        keys = self.keys(query)
+        if not keys:
+            return "1", {}
+        condition, params = self.condition(query)
+        names = ", ".join(keys)
+        named = ", ".join(f"{sql} AS {key}" for key, sql in keys.items())
+        measures = ", ".join(f"{sql} AS {name}" for name, sql in _measure_sums(query).items())
+        order = ", ".join([f"{_order(query)} DESC", *keys])
+        return (
+            f"({names}) GLOBAL IN (SELECT {names} FROM (SELECT {named}, {measures} FROM flows WHERE {condition} "
+            f"GROUP BY {names}) ORDER BY {order} LIMIT {{limit:UInt64}})"
+        ), params | {"limit": max(1, query.limit)}
+
+    def drawn_whole(self) -> str:
+        """The condition of records of connections that were sampled as a whole; older tables do not tell."""
+        return f"sampling_rate > 1 AND {DRAWN_WHOLE}" if self.has("sampling_algorithm") else "0"
+
+    def sampling_sums(self) -> dict[str, str]:
+        """The sums s_… that the stated error is made of, and how many flows are of connections drawn whole."""
+        drawn = self.drawn_whole()
+        sums = sampling_sums(drawn) | {"drawn_whole": f"countIf({drawn})"}
+        return {f"s_{name}": sql for name, sql in sums.items()}
+
     def column(self, name: str) -> Column:
         """The stored column ``name`` (public); UsageError where there is none or the store does not keep it."""
         column = BY_NAME.get(name)
@@ -138,7 +155,8 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
         """Whether the store keeps the column ``name`` (public)."""
         return BY_NAME[name].physical in self._present
 
-    def _keys(self, query: FlowQuery) -> dict[str, str]:
+    def keys(self, query: FlowQuery) -> dict[str, str]:
+        """The columns that a query groups by, as k0…."""
         return {f"k{number}": self.column(name).physical for number, name in enumerate(query.group_by)}
 
     def _in_registry_order(self) -> list[str]:
