@@ -20,6 +20,7 @@ from flowgauge.config.model import Collector, Exporter
 from flowgauge.config.sending import Kafka
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.wire.decoder import Decoder
 from pbflow_kit import record
 from wire_kit import random_flows
 

@@ -7,8 +7,8 @@ import queue
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from flowgauge.collector.grpc_listener import GrpcListener
 from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.grpc_listener import GrpcListener
 from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.receiver import Receiver
