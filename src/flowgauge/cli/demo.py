@@ -75,7 +75,7 @@ def get(
 
 @app.command()
 def fault(
-    kind: Annotated[str, typer.Argument(metavar="[KIND]", help="Which fault; --list shows them.")] = "",
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="Which fault; --list shows them.")] = "",
     duration: Annotated[str, typer.Option("--for", help="Remove it after this long: 30s, 2m; default: at Ctrl-C.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="List the kinds of faults.")] = False,
 ) -> None:

@@ -21,6 +21,8 @@ from flowgauge.flow.batch import FlowBatch
 
 _SLOWEST_OFF_MS = 100.0
 _RETRANSMITS_OFF = 2.0
+_DROPS_OFF = 5.0
+"""A row has the sum over all reasons, and the commonest of them: a packet that came twice may be counted with those of a rule."""
 _SHARE_OFF = 0.05
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
@@ -90,7 +92,7 @@ class Signals:
         found.append(Score("names asked of DNS", len(self._names), len(names), wrong, wrong == 0))
         if self.truth.dropped:
             truth = sum(one.packets + one.new for one in self.truth.dropped.values())
-            found.append(_score("packets dropped by rules", self._drops, truth, 0.0))
+            found.append(_score("packets dropped by rules", self._drops, truth, _DROPS_OFF))
         return found
 
 
