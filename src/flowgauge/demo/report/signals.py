@@ -22,7 +22,7 @@ from flowgauge.flow.batch import FlowBatch
 _SLOWEST_OFF_MS = 100.0
 _RETRANSMITS_OFF = 2.0
 _DROPS_OFF = 5.0
-"""A row has the sum over all reasons, and the commonest of them: a packet that came twice may be counted with those of a rule."""
+"""A row has the sum over all reasons, and the commonest of them: what came twice may be counted with those of a rule."""
 _SHARE_OFF = 0.05
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
