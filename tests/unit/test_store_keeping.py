@@ -70,6 +70,28 @@ def test_flows_of_a_table_that_lacks_columns_still_read(tmp_path: Path) -> None:
     assert not any("MODIFY TTL" in sql for sql in executed)
 
 
+def test_a_table_of_a_file_for_each_column_is_read_and_written_on_as_one_file(tmp_path: Path) -> None:
+    with running_store(tmp_path / "store") as process:
+        ask(process, "ALTER TABLE flows MODIFY SETTING min_bytes_for_wide_part = 0")
+        process.open().write(flows("wide", 3), "wide")
+        assert "Wide" in part_types(process)
+    with running_store(tmp_path / "store") as process:
+        store = process.open()
+        store.write(flows("compact", 2), "compact")
+        assert "Compact" in part_types(process)
+        assert len(store.flows(FlowQuery(last(), in_namespace("wide")))) == 3
+        ask(process, "OPTIMIZE TABLE flows FINAL")
+        assert len(store.flows(FlowQuery(last(), in_namespace("wide")))) == 3
+        assert len(store.flows(FlowQuery(last(), in_namespace("compact")))) == 2
+        store.write(flows("compact", 2), "compact")
+        assert len(store.flows(FlowQuery(last(), in_namespace("compact")))) == 2
+
+
+def part_types(process: StoreProcess) -> str:
+    """Of all parts of the table of flows that are on disk, merged ones included."""
+    return ask(process, "SELECT DISTINCT part_type FROM system.parts WHERE database = 'flowgauge' AND table = 'flows'")
+
+
 def test_tables_of_a_newer_version_are_refused() -> None:
     with pytest.raises(EnvironmentProblem, match="schema version 99"):
         migrate(lambda sql: [["99"]] if "max(version)" in sql else [], (), retention_hours=1)

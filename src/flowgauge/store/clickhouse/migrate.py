@@ -41,8 +41,7 @@ def migrate(execute: Execute, groups: Iterable[Stored], *, retention_hours: int 
             raise EnvironmentProblem(
                 f"column {column.physical} of table flows is {there[column.physical]}, this version needs {sql_type(column)}"
             )
-    if retention_hours is not None:
-        _set_retention(execute, retention_hours)
+    _set_keeping(execute, retention_hours)
     return added
 
 
@@ -62,7 +61,11 @@ def _check_version(execute: Execute) -> None:
         execute(f"INSERT INTO schema_version (version) VALUES ({ddl.SCHEMA_VERSION})")  # noqa: S608 - our own number
 
 
-def _set_retention(execute: Execute, retention_hours: int) -> None:
+def _set_keeping(execute: Execute, retention_hours: int | None) -> None:
+    """How flows are kept from now on; parts that are there are not rewritten for it."""
     rows = execute("SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'flows'")
-    if f"toIntervalHour({retention_hours})" not in rows[0][0]:
+    engine = rows[0][0]
+    if not ddl.is_compact(engine):
+        execute(ddl.alter_compact())
+    if retention_hours is not None and f"toIntervalHour({retention_hours})" not in engine:
         execute(ddl.alter_retention(retention_hours) + " SETTINGS materialize_ttl_after_modify = 0")
