@@ -62,11 +62,14 @@ def test_broken_datagrams_are_counted(seed: int, *, inner: bool) -> None:
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_a_datagram_reads_the_same_alone_and_among_others(seed: int) -> None:
-    """Lockstep over a batch must not let one row touch another."""
+    """Lockstep over a batch must not let one row touch another.
+
+    Times are left out: the unit of an exporter's uptime is learnt from how its clock goes on, and these clocks are mutated.
+    """
     payloads, decoder = Mutator(seed).batch(20), Decoder()
     alone = [decode(payload, decoder=decoder).flows for payload in payloads]
     together = decode(*payloads).flows
-    names = sorted({name for flows in alone for name in flows})
+    names = sorted({name for flows in alone for name in flows} - {"time_start_ns", "time_end_ns"})
     apart = sorted(row for flows in alone if len(flows) for row in rows(flows, names))
     assert (rows(together, names) if len(together) else []) == apart
 
@@ -156,6 +159,7 @@ def test_the_largest_datagrams_stay_within_memory(payload: bytes) -> None:
     assert peak < 256 << 20
 
 
+@pytest.mark.slow
 def test_endless_new_agents_and_sources_stay_within_their_bounds() -> None:
     """An attacker with many names: the decoder forgets the oldest, and what it keeps does not grow with them."""
     decoder = Decoder()

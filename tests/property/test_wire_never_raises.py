@@ -72,6 +72,7 @@ def test_a_template_of_one_byte_records_does_not_fill_memory() -> None:
     assert peak < 400 << 20
 
 
+@pytest.mark.slow
 def test_endless_new_templates_and_waiting_data_stay_within_their_bounds() -> None:
     """An attacker with many domains: the decoder forgets the oldest."""
     decoder = Decoder()

@@ -32,6 +32,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
 def test_a_stop_stores_what_was_received_and_writes_the_report(
     store: StoreProcess, tmp_path: Path, number: signal.Signals
 ) -> None:

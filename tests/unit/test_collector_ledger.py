@@ -58,6 +58,7 @@ def test_only_what_moved_is_written_and_the_rest_now_and_then(process: StoreProc
     assert written == [["receive_datagrams", "receive_bytes"], ["receive_bytes"], ["receive_datagrams", "receive_bytes"]]
 
 
+@pytest.mark.slow
 def test_a_write_that_failed_loses_nothing(tmp_path_factory: pytest.TempPathFactory) -> None:
     start = now_ms()
     ledger = Ledger("collector", f"failed@{start}")

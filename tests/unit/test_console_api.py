@@ -225,6 +225,7 @@ def test_the_page_says_how_to_build_it_when_it_is_not_built(tmp_path: Path) -> N
         assert script.headers["Content-Type"].startswith("text/javascript")
 
 
+@pytest.mark.slow
 def test_a_store_that_is_gone_is_a_503_with_a_sentence_and_comes_back(tmp_path: Path) -> None:
     with running_store(tmp_path / "store") as process:
         process.open().write(flows("gone", 2), "rows")

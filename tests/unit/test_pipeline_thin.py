@@ -59,6 +59,7 @@ def test_without_settings_everything_passes_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("one_of", [2, 10, 64])
+@pytest.mark.slow
 def test_totals_of_one_in_n_are_unbiased_within_their_error(one_of: int) -> None:
     """Horvitz and Thompson: the variance of a sum scaled by N is N - 1 times the sum of squares; five deviations is never."""
     batch = many(200_000)

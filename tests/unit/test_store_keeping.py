@@ -36,6 +36,7 @@ def test_every_stored_column_has_a_type_and_a_codec() -> None:
             assert ddl.column_ddl(column).startswith(column.physical)
 
 
+@pytest.mark.slow
 def test_a_group_switched_on_later_reads_old_rows_as_absent(tmp_path: Path) -> None:
     with running_store(tmp_path / "store", "--groups", "") as process:
         process.open().write(flows("old", 3), "old")
@@ -70,6 +71,7 @@ def test_flows_of_a_table_that_lacks_columns_still_read(tmp_path: Path) -> None:
     assert not any("MODIFY TTL" in sql for sql in executed)
 
 
+@pytest.mark.slow
 def test_a_table_of_a_file_for_each_column_is_read_and_written_on_as_one_file(tmp_path: Path) -> None:
     with running_store(tmp_path / "store") as process:
         ask(process, "ALTER TABLE flows MODIFY SETTING min_bytes_for_wide_part = 0")
@@ -107,6 +109,7 @@ def test_a_column_of_another_type_is_refused() -> None:
         migrate(execute, (), retention_hours=1)
 
 
+@pytest.mark.slow
 def test_hours_past_the_retention_go_and_a_changed_retention_takes_effect(tmp_path: Path) -> None:
     with running_store(tmp_path / "store", "--retention-hours", "48") as process:
         store = process.open()

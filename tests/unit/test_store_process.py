@@ -120,6 +120,7 @@ def test_settings_of_one_statement_do_not_stay(process: StoreProcess) -> None:
     assert {post(process.url, ask)[2] for _ in range(4)} == {before}
 
 
+@pytest.mark.slow
 def test_eight_threads_get_their_own_parameters_back(process: StoreProcess) -> None:
     """One engine handle in two threads would mix up their parameters."""
     store = process.open()

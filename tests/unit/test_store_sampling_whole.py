@@ -117,6 +117,7 @@ def population(turn: int) -> tuple[int, FlowBatch]:
     return int(packets.sum()), records("drawn", packets, 1, ports=ports, algorithm=0)
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_of_flows_sampled_by_an_agent(store: FlowStore) -> None:
     """Each connection kept by its own chance, 200 times: of 95 % at least 89 (a chance of 1 in 5,000 to be below)."""
     rate = 4
@@ -134,6 +135,7 @@ def test_the_interval_covers_the_truth_of_flows_sampled_by_an_agent(store: FlowS
     assert coverage(store, "agent", kept) >= 0.89
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_of_flows_thinned_by_the_collector(store: FlowStore) -> None:
     """Packets at 1 of 5, then connections at 1 of 3 by the collector's own hash; the stated error may only be too large."""
 
@@ -156,6 +158,7 @@ def test_the_interval_covers_the_truth_of_flows_thinned_by_the_collector(store: 
     assert coverage(store, "thinned", kept) >= 0.89
 
 
+@pytest.mark.slow
 def test_a_table_without_the_column_answers_as_before_and_gets_it_at_the_next_start(tmp_path: Path) -> None:
     def sql(process: StoreProcess, text: str) -> None:
         request = urllib.request.Request(process.url, text.encode(), {"X-ClickHouse-Key": process.secret})  # noqa: S310

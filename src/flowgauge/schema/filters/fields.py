@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from flowgauge.schema.column import Column, Kind
+from flowgauge.schema.column import Column, Kind, Stored
 from flowgauge.schema.columns import BY_NAME, COLUMNS
 
 NOT_HELD = frozenset({"time_start_ns", "observed_ifs", "conversation_id"})
@@ -73,8 +73,8 @@ def find(name: str) -> Field | None:
 
 
 def nearest(name: str) -> str:
-    """The field that a mistyped name probably means, or empty."""
-    known = [*FIELDS, *SYNONYMS]
+    """The field that a mistyped name probably means, or empty; none of those that nothing stored has."""
+    known = [*(name for name, field in FIELDS.items() if field.columns[0].stored is not Stored.NEVER), *SYNONYMS]
     if close := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
         return close[0]
     parts = [field for field in known if name in field.split("_")]
