@@ -3,8 +3,10 @@
 """Fuzzes the decoder until it has had FUZZ_DATAGRAMS datagrams (default 20 million) and writes the record of it.
 
 Runs ``fuzz/wire.py`` in processes of LEG executions each, so that one that is killed (memory, time, a crash of the
-interpreter) is a finding too. Inputs found on the way are kept in ``reports/fuzz/corpus``. The record, ``fuzz/record.json``
-unless FUZZ_RECORD names another file, is written after every leg; the run ends with the first finding, and status 1.
+interpreter) is a finding too. Inputs found on the way are kept in ``reports/fuzz/corpus``. How far it is stands after every
+leg in ``reports/fuzz/record.json``: a run that was stopped goes on from there, also with a later decoder, and both are named.
+A whole run writes the record, ``fuzz/record.json`` unless FUZZ_RECORD names another file. The run ends with the first finding,
+and status 1; the next one then begins anew.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ ROOT = Path(__file__).parents[1]
 CORPUS = ROOT / "reports/fuzz/corpus"
 WANTED = int(os.environ.get("FUZZ_DATAGRAMS", "20000000"))
 RECORD = Path(os.environ.get("FUZZ_RECORD", ROOT / "fuzz/record.json"))
+SO_FAR = CORPUS.parent / "record.json"
 LEG = int(os.environ.get("FUZZ_LEG", "3000"))
 """Executions of one process."""
 LAST_WORDS = 4000
@@ -40,13 +43,28 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
+def decoder() -> str:
+    """Which one is at work: its commit."""
+    told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
+def so_far() -> dict[str, Any]:
+    """The record of a run that was stopped before it had found anything, else of nothing yet."""
+    found: dict[str, Any] = json.loads(SO_FAR.read_text()) if SO_FAR.exists() else beginning()
+    if found["findings"] or found["totals"].get("datagrams", 0) >= WANTED:
+        found = beginning()
+    if decoder() not in found["decoders"]:
+        found["decoders"].append(decoder())
+    return found
+
+
 def beginning() -> dict[str, Any]:
     """A record of nothing yet."""
-    commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
     return {
         "began": now(),
         "ended": "",
-        "decoder": commit.stdout.strip(),
+        "decoders": [],
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("atheris", "numpy")},
@@ -100,17 +118,20 @@ def _add(record: dict[str, Any], did: dict[str, Any]) -> None:
 def main() -> int:
     """Runs to the wanted number, or the first finding."""
     CORPUS.mkdir(parents=True, exist_ok=True)
-    record = beginning()
+    record = so_far()
     while (had := record["totals"].get("datagrams", 0)) < WANTED and not record["findings"]:
         leg(record, min(LEG, (WANTED - had) // BATCH + 2))
         record["ended"] = now()
-        RECORD.write_text(json.dumps(record, indent=1) + "\n")
+        SO_FAR.write_text(json.dumps(record, indent=1) + "\n")
         print(
             f"{record['ended']}: {record['totals'].get('datagrams', 0):,} datagrams in {record['executions']:,} executions, "
             f"{record['datagrams_per_second']:,} datagrams/s, {record['coverage']}, {len(record['findings'])} findings",
             flush=True,
         )
-    return int(bool(record["findings"]))
+    if record["findings"]:
+        return 1
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    return 0
 
 
 if __name__ == "__main__":
