@@ -180,8 +180,8 @@ def test_flows_beyond_the_table_are_counted(node: TwoPods) -> None:
 
 def test_sampled_connections_are_whole_and_the_same_that_ebpf_takes(node: TwoPods) -> None:
     with captured(node, ["va"], sampling=4, sampling_mode="flow") as capture:
-        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as udp:
-            for port in range(20_000, 20_200):
+        for port in range(20_000, 20_200):  # a client's port each: connections are drawn by their client's end
+            with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as udp:
                 for _ in range(2):
                     udp.sendto(b"x", (FAR, port))
         settled(node)
