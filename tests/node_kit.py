@@ -120,14 +120,18 @@ def _connect(built: TwoPods, place: str) -> None:
 
 
 def settled(built: TwoPods, quiet_s: float = 0.3) -> dict[str, Traffic]:
-    """The counters of the node's devices, once nothing moved for ``quiet_s``."""
-    before, since = counters.devices(built.node), time.monotonic()
+    """The counters of the node's devices, once nothing moved for ``quiet_s``; on loopback an agent's own exports never rest."""
+    before, since = _links(built.node), time.monotonic()
     while time.monotonic() - since < quiet_s:
         time.sleep(0.02)
-        now = counters.devices(built.node)
+        now = _links(built.node)
         if now != before:
             before, since = now, time.monotonic()
     return before
+
+
+def _links(netns: str) -> dict[str, Traffic]:
+    return {name: traffic for name, traffic in counters.devices(netns).items() if name != "lo"}
 
 
 @dataclass(slots=True)
