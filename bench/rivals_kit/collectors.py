@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,7 +25,7 @@ BUFFER_BYTES = 4 << 20
 """Receive buffer that all ask for that can."""
 
 
-class Collector:
+class Collector(ABC):
     """One collector.
 
     Args:
@@ -47,26 +48,26 @@ class Collector:
         self.buffer_bytes = min(BUFFER_BYTES, kernel_buffer_bytes(LARGEST_BUFFER))
 
     @classmethod
+    @abstractmethod
     def program(cls, kind: str) -> str | None:
         """Where it is installed, None if it is not."""
-        raise NotImplementedError
 
     @classmethod
+    @abstractmethod
     def version(cls) -> str:
         """What it calls itself."""
-        raise NotImplementedError
 
+    @abstractmethod
     def command(self) -> list[str]:
         """How to start it."""
-        raise NotImplementedError
 
     def listens(self) -> bool:
         """Whether it has opened its port."""
         return listens(self.port)
 
+    @abstractmethod
     def flows(self) -> int:
         """How many flows it says to have received."""
-        raise NotImplementedError
 
     def complaint(self) -> str:
         """What else it says that was lost."""

@@ -30,6 +30,7 @@ from flowgauge.query.completeness import Completeness, completeness
 from flowgauge.runtime import logs
 from flowgauge.schema import filters
 from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.wire import portions
 from ipfix_kit import Exporter, records
 from store_kit import SECRET, StoreProcess, last, running_store
 
@@ -175,6 +176,7 @@ def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StorePro
     monkeypatch.setattr(module, "WRITE_QUEUE_ROWS_ALONE", 50_000)
     monkeypatch.setattr(module, "DECODED_ROWS", 10_000)
     monkeypatch.setattr(gatherer_module, "MAX_ROWS", 5_000)
+    monkeypatch.setattr(portions, "FLOWS", 4_000)  # a decoded batch is never parted: small ones make small segments
     monkeypatch.setattr(listeners_module, "RECEIVE_QUEUE_BYTES", 4 << 20)
     monkeypatch.setattr(gatherer_module, "QUEUE_WAIT_S", 0.2)
     with collecting(store, collector=Collector(port=0, receive_buffer_bytes=212_992)) as collector:

@@ -172,3 +172,31 @@ def test_what_the_store_did_not_take_until_the_end_is_counted(written: Callable[
     assert store.kept == {}
     assert counted["store_rows_failed"] == 30
     assert counted["pipeline_late"] == 4
+
+
+def test_an_insert_that_returns_after_the_end_is_not_counted_a_second_time() -> None:
+    begun, answered, returned = (threading.Event() for _ in range(3))
+
+    class Slow(Store):
+        def write(self, batch: FlowBatch, token: str) -> int:
+            """Takes, and says so late."""
+            begun.set()
+            answered.wait(10)
+            try:
+                return super().write(batch, token)
+            finally:
+                returned.set()
+
+    store, ledger, waiting = Slow(), Ledger("collector", "x@1"), SegmentQueue(10_000)
+    writer = Writer(store, waiting, NoSpool("x@1"), lambda batch: Processed(batch, {}), ledger)  # type: ignore[arg-type]
+    writer.start()
+    waiting.put(ready(10, "x@1/0"), 1)
+    assert begun.wait(10)
+    writer.stop(0.0)
+    answered.set()
+    assert returned.wait(10)
+    deadline = time.monotonic() + 10
+    while writer.ready():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert ledger.snapshot() == {"store_rows_failed": 10}

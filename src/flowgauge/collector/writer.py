@@ -56,6 +56,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="write", daemon=True)
         self._limit = logs.RateLimit()
         self._in_hand: Segment | None = None
+        self._settling = threading.Lock()
         self.problem = ""
         """Why nothing can be written at the moment, or empty."""
 
@@ -66,13 +67,14 @@ class Writer:
     def stop(self, timeout_s: float) -> None:
         """Closes the queue, writes what is in it, and gives up what the store has not taken after ``timeout_s``.
 
-        What is on disk is not lost by that: the next collector writes it.
+        What is on disk is not lost by that: the next collector writes it. A segment whose insert has not returned by then
+        counts as failed, though the store may still take it.
         """
         self._give_up_at = time.monotonic() + timeout_s
         self._ready.close()
         if self._thread.is_alive():
             self._thread.join(timeout_s + 1)
-        left = [self._in_hand] if self._in_hand is not None else []
+        left = [given_up] if (given_up := self._settled()) is not None else []
         while (segment := self._ready.take(0)) is not None:
             left.append(segment)
         lost = [segment for segment in left if segment.path is None]
@@ -82,6 +84,12 @@ class Writer:
             self._ledger.add("store_rows_failed", rows)
             for segment in lost:
                 self._count(segment)
+
+    def _settled(self) -> Segment | None:
+        """The segment in hand, to whoever asks first: what became of it is counted once."""
+        with self._settling:
+            segment, self._in_hand = self._in_hand, None
+            return segment
 
     def ready(self) -> bool:
         """True while it runs; that the store does not answer is no failure of the writer's."""
@@ -95,7 +103,8 @@ class Writer:
     @property
     def waiting_rows(self) -> int:
         """Flows in them, as decoded."""
-        return self._ready.rows + (self._in_hand.rows if self._in_hand is not None else 0)
+        in_hand = self._in_hand
+        return self._ready.rows + (in_hand.rows if in_hand is not None else 0)
 
     def _run(self) -> None:
         try:
@@ -128,11 +137,14 @@ class Writer:
         try:
             if len(result.flows) and not self._until_done(insert, segment.token):
                 return False
-            self._ledger.add("store_rows_written", rows)
+            counter, count = "store_rows_written", rows
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one segment, the next must be written
-            self._ledger.add("store_rows_failed", len(result.flows))
+            counter, count = "store_rows_failed", len(result.flows)
             self._warn("store_refused", rows=len(result.flows), error=str(error),
                        expected=isinstance(error, StoreRejected | DataError))  # fmt: skip
+        if self._settled() is None:  # `stop` has given it up, and counted it
+            return False
+        self._ledger.add(counter, count)
         self._count(segment)
         self._spool.acknowledge(segment)
         return True
