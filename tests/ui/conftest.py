@@ -47,8 +47,9 @@ def site(tmp_path_factory: pytest.TempPathFactory, built: None) -> Iterator[Site
     collector.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One for each file: as long as it is there, an event loop runs in this thread, and other tests can start none."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(BROWSER_OPTIONS))
         yield browser

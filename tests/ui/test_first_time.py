@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,19 @@ from store_kit import SECRET, StoreProcess, now_ms
 pytestmark = pytest.mark.browser
 
 
+@contextmanager
+def opened(page: Page, settings: ConsoleSettings) -> Iterator[None]:
+    """The page of a console of its own, left before the console ends: it would ask on, and report that nobody answers."""
+    with running_console(settings) as console:
+        page.goto(console.url)
+        yield
+        page.goto("about:blank")
+
+
 def test_an_empty_store_says_what_is_missing_and_the_first_flow_shows_by_itself(
     page: Page, empty_store: StoreProcess, built: None
 ) -> None:
-    with running_console(ConsoleSettings(empty_store.url, SECRET)) as console:
-        page.goto(console.url)
+    with opened(page, ConsoleSettings(empty_store.url, SECRET)):
         expect(page.get_by_role("heading", name="Waiting for the first flow")).to_be_visible()
         expect(page.get_by_text("this console was started without a collector")).to_be_visible()
         expect(page.get_by_text("sudo make demo")).to_be_visible()
@@ -33,16 +43,12 @@ def test_an_empty_store_says_what_is_missing_and_the_first_flow_shows_by_itself(
 
 def test_a_store_that_does_not_answer_is_said_so_with_a_way_to_try_again(page: Page, built: None) -> None:
     collector = Collector()
-    with running_console(
-        ConsoleSettings("http://127.0.0.1:9", SECRET, collector_url=f"http://127.0.0.1:{collector.http.port}")
-    ) as console:
-        page.goto(console.url)
+    with opened(page, ConsoleSettings("http://127.0.0.1:9", SECRET, collector_url=f"http://127.0.0.1:{collector.http.port}")):
         expect(page.get_by_text("No answer yet").first).to_be_visible()
         expect(page.get_by_role("button", name="Try again").first).to_be_visible()
     collector.stop()
 
 
 def test_a_console_that_is_not_built_says_how_to_build_it(page: Page, empty_store: StoreProcess, tmp_path: Path) -> None:
-    with running_console(ConsoleSettings(empty_store.url, SECRET, static_dir=str(tmp_path))) as console:
-        page.goto(console.url)
+    with opened(page, ConsoleSettings(empty_store.url, SECRET, static_dir=str(tmp_path))):
         expect(page.locator("body")).to_contain_text("make ui")

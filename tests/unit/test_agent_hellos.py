@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowgauge.agent import aes, hellos, quic_initial, tls_hello
+from flowgauge.agent import hellos, quic_initial, tls_hello
 from flowgauge.agent.hellos import Hellos
 from flowgauge.agent.tls_hello import ClientHello, CutOff
 from flowgauge.ebpf import abi
@@ -51,11 +51,6 @@ def names(known: Hellos, *ports: int) -> list[str]:
     columns = known.columns(keys(*ports))
     found: Any = columns.get("tls_server_name")
     return found.to_list() if found is not None else [""] * len(ports)
-
-
-def test_aes_gives_what_its_standard_prints() -> None:
-    block, key = bytes.fromhex("00112233445566778899aabbccddeeff"), bytes(range(16))
-    assert aes.encrypt(key, block).hex() == "69c4e0d86a7b0430d8cdb78070b4c55a"  # FIPS 197, C.1
 
 
 @pytest.mark.parametrize("version", INITIALS)

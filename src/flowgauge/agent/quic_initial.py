@@ -12,7 +12,9 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 
-from flowgauge.agent import aes
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+
 from flowgauge.agent.tls_hello import CutOff
 
 V1, V2 = 0x00000001, 0x6B3343CF
@@ -74,11 +76,17 @@ def _decrypt(packet: bytes, number_at: int, connection: bytes, protection: _Prot
     key, iv, header_key = (
         _expand(client, f"{protection.label} {name}", size) for name, size in (("key", 16), ("iv", 12), ("hp", 16))
     )
-    mask = aes.encrypt(header_key, packet[number_at + 4 : number_at + 20])
+    mask = _applied(AES(header_key), modes.ECB(), packet[number_at + 4 : number_at + 20])  # noqa: S305 - one block: RFC 9001 §5.4.3
     size = ((packet[0] ^ mask[0]) & 0x03) + 1
     number = bytes(a ^ b for a, b in zip(packet[number_at : number_at + size], mask[1:], strict=False))
     nonce = (int.from_bytes(iv) ^ int.from_bytes(number)).to_bytes(12)
-    return aes.counter_mode(key, nonce, 2, packet[number_at + size : -_TAG_BYTES])
+    first = nonce + (2).to_bytes(4)  # GCM counts the payload's blocks from 2 (NIST SP 800-38D §7.1)
+    return _applied(AES(key), modes.CTR(first), packet[number_at + size : -_TAG_BYTES])
+
+
+def _applied(key: AES, mode: modes.ECB | modes.CTR, raw: bytes) -> bytes:
+    encryptor = Cipher(key, mode).encryptor()
+    return encryptor.update(raw) + encryptor.finalize()
 
 
 def _expand(secret: bytes, label: str, size: int) -> bytes:
