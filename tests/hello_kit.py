@@ -16,5 +16,5 @@ _V2 = """
     18f6625efce3b6def6ba7e4b37a40f7732e093daa7d52190935b8da58976ff3312ae50b187c1433c0f028edcc4c2838b6a9bfc226ca4b4530e7a4ccee1bfa2a3
     d396ae5a3fb512384b2fdd851f784a65e03f2c4fbe11a53c7777c023462239dd"""
 INITIALS = {"1": bytes.fromhex("".join(_V1.split())), "2": bytes.fromhex("".join(_V2.split()))}
-"""By version: RFC 9001 A.2 and RFC 9369 A.2, each with a hello for ``SERVER_NAME``."""
-SERVER_NAME = "example.com"
+"""By version: RFC 9001 A.2 and RFC 9369 A.2, each with a hello for ``SERVER_NAME`` that offers ``PROTOCOL``."""
+SERVER_NAME, PROTOCOL = "example.com", "alpn"

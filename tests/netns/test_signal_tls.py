@@ -16,7 +16,7 @@ import pytest
 
 from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
-from hello_kit import INITIALS, SERVER_NAME
+from hello_kit import INITIALS, PROTOCOL, SERVER_NAME
 from node_kit import B6, A, B, Observed, TwoPods, observed, two_pods
 from signal_kit import one, told
 
@@ -95,6 +95,28 @@ def test_a_connection_of_tls_1_3_has_what_both_ends_agreed_on(node: TwoPods, cer
         assert (row["tls_cipher"], row["tls_group"]) == (agreed["cipher"], agreed["group"])
 
 
+@pytest.mark.parametrize(
+    ("options", "server_has", "told_as"),
+    [
+        ("-tls1_3 -alpn h2,http/1.1", "http/1.1", "h2"),  # what the server chose is enciphered: the client's first
+        ("-tls1_2 -alpn h2,http/1.1", "http/1.1", "http/1.1"),
+        ("-tls1_2 -alpn h2,http/1.1", "", ""),  # a server that chooses none says none
+        ("-tls1_2", "http/1.1", ""),
+    ],
+)
+def test_the_application_protocol_is_what_the_server_chose_where_it_says_so_in_the_clear(
+    node: TwoPods, certificate: Path, options: str, server_has: str, told_as: str
+) -> None:
+    at_server = ("-alpn", server_has) if server_has else ()
+    with server(node, certificate, *at_server), followed(node) as watch:
+        said = node.run("a", "sh", "-c", f"echo | openssl s_client -connect {B}:4433 {options} 2>&1")
+        rows = told(watch.program)
+    agreed = re.search(r"ALPN protocol: (\S+)", said)
+    assert (agreed[1] if agreed else "") == (server_has if "-alpn" in options else "")
+    for row in (one(rows, dst_port=4433), one(rows, src_port=4433)):
+        assert row["tls_alpn"] == told_as
+
+
 @pytest.mark.parametrize("cipher", ["ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-CHACHA20-POLY1305", "AES128-SHA256"])
 def test_a_connection_of_tls_1_2_has_its_cipher_and_no_group(node: TwoPods, certificate: Path, cipher: str) -> None:
     with server(node, certificate), followed(node) as watch:
@@ -140,7 +162,8 @@ def test_curl_is_seen_and_what_is_no_tls_has_no_columns(node: TwoPods, certifica
             node.run("a", "curl", "-so", "/dev/null", "--local-port", "2000", f"http://{B}:4433/")
         rows = told(watch.program)
     assert one(rows, src_addr=A, src_port=2000)["tls_server_name"] == ""
-    assert one(rows, src_addr=A, tls_server_name=NAME)["tls_version"] == "TLS 1.3"
+    by_curl = one(rows, src_addr=A, tls_server_name=NAME)
+    assert (by_curl["tls_version"], by_curl["tls_alpn"]) == ("TLS 1.3", "h2")
 
 
 def test_switched_off_nothing_is_copied(node: TwoPods, certificate: Path) -> None:
@@ -174,4 +197,4 @@ def test_a_connection_of_quic_has_its_version_and_server(node: TwoPods, version:
         client.recv(2000)
         rows = told(watch.program)
     for row in (one(rows, dst_port=8443), one(rows, src_port=8443)):
-        assert (row["quic_version"], row["tls_server_name"]) == (version, SERVER_NAME)
+        assert (row["quic_version"], row["tls_server_name"], row["tls_alpn"]) == (version, SERVER_NAME, PROTOCOL)

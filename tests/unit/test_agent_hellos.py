@@ -15,15 +15,17 @@ from flowgauge.agent.hellos import Hellos
 from flowgauge.agent.tls_hello import ClientHello, CutOff
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.tables import empty
-from hello_kit import INITIALS, SERVER_NAME
+from hello_kit import INITIALS, PROTOCOL, SERVER_NAME
 
 UNTRANSLATED = empty(abi.FLOW_KEY, abi.TRANSLATION)
 
 
-def client_hello(name: str) -> bytes:
+def client_hello(name: str, *protocols: str) -> bytes:
     """What this Python's OpenSSL says first."""
-    to_server = ssl.MemoryBIO()
-    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), to_server, server_hostname=name)
+    to_server, context = ssl.MemoryBIO(), ssl.create_default_context()
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    client = context.wrap_bio(ssl.MemoryBIO(), to_server, server_hostname=name)
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
     return to_server.read()
@@ -57,7 +59,7 @@ def names(known: Hellos, *ports: int) -> list[str]:
 def test_a_published_packet_of_quic_gives_its_hello(version: str) -> None:
     carried = quic_initial.crypto(INITIALS[version])
     assert list(carried) == [0]
-    assert tls_hello.from_message(carried[0]) == ClientHello(SERVER_NAME)
+    assert tls_hello.from_message(carried[0]) == ClientHello(SERVER_NAME, PROTOCOL)
 
 
 @pytest.mark.parametrize("size", [100, 512])
@@ -87,6 +89,13 @@ def test_a_hello_in_several_records_is_read() -> None:
     assert tls_hello.from_records(records) == ClientHello("b.example.org")
     with pytest.raises(CutOff):
         tls_hello.from_records(records[:-1])
+
+
+@pytest.mark.parametrize(
+    ("offered", "first"), [(("h2", "http/1.1"), "h2"), (("\x2a\x2a", "h3"), "h3"), (("\x1b[2J",), r"\027\0912j"), ((), "")]
+)
+def test_of_the_offered_protocols_the_first_that_is_one_counts(offered: tuple[str, ...], first: str) -> None:
+    assert tls_hello.from_records(client_hello("f.example.org", *offered)) == ClientHello("f.example.org", first)
 
 
 def test_names_that_would_break_a_terminal_are_written_by_number() -> None:

@@ -34,7 +34,7 @@ FORGET_S = 300.0
 """A connection that carries nothing for so long is forgotten."""
 HELLO_BYTES = 4096
 """Longest hello that is read."""
-COLUMNS = ("tls_version", "tls_server_name", "tls_cipher", "tls_group", "quic_version")
+COLUMNS = ("tls_version", "tls_server_name", "tls_cipher", "tls_group", "tls_alpn", "quic_version")
 
 
 @dataclass(slots=True)
@@ -172,9 +172,11 @@ class Hellos:
         del self._unfinished[own]
         words = self._connection(own, other).words
         if isinstance(said, ClientHello):
-            words["tls_server_name"] = said.server_name
+            words |= {"tls_server_name": said.server_name, "tls_alpn": said.alpn}
         else:
             words |= {"tls_version": said.version, "tls_cipher": said.cipher, "tls_group": said.group}
+            if said.alpn is not None:
+                words["tls_alpn"] = said.alpn
 
     def _connection(self, own: bytes, other: bytes) -> _Connection:
         """The one of which these are the directions, perhaps a new one."""

@@ -14,7 +14,8 @@ from flowgauge.schema.tls_words import tls_cipher, tls_group, tls_version
 
 CLIENT_HELLO, SERVER_HELLO = 1, 2
 _HANDSHAKE = 22
-_SERVER_NAME, _SUPPORTED_VERSIONS, _KEY_SHARE = 0, 43, 51
+_SERVER_NAME, _ALPN, _SUPPORTED_VERSIONS, _KEY_SHARE = 0, 16, 43, 51
+_TLS_1_3 = 0x0304
 _RANDOM_BYTES = 32
 _LONGEST_NAME = 255
 
@@ -25,18 +26,24 @@ class CutOff(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ClientHello:
-    """What a client says; without a server name it is empty."""
+    """What a client says: the server's name, and the application protocol it would like best; empty where it does not say."""
 
     server_name: str
+    alpn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """What a server chose, in words; empty: it does not say (before TLS 1.3 the group is not in the hello)."""
+    """What a server chose, in words; empty: it does not say.
+
+    Before TLS 1.3 the group is not in the hello. Since then the application protocol is not, but enciphered behind it
+    (RFC 8446 §4.3.1): ``alpn`` is None, which is another thing than none chosen.
+    """
 
     version: str
     cipher: str
     group: str
+    alpn: str | None
 
 
 Hello = ClientHello | ServerHello
@@ -80,10 +87,13 @@ def _client(body: _Reader) -> ClientHello:
     body.vector(1)  # session
     body.vector(2)  # suites
     body.vector(1)  # compression
+    name = alpn = ""
     for kind, value in _extensions(body):
         if kind == _SERVER_NAME:
-            return ClientHello(_server_name(_Reader(value)))
-    return ClientHello("")
+            name = _server_name(_Reader(value))
+        elif kind == _ALPN:
+            alpn = _first_protocol(_Reader(value))
+    return ClientHello(name, alpn)
 
 
 def _server_name(body: _Reader) -> str:
@@ -95,19 +105,31 @@ def _server_name(body: _Reader) -> str:
     return ""
 
 
+def _first_protocol(body: _Reader) -> str:
+    """Of a client the one it prefers, of a server the one it chose (RFC 7301 §3.1); GREASE (RFC 8701) is none."""
+    protocols = _Reader(body.vector(2))
+    while protocols.left:
+        name = protocols.vector(1)
+        if not (len(name) == 2 and name[0] == name[1] and name[0] & 0x0F == 0x0A):
+            return ".".join(host_label(part) for part in name.split(b"."))
+    return ""
+
+
 def _server(body: _Reader) -> ServerHello:
     version = body.number(2)
     body.take(_RANDOM_BYTES)
     body.vector(1)  # session
     cipher = body.number(2)
     body.take(1)  # compression
-    group = ""
+    group = alpn = ""
     for kind, value in _extensions(body):
         if kind == _SUPPORTED_VERSIONS:
             version = _Reader(value).number(2)
         elif kind == _KEY_SHARE:
             group = tls_group(_Reader(value).number(2))
-    return ServerHello(tls_version(version), tls_cipher(cipher), group)
+        elif kind == _ALPN:
+            alpn = _first_protocol(_Reader(value))
+    return ServerHello(tls_version(version), tls_cipher(cipher), group, None if version >= _TLS_1_3 else alpn)
 
 
 def _extensions(body: _Reader) -> Iterator[tuple[int, bytes]]:

@@ -260,6 +260,9 @@ _SIGNALS: tuple[Column, ...] = (
            help="Cipher suite chosen by the server.", netobserv="TLSCipherSuite"),
     Column(name="tls_group", kind=Kind.NAMES, title="TLS group", cardinality=LOW, stored=Stored.TLS, enterprise=33,
            help="Key exchange group.", netobserv="TLSCurve"),
+    Column(name="tls_alpn", kind=Kind.NAMES, title="ALPN", cardinality=LOW, stored=Stored.TLS, enterprise=38,
+           help="Application protocol: what the server chose where that is readable (TLS 1.2), else the first that the client offers: "
+                "h2, http/1.1, h3 …"),
     Column(name="quic_version", kind=Kind.NAMES, title="QUIC version", cardinality=LOW, stored=Stored.TLS, enterprise=34,
            help="QUIC version of the connection.", netobserv="QuicVersion"),
     Column(name="policy_verdict", kind=Kind.ENUM, title="Policy", labels=enums.POLICY_VERDICT, cardinality=LOW,

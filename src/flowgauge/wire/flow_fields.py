@@ -82,6 +82,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("quic_version",),
     ("icmp_error", "icmp_error_packets"),
     ("sampling_algorithm",),
+    ("tls_alpn",),
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
 
@@ -96,6 +97,7 @@ TEXTS: frozenset[str] = frozenset(
         *GROUPS[13][4:],
         *GROUPS[15],
         *GROUPS[16],
+        "tls_alpn",
     }
 )
 """Columns of strings: fields of variable length (RFC 7011 §7), behind all others in a record."""

@@ -144,6 +144,7 @@ export const COLUMNS = {
   tls_server_name: {"title": "TLS server name", "unit": "", "kind": "names", "role": "dimension", "help": "Server name in the client hello."},
   tls_cipher: {"title": "TLS cipher", "unit": "", "kind": "names", "role": "dimension", "help": "Cipher suite chosen by the server."},
   tls_group: {"title": "TLS group", "unit": "", "kind": "names", "role": "dimension", "help": "Key exchange group."},
+  tls_alpn: {"title": "ALPN", "unit": "", "kind": "names", "role": "dimension", "help": "Application protocol: what the server chose where that is readable (TLS 1.2), else the first that the client offers: h2, http/1.1, h3 …"},
   quic_version: {"title": "QUIC version", "unit": "", "kind": "names", "role": "dimension", "help": "QUIC version of the connection."},
   policy_verdict: {"title": "Policy", "unit": "", "kind": "enum", "role": "dimension", "help": "What network policy says of the flow."},
   policy_names: {"title": "Policies", "unit": "", "kind": "list", "role": "dimension", "help": "Policies that decided."},
