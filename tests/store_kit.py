@@ -22,7 +22,8 @@ from flowgauge.flow.names import Names
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.filters.tree import OneOf
 from flowgauge.schema.flow_query import Window
-from flowgauge.store.store import FlowStore, open_store
+from flowgauge.store.opening import open_store
+from flowgauge.store.store import FlowStore
 
 SECRET = "a secret for tests"
 _PROGRAM = "import typer; from flowgauge.cli.store import store; typer.run(store)"

@@ -17,8 +17,8 @@ from flowgauge.console.settings import ConsoleSettings
 from flowgauge.errors import UsageError
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store.errors import StoreRejected
+from flowgauge.store.opening import open_store
 from flowgauge.store.secret import reader_key
-from flowgauge.store.store import open_store
 from read_files_kit import capture, collect
 from store_kit import SECRET, StoreProcess, flows, last, running_store
 

@@ -17,8 +17,8 @@ from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
+from flowgauge.store.opening import open_store
 from flowgauge.store.secret import reader_key
-from flowgauge.store.store import open_store
 from store_kit import SECRET, StoreProcess, flows, in_namespace, last, running_store
 
 

@@ -18,7 +18,8 @@ import pytest
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.store.clickhouse import backend
 from flowgauge.store.errors import StoreFull, StoreRejected, StoreUnavailable
-from flowgauge.store.store import FlowStore, LedgerRow, open_store
+from flowgauge.store.opening import open_store
+from flowgauge.store.store import FlowStore, LedgerRow
 from store_kit import SECRET, StoreProcess, flows, in_namespace, last, now_ms, running_store
 
 

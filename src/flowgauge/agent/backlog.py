@@ -6,28 +6,24 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+from flowgauge.agent.not_sent import NotSent
 from flowgauge.export.messages import Message
-from flowgauge.runtime import logs
-from flowgauge.runtime.ledger import Ledger
 
 BACKLOG_BYTES = 16 << 20
 """Bytes of messages kept while nobody listens: about 180 000 flows; beyond it the oldest are counted as failed."""
-
-_log = logs.get("agent")
 
 
 class Backlog:
     """Kept messages, oldest first.
 
     Args:
-        ledger: gets the records that were given up, as ``export_records_failed``.
+        not_sent: gets what there was no room for.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, not_sent: NotSent) -> None:
+        self._not_sent = not_sent
         self._lock = threading.Lock()
         self._messages: deque[Message] = deque()
-        self._limit = logs.RateLimit()
         self.size_bytes = 0
 
     def __len__(self) -> int:
@@ -40,7 +36,7 @@ class Backlog:
             self.size_bytes += len(message.payload)
             full = [self._popped() for _ in self._beyond()]
         for one in full:
-            self.fail(one, "backlog_full")
+            self._not_sent.count(one, "backlog_full")
 
     def first(self) -> Message | None:
         """The oldest; it stays until it is taken."""
@@ -60,15 +56,6 @@ class Backlog:
             self._messages.clear()
             self.size_bytes = 0
         return kept
-
-    def fail(self, message: Message, cause: str) -> None:
-        """Counts a message that will not be sent."""
-        if not message.records:
-            return
-        self._ledger.add("export_records_failed", message.records)
-        allowed, held_back = self._limit.allow(cause)
-        if allowed:
-            _log.warning("export_failed", cause=cause, records=message.records, held_back=held_back)
 
     def _beyond(self) -> range:
         """One for each of the oldest messages that are too many."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from flowgauge.agent.not_sent import NotSent
 from flowgauge.config.kafka import client_settings
 from flowgauge.config.sending import Kafka
 from flowgauge.errors import EnvironmentProblem
@@ -30,8 +31,6 @@ KEPT_S = 300
 STOP_S = 5.0
 EXPORTER_HEADER = "exporter_addr"
 """Header of a message with the address (16 bytes) of whoever sent it, as the source address of a datagram tells it."""
-
-_log = logs.get("agent")
 
 
 class KafkaExport:
@@ -51,7 +50,7 @@ class KafkaExport:
         self._numbering = Numbering(FlowProtocol.IPFIX)
         self._headers: dict[str, bytes] = {}
         self._producer: Any = None
-        self._limit = logs.RateLimit()
+        self._not_sent = NotSent(ledger)
         self.sent_anything = False
         self.sent_records = 0
 
@@ -87,7 +86,7 @@ class KafkaExport:
                     on_delivery=self._told(message),
                 )  # fmt: skip
             except BufferError:
-                self._fail(message, "backlog_full")
+                self._not_sent.count(message, "backlog_full")
                 continue
             self._numbering.sent(message)
             self.sent_records += message.records
@@ -109,20 +108,12 @@ class KafkaExport:
     def _told(self, message: Message) -> Callable[[Any, Any], None]:
         def delivered(error: Any, _: Any) -> None:
             if error is not None:
-                self._fail(message, error.str())
+                self._not_sent.count(message, error.str())
                 return
             self._ledger.add("export_records_sent", message.records)
             self.sent_anything = True
 
         return delivered
-
-    def _fail(self, message: Message, cause: str) -> None:
-        if not message.records:
-            return
-        self._ledger.add("export_records_failed", message.records)
-        allowed, held_back = self._limit.allow(cause)
-        if allowed:
-            _log.warning("export_failed", cause=cause, records=message.records, held_back=held_back)
 
 
 def _own_address(brokers: str) -> bytes:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from flowgauge.agent.backlog import Backlog
+from flowgauge.agent.not_sent import NotSent
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.export.counts import Counts
 from flowgauge.export.messages import Message
@@ -40,7 +41,8 @@ class StreamExport:
     def __init__(self, settings: ExportSettings, ledger: Ledger, greeting: Callable[[], Sequence[Message]]) -> None:
         self.where = settings.where
         self._ledger = ledger
-        self._backlog = Backlog(ledger)
+        self._not_sent = NotSent(ledger)
+        self._backlog = Backlog(self._not_sent)
         self._counts = Counts()
         self._transport = StreamTransport(settings, greeting, self._counts)
         self._wake, self._stopping = threading.Event(), threading.Event()
@@ -73,7 +75,7 @@ class StreamExport:
         if self._thread.is_alive():
             self._thread.join(STOP_S + RETRY_S)
         for message in [*self._transport.unsent(), *self._backlog.give_up()]:
-            self._backlog.fail(message, "stopped")
+            self._not_sent.count(message, "stopped")
         self._transport.close()
 
     def _run(self) -> None:

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flowgauge.agent.backlog import Backlog
+from flowgauge.agent.not_sent import NotSent
 from flowgauge.export.messages import Message, Numbering
 from flowgauge.export.settings import FlowProtocol
 from flowgauge.runtime import logs
@@ -71,7 +72,8 @@ class UdpExport:
         self._peer: Any = None
         self._loopback = False
         self._resolved_at = -RESOLVE_S
-        self._backlog = Backlog(ledger)
+        self._not_sent = NotSent(ledger)
+        self._backlog = Backlog(self._not_sent)
         self._numbering = Numbering(protocol)
         self._limit = logs.RateLimit()
         self.held = False
@@ -90,7 +92,7 @@ class UdpExport:
     def stop(self) -> None:
         """Closes the socket; what is still kept is counted as failed. Safe to call twice."""
         for message in self._backlog.give_up():
-            self._backlog.fail(message, "stopped")
+            self._not_sent.count(message, "stopped")
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -140,7 +142,7 @@ class UdpExport:
             return False
         self._backlog.take(message)
         if number:
-            self._backlog.fail(message, errno.errorcode.get(number, str(number)))
+            self._not_sent.count(message, errno.errorcode.get(number, str(number)))
         return True
 
     def _try(self, message: Message) -> int:

@@ -40,7 +40,7 @@ def datasets(  # noqa: PLR0917 - typer passes options by name
 def _remove(name: str, store_url: str, store_secret_fd: int) -> None:
     from flowgauge.cli.secret_input import behind
     from flowgauge.errors import UsageError
-    from flowgauge.store.store import open_store
+    from flowgauge.store.opening import open_store
 
     if not store_url:
         raise UsageError("--remove needs --store-url and the store's secret: a console may only read")

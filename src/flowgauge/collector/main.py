@@ -45,7 +45,8 @@ from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import Handler, HttpServer, is_loopback
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
-from flowgauge.store.store import FlowStore, open_store
+from flowgauge.store.opening import open_store
+from flowgauge.store.store import FlowStore
 
 DECODED_ROWS = 200_000
 """Decoded flows in memory that may wait for the pipeline, about 150 B each; the spool has the others."""

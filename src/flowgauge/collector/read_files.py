@@ -31,7 +31,7 @@ from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
-from flowgauge.store.store import open_store
+from flowgauge.store.opening import open_store
 from flowgauge.wire.captures.batches import datagrams
 from flowgauge.wire.captures.packet import Export
 from flowgauge.wire.captures.recognise import export_s

@@ -29,7 +29,7 @@ class CollectorSettings:
     """Settings of one collector.
 
     Attributes:
-        store_url: where flows are written, as for ``store.open_store``.
+        store_url: where flows are written, as for ``store.opening.open_store``.
         store_secret: the embedded store's secret, or the server's password; never logged.
         collector: section ``spec.collector`` of the document.
         storage: section ``spec.storage``: its retention limits how old a flow may be.

@@ -31,7 +31,8 @@ from flowgauge.console.services import Services
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.runtime import clock
 from flowgauge.runtime.ledger import Ledger
-from flowgauge.store.store import FlowStore, open_store
+from flowgauge.store.opening import open_store
+from flowgauge.store.store import FlowStore
 
 
 def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns: clock.Clock = clock.now_ns) -> FastAPI:

@@ -8,6 +8,7 @@ import threading
 
 from flowgauge.demo.cluster import Pod
 from flowgauge.demo.containers import WEB_PORT
+from flowgauge.demo.worker import Worker
 from flowgauge.runtime import linux
 
 _EVERY_S = 3.0
@@ -31,24 +32,13 @@ def healthy(pod: Pod) -> bool:
     return answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200"))
 
 
-class NodeProbes:
+class NodeProbes(Worker):
     """Probes the pods it was given until they are taken away."""
 
     def __init__(self) -> None:
         self._pods: list[Pod] = []
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="probes", daemon=True)
-
-    def start(self) -> None:
-        """Begins to probe."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Ends it; returns when the last probe is done. Safe to call twice."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().__init__("probes")
 
     def add(self, pod: Pod) -> None:
         """Probes this pod from now on."""
@@ -61,7 +51,7 @@ class NodeProbes:
             self._pods.remove(pod)
 
     def _run(self) -> None:
-        while not self._stop.wait(_EVERY_S):
+        while not self._stopping.wait(_EVERY_S):
             with self._lock:
                 for pod in self._pods:
                     healthy(pod)

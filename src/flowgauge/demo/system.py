@@ -24,7 +24,8 @@ from flowgauge.run.machine import kept_token
 from flowgauge.run.part import PartStatus
 from flowgauge.run.supervisor import Supervisor
 from flowgauge.store.clickhouse.client import embedded_about, parse_address
-from flowgauge.store.store import FlowStore, open_store
+from flowgauge.store.opening import open_store
+from flowgauge.store.store import FlowStore
 
 _SETTLED_WITHIN_S = 10.0
 _POLL_S = 0.2

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import threading
 import time
 from typing import Any
 
@@ -16,6 +15,7 @@ from flowgauge.demo import http_json
 from flowgauge.demo.entrance import LOOPBACK, Entrance
 from flowgauge.demo.flow_demo import ROUTE_HOST, SPACE, WEB
 from flowgauge.demo.scene import addresses
+from flowgauge.demo.worker import Worker
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime.clock import now_ns
 
@@ -25,7 +25,7 @@ NAMED = f"src_namespace = {SPACE} and dst_namespace = {SPACE}"
 CLICKED = f"src_addr = {addresses.YOU} and dst_owner = {WEB}"
 
 
-class FirstFlow:
+class FirstFlow(Worker):
     """Waits for the first flow with names at both ends.
 
     Args:
@@ -37,26 +37,15 @@ class FirstFlow:
         self._url, self._started = console_url, started
         self.after_s: float | None = None
         self.row: dict[str, Any] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="first-flow", daemon=True)
-
-    def start(self) -> None:
-        """Begins to ask."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Asks no more; safe to call twice."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().__init__("first-flow")
 
     def _run(self) -> None:
-        while self.after_s is None and not self._stop.wait(_POLL_S):
+        while self.after_s is None and not self._stopping.wait(_POLL_S):
             if rows := _newest(self._url, NAMED, 1):
                 self.after_s, self.row = time.monotonic() - self._started, rows[0]
 
 
-class Click:
+class Click(Worker):
     """Clicks once as the user would, through the port on loopback, and waits for a flow: ``after_s`` is None until then.
 
     Args:
@@ -68,24 +57,13 @@ class Click:
     def __init__(self, console_url: str, entrance: Entrance, *, exact: bool) -> None:
         self._url, self._entrance, self._exact = console_url, entrance, exact
         self.after_s: float | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="click", daemon=True)
-
-    def start(self) -> None:
-        """Clicks and begins to wait."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Waits no more; safe to call twice."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        super().__init__("click")
 
     def _run(self) -> None:
         clicked_ns = now_ns()
         self._click()
         deadline = time.monotonic() + _GIVE_UP_AFTER_S
-        while self.after_s is None and time.monotonic() < deadline and not self._stop.wait(_POLL_S):
+        while self.after_s is None and time.monotonic() < deadline and not self._stopping.wait(_POLL_S):
             for row in _newest(self._url, CLICKED if self._exact else NAMED, 1):
                 if row["time_end_ns"] >= clicked_ns:
                     self.after_s = (now_ns() - (clicked_ns if self._exact else row["time_end_ns"])) / 1e9
