@@ -108,6 +108,14 @@ def test_trap_14_padding_as_long_as_a_record(size: int, values: list[int], pad: 
     assert column(decoded, "bytes") == values
 
 
+def test_trap_14_what_is_left_of_a_record_is_no_record() -> None:
+    """Nor is what the next set begins with, or what stands behind a set that waited for its template."""
+    defined = packet(flowset(0, template(256, [(1, 2)])))
+    cut = flowset(256, b"\0\7\0\x08\x09")
+    assert column(decode(defined, packet(cut, flowset(256, b"\0\1\0\2"), sequence=1)), "bytes") == [7, 8, 1, 2]
+    assert column(decode(packet(cut), defined), "bytes") == [7, 8]
+
+
 def test_trap_15_options_templates_give_lengths_in_bytes() -> None:
     definition = options_template(257, [(SYSTEM, 4)], [(34, 4), (35, 1)])
     decoded = decode(packet(flowset(1, definition, pad=2), flowset(257, struct.pack("!IIB", 1, 1000, 2), pad=3)))
