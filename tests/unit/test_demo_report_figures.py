@@ -94,7 +94,7 @@ def _place(packets: int = 10, size: int = 1000, *, arp: int = 0, nft: int | None
 
 def test_a_pods_account_counts_what_its_node_reported_with_it_at_either_end() -> None:
     """Not other nodes' observations, not other pods, not the address's later holder; duplicates and translated ends count."""
-    accuracy = Accuracy.of([_place(packets=30, size=3000)])
+    accuracy = Accuracy.of([_place(packets=30, size=3000)], {})
     accuracy.add(
         _batch(
             _row(),
@@ -117,7 +117,7 @@ def test_interface_frames_that_are_not_ip_are_taken_off() -> None:
 def test_scaled_figures_are_judged_by_their_error() -> None:
     """100 of 10,000 packets seen at 1:100 is right, 100 of 20,000 is not."""
     for real, within in ((10_000, True), (20_000, False)):
-        accuracy = Accuracy.of([_place(packets=real, size=real * 100)])
+        accuracy = Accuracy.of([_place(packets=real, size=real * 100)], {})
         accuracy.add(_batch(_row(packets=100, size=10_000, rate=100)))
         assert accuracy.accounts[0].packets == 10_000
         assert accuracy.accounts[0].within_error is within
@@ -191,11 +191,33 @@ def test_the_bulk_transfer_counts_one_direction_at_the_senders_node() -> None:
 
 def test_what_a_fault_dropped_before_a_pods_link_is_no_difference() -> None:
     """The node saw 14 packets to the pod; a rule dropped 4 of them before the interface that counted 10."""
-    accuracy = Accuracy.of([_place(packets=10, size=1000)])
+    accuracy = Accuracy.of([_place(packets=10, size=1000)], {})
     accuracy.add(_batch(_row(OTHER, POD, packets=14, size=1400)))
     accuracy.leave_out({POD: Dropped(4, 400), OTHER: Dropped(9, 900)})
     account = accuracy.accounts[0]
     assert (account.packets_off, account.error) == (0, 0.0)
+
+
+def test_dropped_packets_to_the_pods_service_count_whether_their_row_was_translated_or_not() -> None:
+    """SYNs of a connection that never was stay untranslated; one that was sent again and got through translates its row."""
+    accuracy = Accuracy.of([_place(packets=10, size=1000)], {POD: VIP})
+    accuracy.add(
+        _batch(
+            _row(OTHER, VIP, packets=3, size=180),
+            _row(OTHER, VIP, nat=POD, packets=12, size=1120),
+            _row(OTHER, VIP, nat=CLIENT, packets=7, size=700),
+        )
+    )
+    accuracy.leave_out({POD: Dropped(5, 300)})
+    account = accuracy.accounts[0]
+    assert (account.packets_off, account.error) == (0, 0.0)
+
+
+def test_a_pod_is_known_by_its_service_only_when_it_is_alone_behind_it() -> None:
+    truth = _truth()
+    assert truth.lone_services() == {OTHER: VIP}
+    truth.begin(Tenure(CLIENT, "Pod", "shop", "db-2", "db", "Deployment", 0))
+    assert truth.lone_services() == {}
 
 
 def _edge(client: tuple[str, str], server: tuple[str, str], port: int, service: str, sampling: Sampling) -> Edge:
@@ -215,7 +237,7 @@ def _story(sampling: Sampling) -> list[Edge]:
 
 
 def _findings(**changes: Any) -> Findings:
-    accuracy, identity = Accuracy.of([_place()]), Identity(_truth())
+    accuracy, identity = Accuracy.of([_place()], {}), Identity(_truth())
     accuracy.add(_batch(_row()))
     identity.add(_batch(_row(), _row(at_s=200, src_names=_IMPORT)))
     good = Findings(
@@ -237,7 +259,7 @@ def test_every_check_holds_when_all_is_well() -> None:
 
 
 def _accuracy(place: Place) -> Accuracy:
-    accuracy = Accuracy.of([place])
+    accuracy = Accuracy.of([place], {})
     accuracy.add(_batch(_row()))
     return accuracy
 
@@ -277,7 +299,7 @@ def test_each_check_fails_for_its_own_reason(broken: dict[str, Any], name: str) 
 
 def test_with_sampling_figures_must_lie_within_their_error_and_say_so() -> None:
     sampled = Sampling(packets_variance=9900.0, bytes_variance=9900.0 * 10_000, sampled=2)
-    accuracy = Accuracy.of([_place(packets=10_000, size=1_000_000)])
+    accuracy = Accuracy.of([_place(packets=10_000, size=1_000_000)], {})
     accuracy.add(_batch(_row(packets=100, size=10_000, rate=100)))
     found = _findings(
         counting=Counting.PACKETS, sampling=100, sees_pods=False, edges=_story(sampled), accuracy=accuracy, transfer=None

@@ -37,7 +37,7 @@ def _scores(folder: Path, *, duration_ms: float, repeated: int, dropped: int, na
     database_log, dns_log = folder / "postgresql.log", folder / "dns.log"
     database_log.write_text(f"LOG:  duration: {duration_ms} ms  statement: SELECT pg_sleep(0.4)\n")
     dns_log.write_text(f"dnsmasq: query[A] {name} from {WEB}\ndnsmasq: config {name} is {DATABASE}\n")
-    truth = Truth(DATABASE, database_log, repeated, [dns_log], {DATABASE: Dropped(dropped - 1, 60, new=1)} if dropped else {})
+    truth = Truth(DATABASE, database_log, repeated, [dns_log], {DATABASE: Dropped(dropped, 60)} if dropped else {})
     signals = Signals(truth)
     signals.add(_batch())
     return {score.name: score for score in signals.scores()}
@@ -67,5 +67,5 @@ def test_where_nothing_was_dropped_there_is_no_score_of_drops(tmp_path: Path) ->
 def test_what_several_faults_dropped_on_the_way_to_an_address_is_summed(tmp_path: Path) -> None:
     assert drop_log.read(tmp_path) == {}
     for packets in (3, 4):
-        drop_log.append(tmp_path, DATABASE, Dropped(packets, packets * 60, 1))
-    assert drop_log.read(tmp_path) == {DATABASE: Dropped(7, 420, 2)}
+        drop_log.append(tmp_path, DATABASE, Dropped(packets, packets * 60))
+    assert drop_log.read(tmp_path) == {DATABASE: Dropped(7, 420)}

@@ -64,6 +64,30 @@ class Question:
     marks: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a node keeps.
+
+    Attributes:
+        kept: whether it keeps the past; what comes can be captured all the same.
+        refused: why nothing of it may be captured; empty: it may.
+        frozen: whether the oldest are being kept for the time being.
+        size_bytes: memory for them.
+        packets: how many are there.
+        oldest_ms: time of the oldest, since 1970; None without one.
+    """
+
+    kept: bool
+    refused: str = ""
+    frozen: bool = False
+    size_bytes: int = 0
+    packets: int = 0
+    oldest_ms: int | None = None
+
+
+_LEFT_OUT = "spec.exporter.namespaces and pods leave pods out, whose packets a capture would show"
+
+
 class Heads:
     """The heads of one node; inert until ``start``.
 
@@ -120,6 +144,17 @@ class Heads:
         ring = self._ring
         return ring.size_bytes if ring is not None else 0
 
+    def standing(self) -> Standing:
+        """What is kept now."""
+        with self._lock:
+            refused, ring = _LEFT_OUT if self._left_out else "", self._ring
+            if ring is None:
+                return Standing(kept=False, refused=refused)
+            begin, end = ring.span()
+            first = ring.oldest()
+            oldest_ms = int(times_ns(first)[0]) // 1_000_000 if len(first) else None
+            return Standing(True, refused, ring.frozen, ring.size_bytes, end - begin, oldest_ms)
+
     def freeze(self, seconds: float) -> None:
         """Keeps what is there for so long; UsageError while none are kept."""
         self._kept_ring().freeze(seconds)
@@ -132,7 +167,7 @@ class Heads:
             EnvironmentProblem: packets cannot be captured here, likewise.
         """
         if self._left_out:
-            raise UsageError("spec.exporter.namespaces and pods leave pods out, whose packets a capture would show")
+            raise UsageError(_LEFT_OUT)
         where = filters.bound(question.filter)
         with self._lock:
             check(where, self._name(columns(np.zeros(0, HEAD_FRAME), self._node, {})))

@@ -117,13 +117,17 @@ class HeadsRing:
             self._advance()
             return self._begin, self._end
 
-    def read(self, position: int) -> Piece:
-        """Copies heads from ``position`` on, or from the oldest that is there: at most ``_MAX_READ``."""
+    def oldest(self) -> Frames:
+        """A copy of the oldest head; empty when there is none."""
+        return self.read(0, most=1).frames
+
+    def read(self, position: int, most: int = _MAX_READ) -> Piece:
+        """Copies heads from ``position`` on, or from the oldest that is there: at most ``most``."""
         with self._lock:
             self._advance()
             begin = min(max(position, self._begin), self._end)
             first = begin % self._frames
-            count = min(self._end - begin, self._frames - first, _MAX_READ) if self._socket else 0
+            count = min(self._end - begin, self._frames - first, most) if self._socket else 0
             copied = self._bytes[first : first + count].copy() if count else np.zeros((0, FRAME_BYTES), np.uint8)
             return Piece(copied.reshape(-1).view(HEAD_FRAME), begin + count, max(begin - position, 0))
 

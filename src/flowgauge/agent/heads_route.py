@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Iterator
+from dataclasses import asdict
 from http import HTTPStatus
 
 from flowgauge.agent.heads import Heads, Question
@@ -27,7 +28,7 @@ _FOR_EVER_NS = 1 << 62
 
 
 def routes(heads: Heads, token: str) -> dict[str, Handler]:
-    """``/api/v1/heads`` (a capture file) and ``/api/v1/heads/freeze``; an empty ``token`` opens neither."""
+    """``/api/v1/heads`` (a capture file), ``…/heads/standing`` and ``…/heads/freeze``; an empty ``token`` opens none."""
     free = threading.BoundedSemaphore(MAX_CAPTURES)
 
     def capture(request: Request) -> Response:
@@ -48,7 +49,11 @@ def routes(heads: Heads, token: str) -> dict[str, Handler]:
         heads.freeze(wanted_ms / 1000)
         return as_json({"frozen_ms": wanted_ms})
 
-    return {"/api/v1/heads": _guarded(capture, token), "/api/v1/heads/freeze": _guarded(freeze, token)}
+    def standing(_: Request) -> Response:
+        return as_json(asdict(heads.standing()))
+
+    handlers = {"heads": capture, "heads/standing": standing, "heads/freeze": freeze}
+    return {f"/api/v1/{path}": _guarded(handler, token) for path, handler in handlers.items()}
 
 
 def question(request: Request) -> Question:

@@ -19,13 +19,13 @@ from typing import IO
 
 from flowgauge import __version__
 from flowgauge.cli import units
-from flowgauge.cli.capture_merge import Block, Merge, blocks
 from flowgauge.cli.capture_source import AgentSource, Source, Wanted
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError, UsageError
 from flowgauge.runtime import signals
 from flowgauge.runtime.clock import now_ns
 from flowgauge.schema import filters
 from flowgauge.schema.duration import milliseconds
+from flowgauge.wire.captures.pcapng_merge import Block, Merge, blocks
 
 DEFAULT_FOR, DEFAULT_AROUND = "30s", "60s"
 MAX_BYTES = 1_000_000_000

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where ``flowgauge capture`` gets packets from: the agents of an instance, or a ring in this process.
 
-After: :mod:`flowgauge.cli.capture_merge`.
+After: :mod:`flowgauge.wire.captures.pcapng_merge`.
 """
 
 from __future__ import annotations

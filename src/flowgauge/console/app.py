@@ -13,6 +13,7 @@ from flowgauge import __version__
 from flowgauge.console import problems
 from flowgauge.console.guard import Guard
 from flowgauge.console.routes import (
+    capture,
     columns,
     datasets,
     exporters,
@@ -33,6 +34,10 @@ from flowgauge.runtime import clock
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.opening import open_store
 from flowgauge.store.store import FlowStore
+
+_TOPICS = (
+    status, flows, flows_arrow, groups, topology, troubles, filters, columns, ledger, live, capture, exporters, datasets,
+)  # fmt: skip
 
 
 def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns: clock.Clock = clock.now_ns) -> FastAPI:
@@ -60,7 +65,7 @@ def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns
     )
     app.state.services = services
     problems.register(app)
-    for topic in (status, flows, flows_arrow, groups, topology, troubles, filters, columns, ledger, live, exporters, datasets):
+    for topic in _TOPICS:
         app.include_router(topic.router)
     app.include_router(static.router(Path(settings.static_dir) if settings.static_dir else static.BUILT))
     app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowgauge.errors import UsageError
@@ -23,6 +24,7 @@ class ConsoleSettings:
         token: what a client must show; empty is allowed on loopback only.
         static_dir: folder of the built page; None is the one inside the package.
         cluster: name shown in the masthead; may be empty.
+        agents, agent_token: node → base URL of its agent's HTTP, and what agents ask of who wants packets; none: no packets.
     """
 
     store_url: str
@@ -33,6 +35,8 @@ class ConsoleSettings:
     token: str = field(default="", repr=False)
     static_dir: str | None = None
     cluster: str = ""
+    agents: Mapping[str, str] = field(default_factory=dict)
+    agent_token: str = field(default="", repr=False)
 
     @property
     def loopback(self) -> bool:
@@ -43,6 +47,11 @@ class ConsoleSettings:
         """UsageError when the console would be open to others without a token, or an address is none."""
         if self.collector_url and not self.collector_url.startswith(("http://", "https://")):
             raise UsageError(f"{self.collector_url!r} is no address of a collector's HTTP; write http://127.0.0.1:9055")
+        for node, url in self.agents.items():
+            if not url.startswith(("http://", "https://")):
+                raise UsageError(f"{url!r} is no address of the agent of {node}; write http://127.0.0.1:9056")
+        if self.agents and not self.agent_token:
+            raise UsageError("agents give packets only to who has their token: give it, too (--agent-token-file)")
         if not self.loopback and not self.token:
             raise UsageError(
                 f"{self.address} is reachable from other machines, so the console needs a token: put one into a file "

@@ -30,6 +30,11 @@ class Tenure:
     node: str = ""
     zone: str = ""
 
+    @property
+    def workload(self) -> tuple[str, str]:
+        """Namespace and owner: what a Service and the pods behind it have in common."""
+        return self.namespace, self.owner
+
 
 class TruthLog:
     """All tenures of a scene."""
@@ -56,6 +61,15 @@ class TruthLog:
     def reused(self) -> list[str]:
         """Addresses that had more than one holder."""
         return [address for address, tenures in self._by_address.items() if len(tenures) > 1]
+
+    def lone_services(self) -> dict[str, str]:
+        """Pod's address → that of its Service, for Services that never had another pod behind them."""
+        found = {}
+        for service in (one for one in self.tenures() if one.kind == "Service"):
+            behind = [one for one in self.tenures() if one.kind == "Pod" and one.workload == service.workload]
+            if len(behind) == 1:
+                found[behind[0].address] = service.address
+        return found
 
     def write(self, path: Path) -> None:
         """Writes every tenure as a line of JSON."""

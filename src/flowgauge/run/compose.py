@@ -121,18 +121,18 @@ def compose(spec: Spec, plan: Plan) -> Composition:
     console_url = f"http://{_reached_at(spec.console_plugin.address)}:{console_port}" if spec.console_plugin.enable else ""
     target = f"{_reached_at(host)}:{udp_port}"
     agents = [_agent(place, target, plan) for place in plan.agents]
+    agent_urls = {place.node: part.url for place, part in zip(plan.agents, agents, strict=True)}
     parts = [
         *([_store(spec, plan, store_url, secret)] if own_store else []),
         _collector(plan, f"{_bracketed(host)}:{udp_port}", collector_url, store_url, secret),
         *agents,
     ]
     if console_url:
-        behind = _Behind(store_url, collector_url, reader_key(secret) if own_store else secret)
+        behind = _Behind(store_url, collector_url, agent_urls, reader_key(secret) if own_store else secret)
         parts.append(_console(spec, plan, console_url, behind))
     return Composition(
         parts=tuple(parts), collector_url=collector_url, console_url=console_url, store_url=store_url, secret=secret,
-        agent_urls={place.node: part.url for place, part in zip(plan.agents, agents, strict=True)},
-        collector_address=target,
+        agent_urls=agent_urls, collector_address=target,
     )  # fmt: skip
 
 
@@ -153,6 +153,7 @@ class _Behind:
 
     store_url: str
     collector_url: str
+    agent_urls: Mapping[str, str]
     reader_key: str = field(repr=False)
 
 
@@ -217,15 +218,21 @@ def _agent(place: AgentPlace, target: str, plan: Plan) -> Part:
 
 
 def _console(spec: Spec, plan: Plan, url: str, behind: _Behind) -> Part:
+    agents = behind.agent_urls if plan.agent_token else {}
     argv = _command(
         "console",
         *("--store-url", behind.store_url),
         *("--collector-url", behind.collector_url),
         *("--address", spec.console_plugin.address),
         *("--port", url.rpartition(":")[2]),
+        *(word for node, agent_url in agents.items() for word in ("--agent", f"{node}={agent_url}")),
         *_file(plan),
     )
-    secrets = {**_secret("--store-secret-fd", behind.reader_key), **_secret("--token-fd", plan.console_token)}
+    secrets = {
+        **_secret("--store-secret-fd", behind.reader_key),
+        **_secret("--token-fd", plan.console_token),
+        **(_secret("--agent-token-fd", plan.agent_token) if agents else {}),
+    }
     return Part("console", argv, ready_url=f"{url}/readyz", url=url, secrets=secrets, env=_env(plan))
 
 

@@ -15,16 +15,15 @@ _FILE = "drops.jsonl"
 def append(folder: Path, address: str, dropped: Dropped) -> None:
     """A fault has ended that dropped packets to ``address``."""
     with (folder / _FILE).open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps([address, dropped.packets, dropped.bytes, dropped.new]) + "\n")
+        stream.write(json.dumps([address, dropped.packets, dropped.bytes]) + "\n")
 
 
 def read(folder: Path) -> Mapping[str, Dropped]:
     """Address → what was dropped on the way to it, over all faults."""
     path, found = folder / _FILE, dict[str, Dropped]()
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        address, packets, size, new = json.loads(line)
+        address, packets, size = json.loads(line)
         total = found.setdefault(address, Dropped())
         total.packets += packets
         total.bytes += size
-        total.new += new
     return found

@@ -3,6 +3,11 @@
 
 All observations of the pod's own node count, those marked as duplicates of another node's too. With sampling the figures are
 scaled estimates, and what must hold is that they lie within their error.
+
+A rule on the pod's node may drop packets that the node has seen and the pod's link has not: these are taken off, as nftables
+counted them. Of a connection that never was, nobody learns how it would have been translated: its packets go to the Service's
+address, and belong to the pod when that is the only one behind the Service. (When a packet sent again gets through within the
+same export interval, the row is translated, and holds those dropped before: so both kinds of rows count, and all drops go off.)
 """
 
 from __future__ import annotations
@@ -25,9 +30,13 @@ SIGMAS = 4.0
 
 @dataclass(slots=True)
 class Account:
-    """One place: what flows say (scaled by sampling), and the variance that sampling gives them."""
+    """One place: what flows say (scaled by sampling), and the variance that sampling gives them.
+
+    ``service`` is the address of the Service behind which the place's pod is alone, empty without one.
+    """
 
     place: Place
+    service: str = ""
     packets: int = 0
     bytes: int = 0
     packets_variance: float = 0.0
@@ -70,6 +79,9 @@ class Account:
         at_an_end = np.zeros(len(batch), np.bool_)
         for name in ("src_addr", "dst_addr", "post_nat_dst_addr"):
             at_an_end |= is_address(batch.array(name), pod.address)
+        if self.service:
+            untranslated = ~batch.array("post_nat_dst_addr").any(axis=1)
+            at_an_end |= is_address(batch.array("dst_addr"), self.service) & untranslated
         return mine & during(batch, pod.tenure) & at_an_end
 
 
@@ -80,9 +92,9 @@ class Accuracy:
     accounts: list[Account] = field(default_factory=list)
 
     @classmethod
-    def of(cls, places: Sequence[Place]) -> Accuracy:
-        """Accounts of ``places``, whose last readings must have been taken."""
-        return cls([Account(place) for place in places])
+    def of(cls, places: Sequence[Place], lone_services: Mapping[str, str]) -> Accuracy:
+        """Accounts of ``places``, whose last readings must have been taken; ``lone_services`` as ``TruthLog`` has them."""
+        return cls([Account(place, lone_services.get(place.pod.address, "") if place.pod else "") for place in places])
 
     def add(self, batch: FlowBatch) -> None:
         """Counts a batch at every place."""

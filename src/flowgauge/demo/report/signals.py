@@ -91,7 +91,7 @@ class Signals:
         wrong = len(names ^ self._names)
         found.append(Score("names asked of DNS", len(self._names), len(names), wrong, wrong == 0))
         if self.truth.dropped:
-            truth = sum(one.packets + one.new for one in self.truth.dropped.values())
+            truth = sum(one.packets for one in self.truth.dropped.values())
             found.append(_score("packets dropped by rules", self._drops, truth, _DROPS_OFF))
         return found
 

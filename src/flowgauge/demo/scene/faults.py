@@ -14,16 +14,10 @@ from flowgauge.runtime import linux
 
 @dataclass(slots=True)
 class Dropped:
-    """What a rule dropped, as nftables counted it; known when the rule is gone.
-
-    Attributes:
-        packets, bytes: of connections that had been let through before, with layer 3 bytes.
-        new: packets of connections that never were: nobody learns to whom they would have been translated.
-    """
+    """What a rule dropped, packets and their layer 3 bytes, as nftables counted it; known when the rule is gone."""
 
     packets: int = 0
     bytes: int = 0
-    new: int = 0
 
 
 @contextmanager
@@ -31,18 +25,15 @@ def loss(netns: str, percent: int, match: str = "") -> Iterator[Dropped]:
     """Drops a share of what a node forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything."""
     chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
     dropped = Dropped()
-    rules = f"{match} {chance} ct state new counter drop\n {match} {chance} ct state != new counter drop"
-    with _table(netns, "fault_loss", "forward", rules):
+    with _table(netns, "fault_loss", "forward", f"{match} {chance} counter name dropped drop", "counter dropped {}"):
         try:
             yield dropped
         finally:
-            listed = [
-                entry["rule"]["expr"]
-                for entry in kernel.nft_json(netns, "list", "table", "ip", "fault_loss")
-                if "rule" in entry
-            ]
-            new, others = (next(part["counter"] for part in expression if "counter" in part) for expression in listed)
-            dropped.packets, dropped.bytes, dropped.new = others["packets"], others["bytes"], new["packets"]
+            # First no packet is dropped any more, then they are counted: none falls between.
+            kernel.nft(netns, "flush chain ip fault_loss forward\n")
+            listed = kernel.nft_json(netns, "list", "counters", "table", "ip", "fault_loss")
+            counter = next(entry["counter"] for entry in listed if "counter" in entry)
+            dropped.packets, dropped.bytes = counter["packets"], counter["bytes"]
 
 
 @contextmanager
@@ -84,9 +75,9 @@ def small_mtu(netns: str, device: str, mtu: int) -> Iterator[None]:
 
 
 @contextmanager
-def _table(netns: str, name: str, hook: str, rule: str) -> Iterator[None]:
+def _table(netns: str, name: str, hook: str, rule: str, objects: str = "") -> Iterator[None]:
     """An nftables table with one rule; one that a killed process left behind is replaced."""
-    made = f"table ip {name} {{\n chain {hook} {{\n type filter hook {hook} priority 0;\n {rule}\n }}\n}}\n"
+    made = f"table ip {name} {{\n {objects}\n chain {hook} {{\n type filter hook {hook} priority 0;\n {rule}\n }}\n}}\n"
     kernel.nft(netns, f"table ip {name} {{\n}}\ndelete table ip {name}\n{made}")
     try:
         yield

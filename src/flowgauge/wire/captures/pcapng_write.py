@@ -24,9 +24,9 @@ _MAX_TEXT_BYTES = 1024
 """Of one option: names beyond it are cut."""
 
 
-def section(application: str) -> bytes:
+def section(application: str, comment: str = "") -> bytes:
     """The block that begins a file; ``application`` wrote it."""
-    return _block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options([(4, application)]))
+    return _block(SECTION, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options([(_COMMENT, comment), (4, application)]))
 
 
 def interface(name: str, description: str, link: int, snap_bytes: int) -> bytes:
@@ -42,10 +42,11 @@ def packet(number: int, time_ns: int, data: bytes, length: int, *, direction: in
     return _block(PACKET, head + data + bytes(-len(data) % 4) + _options([(_COMMENT, comment)], flags))
 
 
-def statistics(number: int, time_ns: int, lost: int) -> bytes:
+def statistics(number: int, time_ns: int, lost: int | None = None, comment: str = "") -> bytes:
     """Says at the end that ``lost`` packets of interface ``number`` came too fast to be here (``isb_ifdrop``)."""
     head = struct.pack("<III", number, time_ns >> 32, time_ns & 0xFFFFFFFF)
-    return _block(STATISTICS, head + _options([], [(5, struct.pack("<Q", lost))]))
+    drops = [] if lost is None else [(5, struct.pack("<Q", lost))]
+    return _block(STATISTICS, head + _options([(_COMMENT, comment)], drops))
 
 
 def mark(time_ns: int, lost: int) -> bytes:

@@ -8,9 +8,9 @@ from functools import partial
 
 import pytest
 
-from flowgauge.cli.capture_merge import Merge, blocks
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.wire.captures import pcapng_write
+from flowgauge.wire.captures.pcapng_merge import Merge, blocks
 from heads_kit import packets
 
 

@@ -3,7 +3,7 @@
 
 Each agent marks from time to time up to when it has told everything; packets before the oldest of these marks are in order.
 
-Before: :mod:`flowgauge.cli.capture_source`; after: :mod:`flowgauge.cli.capture_run`.
+Used by ``flowgauge capture`` (:mod:`flowgauge.cli.capture_run`) and the console (:mod:`flowgauge.console.capture`).
 """
 
 from __future__ import annotations
@@ -13,40 +13,51 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.wire.captures.pcapng_write import INTERFACE, MARK, PACKET, SECTION, STATISTICS, read_mark, section
+from flowgauge.wire.captures.pcapng_write import INTERFACE, MARK, PACKET, SECTION, STATISTICS, read_mark, section, statistics
 
-_MAX_BLOCK_BYTES = 1 << 20
+_FEWEST_BYTES, _MAX_BLOCK_BYTES = 12, 1 << 20
 _ENDED = 1 << 63
 
 Block = tuple[int, bytes]
 
 
-def blocks(pieces: Iterable[bytes]) -> Iterator[Block]:
-    """Type and bytes of each block, of a file that comes in pieces; EnvironmentProblem when it is none."""
-    waiting = b""
-    for piece in pieces:
-        waiting += piece
+class Blocks:
+    """Cuts a file that comes in pieces into its blocks."""
+
+    def __init__(self) -> None:
+        self._waiting = b""
+
+    def cut(self, piece: bytes) -> Iterator[Block]:
+        """Type and bytes of each block that ``piece`` completes; EnvironmentProblem when it is no capture file."""
+        self._waiting += piece
         at = 0
-        while len(waiting) - at >= 12:
-            kind, length = struct.unpack_from("<II", waiting, at)
-            if length < 12 or length % 4 or length > _MAX_BLOCK_BYTES:
+        while len(self._waiting) - at >= _FEWEST_BYTES:
+            kind, length = struct.unpack_from("<II", self._waiting, at)
+            if length < _FEWEST_BYTES or length % 4 or length > _MAX_BLOCK_BYTES:
                 raise EnvironmentProblem("an agent sent what is no capture file: is it of another version?")
-            if len(waiting) - at < length:
+            if len(self._waiting) - at < length:
                 break
-            yield kind, waiting[at : at + length]
+            yield kind, self._waiting[at : at + length]
             at += length
-        waiting = waiting[at:]
+        self._waiting = self._waiting[at:]
+
+
+def blocks(pieces: Iterable[bytes]) -> Iterator[Block]:
+    """Every block of a file that comes in pieces; EnvironmentProblem when it is none."""
+    cutter = Blocks()
+    for piece in pieces:
+        yield from cutter.cut(piece)
 
 
 class Merge:
-    """The joined file of ``count`` agents, which never gets longer than ``max_bytes``."""
+    """The joined file of ``count`` agents, which never gets longer than ``max_bytes``; ``comment`` is about the file."""
 
-    def __init__(self, count: int, application: str, max_bytes: int) -> None:
+    def __init__(self, count: int, application: str, max_bytes: int, comment: str = "") -> None:
         self._until = [0] * count
         self._lost = [0] * count
         self._numbers: list[list[int]] = [[] for _ in range(count)]
         self._held: list[tuple[int, int, bytes]] = []
-        self._out = [section(application)]
+        self._out = [section(application, comment)]
         self._at_end: list[bytes] = []
         self._max_bytes = max_bytes
         self.bytes = len(self._out[0])
@@ -82,6 +93,11 @@ class Merge:
     def ended(self, stream: int) -> None:
         """An agent will say no more."""
         self._until[stream] = _ENDED
+
+    def note(self, stream: int, time_ns: int, words: str) -> None:
+        """Says of an agent's first device, as a comment at the end, what is missing."""
+        if self._numbers[stream] and self._fits(block := statistics(self._numbers[stream][0], time_ns, comment=words)):
+            self._at_end.append(block)
 
     def ready(self) -> bytes:
         """What can be written."""
