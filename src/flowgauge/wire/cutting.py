@@ -34,7 +34,7 @@ def fixed_counts(view: ByteView, layout: Layout, sets: DataSets, dialect: Dialec
     if dialect.pads_blindly and layout.min_bytes <= MAX_PADDING:
         for _ in range(MAX_PADDING):
             size -= (size > 0) & (sets.end - sets.start - size < MAX_PADDING) & (view.octets[sets.start + size - 1] == 0)
-        return np.minimum(-(-size // layout.min_bytes), whole)
+        whole = np.minimum(-(-size // layout.min_bytes), whole)
     return whole
 
 
