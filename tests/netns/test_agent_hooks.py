@@ -12,17 +12,18 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from ebpf_kit import loaded, touched
+from ebpf_kit import flows, loaded, touched
 from flowgauge.demo.scene import kernel
 from flowgauge.ebpf import bpf_syscall, clsact, hooks
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.runtime import linux
-from node_kit import A, B, TwoPods, observed, transfer, two_pods
+from node_kit import A, B, TwoPods, observed, settled, transfer, two_pods
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -112,6 +113,34 @@ def test_a_successor_takes_over_without_a_gap(node: TwoPods) -> None:
         assert first.get("in_flows", 0) + then["in_flows"] == packets
         assert first.get("in_flows", 0) + first.get("not_ip", 0) == first["seen"] - first.get("seen_before", 0)
         assert then.get("seen_before", 0) + first.get("seen_before", 0) >= 300
+
+
+@pytest.mark.parametrize("tcx", [True, False], ids=["tcx", "clsact"])
+def test_quick_hooks_settle_while_packets_pass(node: TwoPods, tcx: bool) -> None:  # noqa: FBT001
+    """Filters at once, links in their places later: each packet is in a flow once, as the device itself counted."""
+    with loaded(tcx=tcx) as program, linux.in_netns(node.node):
+        before = settled(node)["va"]
+        quick = {name: program.attach(node.ifindex(name), quick=True) for name in ("va", "vb")}
+        assert {(one.kind, one.lasting) for one in quick.values()} == {("clsact", False)}
+        sending = threading.Thread(target=transfer, args=(node, ("a", "b"), (B, 9000), 20_000_000))
+        sending.start()
+        lasting = {name: program.settle(node.ifindex(name), one) for name, one in quick.items()}
+        sending.join()
+        passed = settled(node)["va"]
+        rows, not_ip = flows(program.evict()), program.not_ip().get(node.ifindex("va"))
+        assert {(one.kind, one.lasting) for one in lasting.values()} == {("tcx" if tcx else "clsact", True)}
+        assert bool(filters(node, "va")) is not tcx, "the filters are gone where links are"
+        assert ("clsact" in qdiscs(node, "va")) is not tcx
+        for one in lasting.values():
+            one.detach()
+    at_va = {f"{node.ifindex('va')} {way}" for way in ("in", "out")}
+    counted = sum(row["packets"] for row in rows if at_va.intersection(row["observed"]))
+    frames = passed.packets + passed.dropped - before.packets - before.dropped
+    twice = counted + (not_ip.packets if not_ip else 0) - frames
+    assert frames > 10_000
+    assert 0 <= twice <= (not_ip.packets if not_ip else 0), "only frames without a stamp may have met both hooks"
+    assert tcx_programs(node, "va") == 0
+    assert qdiscs(node, "va") == ["noqueue"]
 
 
 def test_a_device_without_ethernet_headers(node: TwoPods) -> None:

@@ -25,6 +25,7 @@ class Hook:
     program: Program
     ifindex: int
     kind: str = "tcx"
+    lasting: bool = True
 
     def detach(self) -> None:
         self.program.hooks.discard(self.ifindex)
@@ -38,12 +39,20 @@ class Program:
     refused: set[int] = field(default_factory=set)
     in_place: bool = True
     calls: list[int] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
 
-    def attach(self, ifindex: int) -> Hook:
+    def attach(self, ifindex: int, *, quick: bool = False) -> Hook:
         self.calls.append(ifindex)
         if ifindex in self.refused:
             raise OSError(errno.EOPNOTSUPP, "Operation not supported")
         self.hooks.add(ifindex)
+        return Hook(self, ifindex, "clsact", lasting=False) if quick else Hook(self, ifindex)
+
+    def settle(self, ifindex: int, attachment: Attachment) -> Hook:
+        assert not attachment.lasting
+        self.settled.append(ifindex)
+        if ifindex in self.refused:
+            raise OSError(errno.ENODEV, "No such device")
         return Hook(self, ifindex)
 
     def take_over(self, ifindex: int, attachment: Attachment) -> None:
@@ -124,6 +133,29 @@ def test_a_device_that_refuses_is_told_tried_again_and_does_not_stop_the_others(
     interfaces.on_links([VETH1, VETH2], set())
     assert program.hooks == {3, 4}
     assert interfaces.attach_failures == 1
+
+
+def test_many_devices_at_once_are_attached_quickly_and_then_for_good() -> None:
+    program = Program()
+    interfaces = Interfaces(program, InterfaceChoice(), "n")
+    links = [Link(number, f"v{number}", "veth") for number in range(10, 30)]
+    interfaces.on_links(links, set())
+    assert {one.attached for one in interfaces.interfaces} == {"clsact"}
+    program.refused = {12}
+    interfaces.on_links(links[1:], {10})
+    while interfaces.more():
+        pass
+    assert program.settled == [*range(11, 30)], "not that which is gone, and each once"
+    assert {one.name for one in interfaces.attached if one.attached == "clsact"} == {"v12"}, "it keeps what it has"
+    assert interfaces.unattached == interfaces.attach_failures == 0
+
+
+def test_a_few_devices_are_attached_for_good_at_once() -> None:
+    program = Program()
+    interfaces = Interfaces(program, InterfaceChoice(), "n")
+    interfaces.on_links([ENS3, VETH1, VETH2], set())
+    assert {one.attached for one in interfaces.interfaces} == {"tcx"}
+    assert not interfaces.more()
 
 
 def test_what_the_choice_hides_is_said_once() -> None:

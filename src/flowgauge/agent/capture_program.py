@@ -56,6 +56,7 @@ class _Device:
 
     program: CaptureProgram
     ifindex: int
+    lasting: bool = True
 
     @property
     def kind(self) -> str:
@@ -98,7 +99,7 @@ class CaptureProgram:
         self._known = self._translations()
         self._thread.start()
 
-    def attach(self, ifindex: int) -> _Device:
+    def attach(self, ifindex: int, *, quick: bool = False) -> _Device:  # noqa: ARG002 - always is
         """From now on the packets of a device count."""
         with self._lock:
             self._take_all()
@@ -110,6 +111,10 @@ class CaptureProgram:
         with self._lock:
             self._take_all()
             self._wanted.discard(ifindex)
+
+    def settle(self, ifindex: int, attachment: object) -> _Device:
+        """OSError: nothing that it attaches is for a while only."""
+        raise OSError(errno.EOPNOTSUPP, f"device {ifindex} is attached for good by {attachment}")
 
     def take_over(self, ifindex: int, attachment: object) -> None:
         """OSError: a packet socket takes nothing over."""

@@ -89,9 +89,13 @@ class FlowSource:
         self.program.close()
         self.program, self.without_ebpf = captured, str(problem)
 
-    def attach(self, ifindex: int) -> Attachment:
+    def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
         """Observes a device of the calling thread's namespace; OSError when the kernel refuses."""
-        return self.program.attach(ifindex)
+        return self.program.attach(ifindex, quick=quick)
+
+    def settle(self, ifindex: int, attachment: Attachment) -> Attachment:
+        """Observes a device that was attached quickly in the lasting way; OSError when the kernel refuses."""
+        return self.program.settle(ifindex, attachment)
 
     def take_over(self, ifindex: int, attachment: Attachment) -> None:
         """Observes a device in the place of another program; OSError when the kernel refuses."""

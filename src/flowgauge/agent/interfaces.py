@@ -18,8 +18,10 @@ from flowgauge.agent.rtnetlink import Link, Route
 from flowgauge.runtime import logs
 
 _log = logs.get("agent")
-_SLICE_S = 0.5
+_SLICE_S = 0.1
 """Devices are attached for so long at a time when hundreds appear at once; then others are heard."""
+_FEW = 4
+"""More devices than these that wait are attached quickly first: the lasting way takes 10 to 30 ms each."""
 _WAITS = "waits for its turn"
 _PAST_NAMES = 4096
 """Names of devices that went away are remembered for flows still in the table, at most so many."""
@@ -32,6 +34,10 @@ class Attachment(Protocol):
     def kind(self) -> str:
         """``tcx``, ``clsact`` or ``af_packet``."""
 
+    @property
+    def lasting(self) -> bool:
+        """False when others are to come in its place."""
+
     def detach(self) -> None:
         """Takes the hooks away."""
 
@@ -39,8 +45,14 @@ class Attachment(Protocol):
 class Attacher(Protocol):
     """What attaches: :class:`flowgauge.agent.flow_source.FlowSource`."""
 
-    def attach(self, ifindex: int) -> Attachment:
-        """Hooks both directions of a device of the calling thread's namespace; OSError when the kernel refuses."""
+    def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
+        """Hooks both directions of a device of the calling thread's namespace, ``quick``: at once, for a while.
+
+        OSError when the kernel refuses.
+        """
+
+    def settle(self, ifindex: int, attachment: Attachment) -> Attachment:
+        """The lasting hooks, in the place of those for a while; OSError when the kernel refuses."""
 
     def take_over(self, ifindex: int, attachment: Attachment) -> None:
         """Hooks a device in the place of another program: each packet meets one of both; OSError when the kernel refuses."""
@@ -71,6 +83,7 @@ class Interfaces:
         self._links: list[Link] = []
         self._wanted: dict[int, Link] = {}
         self._waiting: list[Link] = []
+        self._unsettled: list[int] = []
         self._problems: dict[int, str] = {}
         self._limit = logs.RateLimit()
         self._told: set[str] = set()
@@ -96,10 +109,12 @@ class Interfaces:
         """Routes do not matter here."""
 
     def more(self) -> bool:
-        """Attaches some more of what waits; whether there is more."""
+        """Attaches some more of what waits, or for good what was attached quickly; whether there is more."""
         if self._waiting:
             self._attach_waiting(_SLICE_S)
-        return bool(self._waiting)
+        elif self._unsettled:
+            self._settle(_SLICE_S)
+        return bool(self._waiting or self._unsettled)
 
     def choose(self, choice: InterfaceChoice) -> None:
         """Applies another choice to the devices there are."""
@@ -141,19 +156,32 @@ class Interfaces:
         return tuple(interface for interface in self.interfaces if interface.attached)
 
     def _attach_waiting(self, within_s: float) -> None:
-        """Each takes some 10 ms: the kernel waits until no program runs that knows the hooks as they were before."""
-        until = time.monotonic() + within_s
+        until, quick = time.monotonic() + within_s, len(self._waiting) > _FEW
         while self._waiting:
             link = self._waiting.pop(0)
-            self._problems[link.ifindex] = self._attach(link)
+            self._problems[link.ifindex] = self._attach(link, quick=quick)
             if time.monotonic() > until:
                 break
-        self.interfaces = tuple(self._described(link) for link in self._links)
+        self._describe()
 
-    def _attach(self, link: Link) -> str:
+    def _settle(self, within_s: float) -> None:
+        """A device that is gone, or whose kernel refuses, keeps what it has."""
+        until = time.monotonic() + within_s
+        while self._unsettled and time.monotonic() <= until:
+            ifindex = self._unsettled.pop(0)
+            attachment = self._attachments.get(ifindex)
+            if attachment is None or attachment.lasting:
+                continue
+            try:
+                self._attachments[ifindex] = self._program.settle(ifindex, attachment)
+            except OSError as error:
+                _log.debug("interface_not_settled", interface=self.names.get(ifindex, ""), error=str(error))
+        self._describe()
+
+    def _attach(self, link: Link, *, quick: bool) -> str:
         """Attaches one device; the problem in words, or empty."""
         try:
-            attachment = self._program.attach(link.ifindex)
+            attachment = self._program.attach(link.ifindex, quick=quick)
         except OSError as error:
             self.attach_failures += 1
             problem = error.strerror or str(error)
@@ -162,12 +190,17 @@ class Interfaces:
                 _log.warning("interface_attach_failed", interface=link.name, error=problem, held_back=held_back)
             return problem
         self._attachments[link.ifindex] = attachment
+        if not attachment.lasting:
+            self._unsettled.append(link.ifindex)
         _log.info("interface_attached", interface=link.name, ifindex=link.ifindex, kind=attachment.kind)
         return ""
 
     def _detach(self, ifindex: int) -> None:
         _detach_quietly(self._attachments.pop(ifindex))
         _log.info("interface_detached", interface=self.names.get(ifindex, ""), ifindex=ifindex)
+
+    def _describe(self) -> None:
+        self.interfaces = tuple(self._described(link) for link in self._links)
 
     def _described(self, link: Link) -> Interface:
         attachment = self._attachments.get(link.ifindex)

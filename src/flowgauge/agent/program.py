@@ -25,7 +25,9 @@ class Program(Protocol):
 
     def load(self) -> None: ...  # noqa: D102
 
-    def attach(self, ifindex: int) -> Attachment: ...  # noqa: D102
+    def attach(self, ifindex: int, *, quick: bool = False) -> Attachment: ...  # noqa: D102
+
+    def settle(self, ifindex: int, attachment: object) -> Attachment: ...  # noqa: D102
 
     def attach_signals(self) -> None: ...  # noqa: D102
 

@@ -121,9 +121,8 @@ class NetworkWatch:
             if now >= next_check:
                 pending.links, next_check = True, now + _RECHECK_S
             if (pending.links or pending.routes) and now >= not_before:
-                self._tell(netlink, pending)
+                not_before = self._tell(netlink, pending)
                 pending = Changes()
-                not_before = time.monotonic() + _DUTY * (time.monotonic() - now)
                 if not self._started.done():
                     self._started.set_result(None)
             self._do_work()
@@ -137,7 +136,9 @@ class NetworkWatch:
         self._stopping.wait(_GATHER_S)
         return netlink.changes(0.0)
 
-    def _tell(self, netlink: Rtnetlink, changes: Changes) -> None:
+    def _tell(self, netlink: Rtnetlink, changes: Changes) -> float:
+        """Reads the state and hands it on; until when (monotonic) no other read shall begin."""
+        began = time.monotonic()
         try:
             links = netlink.links()
             routes = netlink.routes() if changes.routes else None
@@ -145,7 +146,8 @@ class NetworkWatch:
             allowed, held_back = self._limit.allow("read")
             if allowed:
                 _log.warning("network_read_failed", error=str(error), held_back=held_back)
-            return
+            return time.monotonic()
+        until = time.monotonic() + _DUTY * (time.monotonic() - began)
         for watcher in self._watchers:
             try:
                 watcher.on_links(links, changes.gone or set())
@@ -153,6 +155,7 @@ class NetworkWatch:
                     watcher.on_routes(links, routes)
             except Exception:  # noqa: BLE001 - the node's other devices must still be followed
                 _log.exception("network_change_failed", watcher=type(watcher).__name__)
+        return until
 
     def _do_work(self) -> None:
         with suppress(queue.Empty):

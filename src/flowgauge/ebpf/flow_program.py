@@ -116,15 +116,19 @@ class FlowProgram:
         if self._object is not None:
             self._tracepoints.detach()
 
-    def attach(self, ifindex: int) -> Attachment:
-        """Hooks both directions of a device; OSError when the kernel refuses.
+    def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
+        """Hooks both directions of a device, ``quick``: until ``settle``; OSError when the kernel refuses.
 
         The first call also removes what a killed agent left in the namespace.
         """
         if not self._swept:
             self._swept = True
             _sweep()
-        return hooks.attach(ifindex, self._programs_for(ifindex), tcx=self._options.tcx)
+        return hooks.attach(ifindex, self._programs_for(ifindex), tcx=self._options.tcx, quick=quick)
+
+    def settle(self, ifindex: int, attachment: object) -> Attachment:
+        """Puts lasting hooks in the place of quick ones, without a gap; OSError when the kernel refuses."""
+        return hooks.settle(ifindex, attachment, self._programs_for(ifindex), tcx=self._options.tcx)
 
     def take_over(self, ifindex: int, attachment: object) -> None:
         """Hooks a device in the place of another load of the program: each packet meets one of both.

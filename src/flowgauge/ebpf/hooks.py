@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hooks of one device: TCX links, else (before Linux 6.6) clsact filters.
 
-A TCX link lives as long as its file descriptor, so it is gone with the process however that ends. Everything acts on the
-calling thread's network namespace.
+A TCX link lives as long as its file descriptor, so it is gone with the process however that ends; but the kernel makes each
+wait for an RCU grace period, one after the other: 10 to 30 ms a device. Filters take 1 ms, so many devices at once get
+filters first and links in their places later. Everything acts on the calling thread's network namespace.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class Attachment(Protocol):
     def kind(self) -> str:
         """``tcx`` or ``clsact``."""
 
+    @property
+    def lasting(self) -> bool:
+        """False for filters in whose place links are to come."""
+
     def update(self, programs: Mapping[Direction, int]) -> None:
         """Puts other programs in the places of the present ones: each packet meets one of both.
 
@@ -52,7 +57,7 @@ class Attachment(Protocol):
 class TcxHooks:
     """Hooks by two links, which this object owns."""
 
-    kind = "tcx"
+    kind, lasting = "tcx", True
 
     def __init__(self, ifindex: int, programs: Mapping[Direction, int]) -> None:
         self._links: dict[Direction, int] = {}
@@ -79,7 +84,8 @@ class ClsactHooks:
 
     kind = "clsact"
 
-    def __init__(self, ifindex: int, programs: Mapping[Direction, int]) -> None:
+    def __init__(self, ifindex: int, programs: Mapping[Direction, int], *, lasting: bool = True) -> None:
+        self.lasting = lasting
         self._ifindex, self._name = ifindex, f"{OWN_NAME}-{secrets.token_hex(3)}"
         self._filters: list[clsact.Filter] = []
         with clsact.Traffic() as traffic:
@@ -101,25 +107,35 @@ class ClsactHooks:
 
     def detach(self) -> None:
         """Removes the filters, and the qdisc when this process made it and nobody uses it now."""
+        if self.remove():
+            wait_for_programs()
+
+    def remove(self) -> bool:
+        """As ``detach``; whether there were filters, whose programs may still be running."""
+        removed = False
         with clsact.Traffic() as traffic:
             while self._filters:
                 with suppress(OSError):  # gone already; what could not be removed is swept at the next start
                     traffic.remove_filter(self._filters.pop())
+                    removed = True
             if self._ifindex in _made_qdiscs and traffic.empty(self._ifindex):
                 _made_qdiscs.discard(self._ifindex)
                 with suppress(OSError):
                     traffic.remove_qdisc(self._ifindex)
-        wait_for_programs()
+        return removed
 
 
-def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True) -> Attachment:
+def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True, quick: bool = False) -> Attachment:
     """Hooks a device; OSError when the kernel refuses both ways.
 
     Args:
         ifindex: of the device.
         programs: file descriptor of the program of each direction.
         tcx: False goes straight to clsact.
+        quick: clsact for now, ``settle`` is to follow.
     """
+    if quick:
+        return ClsactHooks(ifindex, programs, lasting=False)
     if tcx:
         try:
             return TcxHooks(ifindex, programs)
@@ -127,6 +143,27 @@ def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True)
             if error.errno != errno.EINVAL:
                 raise
     return ClsactHooks(ifindex, programs)
+
+
+def settle(ifindex: int, attachment: object, programs: Mapping[Direction, int], *, tcx: bool = True) -> Attachment:
+    """The lasting hooks of a device that has quick ones: links, or the filters it has where the kernel has no links.
+
+    For a moment a packet meets both: the stamp of the first tells the second that it was counted. Frames that are not IP have
+    no stamp, and are counted twice in that moment. OSError when the kernel refuses: then all is as before.
+    """
+    if not isinstance(attachment, ClsactHooks):
+        raise OSError(errno.EOPNOTSUPP, "no filters of eBPF programs")
+    try:
+        links = TcxHooks(ifindex, programs) if tcx else None
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        links = None
+    if links is None:
+        attachment.lasting = True
+        return attachment
+    attachment.remove()
+    return links
 
 
 def update(attachment: object, programs: Mapping[Direction, int]) -> None:
