@@ -12,7 +12,7 @@ venv=.venv
 # What the demo runs on: libbpf and clang for the eBPF program, iproute2/nftables/ethtool for the scene, PostgreSQL, a DNS server.
 demo_packages="clang llvm libbpf1 libbpf-dev linux-libc-dev make iproute2 nftables ethtool util-linux procps curl postgresql-15 dnsmasq-base python3 python3-venv"
 # What only tests need: independent tools that count the same traffic, and a browser.
-test_packages="iptables tshark tcpdump nfdump nfdump-sflow softflowd pmacct openvswitch-switch conntrack bpftool chromium iperf3 iputils-ping netcat-openbsd"
+test_packages="iptables tshark tcpdump nfdump nfdump-sflow softflowd pmacct openvswitch-switch conntrack bpftool chromium iperf3 iputils-ping netcat-openbsd zsh fish"
 
 # What is fetched, in MB, to say it beforehand: measured on Debian 12, amd64, in November 2026.
 declare -A megabytes=([runtime]=270 [demo]=13 [dev]=174 [node]=60 [npm]=110 [debian_demo]=120 [debian_test]=320)

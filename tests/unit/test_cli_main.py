@@ -57,6 +57,22 @@ def test_every_verb_loads_and_its_help_has_examples_on_lines_of_their_own(verb: 
     assert all("\b\nExample" in text for text in texts if "Example" in text)
 
 
+def every_command() -> list[tuple[str, ...]]:
+    subs = {verb.name: getattr(real_command(verb), "commands", {}) for verb in VERBS}
+    return [(), *((name,) for name in subs), *((name, sub) for name, found in subs.items() for sub in found)]
+
+
+@pytest.mark.parametrize("path", every_command(), ids=" ".join)
+def test_every_help_fits_80_columns(
+    path: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main([*path, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Usage: flowgauge" in shown
+    assert [line for line in shown.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flowgauge.cli.completion import filter_words
+from flowgauge.cli.options import LogLevel, output_option
+
 if TYPE_CHECKING:
     from flowgauge.agent.settings import AgentSettings
     from flowgauge.config.effective import Flag
@@ -47,10 +50,12 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     ] = None,
     token_fd: Annotated[int, typer.Option(help="Descriptor with the same; -1: none.")] = -1,
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
-    log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
+    log_level: LogLevel = "",
     standalone: Annotated[bool, typer.Option("--standalone", help="Print flows here instead, named, once a second.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="With --standalone: table or jsonl.")] = "table",
-    filter_: Annotated[str, typer.Option("--filter", help="With --standalone: which flows, as for `flows`.")] = "",
+    output: Annotated[str, output_option("With --standalone: table or jsonl.", "table", "jsonl")] = "table",
+    filter_: Annotated[
+        str, typer.Option("--filter", help="With --standalone: which flows, as for `flows`.", autocompletion=filter_words)
+    ] = "",
 ) -> None:
     """Observes this node's packets with eBPF and exports flows as IPFIX.
 

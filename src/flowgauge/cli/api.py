@@ -34,11 +34,15 @@ class StreamLost(EnvironmentProblem):
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """The API at ``url`` (without a trailing slash), of the console or of another ``part``; ``token`` may be empty."""
+    """The API at ``url`` (without a trailing slash), of the console or of another ``part``; ``token`` may be empty.
+
+    An answer may take ``timeout_s``.
+    """
 
     url: str
     token: str = ""
     part: str = "console"
+    timeout_s: float = ANSWER_TIMEOUT_S
 
     def get(self, path: str, params: Params) -> dict[str, Any]:
         """The JSON answer of ``/api/v1/path``.
@@ -48,7 +52,7 @@ class Api:
             UsageError: something else in the question is.
             EnvironmentProblem: nobody answers, or not now.
         """
-        with self._open(path, params, ANSWER_TIMEOUT_S) as answer:
+        with self._open(path, params, self.timeout_s) as answer:
             try:
                 found = json.load(answer)
             except (ValueError, OSError, http.client.HTTPException) as error:
@@ -73,7 +77,7 @@ class Api:
     @contextmanager
     def stream(self, path: str, params: Params) -> Iterator[http.client.HTTPResponse]:
         """The answer of ``/api/v1/path`` as it comes, for whoever reads it piece by piece. Raises as ``get``."""
-        with self._open(path, params, ANSWER_TIMEOUT_S) as answer:
+        with self._open(path, params, self.timeout_s) as answer:
             yield answer
 
     @contextmanager

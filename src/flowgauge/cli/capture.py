@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from flowgauge.cli.options import filter_argument
+
 
 def capture(
-    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which packets; all when left out.")] = None,
+    filter_: Annotated[list[str] | None, filter_argument("Which packets; all when left out.")] = None,
     *,
     for_: Annotated[str, typer.Option("--for", help="Capture what comes for so long; 30s unless the past is asked for.")] = "",
     past: Annotated[str, typer.Option(help="And the last while, as far as agents keep it: 60s.")] = "",
@@ -29,7 +31,7 @@ def capture(
     netns: Annotated[str, typer.Option(help="With --standalone: network namespace.")] = "",
     kubernetes_objects: Annotated[Path | None, typer.Option(help="With --standalone: objects for names.")] = None,
 ) -> int:
-    """Captures packet headers, without payload, as a pcapng file with names in comments.
+    r"""Captures packet headers, without payload, as a pcapng file with names in comments.
 
     It asks the agents of the running instance, all nodes merged by time; without one, it captures on this machine (root). The
     past is there when the document says spec.exporter.heads.enable. A packet is in the file once for each device that it
@@ -37,10 +39,11 @@ def capture(
 
     Examples:
       flowgauge capture 'port = 5432' --for 10s -w db.pcapng
-      flowgauge capture 'addr = 10.0.0.7 and tcp_flags = RST' --past 60s -w resets.pcapng
+      flowgauge capture 'addr = 10.0.0.7 and tcp_flags = RST' --past 60s \
+        -w resets.pcapng
       flowgauge capture 'namespace = flow-demo' --at 10:02:30 -w incident.pcapng
       flowgauge capture 'port = 53' -w - | tshark -r -
-      flowgauge capture --freeze 10m                     an incident: keep what is there
+      flowgauge capture --freeze 10m               an incident: keep what is there
       sudo flowgauge capture --standalone --interface eth0
     """
     from flowgauge.cli import capture_run, capture_source

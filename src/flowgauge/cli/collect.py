@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flowgauge.cli.options import LogLevel
+
 if TYPE_CHECKING:
     from flowgauge.collector.settings import CollectorSettings
     from flowgauge.config.effective import Flag
@@ -37,7 +39,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
     http_address: Annotated[str, typer.Option(help="Where metrics, API and live tap listen.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of metrics and API; 0 takes a free one.")] = 9055,
     report: Annotated[Path | None, typer.Option(help="Write the last counters there as JSON when stopped.")] = None,
-    log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
+    log_level: LogLevel = "",
 ) -> int:
     r"""Receives flow exports over UDP, puts names on addresses and writes flows to the store.
 
@@ -58,7 +60,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
 
       flowgauge collect --read captures/ router.pcap \
         --store-url http://127.0.0.1:8123 --store-secret-fd 3 3< secret
-        what `flowgauge decode` reads, into the store; waits for it, and shows how far it is
+        what `flowgauge decode` reads, into the store; shows how far it is
     """
     from flowgauge.cli.endpoint import host_and_port
     from flowgauge.cli.secret_input import behind

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flowgauge.cli.options import output_option
+
 if TYPE_CHECKING:
     from flowgauge.config.check import Finding
     from flowgauge.config.effective import Flag, Setting
@@ -32,7 +34,7 @@ _MARKS = {"does": " ", "not yet": "○", "warning": "!"}
 @app.command()
 def check(
     file: Annotated[Path, typer.Argument(help="FlowCollector document (YAML or JSON); its bare spec: will do.")],
-    output: Annotated[str, typer.Option("--output", "-o", help="text, or json for programs.")] = "text",
+    output: Annotated[str, output_option("text, or json for programs.", "text", "json")] = "text",
 ) -> None:
     """Says what each line of a document will do, and what this build cannot do yet.
 
@@ -40,7 +42,8 @@ def check(
 
     Examples:
       flowgauge config check flowcollector.yaml
-      flowgauge config check flowcollector.yaml -o json | jq '.findings[] | select(.kind != "does")'
+      flowgauge config check flowcollector.yaml -o json |
+        jq '.findings[] | select(.kind != "does")'
     """
     from flowgauge.config.check import check as findings_of
     from flowgauge.config.load import load

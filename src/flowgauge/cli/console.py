@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from flowgauge.cli.options import LogLevel
+
 
 def console(  # noqa: PLR0917 - typer passes options by name
     store_url: Annotated[str, typer.Option("--store-url", help="The store: http://host:port.")],
@@ -31,7 +33,7 @@ def console(  # noqa: PLR0917 - typer passes options by name
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Document with the log level; SIGHUP reads it again.")
     ] = None,
-    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "",
+    log_level: LogLevel = "",
 ) -> None:
     r"""Serves the web console and the API.
 

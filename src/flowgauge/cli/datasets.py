@@ -8,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
+from flowgauge.cli.options import output_option
+
 
 def datasets(  # noqa: PLR0917 - typer passes options by name
     remove: Annotated[str, typer.Option(metavar="NAME", help="Remove this dataset and its flows for good.")] = "",
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
+    output: Annotated[str, output_option("table or json.", "table", "json")] = "table",
     url: Annotated[str, typer.Option(help="Console to ask for the list; default: the one that runs here.")] = "",
     token_file: Annotated[Path | None, typer.Option(help="File with that console's token; default: none.")] = None,
     store_url: Annotated[str, typer.Option(help="With --remove: the store, http://host:port.")] = "",

@@ -59,7 +59,7 @@ def decode(  # noqa: PLR0917 - typer passes options by name
       flowgauge decode router.pcap | jq -r '[.src_addr, .dst_addr, .bytes] | @tsv'
 
       flowgauge decode --records all --stats stats.json templates.dat data.dat
-        options, events and counters too; how many templates, gaps and errors there were
+        options, events and counters too; how many gaps and errors there were
 
       flowgauge decode --format arrow captures/ > flows.arrows
         all files of a folder, for pyarrow, pandas, polars and DuckDB

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from flowgauge.cli.completion import fault_kinds
+from flowgauge.cli.options import output_option
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
 
 
@@ -27,12 +30,12 @@ def demo(  # noqa: PLR0917 - typer passes options by name
     user namespace: then the agents cannot use eBPF, and signals such as RTT and drops are missing.
 
     Examples:
-      sudo ./flowgauge demo                                 until Ctrl-C
-      sudo ./flowgauge demo --for 30s --report report.json  without a terminal
-      ./flowgauge demo                                      without root, and without signals
-      sudo ./flowgauge demo -f flowcollector.yaml           with your document: sampling, interfaces
-      ./flowgauge demo get all -n flow-demo                 what `oc get all` would show
-      sudo ./flowgauge demo fault delay --for 30s           break it, and see `flowgauge troubles`
+      sudo ./flowgauge demo                        until Ctrl-C
+      sudo ./flowgauge demo --for 30s --report report.json
+      ./flowgauge demo                             without root, and signals
+      sudo ./flowgauge demo -f flowcollector.yaml  with your document
+      ./flowgauge demo get all -n flow-demo        what `oc get all` would show
+      sudo ./flowgauge demo fault delay --for 30s  break it, see its troubles
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -51,9 +54,7 @@ def get(
     ] = "all",
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace; default: flow-demo.")] = "flow-demo",
     everywhere: Annotated[bool, typer.Option("--all-namespaces", "-A", help="In all namespaces.")] = False,
-    output: Annotated[
-        str, typer.Option("--output", "-o", help="table, or json: a list that --kubernetes-objects reads.")
-    ] = "table",
+    output: Annotated[str, output_option("table, or json: a list that --kubernetes-objects reads.", "table", "json")] = "table",
 ) -> None:
     """Prints the running demo's Kubernetes objects, as `oc get` would.
 
@@ -75,7 +76,9 @@ def get(
 
 @app.command()
 def fault(
-    kind: Annotated[str, typer.Argument(metavar="KIND", help="Which fault; --list shows them.")] = "",
+    kind: Annotated[
+        str, typer.Argument(metavar="KIND", help="Which fault; --list shows them.", autocompletion=fault_kinds)
+    ] = "",
     duration: Annotated[str, typer.Option("--for", help="Remove it after this long: 30s, 2m; default: at Ctrl-C.")] = "",
     listed: Annotated[bool, typer.Option("--list", help="List the kinds of faults.")] = False,
 ) -> None:
@@ -85,9 +88,9 @@ def fault(
 
     Examples:
       flowgauge demo fault --list
-      sudo ./flowgauge demo fault delay --for 30s     50 ms on the way to PostgreSQL
-      sudo ./flowgauge demo fault policy-drop         a network policy that forbids, until Ctrl-C
-      flowgauge troubles                              what is wrong, in another terminal
+      sudo ./flowgauge demo fault delay --for 30s  50 ms before PostgreSQL
+      sudo ./flowgauge demo fault policy-drop      a policy forbids: till Ctrl-C
+      flowgauge troubles                           in another terminal
     """
     from flowgauge.demo.fault import command
     from flowgauge.errors import UsageError

@@ -27,7 +27,8 @@ def doctor(
     Examples:
       flowgauge doctor
       sudo flowgauge doctor --kernel
-      sudo flowgauge doctor --kernel --json | jq '.[] | select(.support != "available")'
+      sudo flowgauge doctor --kernel --json |
+        jq '.[] | select(.support != "available")'
     """
     import dataclasses
     import json

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flowgauge.cli.options import Filter, TokenFile, Url, columns_option
 from flowgauge.export.settings import FlowProtocol, Transport
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
 
 @app.command()
 def ipfix(
-    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which flows; all when left out.")] = None,
+    filter_: Filter = None,
     *,
     to: Annotated[str, typer.Option(metavar="HOST:PORT", help="Who receives them.")],
     protocol: Annotated[FlowProtocol, typer.Option(help="What they are encoded as.")] = FlowProtocol.IPFIX,
@@ -29,7 +30,7 @@ def ipfix(
     from_: Annotated[str, typer.Option("--from", help="Start: 2026-01-31T23:59, 23:59, or 10m (ago).")] = "",
     until: Annotated[str, typer.Option(help="End, the same way; now when left out.")] = "",
     live: Annotated[bool, typer.Option("--live", help="Send flows as they arrive, until Ctrl-C or SIGTERM.")] = False,
-    columns: Annotated[str, typer.Option(help="Send these columns besides the flow's key and counters; default: all.")] = "",
+    columns: Annotated[str, columns_option("Send these columns besides the flow's key and counters; default: all.")] = "",
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Send further observations of the same packets too.")
     ] = False,
@@ -42,8 +43,8 @@ def ipfix(
     key: Annotated[Path | None, typer.Option(help="TLS: its key, when it is not in the same file.")] = None,
     server_name: Annotated[str, typer.Option(help="TLS: name in the receiver's certificate; default: HOST.")] = "",
     no_verify: Annotated[bool, typer.Option("--no-verify", help="TLS: take any certificate; anybody can listen then.")] = False,
-    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> int:
     r"""Sends stored flows, or with --live those that arrive, as IPFIX or NetFlow v9.
 

@@ -4,17 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flowgauge.cli.options import TokenFile, Url, output_option
+
 
 def exporters(
     details: Annotated[bool, typer.Option("--details", "-d", help="Also rates, own statistics, addresses.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",
-    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+    output: Annotated[str, output_option("table or json.", "table", "json")] = "table",
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> None:
     """Lists who sends flows, how well they arrive, and what to do about it.
 

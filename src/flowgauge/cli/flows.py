@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from flowgauge.cli.completion import measures
+from flowgauge.cli.options import Filter, TokenFile, Url, columns_option, output_option
+
 
 def flows(
-    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which flows; all when left out.")] = None,
+    filter_: Filter = None,
     *,
     since: Annotated[str, typer.Option(help="Length of the time range: 30s, 5m, 2h, 7d.")] = "",
     from_: Annotated[str, typer.Option("--from", help="Start: 2026-01-31T23:59, 23:59, or 10m (ago).")] = "",
@@ -19,17 +21,19 @@ def flows(
         str, typer.Option(help="Ask this named dataset, all of it unless a range is given; default: live.")
     ] = "",
     live: Annotated[bool, typer.Option("--live", help="Follow flows as they arrive, until Ctrl-C.")] = False,
-    by: Annotated[str, typer.Option(help="Sum by these columns, separated by commas.")] = "",
-    top: Annotated[str, typer.Option(help="What sums are ordered by: bytes, packets, flows, retransmits, …")] = "bytes",
+    by: Annotated[str, columns_option("Sum by these columns, separated by commas.")] = "",
+    top: Annotated[
+        str, typer.Option(help="What sums are ordered by: bytes, packets, flows, retransmits, …", autocompletion=measures)
+    ] = "bytes",
     limit: Annotated[int | None, typer.Option(min=1, max=10_000, help="How many flows (50) or groups (20).")] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="table, jsonl, json or csv.")] = "table",
-    columns: Annotated[str, typer.Option(help="Show these columns, separated by commas.")] = "",
+    output: Annotated[str, output_option("table, jsonl, json or csv.", "table", "jsonl", "json", "csv")] = "table",
+    columns: Annotated[str, columns_option("Show these columns, separated by commas.")] = "",
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Show further observations of the same packets too.")
     ] = False,
     fail_if_any: Annotated[bool, typer.Option("--fail-if-any", help="End with status 1 when a flow matched.")] = False,
-    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> int:
     """Lists, sums or follows flows.
 

@@ -12,11 +12,19 @@ from typing import Annotated
 
 import typer
 
+from flowgauge.cli.completion import words
+
 _LOOK_S = 0.3
 
 
 def logs(
-    parts: Annotated[list[str] | None, typer.Argument(help="agent, collector, store, console; default: all.")] = None,
+    parts: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="agent, collector, store, console; default: all.",
+            autocompletion=words("agent", "collector", "store", "console"),
+        ),
+    ] = None,
     grep: Annotated[str, typer.Option("--grep", "-g", help="Only lines that match this regular expression.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing what is added, until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many last (matching) lines of each part.")] = 20,

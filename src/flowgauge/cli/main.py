@@ -126,11 +126,11 @@ def _root(
     """Who talks to whom, how much, how fast, what failed and why: network flows with names.
 
     Examples:
-      flowgauge demo                                   a real application on three nodes, live
-      flowgauge run -f flowcollector.yaml              store, collector, agent and console of this machine
-      flowgauge flows 'namespace = flow-demo'          who talks to whom in and with flow-demo
-      flowgauge flows --live --by src_owner,dst_owner  conversations as they happen
-      flowgauge config check flowcollector.yaml        what each line will do
+      flowgauge demo                             a real application, three nodes
+      flowgauge run -f flowcollector.yaml        all that this machine needs
+      flowgauge flows 'namespace = flow-demo'    who talks to whom there
+      flowgauge flows --live 'drop_packets > 0'  drops as they happen
+      flowgauge config check flowcollector.yaml  what each line will do
 
     Example of one verb's help:
       flowgauge flows --help

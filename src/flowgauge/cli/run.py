@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from flowgauge.cli.options import LogLevel
+
 
 def run(  # noqa: PLR0917 - typer passes options by name
     file: Annotated[Path | None, typer.Option("--file", "-f", help="FlowCollector document; default: the defaults.")] = None,
@@ -23,7 +25,7 @@ def run(  # noqa: PLR0917 - typer passes options by name
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="PATH=VALUE over environment and document; repeatable.")
     ] = None,
-    log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "",
+    log_level: LogLevel = "",
     store_password_file: Annotated[Path | None, typer.Option(help="File with the password of a ClickHouse server.")] = None,
 ) -> None:
     """Runs everything one machine needs, and applies saved changes of the document without losing flows.

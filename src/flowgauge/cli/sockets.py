@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from flowgauge.cli.options import TokenFile, Url, filter_argument
 
 NONE_YET = (
     "no socket's event matches; agents tell of sockets when exporter.features has sockets "
@@ -17,7 +18,7 @@ _FAILED = "(socket_event in (failed, retrying) or tcp_state_final in (reset, ref
 
 
 def sockets(
-    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which; all when left out.")] = None,
+    filter_: Annotated[list[str] | None, filter_argument("Which; all when left out.")] = None,
     *,
     pod: Annotated[str, typer.Option(help="Sockets of this pod only.")] = "",
     failed: Annotated[
@@ -28,8 +29,8 @@ def sockets(
     to: Annotated[str, typer.Option(help="End, the same way; now when left out.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many events.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line, with all columns.")] = False,
-    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> int:
     """Lists what happened to TCP sockets, newest first: who connected where, what failed, how long it took.
 
@@ -37,8 +38,8 @@ def sockets(
     RTT and resent segments are those of the connection until then. Needs `sockets` in exporter.features.
 
     Examples:
-      flowgauge sockets                                  of the last 5 minutes
-      flowgauge sockets --failed                         refused, timed out, unreachable, reset
+      flowgauge sockets                                 of the last 5 minutes
+      flowgauge sockets --failed                        refused, reset, timed out
       flowgauge sockets --pod postgresql-0 --since 1h
       flowgauge sockets 'src_process = gunicorn and dst_port = 5432'
       flowgauge sockets 'retransmits > 0' --json | jq .rtt_avg_ns

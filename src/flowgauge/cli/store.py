@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flowgauge.cli.options import LogLevel
+
 if TYPE_CHECKING:
     from flowgauge.schema.column import Stored
 
@@ -31,7 +33,7 @@ def store(  # noqa: PLR0917 - typer passes options by name
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="Document with the log level; SIGHUP reads it again.")
     ] = None,
-    log_level: Annotated[str, typer.Option("--log-level", help="trace, debug, info, warning or error.")] = "",
+    log_level: LogLevel = "",
 ) -> None:
     r"""Runs the embedded store: ClickHouse's HTTP interface on 127.0.0.1, behind a secret.
 

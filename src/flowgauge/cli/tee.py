@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flowgauge.cli.options import LogLevel
+
 if TYPE_CHECKING:
     from flowgauge.export.outlets import Receiver
     from flowgauge.flow.prefixes import Prefix
@@ -27,9 +29,9 @@ def tee(
     receive_buffer: Annotated[int, typer.Option(min=1, max=1023, help="Receive buffer, MiB.")] = DEFAULT_BUFFER_MIB,
     http_address: Annotated[str, typer.Option(help="Where metrics and health listen.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Their port; 0 takes a free one.")] = 9057,
-    log_level: Annotated[str, typer.Option(help="trace, debug, info, warning or error.")] = "info",
+    log_level: LogLevel = "info",
 ) -> int:
-    """Passes every datagram on, unchanged, to several collectors; of whatever protocol.
+    r"""Passes every datagram on, unchanged, to several collectors; of whatever protocol.
 
     Nothing is kept in between: what a receiver does not take is counted and gone, and costs the others nothing. Receivers see
     our address as the sender's. With --keep-source they see the device's own, as if it had sent to each of them: needed where a
@@ -41,7 +43,8 @@ def tee(
 
     Examples:
       flowgauge tee --listen 0.0.0.0:2055 --to 192.0.2.7:2055 --to 192.0.2.8:9995
-      flowgauge tee --listen 192.0.2.1:2055 --allow 10.0.0.0/8 --to [2001:db8::7]:2055
+      flowgauge tee --listen 192.0.2.1:2055 --allow 10.0.0.0/8 \
+        --to [2001:db8::7]:2055
       sudo flowgauge tee --listen 0.0.0.0:2055 --to 192.0.2.7:2055 --keep-source
     """
     from flowgauge.cli.endpoint import host_and_port

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flowgauge.cli.completion import words
+from flowgauge.cli.options import Filter, TokenFile, Url
+
 if TYPE_CHECKING:
     from flowgauge.cli.top_source import Source
 
@@ -17,9 +20,14 @@ INTERVAL = "1s"
 
 
 def top(
-    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which flows; all when left out.")] = None,
+    filter_: Filter = None,
     *,
-    by: Annotated[str, typer.Option(help="Order: rate, rtt, retransmits or drops.")] = "rate",
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Order: rate, rtt, retransmits or drops.", autocompletion=words("rate", "rtt", "retransmits", "drops")
+        ),
+    ] = "rate",
     standalone: Annotated[
         bool, typer.Option("--standalone", help="Observe this machine from here (root), though an instance may run.")
     ] = False,
@@ -28,8 +36,8 @@ def top(
     objects: Annotated[
         Path | None, typer.Option("--kubernetes-objects", help="With --standalone: objects for names, a file or folder.")
     ] = None,
-    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> None:
     """Shows conversations live: who talks to whom, how fast, round trips, segments sent again, drops.
 
@@ -40,7 +48,7 @@ def top(
       flowgauge top                                  everything
       flowgauge top 'namespace = flow-demo'          one namespace
       flowgauge top --by rtt 'port = 5432'           slow databases first
-      sudo flowgauge top --standalone                this machine, without an instance
+      sudo flowgauge top --standalone                this machine by itself
     """
     from flowgauge.cli.top_table import Order
     from flowgauge.errors import UsageError

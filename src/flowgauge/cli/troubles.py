@@ -3,20 +3,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flowgauge.cli.options import Filter, TokenFile, Url, output_option
+
 
 def troubles(
-    filter_: Annotated[list[str] | None, typer.Argument(metavar="[FILTER]", help="Which flows; all when left out.")] = None,
+    filter_: Filter = None,
     *,
     since: Annotated[str, typer.Option(help="Length of the time range: 30s, 5m, 2h.")] = "5m",
-    output: Annotated[str, typer.Option("--output", "-o", help="text, json, or jsonl: one a line.")] = "text",
+    output: Annotated[str, output_option("text, json, or jsonl: one a line.", "text", "jsonl", "json")] = "text",
     fail_if_any: Annotated[bool, typer.Option("--fail-if-any", help="End with status 1 when there is one.")] = False,
-    url: Annotated[str, typer.Option(help="Console to ask; by default the one that runs here.")] = "",
-    token_file: Annotated[Path | None, typer.Option(help="File with that console's token.")] = None,
+    url: Url = "",
+    token_file: TokenFile = None,
 ) -> int:
     """Says what goes wrong between whom, and why: refused, dropped, sent again, slow on the way or on the server.
 

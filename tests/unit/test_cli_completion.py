@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Tab key in real shells: verbs, options, files, words of lists, columns, and parts of filters."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flowgauge.cli.main import VERBS
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 60.0
+"""Each Tab starts the command anew; a busy machine takes seconds for that."""
+START = {
+    "bash": (["bash", "--norc", "--noprofile", "-i"], "bind 'set bell-style none' 2>/dev/null; source {script}\r"),
+    "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -u -D; unsetopt beep; source {script}\r"),
+    "fish": (["fish", "--no-config", "-i"], "source {script}\r"),
+}
+CLEAR = "\x15"
+"""Ctrl-U empties the line in each of them."""
+ESCAPES = re.compile(r"\x1b(\[[0-9;?<=>]*[a-zA-Z]|[=>]|\][^\x07]*\x07|\([A-B])|[\r\x00\x08]")
+
+
+class Terminal:
+    """A shell that sits at a terminal."""
+
+    def __init__(self, shell: str, home: Path) -> None:
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.chdir(home)
+            environment = {"HOME": str(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "TERM": "vt100", "COLUMNS": "120"}
+            os.execvpe(shell, START[shell][0], environment)  # noqa: S606 - it is the shell that is tested
+        self._text = ""
+        self.type(START[shell][1].format(script=home / f"completion.{shell}") + "echo rea''dy\r")
+        assert self.shows("ready\n"), self._text
+
+    def type(self, keys: str) -> None:
+        """Presses keys on an empty line; what was shown before is forgotten."""
+        self._text = ""
+        os.write(self._fd, f"{CLEAR}{keys}".encode())
+
+    def shows(self, wanted: str) -> bool:
+        """Whether ``wanted`` comes to stand on the screen, within a bound."""
+        until = time.monotonic() + PATIENCE_S
+        while wanted not in ESCAPES.sub("", self._text):
+            if time.monotonic() > until or not self._read():
+                return False
+        return True
+
+    def _read(self) -> bool:
+        if select.select([self._fd], [], [], 1.0)[0]:
+            with contextlib.suppress(OSError):
+                self._text += os.read(self._fd, 65536).decode(errors="replace")
+                return True
+            return False
+        return True
+
+    def close(self) -> None:
+        """Ends the shell."""
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._fd)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the command on its path, its completion for each shell, and some files."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "bin").mkdir()
+    command = home / "bin" / "flowgauge"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -P -m flowgauge.cli.main "$@"\n')
+    command.chmod(0o755)
+    for shell in START:
+        asked = os.environ | {"_FLOWGAUGE_COMPLETE": f"source_{shell}"}
+        shown = subprocess.run([command], capture_output=True, text=True, timeout=60, env=asked, check=True)
+        (home / f"completion.{shell}").write_text(shown.stdout)
+    (home / "document-one.yaml").touch()
+    (home / "captures-here").mkdir()
+    return home
+
+
+@pytest.fixture(scope="module", params=["bash", pytest.param("zsh", marks=pytest.mark.tool("zsh")),
+                        pytest.param("fish", marks=pytest.mark.tool("fish"))])  # fmt: skip
+def terminal(request: pytest.FixtureRequest, home: Path) -> Iterator[Terminal]:
+    """Each shell that we offer completion for."""
+    terminal = Terminal(request.param, home)
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.parametrize(
+    ("typed", "becomes"),
+    [
+        ("flowgauge conf", "flowgauge config"),
+        ("flowgauge exporters --det", "flowgauge exporters --details"),
+        ("flowgauge run -f docu", "flowgauge run -f document-one.yaml"),
+        ("flowgauge decode capt", "flowgauge decode captures-here/"),
+        ("flowgauge flows --by src_owner,dst_owner_k", "flowgauge flows --by src_owner,dst_owner_kind"),
+        ("flowgauge flows --top retr", "flowgauge flows --top retransmits"),
+        ("flowgauge demo fault policy-d", "flowgauge demo fault policy-drop"),
+        ("flowgauge flows port = 443 and icmp_c", "flowgauge flows port = 443 and icmp_code"),
+        ("flowgauge flows 'proto = udpl", "flowgauge flows 'proto = udplite"),
+    ],
+)  # fmt: skip
+def test_the_tab_key_ends_a_word(terminal: Terminal, typed: str, becomes: str) -> None:
+    terminal.type(f"{typed}\t")
+    assert terminal.shows(becomes)
+
+
+def test_completion_knows_every_verb(home: Path) -> None:
+    asked = {"COMP_WORDS": "flowgauge ", "COMP_CWORD": "1", "_FLOWGAUGE_COMPLETE": "complete_bash"}
+    done = subprocess.run([home / "bin" / "flowgauge"], capture_output=True, text=True, timeout=60, env=os.environ | asked,
+                          check=True)  # fmt: skip
+    assert set(done.stdout.split()) == {verb.name for verb in VERBS}
