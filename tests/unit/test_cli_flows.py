@@ -142,6 +142,13 @@ def test_groups_have_rates_sums_and_others(console: Console) -> None:
     assert footer.startswith("1 of 3 groups (more with --limit) · ")
 
 
+def test_groups_show_who_has_no_name_by_the_subnet(console: Console) -> None:
+    _, row, *_ = run(console, "proto = icmp", "--by", "src_owner,dst_owner").stdout.splitlines()
+    assert row.split()[:2] == ["client", "–"]
+    (group,) = map(json.loads, run(console, "proto = icmp", "--by", "src_owner", "-o", "jsonl").stdout.splitlines())
+    assert "src_subnet" not in group
+
+
 def test_json_lines_and_csv_have_the_wanted_columns_and_nothing_else(console: Console) -> None:
     done = run(console, "src_owner exists", "-o", "jsonl", "--columns", "src_owner,bytes")
     rows = [json.loads(line) for line in done.stdout.splitlines()]

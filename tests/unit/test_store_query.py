@@ -112,6 +112,17 @@ def test_group_keys_read_as_in_the_json_of_a_flow(store: FlowStore) -> None:
     }  # fmt: skip
 
 
+def test_ends_without_a_name_are_told_apart_by_their_subnet_and_others_are_not(store: FlowStore) -> None:
+    subnets = ("EXT:Internet", "EXT:Office", "Pods", "Pods of another node")
+    batch = flows("subnets", 4, owners=("", "", "web", "web"), src_subnet=subnets)
+    store.write(batch.with_columns({"sampling_rate": np.array([1, 1, 100, 100], np.uint32)}), "subnets")
+    query = FlowQuery(last(), in_namespace("subnets"), group_by=("src_owner",), by_subnet=True, step_ms=60_000)
+    answer = store.query(query)
+    found = {(group.key["src_owner"], group.key["src_subnet"]): group.values[Measure.FLOWS] for group in answer.groups}
+    assert found == {(None, "EXT:Internet"): 1, (None, "EXT:Office"): 1, ("web", None): 2}
+    assert all(sum(group.series[Measure.FLOWS]) == group.values[Measure.FLOWS] for group in answer.groups)
+
+
 def test_duplicates_count_only_when_asked(store: FlowStore, process: StoreProcess) -> None:
     store.write(flows("dup", 3, duplicate_of=[0, 1, 2]), "dup")
     assert store.query(FlowQuery(last(), in_namespace("dup"))).total.values[Measure.FLOWS] == 1

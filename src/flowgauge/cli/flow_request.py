@@ -155,7 +155,9 @@ def _flows(api: Api, request: Request) -> dict[str, Any]:
 
 def _groups(api: Api, request: Request) -> dict[str, Any]:
     by, measures = ",".join(request.by), ",".join(_measures(request))
-    return api.get("groups", {**request.params(), "by": by, "measures": measures, "order": request.top, "top": request.limit})
+    subnets = "true" if request.how is Format.TABLE else None
+    asked: Params = {"by": by, "measures": measures, "order": request.top, "top": request.limit, "by_subnet": subnets}
+    return api.get("groups", {**request.params(), **asked})
 
 
 def _measures(request: Request) -> tuple[Measure, ...]:

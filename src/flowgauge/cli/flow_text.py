@@ -36,11 +36,15 @@ def end(row: Row, side: str, detail: Detail) -> str:
     if known := (name or owner) if exact else (owner or name):
         namespace = "" if detail is Detail.BRIEF else row.get(f"{side}_namespace")
         return f"{namespace}/{known}" if namespace else str(known)
-    subnet, address = str(row.get(f"{side}_subnet") or ""), str(row.get(f"{side}_addr") or "unknown")
-    outside = subnet.removeprefix("EXT:").strip()
-    if not outside:
+    label, address = outside(row, f"{side}_subnet"), str(row.get(f"{side}_addr") or "unknown")
+    if not label:
         return address
-    return f"{outside} ({address})" if exact else outside
+    return f"{label} ({address})" if exact else label
+
+
+def outside(row: Row, column: str) -> str:
+    """The label of a subnet for people; empty without one."""
+    return str(row.get(column) or "").removeprefix("EXT:").strip()
 
 
 def is_reply(row: Row) -> bool:

@@ -17,7 +17,7 @@ from flowgauge.cli.flow_output import Format, flow_table, print_rows
 from flowgauge.cli.flow_text import EXACTNESS, Row, connection, drawn_whole, scaled, variance
 from flowgauge.cli.table import Column, Screen, fitted, heading, line, printed
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.schema.flow_query import Measure
+from flowgauge.schema.flow_query import Measure, subnets_of_nameless
 from flowgauge.store.answer import Sampling
 
 RECONNECT_S = 30.0
@@ -100,7 +100,7 @@ def _say(sentence: str) -> float:
 def _wanted(options: LiveOptions) -> tuple[str, ...]:
     """Columns to ask for: those shown, and those that scale; all for programs that did not choose."""
     if options.by:
-        return tuple(dict.fromkeys((*options.by, "bytes", "packets", *EXACTNESS)))
+        return tuple(dict.fromkeys((*options.by, *_subnets(options).values(), "bytes", "packets", *EXACTNESS)))
     return options.columns or (flow_tables.NEEDED if options.how is Format.TABLE else ())
 
 
@@ -201,11 +201,18 @@ class _Sum:
 _MEASURES = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
 
 
+def _subnets(options: LiveOptions) -> dict[str, str]:
+    """Column of a name → that of the subnet that stands for it in a table."""
+    return subnets_of_nameless(options.by) if options.how is Format.TABLE else {}
+
+
 class _Sums:
     """The largest groups of the last while, drawn again each second."""
 
     def __init__(self, options: LiveOptions) -> None:
         self._options = options
+        self._subnets = _subnets(options)
+        self._keys = (*options.by, *self._subnets.values())
         self._past: deque[tuple[float, dict[tuple[Any, ...], _Sum]]] = deque()
         self._started = time.monotonic()
         self._drawn_at = self._started
@@ -217,7 +224,8 @@ class _Sums:
         self._skipped += skipped
         sums: dict[tuple[Any, ...], _Sum] = {}
         for row in rows:
-            sums.setdefault(tuple(row.get(name) for name in self._options.by), _Sum()).add(row)
+            subnets = (None if row.get(name) else row.get(subnet) for name, subnet in self._subnets.items())
+            sums.setdefault((*(row.get(name) for name in self._options.by), *subnets), _Sum()).add(row)
         if sums:
             self._past.append((now, sums))
         while self._past and self._past[0][0] < now - self._options.window_s:
@@ -231,8 +239,8 @@ class _Sums:
         for _, sums in self._past:
             for key, part in sums.items():
                 total.setdefault(key, _Sum()).include(part)
-        by, top = self._options.by, self._options.top.value
-        rows = [one.row(dict(zip(by, key, strict=True))) for key, one in total.items()]
+        top = self._options.top.value
+        rows = [one.row(dict(zip(self._keys, key, strict=True))) for key, one in total.items()]
         rows.sort(key=lambda row: -row[top])
         if self._options.how is Format.TABLE:
             self._draw_table(rows, min(self._options.window_s, max(1.0, now - self._started)))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -37,6 +38,23 @@ EVERYTHING = Const(value=True)
 """The filter that every flow passes."""
 
 
+_NAMES = ("name", "owner", "service", "namespace")
+"""What an end may be called, the most exact first; who is outside has none of these."""
+
+
+def subnets_of_nameless(group_by: Collection[str]) -> dict[str, str]:
+    """For each end that is grouped by a name: the column with that name → the column with the subnet of who has none.
+
+    An end that is grouped by its subnet or address anyway needs no other.
+    """
+    return {
+        f"{end}_{found}": f"{end}_subnet"
+        for end in ("src", "dst")
+        if not {f"{end}_subnet", f"{end}_addr"} & set(group_by)
+        and (found := next((name for name in _NAMES if f"{end}_{name}" in group_by), ""))
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class FlowQuery:
     """One question.
@@ -45,6 +63,7 @@ class FlowQuery:
         window: which flows, by their end.
         where: bound filter.
         group_by: public column names; empty asks for the flows themselves.
+        by_subnet: ends without the name that they are grouped by are told apart by their subnet, see ``subnets_of_nameless``.
         measures: sums wanted for groups.
         order_by: measure by which groups come, largest first; flows themselves always come newest first.
         limit: how many groups or flows, at least 1; the rest of the groups is summed as "others".
@@ -56,6 +75,7 @@ class FlowQuery:
     window: Window
     where: Bound = EVERYTHING
     group_by: tuple[str, ...] = ()
+    by_subnet: bool = False
     measures: tuple[Measure, ...] = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
     order_by: str = "bytes"
     limit: int = 100

@@ -31,11 +31,12 @@ def group_json(group: Group, measures: tuple[Measure, ...]) -> dict[str, Any]:
     return row
 
 
-def _query(asked: Question, *, by: str, measures: tuple[Measure, ...], order: str, limit: int, step_ms: int = 0) -> FlowQuery:
+def _query(asked: Question, *, by: str, measures: tuple[Measure, ...], order: str, limit: int, step_ms: int = 0,
+           by_subnet: bool = False) -> FlowQuery:  # fmt: skip
     window = windows.aligned(asked.window, step_ms) if step_ms else asked.window
     return FlowQuery(
         window=window, where=asked.where, group_by=column_names(by), measures=measures, order_by=order, limit=limit,
-        step_ms=step_ms, duplicates=asked.duplicates,
+        step_ms=step_ms, duplicates=asked.duplicates, by_subnet=by_subnet,
     )  # fmt: skip
 
 
@@ -48,10 +49,13 @@ async def groups(
     measures: Annotated[str, Query(description="Measures, by commas.")] = "bytes,packets,flows",
     order: Annotated[str, Query(description="Measure that decides what comes first.")] = "bytes",
     top: Annotated[int, Query(ge=1, le=MAX_GROUPS, description="How many groups.")] = 10,
+    by_subnet: Annotated[
+        bool, Query(description="Tell ends without the name that is grouped by apart by their subnet.")
+    ] = False,
 ) -> dict[str, Any]:
     """The largest groups, the rest as one, and the sum of all."""
     wanted = measure_names(measures)
-    query = _query(asked, by=by, measures=wanted, order=order, limit=top)
+    query = _query(asked, by=by, measures=wanted, order=order, limit=top, by_subnet=by_subnet)
     answer, complete = await asyncio.gather(
         services.ask(asked.store.query, query), services.ask(completeness, asked.store, asked.window)
     )

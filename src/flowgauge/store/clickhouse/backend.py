@@ -93,7 +93,7 @@ class ClickHouseStore:
     def query(self, query: FlowQuery) -> Answer:
         """See ``FlowStore.query``."""
         planner = self._planner()
-        columns = [planner.column(name) for name in query.group_by]
+        columns = planner.key_columns(query)
         table = self._read(planner.groups(query))
         extra: tuple[pa.Table, ...] = ()
         if answers.drawn_whole(table, "t_s_drawn_whole"):
