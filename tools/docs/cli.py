@@ -23,8 +23,8 @@ _HEAD = """<!-- Written by tools/docs/cli.py from the code: do not edit. -->
 
 **Settings** come from flag, `FLOWGAUGE_…` variable, document, default, in this order: [Configuration](configuration.md).
 
-**Completion**: `flowgauge --install-completion` for bash, zsh or fish, from that shell. The Tab key then ends verbs, options, files,
-column lists, and filters as you type them, in quotes or not; values come from the running instance.
+**Completion**: `flowgauge --install-completion` for bash, zsh or fish, from that shell. The Tab key then ends verbs, options,
+files, column lists, and filters as you type them, in quotes or not; values come from the running instance.
 """
 
 
