@@ -47,6 +47,7 @@ def only(found: Heads) -> dict[str, Any]:
 V4_ENDS, V6_ENDS = ("10.0.0.1", "10.0.0.2"), ("2001:db8::1", "2001:db8::2")
 SNAP = bytes.fromhex("aaaa03000000")
 PPPOE = bytes.fromhex("110000010030")
+CONTROL_WORD = bytes.fromhex("00000123")
 ENCAPSULATIONS = {
     "plain": ethernet(0x0800, TCP4),
     "802.1Q": ethernet(0x0800, TCP4, tags=[(0x8100, 0x6064)]),
@@ -56,6 +57,12 @@ ENCAPSULATIONS = {
     "SNAP": ethernet(50, SNAP + b"\x08\x00" + TCP4),
     "MPLS": ethernet(0x8847, label(16) + label(17, bottom=True) + TCP4),
     "MPLS behind a tag": ethernet(0x8847, label(17, bottom=True) + TCP4, tags=[(0x8100, 5)]),
+    "MPLS explicit null": ethernet(0x8847, label(0, bottom=True) + TCP4),
+    "Ethernet over MPLS": ethernet(0x8847, label(16) + label(17, bottom=True) + ethernet(0x0800, TCP4)),
+    "Ethernet over MPLS with a control word": ethernet(0x8847, label(17, bottom=True) + CONTROL_WORD + ethernet(0x0800, TCP4)),
+    "a tagged frame over MPLS": ethernet(
+        0x8847, label(17, bottom=True) + CONTROL_WORD + ethernet(0x0800, TCP4, tags=[(0x8100, 100)])
+    ),
     "PPPoE": ethernet(0x8864, PPPOE + b"\x00\x21" + TCP4),
     "PPPoE behind a tag": ethernet(0x8864, PPPOE + b"\x00\x21" + TCP4, tags=[(0x8100, 5)]),
     "options": ethernet(0x0800, ipv4(6, tcp(), options=b"\x01" * 8)),
@@ -92,6 +99,30 @@ def test_what_the_frame_says(name: str, vlan: int, customer: int, ether_type: in
     found = only(heads(ENCAPSULATIONS[name]))
     assert (found["vlan_id"], found["customer_vlan"], found["ether_type"]) == (vlan, customer, ether_type)
     assert found["labels"] == labels
+
+
+@pytest.mark.parametrize(
+    "carried",
+    [
+        b"\x10\0\0\0" + TCP4,  # an associated channel (RFC 5586)
+        CONTROL_WORD + TCP4,
+        CONTROL_WORD + ethernet(0x0806, bytes(28)),
+        ethernet(0x0800, b"\x05" + TCP4[1:]),
+        CONTROL_WORD + ethernet(0x86DD, TCP4),
+        CONTROL_WORD,
+        b"",
+    ],
+)
+def test_what_is_no_ip_below_labels_is_not_taken_for_it(carried: bytes) -> None:
+    found = heads(ethernet(0x8847, label(16) + label(17, bottom=True) + carried))
+    assert (found.is_ip.tolist(), only(found)["proto"], only(found)["labels"]) == ([False], 0, [16, 17])
+
+
+def test_a_customers_frame_over_mpls_leaves_the_outer_ones_addresses() -> None:
+    inside = ethernet(0x86DD, TCP6, tags=[(0x8100, 7)])
+    found = heads(ethernet(0x8847, label(17, bottom=True) + CONTROL_WORD + inside, tags=[(0x8100, 5)]))
+    assert found.src_mac.tobytes() == MAC_A
+    assert (only(found)["vlan_id"], only(found)["ends"], only(found)["l3_bytes"]) == (5, V6_ENDS, len(TCP6))
 
 
 def test_mac_addresses() -> None:

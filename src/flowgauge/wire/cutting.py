@@ -30,7 +30,7 @@ LONG_LENGTH = 255
 def fixed_counts(view: ByteView, layout: Layout, sets: DataSets, dialect: Dialect) -> Offsets:
     """Records in each set; what remains behind the last whole one is padding (RFC 7011 §3.3.1)."""
     size = sets.end - sets.start
-    whole = size // layout.min_bytes
+    whole: Offsets = size // layout.min_bytes
     if dialect.pads_blindly and layout.min_bytes <= MAX_PADDING:
         for _ in range(MAX_PADDING):
             size -= (size > 0) & (sets.end - sets.start - size < MAX_PADDING) & (view.octets[sets.start + size - 1] == 0)

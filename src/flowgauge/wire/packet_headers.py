@@ -3,9 +3,9 @@
 
 Before it: ``sflow`` (raw header records), and whatever else carries pieces of packets; after it: columns of a flow.
 
-Through what it looks: 802.1Q, QinQ and 802.1ad tags, LLC/SNAP, MPLS down to the IP packet, PPPoE and PPP, IPv4 options, IPv6
-extension headers. Each of these has a bound on its depth; a packet that goes deeper, or whose head was cut before, keeps what
-was read until then. Ports of later fragments, and of heads cut before them, are absent.
+Through what it looks: 802.1Q, QinQ and 802.1ad tags, LLC/SNAP, MPLS and its Ethernet pseudowires down to the IP packet, PPPoE
+and PPP, IPv4 options, IPv6 extension headers. Each of these has a bound on its depth; a packet that goes deeper, or whose head
+was cut before, keeps what was read until then. Ports of later fragments, and of heads cut before them, are absent.
 
 **Outer or inner.** Packets in tunnels (IP in IP, GRE, VXLAN, Geneve) are two conversations. The default is the outer one: it is
 what the exporter forwarded, what its interfaces count, and what NetFlow of the same device reports; so samples and flows of one
@@ -30,10 +30,10 @@ from flowgauge.wire.packet_headers_link import (
     Cursor,
     Kinds,
     ethernet,
-    mpls,
     ppp,
     pppoe,
 )
+from flowgauge.wire.packet_headers_mpls import mpls
 from flowgauge.wire.packet_headers_tunnels import contents
 from flowgauge.wire.views import Offsets
 

@@ -22,15 +22,15 @@ ETHERNET_FRAME, PPP_FRAME = 0x10000, 0x10001
 
 Kinds = npt.NDArray[np.int32]
 
-MAX_TAGS = 4
-"""VLAN tags read of one frame; provider bridges use two, three are seen in laboratories."""
 MAX_LABELS = 10
 """MPLS labels read of one packet, as many as IPFIX has elements for (70–79)."""
+MAX_TAGS = 4
+"""VLAN tags read of one frame; provider bridges use two, three are seen in laboratories."""
 
 WINDOW_BYTES = 64
 """Of a packet read at once: Ethernet, a tag, IPv4 and the ports, or IPv6 and most of TCP."""
 
-_MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES, _LABEL_BYTES = 6, 14, 4, 4
+_MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES = 6, 14, 4
 _SNAP_BYTES = 8
 _PPPOE_BYTES, _PPP_BYTES = 6, 2
 _FIRST_ETHER_TYPE = 0x0600
@@ -150,27 +150,3 @@ def ppp(windows: Windows, cursor: Cursor) -> None:
     for number, meant in _PPP_KINDS.items():
         kind[whole & (protocol == number)] = meant
     cursor.step(index, frames.at + size * whole, kind)
-
-
-def mpls(windows: Windows, heads: Heads, cursor: Cursor) -> None:
-    """The label stack, and by its first four bits what is below it: IPv4, IPv6, or (a pseudowire) something else."""
-    index, packets = cursor.part((cursor.kind == MPLS) | (cursor.kind == MPLS_MULTICAST))
-    if not len(index):
-        return
-    labels = np.zeros((len(heads.proto), MAX_LABELS), np.uint32)
-    at, end, bottom = packets.at.copy(), packets.end, np.zeros(len(index), np.bool_)
-    open_ = np.arange(len(index))
-    for depth in range(MAX_LABELS):
-        open_ = open_[(end - at)[open_] >= _LABEL_BYTES]
-        if not len(open_):
-            break
-        entry = windows.take(at[open_], _LABEL_BYTES).view(">u4")[:, 0].astype(np.uint32)
-        labels[packets.row[open_], depth] = entry
-        at[open_] += _LABEL_BYTES
-        bottom[open_] = entry >> np.uint32(8) & np.uint32(1) == 1
-        open_ = open_[~bottom[open_]]
-    heads.labels = labels
-    version = windows.take(at, 1)[:, 0] >> 4
-    readable = bottom & (end > at)
-    kind = np.select([readable & (version == 4), readable & (version == 6)], [IPV4, IPV6], NOTHING)
-    cursor.step(index, at, kind.astype(np.int32))
