@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from collector_kit import column, decoded, directory, labels, options, report
+from collector_kit import SECOND_NS, column, decoded, directory, labels, options, report
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline import dedup
 from flowgauge.pipeline.dedup import Dedup, TransitPaths
@@ -68,11 +68,40 @@ def test_between_foreign_ends_the_lowest_domain_counts_once_the_path_is_known() 
     assert count(3) == ["counted"]
 
 
+def test_a_domain_that_packets_no_longer_pass_hands_over_to_the_next() -> None:
+    """Two routers, of which the one with the lower domain stops forwarding: its agent goes on reporting other traffic."""
+    known = ExporterDirectory()
+    for domain, node in ((3, "router-a"), (7, "router-b")):
+        known.learn([options(report(node), domain=domain)])
+    stage = Dedup(known, "Mark", Ledger("collector", "x@1"))
+
+    def count(at_s: int, *domains: int) -> list[str]:
+        batch = seen("none", rows=len(domains), domain=list(domains), time_end_ms=1_000 * at_s)
+        return labels(stage(batch), "duplicate_of")
+
+    assert count(0, 7, 3) == ["transit", "counted"]
+    assert count(50, 7) == ["transit"]
+    assert count(70, 7) == ["counted"]
+    assert count(75, 7) == ["counted"]
+    assert count(80, 7, 3) == ["transit", "counted"]  # back again
+
+
+def test_slow_export_intervals_are_no_silence() -> None:
+    """Agents that export every ten minutes, one five minutes after the other."""
+    known = ExporterDirectory()
+    for at_s in (0, 600):
+        for domain, node in ((3, "router-a"), (7, "router-b")):
+            known.learn([options(report(node), domain=domain, received_ns=(1 + at_s) * SECOND_NS)])
+    stage = Dedup(known, "Mark", Ledger("collector", "x@1"))
+    assert labels(stage(seen("none", domain=3, time_end_ms=1_000_000)), "duplicate_of") == ["counted"]
+    assert labels(stage(seen("none", domain=7, time_end_ms=1_300_000)), "duplicate_of") == ["transit"]
+
+
 def test_known_paths_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dedup, "MAX_PATHS", 10)
     paths = TransitPaths()
     for number in range(100):
-        assert paths.lowest(decoded(1, src_addr=f"10.0.0.{number}")).all()
+        assert paths.lowest(decoded(1, src_addr=f"10.0.0.{number}"), 60_000).all()
         assert len(paths._lowest) <= 10
 
 

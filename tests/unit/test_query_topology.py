@@ -167,6 +167,18 @@ def test_edges_beyond_the_limit_are_summed(store: FlowStore) -> None:
     assert found.others == {"bytes": 42, "packets": 4, "flows": 4}
 
 
+def test_an_observation_that_does_not_count_adds_only_its_drops(store: FlowStore) -> None:
+    counted = named(flows("twice", 1, owners=("a",), bytes=100, retransmits=3, rtt_avg_us=1_000), dst_namespace="twice")
+    again = named(
+        flows("twice", 1, owners=("a",), bytes=100, retransmits=3, rtt_avg_us=9_000, drop_packets=2, duplicate_of=1),
+        dst_namespace="twice",
+    )
+    store.write(FlowBatch.concat([counted, again]), "twice")
+    (edge,) = topology(store, FlowQuery(last(), either("twice"))).edges
+    assert (edge.bytes, edge.packets, edge.flows, edge.retransmits, edge.drop_packets) == (100, 1, 1, 3, 2)
+    assert edge.rtt_avg_ns == 1_000_000
+
+
 def test_an_empty_map_and_a_wrong_order(store: FlowStore) -> None:
     found = topology(store, FlowQuery(last(), either("nobody")))
     assert (found.nodes, found.edges, found.others) == ((), (), {"bytes": 0, "packets": 0, "flows": 0})

@@ -261,6 +261,21 @@ def test_the_ledger_tells_how_counters_moved(store: FlowStore) -> None:
     assert changes[old] == 10  # started long before: only what it moved since it was first heard
 
 
+def test_what_an_old_instance_loses_for_the_first_time_is_a_loss(store: FlowStore) -> None:
+    """A counter is told of from its first move on: one that is new, of an instance that was heard all along, began at 0."""
+    now = now_ms()
+    old, silent = f"c@{now - 90 * 86_400_000}", f"d@{now - 90 * 86_400_000}"
+    store.write_ledger([
+        LedgerRow(now - 20_000, "collector", old, "receive_datagrams", 70),
+        LedgerRow(now - 2_000, "collector", old, "sequence_gap_records", 5_000),
+        LedgerRow(now - 2_000, "collector", silent, "sequence_gap_records", 5_000),
+    ])  # fmt: skip
+    for start in (now - 10_000, now - 3_000):
+        moved = {(c.instance, c.counter): c.change for c in store.ledger(Window(start, now + 1))}
+        assert moved[old, "sequence_gap_records"] == 5_000
+        assert moved[silent, "sequence_gap_records"] == 0
+
+
 def test_status_tells_size_and_age(store: FlowStore) -> None:
     store.write(flows("status", 1), "status")
     status = store.status()

@@ -32,6 +32,7 @@ class Segment:
         synced: whether its file would outlive a power cut.
         in_hand: being read or written: its file is not to be shed.
         fresh: on disk only because another process decoded it: that it is read back says nothing about the store.
+        damaged: rows that could not be read back, when it was read last.
     """
 
     token: str
@@ -45,6 +46,7 @@ class Segment:
     synced: bool = False
     in_hand: bool = False
     fresh: bool = False
+    damaged: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property

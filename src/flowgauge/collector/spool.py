@@ -226,21 +226,24 @@ class Spool:
         self.checkpoint()
 
     def read(self, segment: Segment) -> FlowBatch | None:
-        """The flows of a segment in hand that is on disk; None when nothing can be read. What is damaged is counted."""
+        """The flows of a segment in hand that is on disk; None when nothing can be read.
+
+        It may be read more than once; what is ``damaged`` is counted with what the store has, in ``acknowledge``.
+        """
         try:
-            batches, damaged = frames.read(segment.path) if segment.path else ([], 0)
+            batches, segment.damaged = frames.read(segment.path) if segment.path else ([], 0)
         except OSError as error:
             self._failed(error)
-            batches, damaged = [], segment.rows
-        if damaged:
-            self._ledger.add("spool_rows_damaged", damaged)
-            self._warn("spool_damaged", rows=damaged, file=str(segment.path))
+            batches, segment.damaged = [], segment.rows
+        if segment.damaged:
+            self._warn("spool_damaged", rows=segment.damaged, file=str(segment.path))
         if not segment.fresh:
             self._ledger.add("spool_rows_replayed", sum(map(len, batches)))
         return FlowBatch.concat(batches) if batches else None
 
     def acknowledge(self, segment: Segment) -> None:
         """The store has the segment, and the ledger has counted it: it is not needed any more."""
+        self._ledger.add("spool_rows_damaged", segment.damaged)
         self.checkpoint(segment.token)
         with self._lock:
             self._remove(segment)
@@ -304,14 +307,14 @@ class Spool:
         now = time.monotonic()
         with self._lock:
             due = [one for one in self._segments.values() if not one.synced and 0 < one.sealed_at <= now - older_than_s]
-        for segment in due:
+        files = [path for segment in due if (path := segment.path) is not None]  # others may remove them meanwhile
+        for path in (*files, *{path.parent for path in files}):
             try:
-                spool_folders.sync(segment.path)
+                spool_folders.sync(path)
             except OSError as error:
                 self._failed(error)
+        for segment in due:
             segment.synced = True
-        for folder in {segment.path.parent for segment in due if segment.path is not None}:
-            spool_folders.sync(folder)
 
     def _failed(self, error: OSError) -> None:
         self.problem = str(error)

@@ -137,10 +137,8 @@ def in_use(root: Path, besides: Collection[str]) -> bool:
     return False
 
 
-def sync(path: Path | None) -> None:
+def sync(path: Path) -> None:
     """Flushes a file or folder to the disk; one that is gone needs none."""
-    if path is None:
-        return
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -12,9 +12,10 @@ on the reporting node (``local_ends``), on which node enrichment places each end
 5. in transit between ends without agents: counted by the lowest observation domain of those known to be on the way.
 
 Rule 5 alone needs a memory, of the lowest domain that this collector heard on a path; it is rare (several agents between two
-foreign ends). The first slices of a path that is new, or forgotten (``MAX_PATHS``), can be counted twice; a path whose lowest
-domain falls silent stays marked until it is forgotten. The nodes that have an agent are those of which this collector hears
-(:class:`ExporterDirectory`) and, for a minute after its start, those that the store's ledger named.
+foreign ends). The first slices of a path that is new, or forgotten (``MAX_PATHS``), can be counted twice; when the lowest
+domain of a path falls silent (packets go another way now), the next one counts after a minute, or three export intervals.
+The nodes that have an agent are those of which this collector hears (:class:`ExporterDirectory`) and, for a minute after its
+start, those that the store's ledger named.
 
 What happened to a socket is told beside the flows of its connection: always marked as that, never dropped, no duplicate.
 
@@ -40,7 +41,7 @@ Mode = Literal["Mark", "Drop", "Off"]
 Flags = npt.NDArray[np.bool_]
 
 MAX_PATHS = 65_536
-"""Pairs of ends whose transit domains are remembered (about 200 B each); beyond it all are forgotten and learned anew."""
+"""Pairs of ends whose transit domains are remembered (about 300 B each); beyond it all are forgotten and learned anew."""
 
 _FAR_END, _TRANSIT = code(DUPLICATE_OF, "far_end"), code(DUPLICATE_OF, "transit")
 _EVENT = code(DUPLICATE_OF, "socket_event")
@@ -92,7 +93,8 @@ class Dedup:
         )
         foreign = np.flatnonzero(passing & ~to_agent)
         if len(foreign):
-            found[foreign] = np.where(self._paths.lowest(rows.take(foreign)), 0, _TRANSIT)
+            patience_ms = agents.patience_ns // 1_000_000
+            found[foreign] = np.where(self._paths.lowest(rows.take(foreign), patience_ms), 0, _TRANSIT)
         marks[open_rows] = found
 
 
@@ -117,18 +119,22 @@ def translated(rows: FlowBatch) -> Flags:
 
 
 class TransitPaths:
-    """The lowest observation domain heard between each pair of ends without agents."""
+    """The lowest observation domain heard between each pair of ends without agents, and when its latest flow ended, in ms."""
 
     def __init__(self) -> None:
-        self._lowest: dict[bytes, int] = {}
+        self._lowest: dict[bytes, tuple[int, int]] = {}
 
-    def lowest(self, rows: FlowBatch) -> Flags:
-        """Whether each row's domain is the lowest on its path, this batch included."""
+    def lowest(self, rows: FlowBatch, patience_ms: int) -> Flags:
+        """Whether each row's domain is the lowest on its path, this batch included, of those not silent for ``patience_ms``."""
         ends = np.concatenate((rows.array("src_addr"), rows.array("dst_addr")), axis=1)
         domains = rows.array("obs_domain_id").tolist()
         keys = [bytes(pair) for pair in ends]
         if len(self._lowest) >= MAX_PATHS:
             self._lowest.clear()
-        for key, domain in zip(keys, domains, strict=True):
-            self._lowest[key] = min(domain, self._lowest.get(key, domain))
-        return np.fromiter((self._lowest[key] == domain for key, domain in zip(keys, domains, strict=True)), np.bool_)
+        for key, domain, end_ms in zip(keys, domains, rows.array("time_end_ms").tolist(), strict=True):
+            known, heard_ms = self._lowest.get(key, (domain, end_ms))
+            if domain < known or end_ms - heard_ms > patience_ms:
+                known, heard_ms = domain, end_ms
+            if domain == known:
+                self._lowest[key] = known, max(heard_ms, end_ms)
+        return np.fromiter((self._lowest[key][0] == domain for key, domain in zip(keys, domains, strict=True)), np.bool_)

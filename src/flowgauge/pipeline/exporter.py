@@ -89,7 +89,11 @@ class Exporter:
         names[number] = name
         (self.remembered.add if remembered else self.remembered.discard)((what, number))
 
+    @property
+    def patience_ns(self) -> int:
+        """How long an agent may be silent before that means anything."""
+        return max(int(AGENT_SILENT_S * 1e9), 3 * self.interval_ns)
+
     def has_agent(self, now_ns: int) -> bool:
         """Whether this is an agent of ours that still reports."""
-        silent_ns = max(AGENT_SILENT_S * 1e9, 3 * self.interval_ns)
-        return bool(self.reported_ns) and now_ns - self.reported_ns <= silent_ns
+        return bool(self.reported_ns) and now_ns - self.reported_ns <= self.patience_ns

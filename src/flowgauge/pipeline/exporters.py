@@ -61,10 +61,11 @@ class ExporterRows:
 
 @dataclass(frozen=True, slots=True)
 class AgentNodes:
-    """Where agents of ours are: names of their nodes, and addresses from which they export."""
+    """Where agents of ours are: names of their nodes, addresses from which they export; the slowest one's ``patience_ns``."""
 
     names: frozenset[str]
     addresses: frozenset[bytes]
+    patience_ns: int
 
 
 class ExporterDirectory:
@@ -99,8 +100,10 @@ class ExporterDirectory:
 
     def know_agents(self, nodes: Iterable[str], now_ns: int) -> None:
         """Takes nodes for having an agent although it has not reported here yet, as after a restart of the collector."""
-        self._now_ns = max(self._now_ns, now_ns)
-        self._elsewhere = {**self._elsewhere, **dict.fromkeys(nodes, now_ns)}
+        with self._lock:
+            self._now_ns = max(self._now_ns, now_ns)
+            known = {name: at_ns for name, at_ns in self._elsewhere.items() if _is_recent(at_ns, self._now_ns)}
+            self._elsewhere = known | dict.fromkeys(nodes, now_ns)
 
     def count(self, batch: FlowBatch, now_ns: int) -> ExporterRows:
         """The exporters of a decoded batch, whose flows are counted with this."""
@@ -147,10 +150,11 @@ class ExporterDirectory:
         """The nodes whose agents report, as of the latest batch."""
         now_ns = self._now_ns
         heard = [exporter for exporter in self.snapshot() if exporter.has_agent(now_ns)]
-        elsewhere = [name for name, at_ns in self._elsewhere.items() if now_ns - at_ns <= AGENT_SILENT_S * 1e9]
+        elsewhere = [name for name, at_ns in self._elsewhere.items() if _is_recent(at_ns, now_ns)]
         names = frozenset(filter(None, (*(exporter.name for exporter in heard), *elsewhere)))
         addresses = frozenset(exporter.addr for exporter in heard if not _is_loopback(exporter.addr))
-        return AgentNodes(names, addresses)
+        patience_ns = max((exporter.patience_ns for exporter in heard), default=int(AGENT_SILENT_S * 1e9))
+        return AgentNodes(names, addresses, patience_ns)
 
     def snapshot(self) -> list[Exporter]:
         """All exporters; from any thread."""
@@ -225,6 +229,10 @@ def _told_by_flows(batch: FlowBatch) -> npt.NDArray[np.uint8]:
     """Codes of ``SAMPLING_SOURCE`` for flows that carry a rate themselves."""
     from_agent = batch.array("flow_format") == _AGENT
     return np.where(from_agent, _BY_AGENT, _BY_RECORD).astype(np.uint8)
+
+
+def _is_recent(at_ns: int, now_ns: int) -> bool:
+    return now_ns - at_ns <= AGENT_SILENT_S * 1e9
 
 
 def _is_loopback(addr: bytes) -> bool:

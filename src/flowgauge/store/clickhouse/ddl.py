@@ -21,7 +21,8 @@ SCHEMA_VERSION = 1
 """Of the tables; a new column does not raise it (it is added by ALTER), a changed meaning does."""
 
 DEDUPLICATION_WINDOW = 1000
-"""How many inserts back a repeated token is recognised; the spool of a collector must not be longer."""
+"""How many inserts back a repeated token is recognised. Each collector repeats at most its latest insert: what counts is how
+many the others make while it starts again."""
 
 LEDGER_DAYS = 30
 ROLLUP_DAYS = 30

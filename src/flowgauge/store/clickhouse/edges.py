@@ -55,6 +55,9 @@ _SUMS = {
     "server_layer": "max(layer_of_server)",
 }
 
+_OF_COUNTED = ("bytes", "packets", "retransmits", "rtt_avg_us")
+"""Columns that are 0 in duplicates, which are there for their drops."""
+
 _TOTALLED = ("m_bytes", "m_packets", "m_flows")
 
 
@@ -99,8 +102,8 @@ def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
         f"""
 SELECT {_to_server(planner)} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
-  proto, {counted} AS counted, if(counted, bytes, 0) AS bytes, if(counted, packets, 0) AS packets, sampling_rate, retransmits,
-  {", ".join(["drop_packets", "rtt_avg_us", *more])}, toUnixTimestamp64Milli(time_end_ms) >= {{recent:Int64}} AS is_recent,
+  proto, {counted} AS counted, {", ".join(f"if(counted, {name}, 0) AS {name}" for name in _OF_COUNTED)}, sampling_rate,
+  {", ".join(["drop_packets", *more])}, toUnixTimestamp64Milli(time_end_ms) >= {{recent:Int64}} AS is_recent,
   src_addr, src_port, dst_addr, dst_port
 FROM flows WHERE {condition} AND (counted OR drop_packets > 0)""",
         params,

@@ -39,13 +39,15 @@ def to_table(rows: Sequence[LedgerRow]) -> pa.Table:
 
 
 def statement(window: Window) -> Statement:
-    """For each counter of each instance its last value before the window, and first and last within."""
+    """For each counter of each instance its last value before the window, first and last within; whether its instance spoke."""
     return Statement(
-        """SELECT component, instance, counter, countIf(time < starts) AS before, maxIf(value, time < starts) AS value_before,
-  minIf(value, time >= starts) AS first, maxIf(value, time >= starts) AS last
+        """SELECT * FROM (
+SELECT component, instance, counter, countIf(time < starts) AS before, maxIf(value, time < starts) AS value_before,
+  countIf(time >= starts) AS within, minIf(value, time >= starts) AS first, maxIf(value, time >= starts) AS last,
+  sum(before) OVER (PARTITION BY component, instance) AS spoke
 FROM (SELECT *, fromUnixTimestamp64Milli({start:Int64}, 'UTC') AS starts FROM ledger
   WHERE time >= fromUnixTimestamp64Milli({lookback:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({end:Int64}, 'UTC'))
-GROUP BY component, instance, counter HAVING countIf(time >= starts) > 0
+GROUP BY component, instance, counter) WHERE within > 0
 ORDER BY component, instance, counter""",
         {"start": window.start_ms, "end": window.end_ms, "lookback": window.start_ms - LOOKBACK_MS},
     )
@@ -58,11 +60,13 @@ def changes(table: pa.Table, window: Window) -> list[LedgerChange]:
 
 def _changes(table: pa.Table, window: Window) -> Iterable[LedgerChange]:
     for row in table.to_pylist():
-        # Counters start at 0 with their instance; an older instance that was silent tells only how it moved since it spoke.
+        # Counters start at 0 with their instance, and are told of from their first move on. An older instance that was silent
+        # altogether tells only how it moved since it spoke.
         if row["before"]:
             base = row["value_before"]
         else:
-            base = 0 if _started_ms(row["instance"]) >= window.start_ms - LOOKBACK_MS else row["first"]
+            watched = row["spoke"] or _started_ms(row["instance"]) >= window.start_ms - LOOKBACK_MS
+            base = 0 if watched else row["first"]
         yield LedgerChange(row["component"], row["instance"], row["counter"], max(0, row["last"] - base), row["last"])
 
 
