@@ -172,6 +172,7 @@ class CaptureProgram:
         """What is seen, in words, by the document's feature name."""
         asked = {feature.value: getattr(self._options, _snake(feature.value), False) for feature in Feature}
         states = {name: _WITHOUT_EBPF if on else "off" for name, on in asked.items()}
+        states["tunnels"] = _WITHOUT_EBPF if self._options.tunnels else "off"
         if self._options.nat:
             states["nat"] = "on" if self._conntrack else "not visible: connection tracking cannot be read"
         return states

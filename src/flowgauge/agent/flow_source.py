@@ -63,6 +63,7 @@ class FlowSource:
             sockets=Feature.SOCKETS in exporter.features,
             tls=Feature.TLS in exporter.features,
             icmp_errors=Feature.ICMP_ERRORS in exporter.features,
+            tunnels=exporter.tunnels == "inner",
             choice=chooser_of(exporter).bits,
             rules=kernel_rules(exporter.rules, exporter.sampling),
             netns=linux.netns_path(settings.netns),

@@ -276,4 +276,5 @@ def _program_settings(exporter: Exporter) -> tuple[object, ...]:
     """What is fixed when the eBPF program is loaded."""
     rules = kernel_rules(exporter.rules, exporter.sampling)
     features = frozenset(exporter.features), tuple(exporter.dns_ports)
-    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, features, chooser_of(exporter).bits, rules
+    choice = chooser_of(exporter).bits, rules, exporter.tunnels
+    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, features, choice

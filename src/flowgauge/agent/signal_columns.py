@@ -46,6 +46,8 @@ def columns(signals: SignalRows, reasons: dict[int, str], *, histogram: bool = F
         found |= _icmp_errors(signals.icmp_errors, count)
     if len(signals.server_times.rows):
         found |= _server_times(signals.server_times, count)
+    if len(signals.tunnels.rows):
+        found |= _tunnels(signals.tunnels, count)
     return found
 
 
@@ -107,6 +109,14 @@ def _answers(placed: Placed, count: int) -> dict[str, ColumnData]:
         "dns_latency_ns": _spread(values["latency_ns"], rows, count),
         "dns_rcode": _texts(values["flags"], rows, count, dns_text.outcome),
         "dns_name": spread_names(Names.from_strings(name for name, _ in asked), rows, count),
+    }
+
+
+def _tunnels(placed: Placed, count: int) -> dict[str, ColumnData]:
+    """The tunnel in which each flow came; of several one."""
+    return {
+        f"tunnel_{name}": _spread(np.ascontiguousarray(placed.values[name]), placed.rows, count)
+        for name in ("kind", "id", "src_addr", "dst_addr")
     }
 
 

@@ -48,7 +48,7 @@ class SignalRows:
 
     Attributes:
         keys, values: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``: the flows of the table, then those of no packets.
-        sockets, drops, answers, server_times, icmp_errors: as in ``Evicted``, those of this node that have a flow.
+        sockets, drops, answers, server_times, icmp_errors, tunnels: as in ``Evicted``, those of this node that have a flow.
     """
 
     keys: Structured
@@ -58,6 +58,7 @@ class SignalRows:
     answers: Placed
     server_times: Placed
     icmp_errors: Placed
+    tunnels: Placed
 
 
 def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalRows:
@@ -73,7 +74,8 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
     extra = _without_flow(evicted.keys, flow_of, signals)
     flows = joined(evicted, extra) if len(extra) else evicted  # joining copies, and most intervals have none
     placed = [_placed(entries, of, flows.keys) for entries, of in zip(signals, flow_of, strict=True)]
-    return SignalRows(flows.keys, flows.values, *placed)
+    tunnels = before(evicted.tunnels.keys, evicted.keys, known.keys, known.values)
+    return SignalRows(flows.keys, flows.values, *placed, _placed(evicted.tunnels, tunnels, flows.keys))
 
 
 def _flow_keys(entries: Entries) -> Structured:

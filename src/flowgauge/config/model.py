@@ -107,6 +107,9 @@ class Exporter(Section):
         default_factory=lambda: [Feature.NAT, Feature.RTT, Feature.DROPS, Feature.DNS, Feature.SERVER_TIME]
     )
     """Signals beyond bytes and packets; each costs nothing when off. What each measures: "Signals of the agent"."""
+    tunnels: Literal["outer", "inner"] = "outer"
+    """Of packets in tunnels (VXLAN, Geneve, GRE, IP in IP) each as it is where it is first seen, or the inner one, with the
+    tunnel's ends and identifier beside it."""
     dns_ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(min_length=1, max_length=8)] = Field(
         default_factory=lambda: [53]
     )

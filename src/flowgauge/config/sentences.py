@@ -225,6 +225,8 @@ DOES: dict[str, Sentence] = {
         if s.exporter.pods.exclude else "no pod is left out",
     "spec.exporter.features": _list("measured beside bytes and packets:", lambda s: s.exporter.features,
         "bytes and packets only"),
+    "spec.exporter.tunnels": lambda s: "of packets in tunnels the inner one is a flow, and the tunnel is told beside it"
+        if s.exporter.tunnels == "inner" else "packets in tunnels are counted as they are where they are first seen",
     "spec.exporter.dnsPorts": lambda s: f"DNS is looked for on {listed([f'port {port}' for port in s.exporter.dns_ports])}"
         if Feature.DNS in s.exporter.features else "DNS is not looked at",
     "spec.exporter.rules": _rules,

@@ -102,6 +102,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("rules", np.uint32),
         ("hellos", np.uint32),
         ("icmp_errors", np.uint32),
+        ("tunnels", np.uint32),
     ]
 )
 CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
@@ -217,7 +218,17 @@ SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
             "events_full",
             "hellos_full",
             "icmp_errors_full",
+            "tunnels_full",
         )
+    ]
+)
+TUNNEL: np.dtype[Any] = np.dtype(
+    [
+        ("src_addr", np.uint8, 16),
+        ("dst_addr", np.uint8, 16),
+        ("id", np.uint32),
+        ("kind", np.uint8),
+        ("reserved", np.uint8, 3),
     ]
 )
 STRUCTS: dict[str, np.dtype[Any]] = {
@@ -247,6 +258,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "hello_chunk": HELLO_CHUNK,
     "icmp_error_key": ICMP_ERROR_KEY,
     "icmp_error_value": ICMP_ERROR_VALUE,
+    "tunnel": TUNNEL,
 }
 """By the name of the C structure."""
 

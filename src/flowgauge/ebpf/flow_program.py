@@ -241,7 +241,10 @@ class FlowProgram:
         return found
 
     def features(self) -> dict[str, str]:
-        """What this kernel lets the program see, in words, by the document's feature name: on, off, or why not."""
+        """What this kernel lets the program see, in words, by the document's feature name: on, off, or why not.
+
+        ``tunnels`` is on where inner packets count.
+        """
         found = {
             "nat": "off",
             "rtt": "off",
@@ -252,6 +255,7 @@ class FlowProgram:
             "serverTime": _on(self._options.server_time),
             "tls": _on(self._options.tls),
             "icmpErrors": _on(self._options.icmp_errors),
+            "tunnels": _on(self._options.tunnels),
         }
         if self._options.nat:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"

@@ -53,6 +53,7 @@ class ProgramOptions:
         sockets: whether to tell what happens to TCP sockets.
         tls: whether to copy the hello messages of TLS and QUIC.
         icmp_errors: whether to follow the errors that ICMP reports.
+        tunnels: whether of a packet in a tunnel the one within counts, the tunnel being kept beside its flow.
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
         choice: ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
@@ -75,6 +76,7 @@ class ProgramOptions:
     sockets: bool = False
     tls: bool = False
     icmp_errors: bool = False
+    tunnels: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
     cache_sets: int = CACHE_SETS
     choice: int = 0
@@ -104,7 +106,7 @@ class ProgramOptions:
         settings["dns_ports"][0, : len(self.dns_ports)] = self.dns_ports
         settings["turns"] = TURNS if self.server_time else 0
         settings["hellos"] = self.tls
-        settings["icmp_errors"] = self.icmp_errors
+        settings["icmp_errors"], settings["tunnels"] = self.icmp_errors, self.tunnels
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
 
@@ -132,6 +134,7 @@ class ProgramOptions:
             "hellos": HELLO_ROOM if self.tls else mmap.PAGESIZE,
             "unfinished_hellos": MAX_UNFINISHED_HELLOS if self.tls else 1,
             "server_times": of_sockets if self.server_time else 1,
+            "tunnels": self.max_flows if self.tunnels else 1,
             "chosen": MAX_CHOSEN if self.choice else 1,
         }
 

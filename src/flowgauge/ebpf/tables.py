@@ -29,6 +29,7 @@ _SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "answers": (abi.ANSWER_KEY, abi.ANSWER_VALUE),
     "server_times": (abi.FLOW_KEY, abi.SERVER_TIME),
     "icmp_errors": (abi.ICMP_ERROR_KEY, abi.ICMP_ERROR_VALUE),
+    "tunnels": (abi.FLOW_KEY, abi.TUNNEL),
 }
 """Map → types of its keys and values."""
 
@@ -45,6 +46,7 @@ class Evicted(Entries):
         answers: ``abi.ANSWER_KEY``, ``abi.ANSWER_VALUE``: answers of DNS by the flow of the question, and questions without.
         server_times: ``abi.FLOW_KEY``, ``abi.SERVER_TIME``: how long servers took, by the flow that asks.
         icmp_errors: ``abi.ICMP_ERROR_KEY``, ``abi.ICMP_ERROR_VALUE``: by the flow that they are about.
+        tunnels: ``abi.FLOW_KEY``, ``abi.TUNNEL``: in what flows came, by the flow as it was within.
         owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
         events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
         hellos: ``abi.HELLO_CHUNK``: hello messages of TLS and QUIC since the last time, in pieces.
@@ -55,6 +57,7 @@ class Evicted(Entries):
     answers: Entries
     server_times: Entries
     icmp_errors: Entries
+    tunnels: Entries
     owners: Entries
     events: abi.Structured
     hellos: abi.Structured

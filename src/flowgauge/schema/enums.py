@@ -21,6 +21,7 @@ TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed", "
 SOCKET_EVENT = ("", "connected", "accepted", "failed", "closed", "listening", "retrying")
 INITIATOR = ("", "src", "dst")
 """Which end opened a connection."""
+TUNNEL_KIND = ("", "vxlan", "geneve", "gre", "ipip")
 POLICY_VERDICT = ("", "allow", "deny", "unknown")
 
 

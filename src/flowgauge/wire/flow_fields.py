@@ -83,6 +83,7 @@ GROUPS: tuple[tuple[str, ...], ...] = (
     ("icmp_error", "icmp_error_packets"),
     ("sampling_algorithm",),
     ("tls_alpn",),
+    ("tunnel_kind", "tunnel_id", "tunnel_src_addr", "tunnel_dst_addr"),
 )
 """Columns that come together or not at all; only appended, since the place is a bit of the template's id."""
 
@@ -164,7 +165,8 @@ def _field(column: Column, pen: int, *, v6: bool) -> FlowField:
 def _plain(column: Column, *, v6: bool) -> tuple[np.dtype[Any], Values]:
     name = column.name
     if column.kind is Kind.ADDR:
-        return (np.dtype("V16"), _whole(name, 16)) if v6 else (_V4, _last_word(name))
+        # An address of ours need not be of the flow's family: a tunnel's ends may be of the other.
+        return (np.dtype("V16"), _whole(name, 16)) if v6 or column.enterprise else (_V4, _last_word(name))
     if column.kind is Kind.MAC:
         return np.dtype("V6"), _whole(name, 6)
     if column.kind is Kind.U32X4:

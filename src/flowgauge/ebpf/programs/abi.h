@@ -129,6 +129,7 @@ struct settings {
 	__u32 rules; /* how many */
 	__u32 hellos; /* 1: copy the hello messages of TLS and QUIC */
 	__u32 icmp_errors; /* 1: follow the errors that ICMP reports */
+	__u32 tunnels; /* 1: of a packet in a tunnel the one within counts */
 };
 
 #define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */
@@ -253,6 +254,7 @@ struct signal_counters {
 	__u64 events_full;
 	__u64 hellos_full;
 	__u64 icmp_errors_full;
+	__u64 tunnels_full;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */
@@ -343,6 +345,18 @@ struct icmp_error_value {
 	__u64 packets; /* that report it */
 	__u64 first_tick;
 	__u64 last_tick;
+};
+
+/* What a packet came in: the codes of the column tunnel_kind. */
+enum tunnel_kind { TUNNEL_NONE, TUNNEL_VXLAN, TUNNEL_GENEVE, TUNNEL_GRE, TUNNEL_IPIP };
+
+/* Of a flow that this node saw in a tunnel: the outermost one, by the flow within. */
+struct tunnel {
+	__u8 src_addr[16]; /* of its ends */
+	__u8 dst_addr[16];
+	__u32 id; /* network identifier of VXLAN and Geneve, key of GRE; 0 without */
+	__u8 kind; /* enum tunnel_kind */
+	__u8 reserved[3];
 };
 
 /* Result bits of the program probe_features. */

@@ -9,12 +9,11 @@
 #ifndef FLOWGAUGE_ACCOUNT_H
 #define FLOWGAUGE_ACCOUNT_H
 
-#include "parse_any.h"
+#include "packet.h"
+#include "settings.h"
 
 /* How many packets of a table entry later hooks look at: one may be dropped on its way, not eight in a row. */
 #define TRACED_PACKETS 8
-
-const volatile struct settings settings SEC(".rodata.settings");
 
 /* Set by user space; part of the key of each flow that is counted from then on. */
 volatile __u8 epoch SEC(".data.epoch");

@@ -6,6 +6,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "nat.h"
+#include "parse_ip.h"
 #include "signals.h"
 
 #define MAX_DROP_EXTENSIONS 4

@@ -40,6 +40,7 @@
 #include "rules.h"
 #include "server_time.h"
 #include "sockets.h"
+#include "tunnel_links.h"
 
 #define NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: whatever else is attached has its turn */
 
@@ -66,14 +67,18 @@ __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
 
 	if (!p)
 		return TABLE_FULL;
-	if (settings.nat && before_translation(skb, p, &before) == TRANSLATED_ORIGINAL) {
+	/* What the kernel knows of the packet's connection is about the outer one. */
+	if (settings.nat && !p->tunnel && before_translation(skb, p, &before) == TRANSLATED_ORIGINAL) {
 		result = add_or_insert(p, &before, point);
 		if (result == ADDED_TRACE)
 			record_translation(&before, &p->key);
 		return result;
 	}
 	before = p->key; /* Linux 6.1 takes no map key out of an argument's memory */
-	return add_or_insert(p, &before, point);
+	result = add_or_insert(p, &before, point);
+	if (p->tunnel && result == ADDED_TRACE)
+		record_tunnel(p);
+	return result;
 }
 
 /* A later hook sees a packet of a young flow. */
@@ -86,8 +91,10 @@ __noinline int trace(struct __sk_buff *skb, __u32 ethernet, __u32 point)
 	if (parse_any(skb, &p, ethernet) != PARSED)
 		return 0;
 	p.key.epoch = epoch;
+	if (p.tunnel)
+		record_tunnel(&p);
 	flow = flow_of(&p.key);
-	if (!flow && settings.nat && before_translation(skb, &p, &before) != UNTRANSLATED) {
+	if (!flow && settings.nat && !p.tunnel && before_translation(skb, &p, &before) != UNTRANSLATED) {
 		flow = flow_of(&before);
 		if (flow) {
 			record_translation(&before, &p.key);

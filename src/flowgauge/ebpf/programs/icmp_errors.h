@@ -3,7 +3,7 @@
 #ifndef FLOWGAUGE_ICMP_ERRORS_H
 #define FLOWGAUGE_ICMP_ERRORS_H
 
-#include "parse_any.h"
+#include "parse_ip.h"
 #include "signals.h"
 
 #define ICMP_HEADER 8

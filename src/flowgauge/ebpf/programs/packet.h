@@ -3,6 +3,8 @@
 #ifndef FLOWGAUGE_PACKET_H
 #define FLOWGAUGE_PACKET_H
 
+#include "settings.h"
+
 struct packet {
 	struct flow_key key;
 	__u32 bytes; /* of layer 3 on the wire, all segments */
@@ -12,12 +14,13 @@ struct packet {
 	__u8 ip_tos;
 	bool payload; /* behind the header of layer 4 */
 	__u8 rule; /* as in flow_value */
-	__u8 unused;
+	__u8 tunnel; /* enum tunnel_kind: what it came in */
 	__u16 l4; /* offset of the layer 4 header in the frame; 0 where there is none */
-	__u16 unused_too;
+	__u16 l3; /* offset of the IP header */
 };
 
-enum parsed { PARSED, NOT_IP, MALFORMED };
+/* PARSED_FRAGMENT: one of several, of which only the first shows what it carries. */
+enum parsed { PARSED, PARSED_FRAGMENT, NOT_IP, MALFORMED };
 
 #define TCP_FLAG_BITS 0x01ff /* FIN SYN RST PSH ACK URG ECE CWR NS, in the 16 bits that hold the data offset too */
 #define VLAN_ID_BITS 0x0fff
@@ -49,6 +52,21 @@ static __always_inline bool has_ports(__u8 proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE ||
 	       proto == IPPROTO_DCCP;
+}
+
+#define VXLAN_PORT 4789 /* RFC 7348 */
+#define VXLAN_PORT_OF_LINUX 8472 /* its default, from before there was a standard */
+#define GENEVE_PORT 6081 /* RFC 8926 */
+
+static __always_inline bool is_tunnel_port(__u16 port)
+{
+	return port == VXLAN_PORT || port == VXLAN_PORT_OF_LINUX || port == GENEVE_PORT;
+}
+
+/* Whether to look into tunnels: for the packet within, or for the headers of each segment of a super-packet. */
+static __always_inline bool opens_tunnels(const struct __sk_buff *skb)
+{
+	return settings.tunnels || skb->gso_size;
 }
 
 /* From here on Linux gives clients their ports (net.ipv4.ip_local_port_range). */
@@ -91,6 +109,7 @@ static __always_inline void measure(const struct __sk_buff *skb, struct packet *
 {
 	__u32 present = skb->len - l3_offset, gso_size = skb->gso_size;
 
+	p->l3 = l3_offset;
 	if (gso_size == 0) {
 		p->segments = 1;
 		/* What follows the IP packet is padding of a short Ethernet frame. */

@@ -31,6 +31,8 @@ static __always_inline bool fast_ports(const struct __sk_buff *skb, struct packe
 			return false;
 		p->key.src_port = bpf_ntohs(udp->source);
 		p->key.dst_port = bpf_ntohs(udp->dest);
+		if (opens_tunnels(skb) && is_tunnel_port(p->key.dst_port))
+			return false;
 		l4_header = sizeof(*udp);
 	} else {
 		return false;

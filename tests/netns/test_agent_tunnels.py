@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real tunnels between two nodes: whose flows are counted, once each, against the counters of the devices.
+
+A kernel without a kind of device skips it; ``make test-kernels`` has them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flowgauge.flow import addresses
+from flowgauge.schema.enums import TUNNEL_KIND
+from tunnel_kit import DEVICES, ENDS, KINDS, PODS, A, B, Counted, TwoNodes, Unavailable, observed, ping, transfer, two_nodes
+
+pytestmark = [pytest.mark.root, pytest.mark.bpf]
+
+
+@pytest.fixture(params=list(DEVICES))
+def nodes(request: pytest.FixtureRequest) -> Iterator[tuple[str, TwoNodes]]:
+    try:
+        with two_nodes(request.param, offloads=False) as built:
+            ping(built)
+            yield request.param, built
+    except Unavailable as lacking:
+        pytest.skip(f"this kernel has no {request.param} devices: {lacking}")
+
+
+def link_of(counted: Counted, src: str, dst: str) -> tuple[str, int, str, str]:
+    """Kind, identifier and ends of the tunnel in which a flow was seen."""
+    for key, link in zip(counted.evicted.tunnels.keys, counted.evicted.tunnels.values, strict=True):
+        if (addresses.to_text(key["src_addr"].tobytes()), addresses.to_text(key["dst_addr"].tobytes())) == (src, dst):
+            ends = (addresses.to_text(link[end].tobytes()) for end in ("src_addr", "dst_addr"))
+            return (TUNNEL_KIND[link["kind"]], int(link["id"]), *ends)  # type: ignore[return-value]
+    raise AssertionError(f"no tunnel of {src} to {dst}: {counted.evicted.tunnels}")
+
+
+def test_the_inner_flow_is_counted_once_on_each_node_with_its_tunnel(nodes: tuple[str, TwoNodes]) -> None:
+    name, built = nodes
+    with observed(built, tunnels=True) as found:
+        transfer(built, 3_000_000)
+    one, two = found["one"], found["two"]
+    for node, counted in found.items():
+        device = counted.devices[PODS[node][1]]
+        there, back = counted.between(A, B, proto=6), counted.between(B, A, proto=6)
+        assert there["packets"] + back["packets"] == device.packets
+        assert there["bytes"] + back["bytes"] == device.layer3_bytes
+        assert len(there["observed"]) == 3, "the pod's device, the tunnel's, the uplink"
+        assert not [row for row in counted.rows if row["proto"] in (4, 41, 47, 17)], "an outer flow beside the inner ones"
+        assert counted.counters["seen"] == sum(device.packets for device in counted.devices.values())
+        assert counted.counters["in_flows"] == device.packets
+    assert one.between(A, B)["bytes"] == two.between(A, B)["bytes"]
+    family = 1 if "6" in name else 0
+    ends = ENDS["one"][family], ENDS["two"][family]
+    number = 0 if KINDS.get(name, name) == "ipip" else 42
+    for counted in (one, two):
+        assert link_of(counted, A, B) == (KINDS.get(name, name), number, *ends)
+        assert link_of(counted, B, A) == (KINDS.get(name, name), number, *ends[::-1])
+
+
+def test_unless_asked_the_receiver_counts_the_outer_flow(nodes: tuple[str, TwoNodes]) -> None:
+    _, built = nodes
+    with observed(built) as found:
+        transfer(built, 300_000)
+    two = found["two"]
+    outer = sum(row["bytes"] for row in two.rows if row["dst_addr"] in ENDS["two"])
+    uplink = two.devices["eth0"]
+    assert outer == uplink.rx_bytes - 14 * uplink.rx_packets
+    assert two.between(B, A, proto=6)["packets"] == uplink.tx_packets
+    assert not len(two.evicted.tunnels)
+
+
+def test_super_packets_in_a_tunnel_are_counted_as_the_packets_of_the_wire() -> None:
+    """30 MB with all offloads on, through a VXLAN device: inner segments of at most 1348 bytes."""
+    size, headers, payload = 30_000_000, 52, 1400 - 52
+    with two_nodes("vxlan", offloads=True) as built:
+        ping(built)
+        with observed(built, tunnels=True) as found:
+            transfer(built, size)
+    for node, counted in found.items():
+        row, device = counted.between(A, B, proto=6), counted.devices[PODS[node][1]]
+        frames = device.rx_packets if node == "one" else device.tx_packets
+        assert frames < size / payload / 2, "the offloads are not on: this proves nothing"
+        assert row["packets"] == pytest.approx(size / payload, rel=0.02)
+        assert row["bytes"] == pytest.approx(size + headers * row["packets"], rel=0.002)
+    assert found["one"].between(A, B)["bytes"] == pytest.approx(found["two"].between(A, B)["bytes"], rel=0.001)
+
+
+def test_super_packets_that_stay_outside_have_all_headers_in_each_segment() -> None:
+    """The receiver's outer flow is the sender's inner one and 50 bytes a packet (20 IP, 8 UDP, 8 VXLAN, 14 Ethernet)."""
+    with two_nodes("vxlan", offloads=True) as built:
+        ping(built)
+        with observed(built) as found:
+            transfer(built, 30_000_000)
+    inner = found["one"].between(A, B, proto=6)
+    outer = [row for row in found["two"].rows if row["dst_port"] == 4789 and row["dst_addr"] == ENDS["two"][0]]
+    assert sum(row["packets"] for row in outer) == pytest.approx(inner["packets"], abs=4)
+    assert sum(row["bytes"] for row in outer) == pytest.approx(inner["bytes"] + 50 * inner["packets"], rel=0.0005)
