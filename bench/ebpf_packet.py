@@ -50,9 +50,11 @@ class Case:
     what: str
     options: ProgramOptions
     program: str
+    in_vxlan: bool = False
 
 
 RULES = ProgramOptions(salt=0x1234, max_flows=1 << 16, rules=(Rule(Action.REJECT, proto=6, ports=(9, 9)),) * MAX_RULES)
+TUNNELS = ProgramOptions(salt=0x1234, max_flows=1 << 16, tunnels=True)
 PODS = ProgramOptions(salt=0x1234, max_flows=1 << 16, choice=CHOICE_EXCLUDE)
 
 
@@ -66,6 +68,9 @@ CASES = (
     ALL,
     Case("known flow, hash map only", HASH_ONLY, "bench_unseen"),
     Case("known flow, behind 64 rules", RULES, "bench_unseen"),
+    Case("known flow, tunnels: inner", TUNNELS, "bench_unseen"),
+    Case("known flow in VXLAN, inner", TUNNELS, "bench_unseen", in_vxlan=True),
+    Case("known flow in VXLAN, outer", BASE, "bench_unseen", in_vxlan=True),
     Case("of 16,384 flows", BASE, "bench_many"),
     Case("of 16,384 flows, some pods out", PODS, "bench_many"),
     Case("of 16,384 flows, hash map only", HASH_ONLY, "bench_many"),
@@ -82,6 +87,13 @@ def packet(payload: int = 1360) -> bytes:
     )
     tcp = struct.pack("!HHIIBBHHH", 40000, 5432, 1, 1, 0x50, 0x10, 512, 0, 0)
     return ethernet + ip + tcp + bytes(payload)
+
+
+def in_vxlan(frame: bytes) -> bytes:
+    """The frame in VXLAN: 192.0.2.1:50000 > 192.0.2.2:4789, network 42."""
+    udp = struct.pack("!HHHH", 50000, 4789, 16 + len(frame), 0) + b"\x08\0\0\0\0\0\x2a\0" + frame
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 1, 0, 64, 17, 0, bytes((192, 0, 2, 1)), bytes((192, 0, 2, 2)))
+    return frame[:14] + ip + udp
 
 
 def loaded(options: ProgramOptions) -> Object:
@@ -102,7 +114,8 @@ def measure(rounds: int) -> dict[Case, int]:
     least = dict.fromkeys(CASES, 1 << 30)
     for _ in range(rounds):
         for case in CASES:
-            run = bpf_syscall.test_run(objects[case.options].program_fd(case.program), frame, bytes(192), REPEAT)
+            shown = in_vxlan(frame) if case.in_vxlan else frame
+            run = bpf_syscall.test_run(objects[case.options].program_fd(case.program), shown, bytes(192), REPEAT)
             least[case] = min(least[case], run.duration_ns)
     for one in objects.values():
         one.close()

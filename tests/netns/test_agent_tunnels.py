@@ -6,15 +6,20 @@ A kernel without a kind of device skips it; ``make test-kernels`` has them all.
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from agent_kit import Collector, agent, collector, until
 from flowgauge.flow import addresses
+from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.enums import TUNNEL_KIND
 from tunnel_kit import DEVICES, ENDS, KINDS, PODS, A, B, Counted, TwoNodes, Unavailable, observed, ping, transfer, two_nodes
 
-pytestmark = [pytest.mark.root, pytest.mark.bpf]
+pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.slow]
 
 
 @pytest.fixture(params=list(DEVICES))
@@ -97,3 +102,43 @@ def test_super_packets_that_stay_outside_have_all_headers_in_each_segment() -> N
     outer = [row for row in found["two"].rows if row["dst_port"] == 4789 and row["dst_addr"] == ENDS["two"][0]]
     assert sum(row["packets"] for row in outer) == pytest.approx(inner["packets"], abs=4)
     assert sum(row["bytes"] for row in outer) == pytest.approx(inner["bytes"] + 50 * inner["packets"], rel=0.0005)
+
+
+def test_an_agent_told_so_while_it_runs_sends_the_inner_flow_and_its_tunnel(tmp_path: Path) -> None:
+    path = tmp_path / "doc.yaml"
+
+    def document(tunnels: str, port: int) -> None:
+        exporter = {"exportInterval": "200ms", "tunnels": tunnels}
+        path.write_text(json.dumps({"spec": {"exporter": exporter, "collector": {"address": "127.0.0.1", "port": port}}}))
+
+    with two_nodes("vxlan", offloads=True) as built, collector() as to:
+        ping(built)
+        document("outer", to.port)
+        more = ["--netns", built.netns["two"], "--node", "two", "--http-port", "0"]
+        with agent(["-f", str(path), *more], tmp_path) as running:
+            transfer(built, 100_000)
+            document("inner", to.port)
+            running.signal(signal.SIGHUP)
+            until(lambda: running.events("settings_applied"), "applied")
+            until(lambda: kind_of(to, ENDS["one"][0]), "the outer flow of before")
+            assert kind_of(to, ENDS["one"][0]) == {""}
+            transfer(built, 100_000)
+            until(lambda: kind_of(to, A), "the inner flow")
+            assert json.loads(running.get("/api/v1/interfaces"))["features"]["tunnels"] == "on"
+            assert running.stop() == 0
+        flows, _, _ = to.decoded()
+    (at,) = [row for row in range(len(flows)) if text(flows, "src_addr", row) == A and flows.array("dst_port")[row] == 9000]
+    assert TUNNEL_KIND[flows.array("tunnel_kind")[at]] == "vxlan"
+    assert int(flows.array("tunnel_id")[at]) == 42
+    assert (text(flows, "tunnel_src_addr", at), text(flows, "tunnel_dst_addr", at)) == (ENDS["one"][0], ENDS["two"][0])
+
+
+def text(flows: FlowBatch, name: str, row: int) -> str:
+    """An address of a row."""
+    return addresses.to_text(flows.array(name)[row].tobytes())
+
+
+def kind_of(to: Collector, src: str) -> set[str]:
+    """The kinds of tunnel of the flows from ``src`` that the collector has."""
+    flows, _, _ = to.decoded()
+    return {TUNNEL_KIND[flows.array("tunnel_kind")[row]] for row in range(len(flows)) if text(flows, "src_addr", row) == src}

@@ -146,7 +146,7 @@ def _ns(microseconds: npt.NDArray[np.uint32] | npt.NDArray[np.float64]) -> npt.N
 
 def _spread(values: Array, rows: Rows, count: int) -> Array:
     """A column of ``count`` rows with ``values`` in ``rows`` and 0 elsewhere."""
-    column = np.zeros(count, values.dtype)
+    column = np.zeros((count, *values.shape[1:]), values.dtype)
     column[rows] = values
     return column
 

@@ -74,8 +74,10 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
     extra = _without_flow(evicted.keys, flow_of, signals)
     flows = joined(evicted, extra) if len(extra) else evicted  # joining copies, and most intervals have none
     placed = [_placed(entries, of, flows.keys) for entries, of in zip(signals, flow_of, strict=True)]
-    tunnels = before(evicted.tunnels.keys, evicted.keys, known.keys, known.values)
-    return SignalRows(flows.keys, flows.values, *placed, _placed(evicted.tunnels, tunnels, flows.keys))
+    # A tunnel belongs to a flow, and makes none.
+    in_tunnels = before(evicted.tunnels.keys, evicted.keys, known.keys, known.values)
+    placed.append(_placed(evicted.tunnels, in_tunnels, flows.keys))
+    return SignalRows(flows.keys, flows.values, *placed)
 
 
 def _flow_keys(entries: Entries) -> Structured:

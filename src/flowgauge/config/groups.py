@@ -16,4 +16,5 @@ _OF_FEATURES = {
 
 def stored_groups(exporter: Exporter) -> tuple[Stored, ...]:
     """The groups that the features of ``exporter`` need; taken over when the store starts."""
-    return (*DEFAULT_GROUPS, *(group for group, features in _OF_FEATURES.items() if features & set(exporter.features)))
+    of_features = [group for group, features in _OF_FEATURES.items() if features & set(exporter.features)]
+    return (*DEFAULT_GROUPS, *of_features, *([Stored.TUNNEL] if exporter.tunnels == "inner" else []))

@@ -65,6 +65,7 @@ class Stored(StrEnum):
     GEO = "geo"
     POLICY = "policy"
     PATH = "path"
+    TUNNEL = "tunnel"
     NEVER = "never"
 
 

@@ -157,6 +157,10 @@ export const COLUMNS = {
   initiator: {"title": "Initiator", "unit": "", "kind": "enum", "role": "detail", "help": "Which end opened the connection of a socket's event."},
   icmp_error: {"title": "ICMP error", "unit": "", "kind": "names", "role": "dimension", "help": "Commonest error that ICMP reported of the flow in the interval: port unreachable, ttl exceeded …"},
   icmp_error_packets: {"title": "ICMP errors", "unit": "packets", "kind": "u32", "role": "measure", "help": "Packets of ICMP that report errors of the flow."},
+  tunnel_kind: {"title": "Tunnel", "unit": "", "kind": "enum", "role": "detail", "help": "In what the node saw the flow's packets, where inner packets are asked for."},
+  tunnel_id: {"title": "Tunnel id", "unit": "", "kind": "u32", "role": "detail", "help": "Network identifier (VNI) of VXLAN and Geneve, key of GRE."},
+  tunnel_src_addr: {"title": "Tunnel source", "unit": "", "kind": "addr", "role": "detail", "help": "Address of the tunnel's end that sent the packets."},
+  tunnel_dst_addr: {"title": "Tunnel destination", "unit": "", "kind": "addr", "role": "detail", "help": "Address of the tunnel's other end."},
   conversation_id: {"title": "Conversation", "unit": "", "kind": "u64", "role": "detail", "help": "The same for both directions of a 5-tuple."},
 } as const satisfies Record<string, ColumnInfo>;
 
