@@ -18,6 +18,7 @@ from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Collector, Exporter
 from flowgauge.config.sending import ClientTls
+from flowgauge.errors import UsageError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.run.part import free_port
@@ -146,6 +147,30 @@ def test_each_connection_goes_to_one_collector_and_all_know_the_agent(ledger: Le
         assert not one.counts.get("sequence_gap_records")
         told = [record for data in one.options for record in data.records if "export_records_sent" in record]
         assert told[-1]["export_records_sent"] == one.counts["decode_records"] + one.counts["decode_options_records"]
+
+
+def test_what_nobody_took_cannot_be_sent_in_another_protocol_and_is_counted(ledger: Ledger) -> None:
+    destinations = started(ledger, port=free_port(socket.SOCK_DGRAM))
+    destinations.send_flows(random_flows(60, seed=8), 1.0)
+    receiver = UdpReceiver()
+    elsewhere = Collector(address="127.0.0.1", port=receiver.port, type="NetFlow")
+    destinations.apply(AgentSettings(node="node-a", collector=elsewhere))
+    destinations.send_flows(random_flows(20, seed=9), 1.0)
+    destinations.stop()
+    assert len(decoded(*receiver.close()).flows) == 20
+    assert ledger.snapshot()["export_records_failed"] >= 60  # with what it had told of itself
+
+
+def test_a_certificate_that_cannot_be_used_leaves_sending_as_it_was(ledger: Ledger, tmp_path: Path) -> None:
+    receiver = UdpReceiver()
+    destinations = started(ledger, port=receiver.port)
+    wrong = Collector(address="127.0.0.1", port=1, transport="TLS", client_tls=ClientTls(ca=str(tmp_path / "missing.pem")))
+    with pytest.raises(UsageError, match=r"missing\.pem"):
+        destinations.apply(AgentSettings(node="node-a", collector=wrong))
+    flows = random_flows(20, seed=10)
+    destinations.send_flows(flows, 1.0)
+    destinations.stop()
+    assert octets(decoded(*receiver.close()).flows) == octets(flows)
 
 
 def test_a_changed_document_sends_elsewhere_what_nobody_took(ledger: Ledger) -> None:

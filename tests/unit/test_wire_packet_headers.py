@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from flowgauge.flow.addresses import to_text
-from flowgauge.wire.packet_headers import Heads, parse
+from flowgauge.wire.packet_headers import parse
 from flowgauge.wire.packet_headers_bytes import SLACK_BYTES, Windows
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, PPP_FRAME
 from sflow_kit import MAC_A, MAC_B, ethernet, ipv4, ipv6, label, tcp, udp
 

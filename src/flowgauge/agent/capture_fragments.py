@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.ebpf.abi import Structured
-from flowgauge.wire.packet_headers import Heads
 from flowgauge.wire.packet_headers_bytes import Windows, be16
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import IPV4, IPV6
 from flowgauge.wire.views import Offsets
 

@@ -18,8 +18,9 @@ from flowgauge.agent.capture_fragments import Fragments
 from flowgauge.agent.capture_ring import OUTGOING, VIRTIO_BYTES, VLAN_VALID, Frames
 from flowgauge.ebpf.abi import FLOW_KEY, OBSERVED_EGRESS, Structured
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
-from flowgauge.wire.packet_headers import Heads, parse
+from flowgauge.wire.packet_headers import parse
 from flowgauge.wire.packet_headers_bytes import Windows, be16, with_slack
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6
 from flowgauge.wire.views import Offsets
 

@@ -8,7 +8,7 @@ others to fall back on. Called by the agent's main thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,9 +21,11 @@ from flowgauge.agent.export_udp import UdpExport
 from flowgauge.agent.messages import AgentMessages, Messages
 from flowgauge.agent.messages_kafka import SelfContainedMessages
 from flowgauge.agent.messages_netflow9 import NetFlow9Messages
+from flowgauge.agent.not_sent import NotSent
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Collector, Exporter
 from flowgauge.config.sending import ClientTls
+from flowgauge.export.messages import Message
 from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings, Transport
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
@@ -101,18 +103,34 @@ class Destinations:
                 one.export.send(())
 
     def apply(self, settings: AgentSettings) -> None:
-        """Sends where ``settings`` say from now on, what nobody took yet included."""
-        before, self._settings = self._settings, settings
-        if self._fixed or _where(before.collector) == _where(settings.collector):
+        """Sends where ``settings`` say from now on, what nobody took yet included, unless in another protocol: then it failed.
+
+        UsageError when a certificate cannot be used; everything stays as it was then.
+        """
+        before = self._settings.collector
+        if self._fixed or _where(before) == _where(settings.collector):
+            self._settings = settings
             return
-        left, self._all = self._all, _made(settings, self._ledger)
-        kept = [message for one in left for message in one.export.release()]
-        same = before.collector.type == settings.collector.type
-        for number, one in enumerate(self._all):
+        made = _made(settings, self._ledger)
+        for one in made:
             one.export.start()
-            one.export.send([*one.messages.templates(), *(kept if same and number == 0 else ())])
+        left, self._all, self._settings = self._all, made, settings
+        kept = self._kept(left, same_protocol=before.type == settings.collector.type)
+        for one in self._all:
+            one.export.send([*one.messages.templates(), *kept])
+            kept = []
         for one in left:
             one.export.stop()
+
+    def _kept(self, left: Sequence[_Destination], *, same_protocol: bool) -> list[Message]:
+        """What nobody took, for whoever is sent to next; in another protocol it cannot be sent, and is counted."""
+        kept = [message for one in left for message in one.export.release()]
+        if same_protocol:
+            return kept
+        not_sent = NotSent(self._ledger)
+        for message in kept:
+            not_sent.count(message, "protocol_changed")
+        return []
 
     def _parts(self, batch: FlowBatch) -> Iterator[FlowBatch]:
         if len(self._all) == 1:

@@ -23,7 +23,7 @@ from flowgauge.wire.packet_headers import layer3_bytes
 
 _SAME = ("src_addr", "dst_addr", "src_port", "dst_port", "proto", "ether_type", "tcp_flags", "icmp_type", "icmp_code",
          "src_mac", "dst_mac")  # fmt: skip
-"""Columns that ``packet_headers.Heads`` has under the same name."""
+"""Columns that ``packet_headers_found.Heads`` has under the same name."""
 _INGRESS, _EGRESS = code(FLOW_DIRECTION, "ingress"), code(FLOW_DIRECTION, "egress")
 
 

@@ -136,7 +136,8 @@ class Agent:
     def apply(self, settings: AgentSettings) -> None:
         """Takes over changed settings without losing flows; says which need a restart.
 
-        When the kernel refuses the program that they need, nothing changes but the log level, and the log says so.
+        When the kernel refuses the program that they need, nothing changes but the log level, and the log says so. Where a
+        certificate cannot be used, sending stays as it was.
         """
         before = self.settings
         logs.configure(settings.log_level)
@@ -146,12 +147,12 @@ class Agent:
                 self._replace_program(settings)
             elif chooser_of(before.exporter) != chooser_of(settings.exporter):
                 self._pods.choose(settings.exporter, self._source.program)
+            self._destinations.apply(settings)
         except FlowgaugeError as error:
             _log.error("settings_not_applied", error=str(error))
             return
         for name in before.needs_restart(settings):
             _log.warning("setting_needs_restart", setting=name, value=str(getattr(settings, name)))
-        self._destinations.apply(settings)
         self._watch.run(lambda: self._interfaces.choose(choice))
         self._heads.apply(settings.exporter)
         self.settings = settings

@@ -3,19 +3,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import numpy.typing as npt
 
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16, narrowed
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import Cursor
 from flowgauge.wire.readers import V4_PREFIX, V4_SHIFT
 from flowgauge.wire.views import Octets, Offsets
-
-if TYPE_CHECKING:
-    from flowgauge.wire.packet_headers import Heads
 
 MAX_EXTENSIONS = 8
 """IPv6 extension headers read of one packet; each round costs time for the whole batch."""

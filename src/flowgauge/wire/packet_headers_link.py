@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.views import Offsets
-
-if TYPE_CHECKING:
-    from flowgauge.wire.packet_headers import Heads
 
 NOTHING, IPV4, IPV6 = 0, 0x0800, 0x86DD
 MPLS, MPLS_MULTICAST, PPPOE_SESSION = 0x8847, 0x8848, 0x8864

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from flowgauge.wire.packet_headers_bytes import Mask, Windows
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import (
     ETHERNET_FRAME,
     IPV4,
@@ -21,9 +20,6 @@ from flowgauge.wire.packet_headers_link import (
     ethernet,
 )
 from flowgauge.wire.views import Offsets
-
-if TYPE_CHECKING:
-    from flowgauge.wire.packet_headers import Heads
 
 _LABEL_BYTES, _CONTROL_BYTES = 4, 4
 

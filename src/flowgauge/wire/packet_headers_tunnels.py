@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, MPLS_MULTICAST, NOTHING, Kinds
 from flowgauge.wire.views import Octets, Offsets
-
-if TYPE_CHECKING:
-    from flowgauge.wire.packet_headers import Heads
 
 VXLAN_PORTS = (4789, 8472)
 """RFC 7348's port, and the one that Linux used before and keeps as its default."""

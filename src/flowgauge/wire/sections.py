@@ -26,7 +26,7 @@ _FROM_HEADS = {
     "icmp_code": "icmp_code", "src_mac": "src_mac", "dst_mac": "dst_mac", "ether_type": "ether_type", "vlan_id": "vlan_id",
     "dot1q_customer_vlan_id": "customer_vlan",
 }  # fmt: skip
-"""Column → attribute of ``packet_headers.Heads``."""
+"""Column → attribute of ``packet_headers_found.Heads``."""
 COLUMNS = (*_FROM_HEADS, "bytes", "packets")
 
 
