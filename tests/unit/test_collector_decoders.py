@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sflow_kit
-from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.decoders import Decoders
 from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.collector.listeners import make_listeners
 from flowgauge.collector.senders import Refusals
@@ -23,6 +23,7 @@ from flowgauge.wire.decoder import Decoder
 from wire_kit import a_set, column, decode, message
 
 ENTERPRISE, NUMBER = 64999, 7
+RECORD = struct.pack("!III", 900, 3, 30)
 
 
 def settings(**collector: object) -> CollectorSettings:
@@ -32,15 +33,20 @@ def settings(**collector: object) -> CollectorSettings:
 def payload() -> bytes:
     """One flow: octets, packets, and 30 in an element that only its maker knows."""
     fields = struct.pack("!HHHHHHI", 1, 4, 2, 4, NUMBER | 0x8000, 4, ENTERPRISE)
-    return message(a_set(2, struct.pack("!HH", 300, 3) + fields), a_set(300, struct.pack("!III", 900, 3, 30)))
+    return message(a_set(2, struct.pack("!HH", 300, 3) + fields), a_set(300, RECORD))
+
+
+def data() -> bytes:
+    """The same flow, by the template that was sent before."""
+    return message(a_set(300, RECORD))
 
 
 def test_an_element_of_the_users_fills_its_column_in_every_decoder(tmp_path: Path) -> None:
     file = tmp_path / "ours.csv"
     file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned32,in_if\n")
-    make = decoder_maker(settings(elements=[str(file)]))
+    make = Decoders(settings(elements=[str(file)]))
     assert [column(decode(payload(), decoder=make()), "in_if") for _ in range(2)] == [[30], [30]]
-    assert column(decode(payload(), decoder=decoder_maker(settings())()), "in_if") != [30]
+    assert column(decode(payload(), decoder=Decoders(settings())()), "in_if") != [30]
 
 
 def test_messages_of_a_kafka_topic_are_read_with_them_too(tmp_path: Path) -> None:
@@ -48,7 +54,7 @@ def test_messages_of_a_kafka_topic_are_read_with_them_too(tmp_path: Path) -> Non
     file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned32,in_if\n")
     kafka = {"brokers": "127.0.0.1:1", "topic": "flows"}
     wanted = settings(elements=[str(file)], kafka=kafka, port=0)
-    found = make_listeners(wanted, queue.SimpleQueue(), Ledger("collector", "x@1"), Refusals())
+    found = make_listeners(wanted, queue.SimpleQueue(), Ledger("collector", "x@1"), Refusals(), Decoders(wanted))
     try:
         (source,) = (one for one in found if isinstance(one, KafkaSource))
         assert isinstance(source.road.decoder, Decoder)
@@ -62,10 +68,10 @@ def test_a_wrong_file_is_named_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "ours.csv"
     file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned33,in_if\n")
     with pytest.raises(ConfigError, match=r"ours\.csv") as caught:
-        decoder_maker(settings(elements=[str(file)]))
+        Decoders(settings(elements=[str(file)]))
     assert "2" in str(caught.value)
     with pytest.raises(UsageError, match=r"spec\.collector\.elements .*absent\.csv: No such file"):
-        decoder_maker(settings(elements=[str(tmp_path / "absent.csv")]))
+        Decoders(settings(elements=[str(tmp_path / "absent.csv")]))
 
 
 @pytest.mark.parametrize(("tunnels", "ends"), [("outer", ["192.0.2.1", "192.0.2.2"]), ("inner", ["10.0.0.1", "10.0.0.2"])])
@@ -73,6 +79,23 @@ def test_the_packet_of_a_tunnel_is_the_outer_or_the_inner_one(tunnels: str, ends
     within = sflow_kit.ipv4(6, sflow_kit.tcp(), src="10.0.0.1", dst="10.0.0.2")
     frame = sflow_kit.ethernet(0x0800, sflow_kit.ipv4(4, within, src="192.0.2.1", dst="192.0.2.2"))
     found = decode(
-        sflow_kit.datagram(sflow_kit.flow_sample(sflow_kit.raw(frame))), decoder=decoder_maker(settings(tunnels=tunnels))()
+        sflow_kit.datagram(sflow_kit.flow_sample(sflow_kit.raw(frame))), decoder=Decoders(settings(tunnels=tunnels))()
     )
     assert [to_text(bytes(found.flows.array(name)[0])) for name in ("src_addr", "dst_addr")] == ends
+
+
+def test_a_changed_file_holds_for_decoders_that_are_at_work_and_a_wrong_one_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "ours.csv"
+    file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned32,in_if\n")
+    wanted = settings(elements=[str(file)])
+    make = Decoders(wanted)
+    decoder = make()
+    assert column(decode(payload(), decoder=decoder), "in_if") == [30]
+    file.write_text(f"enterprise,number,name,type,column\n{ENTERPRISE},{NUMBER},acmeInterface,unsigned32,out_if\n")
+    make.apply(wanted)
+    assert column(decode(data(), decoder=decoder), "out_if") == [30]
+    file.write_text("no elements")
+    make.apply(wanted)
+    assert column(decode(data(), decoder=decoder), "out_if") == [30]
+    make.apply(settings())
+    assert column(decode(data(), decoder=decoder), "out_if") == [0]

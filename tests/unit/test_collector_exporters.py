@@ -126,6 +126,7 @@ def test_an_exporter_behind_a_relay_has_the_relays_account() -> None:
         ({"lost_records": 500}, {}, "4.8% of its records were lost"),
         ({"lost_records": 5}, {}, ""),
         ({"lost_datagrams": 12}, {}, "12 of its datagrams were lost"),
+        ({"lost_datagrams": 12, "lost_records_estimated": 340}, {}, "12 of its datagrams, with about 340 records, were lost"),
         ({"heard_ns": NOW - 900 * SECOND}, {"seen_ns": NOW - 900 * SECOND}, "nothing came for 15 min"),
         ({"sampler_drops": 500}, {}, "it left out 500 samples for lack of resources"),
         ({"rates": (RateReport(1, "interface 7", 1000, 2000.0),)}, {}, "on interface 7 it samples 1 of 2,000 packets"),
@@ -155,6 +156,8 @@ def test_the_table_shows_each_exporter_and_its_advice_below(capsys: pytest.Captu
 def test_an_exporter_of_which_only_datagrams_are_numbered_shows_those_lost() -> None:
     _, line, _ = _lines([told({"lost_records": 0, "lost_datagrams": 12})], NOW // 1_000_000)
     assert " 12 dgram " in line
+    _, line, _ = _lines([told({"lost_records": 0, "lost_datagrams": 12, "lost_records_estimated": 340})], NOW // 1_000_000)
+    assert " 12 dgram ≈ 340 " in line
 
 
 def test_details_tell_rates_statistics_and_addresses() -> None:

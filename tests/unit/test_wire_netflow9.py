@@ -182,7 +182,21 @@ def test_trap_21_sequence_counts_packets_of_a_source_id() -> None:
     decode(packet(basic_template(), flowset(256, *map(basic, range(20))), sequence=10), decoder=decoder)
     decode(packet(flowset(256, *map(basic, range(20))), sequence=11), decoder=decoder)
     decode(packet(flowset(256, basic(1)), sequence=15), packet(sequence=700, source_id=2), decoder=decoder)
-    assert decoder.finish() == {"sequence_gap_datagrams": 3}
+    assert decoder.finish() == {"sequence_gap_datagrams": 3, "sequence_gap_records_estimated": 41}  # 3 of 41 / 3 records
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_trap_21_lost_packets_are_taken_to_have_held_what_others_did(*, at_once: bool) -> None:
+    content = flowset(256, *map(basic, range(9)))
+    packets = [packet(basic_template(), sequence=0), *(packet(content, sequence=number) for number in range(1, 90))]
+    kept = [one for number, one in enumerate(packets) if number % 10 != 5]
+    decoder = Decoder()
+    for part in [kept] if at_once else [[one] for one in kept]:
+        decode(*part, decoder=decoder)
+    decoder.finish()
+    (report,) = decoder.reports()
+    assert report.lost_datagrams == 9
+    assert 75 <= (report.lost_records_estimated or 0) <= 81  # 9 packets of 9; the template's own packet had none
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from flowgauge.errors import ConfigError
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.element_files import elements_from
+from flowgauge.wire.elements import Elements
 from ipfix_records_kit import (
     CISCO,
     ENDS,
@@ -77,7 +78,7 @@ USERS_YAML = """
 
 @pytest.mark.parametrize("text", [USERS, USERS_YAML, "\ufeff" + USERS])
 def test_users_add_elements(text: str) -> None:
-    decoder = Decoder(detailed=True, added=elements_from(text, "mine.csv"))
+    decoder = Decoder(detailed=True, elements=Elements(32473, elements_from(text, "mine.csv")))
     fields = [*KEY, (7, VARIABLE, 4242), (8, 4, 4242), (1, 4)]
     record = ENDS + short(b"intranet") + struct.pack("!II", 17, 5)
     decoded, (detail,) = details(message(a_set(2, template(256, fields)), a_set(256, record)), decoder=decoder)

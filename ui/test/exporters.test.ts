@@ -6,7 +6,7 @@ import { DEFAULT_EXPORTERS, type ExportersView, parseExporters, writeExporters }
 
 const entry = (patch: Partial<Exporter>): Exporter => ({
   exporter_addr: "192.0.2.1", obs_domain_id: 0, name: "", flow_format: "ipfix", socket_addrs: [], flows: 1000, flows_per_s: 1, last_seen_ms: 1_000, sampling: 1,
-  sampling_source: "record", effective_sampling: null, rates: [], sampler_drops: null, lost_records: 0, lost_datagrams: null, late_datagrams: 0,
+  sampling_source: "record", effective_sampling: null, rates: [], sampler_drops: null, lost_records: 0, lost_datagrams: null, lost_records_estimated: null, late_datagrams: 0,
   duplicate_datagrams: 0, restarts: 0, clock_skew_ms: 0, templates: 1, provisional_templates: 0, template_refresh_s: 0, waiting_sets: 0, waiting_s: 0,
   interface_names: 0, said: {}, advice: "", ...patch,
 }); // prettier-ignore
@@ -43,6 +43,7 @@ describe("what is told of it", () => {
     [{ lost_records: 1000 }, "50 %"],
     [{ lost_records: 1, flows: 1_000_000 }, "< 0.01 %"],
     [{ lost_records: null, lost_datagrams: 12 }, "12 datagrams"],
+    [{ lost_records: 0, lost_datagrams: 12, lost_records_estimated: 1000, flows: 1000 }, "≈ 50 %"],
     [{ lost_records: null, lost_datagrams: 0 }, "0"],
     [{ lost_records: null, lost_datagrams: null }, "–"],
   ])("of loss: %j is %s", (patch, words) => expect(lossWords(one(patch))).toBe(words));

@@ -53,7 +53,7 @@ def check(
     if output not in ("text", "json"):
         raise UsageError(f"--output {output}: there are text and json")
     loaded = load(file)
-    findings = findings_of(loaded, on_this_host(loaded.document.spec.exporter))
+    findings = findings_of(loaded, on_this_host(loaded.document.spec))
     if output == "json":
         print(
             json.dumps(

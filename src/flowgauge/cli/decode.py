@@ -69,9 +69,10 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     from flowgauge.collector.capture_files import listed
     from flowgauge.collector.decoders import elements_in
     from flowgauge.wire.decoder import Decoder
+    from flowgauge.wire.elements import Elements
 
     added = elements_in(elements, "--elements") if elements else ()
-    decoder = Decoder(pen, detailed=True, added=added, inner=tunnels is Tunnels.INNER)
+    decoder = Decoder(detailed=True, elements=Elements(pen, added), inner=tunnels is Tunnels.INNER)
     decoding = Decoding(writer(how.value), decoder, everything=records is Records.ALL)
     for path in listed(files):
         decoding.read(path)

@@ -20,7 +20,7 @@ def exporters(
     """Lists who sends flows, how well they arrive, and what to do about it.
 
     Loss is what is missing from an exporter's sequence numbers: flows, or datagrams (dgram) where it numbers only
-    these. Skew is how far its clock is behind (+) or ahead (-).
+    these (NetFlow v9), with how many flows they probably held (≈). Skew is how far its clock is behind (+) or ahead (-).
 
     Examples:
       flowgauge exporters
@@ -116,4 +116,7 @@ def _lost(one: dict[str, Any]) -> str:
     records, datagrams = one.get("lost_records"), one.get("lost_datagrams")
     if records is None and datagrams is None:
         return ""
-    return f"{number(datagrams)} dgram" if datagrams and not records else number(records or 0)
+    if records or not datagrams:
+        return number(records or 0)
+    estimated = one.get("lost_records_estimated")
+    return f"{number(datagrams)} dgram" + (f" ≈ {number(estimated)}" if estimated else "")

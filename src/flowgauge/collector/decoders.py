@@ -3,27 +3,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from flowgauge.collector.settings import CollectorSettings
+from flowgauge.config.model import Collector
 from flowgauge.errors import UsageError
+from flowgauge.runtime import logs
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.element_files import elements_from
-from flowgauge.wire.elements import Element
+from flowgauge.wire.elements import Element, Elements
 
 INNER = "inner"
 
+_log = logs.get("collector")
 
-def decoder_maker(settings: CollectorSettings) -> Callable[[], Decoder]:
-    """Makes decoders for datagrams, and for each session; files of elements are read now.
+
+class Decoders:
+    """Makes decoders for datagrams, and for each session; all of them share the elements of users, which may change.
 
     Raises:
         UsageError, ConfigError: see ``elements_in``.
     """
-    wanted = settings.collector
-    added = tuple(element for file in wanted.elements for element in elements_in(Path(file), "spec.collector.elements"))
-    return lambda: Decoder(settings.pen, added=added, inner=wanted.tunnels == INNER)
+
+    def __init__(self, settings: CollectorSettings) -> None:
+        self._elements = Elements(settings.pen, added_elements(settings.collector))
+        self._inner = settings.collector.tunnels == INNER
+
+    def __call__(self) -> Decoder:
+        """One decoder."""
+        return Decoder(elements=self._elements, inner=self._inner)
+
+    def apply(self, settings: CollectorSettings) -> None:
+        """Reads the files of elements again, for every decoder that was made; a wrong one is named, and all stays."""
+        try:
+            self._elements.replace_added(added_elements(settings.collector))
+        except UsageError as error:
+            _log.error("elements_not_applied", error=str(error), detail="the elements of before stay")
+
+
+def added_elements(collector: Collector) -> tuple[Element, ...]:
+    """What the files of ``spec.collector.elements`` say now. Raises as ``elements_in``."""
+    return tuple(element for file in collector.elements for element in elements_in(Path(file), "spec.collector.elements"))
 
 
 def elements_in(file: Path, named_by: str) -> tuple[Element, ...]:

@@ -37,6 +37,7 @@ def exporter_report(exporter: Exporter, reports: Sequence[StreamReport], now_ns:
     * ``sampler_drops``: samples that it says to have left out for lack of resources (sFlow).
     * ``lost_records``, ``lost_datagrams``: missing from its sequence numbers; NetFlow v5, v7 and IPFIX number flows, v9
       datagrams, sFlow both.
+    * ``lost_records_estimated``: of v9, how many records those datagrams probably held: as many each as its others on average.
     * ``late_datagrams``, ``duplicate_datagrams``, ``restarts``: what else its numbers say.
     * ``clock_skew_ms``: how far its clock is behind (+) or ahead (-).
     * ``templates``, ``provisional_templates``: in force, and of them known from an earlier run only; ``template_refresh_s``:
@@ -64,6 +65,7 @@ def exporter_report(exporter: Exporter, reports: Sequence[StreamReport], now_ns:
         "sampler_drops": _sum(one.sampler_drops for one in reports),
         "lost_records": _sum(one.lost_records for one in reports),
         "lost_datagrams": _sum(one.lost_datagrams for one in reports),
+        "lost_records_estimated": _sum(one.lost_records_estimated for one in reports),
         "late_datagrams": _sum(one.late for one in reports),
         "duplicate_datagrams": _sum(one.duplicates for one in reports),
         "restarts": _sum(one.resets for one in reports),
@@ -147,7 +149,9 @@ def _of_loss(exporter: Exporter, reports: Sequence[StreamReport]) -> str:
     if records > LOSS_SHARE * (exporter.flows + records):
         share = records / (exporter.flows + records)
         return f"{share:.1%} of its records were lost on the way: look at the network, and at receive_socket_drops here"
-    return f"{datagrams:,} of its datagrams were lost on the way" if datagrams else ""
+    estimated = _sum(one.lost_records_estimated for one in reports)
+    held = f", with about {estimated:,} records," if estimated else ""
+    return f"{datagrams:,} of its datagrams{held} were lost on the way" if datagrams else ""
 
 
 def _of_sampling(exporter: Exporter, reports: Sequence[StreamReport]) -> str:

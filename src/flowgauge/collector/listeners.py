@@ -7,7 +7,7 @@ import queue
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.decoders import Decoders
 from flowgauge.collector.grpc_listener import GrpcListener
 from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.collector.listener_state import ListenerState
@@ -49,8 +49,10 @@ class Listening(Protocol):
         """How it stands."""
 
 
-def make_listeners(settings: CollectorSettings, arrived: queue.SimpleQueue[Any], ledger: Ledger, refusals: Refusals, *,
-                   sockets: Sequence[UdpSocket] | None = None, streams: bool = True) -> list[Listening]:  # fmt: skip
+def make_listeners(
+    settings: CollectorSettings, arrived: queue.SimpleQueue[Any], ledger: Ledger, refusals: Refusals, decoders: Decoders, *,
+    sockets: Sequence[UdpSocket] | None = None, streams: bool = True,
+) -> list[Listening]:  # fmt: skip
     """The listeners of a collector, its own port first, those that are not for UDP only with ``streams``.
 
     ``sockets`` are those of the UDP listeners, in their order, when they are open already.
@@ -68,7 +70,7 @@ def make_listeners(settings: CollectorSettings, arrived: queue.SimpleQueue[Any],
 
     found = [make(one) for one in all_listeners(settings) if streams or one.transport == "UDP"]
     if collector.kafka and streams:
-        found.append(KafkaSource(collector.kafka, decoder_maker(settings), arrived, ledger))
+        found.append(KafkaSource(collector.kafka, decoders, arrived, ledger))
     return found
 
 

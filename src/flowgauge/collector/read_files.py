@@ -16,7 +16,7 @@ import numpy as np
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.capture_reader import CaptureReader, Watcher
-from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.decoders import Decoders
 from flowgauge.collector.gatherer import MAX_ROWS
 from flowgauge.collector.ledger_writer import LedgerWriter
 from flowgauge.collector.settings import CollectorSettings
@@ -69,7 +69,7 @@ class FileImport:
             self._store = self._store.dataset(dataset)
         self._url = settings.store_url
         self._naming = Naming(settings.objects, settings.collector.enrichment)
-        self._decoder, self._directory, tally = decoder_maker(settings)(), ExporterDirectory(), Tally()
+        self._decoder, self._directory, tally = Decoders(settings)(), ExporterDirectory(), Tally()
         self._thin = Thin(self._directory, self.ledger, keep_one_of=settings.collector.sampling, limit_per_s=0)
         self._pipeline = Pipeline(
             self._directory,

@@ -20,7 +20,7 @@ from typing import Any
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.decode import DecodeLoop
-from flowgauge.collector.decoders import decoder_maker
+from flowgauge.collector.decoders import Decoders
 from flowgauge.collector.gatherer import Ahead, Gatherer, Onward
 from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.listeners import make_listeners
@@ -83,8 +83,9 @@ class Reception:
         seat = seat or Seat()
         self.standing, self.refusals = Standing(), Refusals()
         self._arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._decoders = Decoders(settings)
         self._listeners = make_listeners(
-            settings, self._arrived, ledger, self.refusals, sockets=seat.sockets, streams=seat.number == 0
+            settings, self._arrived, ledger, self.refusals, self._decoders, sockets=seat.sockets, streams=seat.number == 0
         )
         self._thin = Thin(directory, ledger, keep_one_of=settings.collector.sampling,
                           limit_per_s=settings.collector.exporter_rate_limit)  # fmt: skip
@@ -94,7 +95,7 @@ class Reception:
         state = settings.data_dir / "state" if settings.data_dir else None
         names = None if seat.sockets else settings.names_path  # of receive processes the collector keeps them
         self._decode = DecodeLoop(
-            self._arrived, new_decoder=decoder_maker(settings), directory=directory, thin=self._thin,
+            self._arrived, new_decoder=self._decoders, directory=directory, thin=self._thin,
             gatherer=gatherer, agents=agents, ledger=ledger, refusals=self.refusals, standing=self.standing,
             templates=TemplateFiles(state, settings.name, seat.number, seat.processes), names=StateFile(names, "names"),
         )  # fmt: skip
@@ -129,6 +130,7 @@ class Reception:
         """Takes over what can change while it runs."""
         self._thin.keep_one_of = settings.collector.sampling
         self._thin.limit_per_s = settings.collector.exporter_rate_limit
+        self._decoders.apply(settings)
 
     def ledgers(self) -> dict[str, Mapping[str, int]]:
         """Ledgers beside the collector's own: none."""

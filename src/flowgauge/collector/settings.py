@@ -94,5 +94,5 @@ class CollectorSettings:
 
 _APPLIED = {"collector", "log_level"}
 _FIXED = tuple(entry.name for entry in fields(CollectorSettings) if entry.name not in _APPLIED)
-_APPLIED_IN_COLLECTOR = {"enrichment", "deduplicate", "sampling", "exporter_rate_limit"}
+_APPLIED_IN_COLLECTOR = {"enrichment", "deduplicate", "elements", "sampling", "exporter_rate_limit"}
 _FIXED_IN_COLLECTOR = tuple(name for name in Collector.model_fields if name not in _APPLIED_IN_COLLECTOR)

@@ -265,7 +265,8 @@ class Collector(Section):
     deduplicate: Annotated[Literal["Mark", "Drop", "Off"], BeforeValidator(values.off_word)] = "Mark"
     """What happens to further observations of the same packets."""
     elements: list[str] = Field(default_factory=list)
-    """Files of information elements of your devices, CSV or YAML: enterprise,number,name,type,column. Read at the start."""
+    """Files of information elements of your devices, CSV or YAML: enterprise,number,name,type,column. Read again
+    whenever the document is; of a wrong file the former elements stay."""
     tunnels: Literal["outer", "inner"] = "outer"
     """Of sampled packets in tunnels (sFlow) the outer packet, as routers count it, or the inner one, between the pods."""
     receive_buffer_bytes: Annotated[int, Field(ge=212_992)] = 33_554_432

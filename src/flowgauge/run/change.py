@@ -28,7 +28,7 @@ class Change:
     Attributes:
         settings: what changed, for people: ``spec.logLevel: info → debug``.
         restart: part → why it cannot take the change over while it runs.
-        reread: parts that take it over when they read the document again.
+        reread: parts that take it over when they read the document again, and files that it names.
         gone, come: parts that the new document does not want, or wants in addition.
     """
 
@@ -49,7 +49,7 @@ def change(before: tuple[Effective, Composition], after: tuple[Effective, Compos
         reasons = _reasons(name, before[0].spec, after[0].spec, [path for path, _ in changed])
         if old[name] != new[name] or reasons:
             restart[name] = _sentence(name, reasons or _seen_by(name, [path for path, _ in changed]))
-        elif _seen_by(name, [path for path, _ in changed]):
+        elif _seen_by(name, [path for path, _ in changed]) or (name == "collector" and after[0].spec.collector.elements):
             reread.append(name)
     return Change(
         settings=tuple(text for _, text in changed),

@@ -103,7 +103,8 @@ def _apply(system: System) -> None:
 
 def _told(steps: Change) -> Iterator[str]:
     if not steps.settings:
-        yield "the document was saved; no setting differs"
+        again = f"; {', '.join(steps.reread)}: files that it names are read again" if steps.reread else ""
+        yield f"the document was read again; no setting differs{again}"
         return
     yield f"applied: {'; '.join(steps.settings)}"
     if steps.reread:
@@ -131,7 +132,7 @@ def _greeting(system: System) -> Iterator[str]:
     yield f"  logs       flowgauge logs --follow   ({system.log_dir})"
     for note in system.settings.loaded.notes:
         yield f"  note       {note}"
-    seen_here = {} if system.no_agent else on_this_host(system.settings.spec.exporter)
+    seen_here = on_this_host(system.settings.spec, agent=not system.no_agent)
     for finding in check(system.settings.loaded, seen_here):
         if finding.kind is not Kind.DOES:
             yield f"  {finding.kind:<10} {finding.path}: {finding.text}"

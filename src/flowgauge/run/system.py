@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from flowgauge.collector.decoders import added_elements
 from flowgauge.config.effective import Flag, effective
 from flowgauge.config.environment import as_environment
 from flowgauge.config.model import Spec, StorageType
@@ -91,11 +92,12 @@ class System:
         """Reads document and environment again and goes over to them: what changed, and what went wrong (or empty).
 
         Raises:
-            UsageError: the document cannot be read or has problems; what runs stays as it was.
+            UsageError: the document, or a file that it names, cannot be read or has problems; what runs stays as it was.
         """
         assert self.composition is not None  # noqa: S101 - started
         assert self._supervisor is not None  # noqa: S101 - started
         wanted = effective(self._options.document, self._options.flags)
+        added_elements(wanted.spec.collector)  # the collector would only log what is wrong with them
         composition = compose(wanted.spec, self._plan(wanted.spec))
         steps = change((self.settings, self.composition), (wanted, composition))
         self.settings = wanted

@@ -133,6 +133,12 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("spool_write_failures", "batches", Sum.NOTE, "Batches that could not be put on disk and were kept in memory only."),
     # sFlow: what its own numbers tell beyond flow records.
     Counter("sequence_gap_datagrams", "datagrams", Sum.NOTE, "NetFlow v9 and sFlow datagrams missing from their numbers."),
+    Counter(
+        "sequence_gap_records_estimated",
+        "records",
+        Sum.LOST,
+        "Records in lost datagrams of NetFlow v9, which numbers datagrams only: estimated by what its others held.",
+    ),
     Counter("sequence_gap_counter_samples", "samples", Sum.NOTE, "sFlow counter samples missing from their sequence numbers."),
     Counter("sequence_gap_discarded_packets", "packets", Sum.NOTE, "Notices of discarded packets missing from their numbers."),
     Counter(

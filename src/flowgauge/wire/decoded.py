@@ -137,6 +137,7 @@ class StreamReport:
         heard_ns: when its latest message came, ns since 1970.
         skew_ns: how far the message's export time was behind that: its clock's error, and up to a second.
         lost_records, lost_datagrams: missing from its sequence numbers; the protocol says which of the two they count.
+        lost_records_estimated: how many records its lost datagrams probably held, where only datagrams are numbered.
         late, duplicates, resets: datagrams that came late and twice, and how often it began to count again.
         templates, options_templates: in force; of them ``provisional`` were known to an earlier collector and have not been
             announced since.
@@ -158,6 +159,7 @@ class StreamReport:
     skew_ns: int | None = None
     lost_records: int | None = None
     lost_datagrams: int | None = None
+    lost_records_estimated: int | None = None
     late: int | None = None
     duplicates: int | None = None
     resets: int | None = None

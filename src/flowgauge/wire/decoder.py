@@ -12,7 +12,7 @@ NetFlow v9) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -25,7 +25,7 @@ from flowgauge.wire.decoded import CounterData, Decoded, OptionsData, Problem, S
 from flowgauge.wire.decoder_state import StateError, restore, saved
 from flowgauge.wire.detail import ExtraReader, details
 from flowgauge.wire.dialect import IPFIX, NETFLOW9
-from flowgauge.wire.elements import Element, Elements
+from flowgauge.wire.elements import Elements
 from flowgauge.wire.intake import Intake
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.netflow_legacy import LegacyDecoder
@@ -55,7 +55,8 @@ class Decoder:
         pen: private enterprise number under which our own agents send their elements.
         detailed: whether to tell ``Decoded.details``, and every malformed place: for files, it costs a multiple.
         template_lifetime_s: forget a template not announced for so long; None: never (some devices announce once a session).
-        added: elements of users (see ``element_files``).
+        elements: those that are known, where users added some (see ``element_files``) or decoders share them; with the number
+            of our agents' own, so that ``pen`` is not used.
         inner: of sampled packets in tunnels, report the packet within (see ``packet_headers``).
 
     Attributes:
@@ -64,8 +65,8 @@ class Decoder:
     """
 
     def __init__(self, pen: int = 32473, *, detailed: bool = False, inner: bool = False,
-                 template_lifetime_s: float | None = None, added: Iterable[Element] = ()) -> None:  # fmt: skip
-        elements = Elements(pen, added)
+                 template_lifetime_s: float | None = None, elements: Elements | None = None) -> None:  # fmt: skip
+        elements = elements or Elements(pen)
         self.fresh = False
         self._extra = ExtraReader(elements) if detailed else None
         self._received = 0

@@ -85,17 +85,29 @@ def our_elements(pen: int) -> tuple[Element, ...]:
 
 
 class Elements:
-    """Looks elements up: IANA's, ours, vendors', and those that users add.
+    """Looks elements up: IANA's, ours, vendors', and those that users add. May serve several decoders.
 
     Args:
         pen: enterprise number under which ours travel.
         added: elements of users; they come before vendors' and IANA's, so that a device's peculiarities can be told.
+
+    Attributes:
+        generation: goes up when users' elements are replaced; what was derived from others is then out of date.
     """
 
     def __init__(self, pen: int, added: Iterable[Element] = ()) -> None:
         self.pen = pen
-        self._known = {(element.enterprise, element.number): element for element in (*vendors_elements(), *added)}
-        self._known |= {(pen, element.number): element for element in our_elements(pen)}
+        self.generation = 0
+        self._known = self._with(added)
+
+    def replace_added(self, added: Iterable[Element]) -> None:
+        """Takes ``added`` instead of the users' elements so far; from any thread, also while others look elements up."""
+        self._known = self._with(added)
+        self.generation += 1  # after the elements: who reads them in between reads them once more
+
+    def _with(self, added: Iterable[Element]) -> dict[tuple[int, int], Element]:
+        known = {(element.enterprise, element.number): element for element in (*vendors_elements(), *added)}
+        return known | {(self.pen, element.number): element for element in our_elements(self.pen)}
 
     def get(self, enterprise: int, number: int) -> Element:
         """The element; one that nobody told us of is bytes, named after its numbers."""

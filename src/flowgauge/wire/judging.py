@@ -10,11 +10,15 @@ from flowgauge.wire.sequence import Seen
 from flowgauge.wire.views import Offsets
 
 
-def judge(batch: Batch, records: Offsets) -> None:
-    """Judges every message; ``records``: data records in each, -1 where a template was missing."""
+def judge(batch: Batch, records: Offsets, *, by_message: bool = False) -> None:
+    """Judges every message; ``records``: data records in each, -1 where a template was missing.
+
+    With ``by_message``, numbers count messages, and the records only tell what a lost one may have held.
+    """
     messages, index = batch.messages, batch.index
     order = np.argsort(index, kind="stable")
-    owner, sequence, held = index[order], messages.sequence[order].astype(np.int64), records[order]
+    owner, sequence, carried = index[order], messages.sequence[order].astype(np.int64), records[order]
+    held = np.ones_like(carried) if by_message else carried
     export_s, received_ns = messages.export_s[order], batch.intake.origins.received_ns[messages.datagram[order]]
     follows = np.ones(len(order), np.bool_)
     follows[1:] = (sequence[:-1] + held[:-1] & 0xFFFFFFFF == sequence[1:]) | (owner[1:] != owner[:-1])
@@ -26,6 +30,9 @@ def judge(batch: Batch, records: Offsets) -> None:
         stream.heard_ns = int(received_ns[last - 1])
         stream.skew_ns = stream.heard_ns - int(export_s[last - 1]) * 1_000_000_000
         state = stream.sequence
+        if by_message:
+            known = carried[first:last][carried[first:last] >= 0]
+            state.carried(int(known.sum()), len(known))
         if easy and state.follows(int(sequence[first])):
             state.skip(sequence[first:last], held[first:last], export_s[first:last])
         else:

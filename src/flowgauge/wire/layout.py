@@ -25,7 +25,7 @@ class Field:
 
 
 class Layout:
-    """How the records of a template lie in the bytes. Immutable; equal layouts are one object (see ``Layouts``).
+    """How the records of a template lie in the bytes; equal ones are one object (see ``Layouts``).
 
     Attributes:
         fields: in the order of the wire; the first ``scope_count`` of an options template are scope.
@@ -37,16 +37,21 @@ class Layout:
         self.fields, self.scope_count, self.is_options, self._elements = fields, scope_count, is_options, elements
         self.min_bytes = sum(1 if field.length == VARIABLE else field.length for field in fields)
         self.variable = any(field.length == VARIABLE for field in fields)
+        self._reader: tuple[int, Reader] | None = None
 
     @cached_property
     def fixed(self) -> np.dtype[Any]:
         """Dtype of the fields of fixed length, packed in order; field i is named ``f<i>``."""
         return packed_dtype({f"f{i}": field.length for i, field in enumerate(self.fields) if field.length != VARIABLE})
 
-    @cached_property
+    @property
     def reader(self) -> Reader:
-        """What makes columns of the records; compiled when the first data come."""
-        return compile_reader([(field.enterprise, field.number, field.length) for field in self.fields], self._elements)
+        """What makes columns of the records; compiled when the first data come, and when users have changed their elements."""
+        generation = self._elements.generation
+        if self._reader is None or self._reader[0] != generation:
+            fields = [(field.enterprise, field.number, field.length) for field in self.fields]
+            self._reader = generation, compile_reader(fields, self._elements)
+        return self._reader[1]
 
 
 class Layouts:

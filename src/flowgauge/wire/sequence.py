@@ -28,6 +28,9 @@ MAX_GAPS = 256
 MAX_RESTART_GAP_RECORDS = 1 << 16
 """How far the second message after a restart may be from the first to confirm it."""
 
+ESTIMATED = "sequence_gap_records_estimated"
+"""The counter of records in lost messages, where only messages are numbered."""
+
 _MODULUS = 1 << 32
 
 
@@ -52,14 +55,18 @@ class Seen:
 class SequenceState:
     """The state of one domain. ``observe`` takes messages in order of arrival and adds to ``counts``.
 
-    ``unit`` is the counter of what is missing: records, or messages where these are what numbers count. ``totals`` has what
-    this domain added to all counters.
+    ``unit`` is the counter of what is missing: records, or messages where these are what numbers count. Lost messages are then
+    taken to have held as many records as those that came held on average (``carried``). ``totals`` has what this domain added
+    to all counters.
 
     A message from before the expected one fills a gap (it came late), or is known (a duplicate), or else it is kept in mind:
     when the next one follows it, the exporter has restarted; when the next one follows what was expected, it just came late.
     """
 
-    __slots__ = ("_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped", "_unit", "totals")
+    __slots__ = (
+        "_carried", "_carriers", "_estimate", "_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped", "_unit",
+        "totals",
+    )  # fmt: skip
 
     def __init__(self, unit: str) -> None:
         self._unit = unit
@@ -70,6 +77,12 @@ class SequenceState:
         self._messages = 0
         self._recent: deque[tuple[int, int, int]] = deque(maxlen=REMEMBERED)
         self._skipped: list[tuple[Numbers, Numbers, Numbers]] = []
+        self._carried, self._carriers, self._estimate = 0, 0, 0.0
+
+    def carried(self, records: int, messages: int) -> None:
+        """Notes how many data records so many messages held, templates alone being messages with none."""
+        self._carried += records
+        self._carriers += messages
 
     def follows(self, sequence: int) -> bool:
         """Whether a message with this number comes next, and nothing is open."""
@@ -137,7 +150,7 @@ class SequenceState:
     def _open_gap(self, records: int, seen: Seen, counts: Counter[str]) -> None:
         self._gaps.append(_Gap(self._expected or 0, records, seen.received_ns, self._messages))
         if len(self._gaps) > MAX_GAPS:
-            self._count(self._unit, self._gaps.pop(0).records, counts)
+            self._lose(self._gaps.pop(0).records, counts)
 
     def settle(self, now_ns: int, counts: Counter[str]) -> None:
         """Calls gaps that have been open for too long a loss."""
@@ -145,12 +158,20 @@ class SequenceState:
             gap = self._gaps[0]
             if now_ns - gap.since_ns < SETTLE_NS and self._messages - gap.at_message < SETTLE_MESSAGES:
                 return
-            self._count(self._unit, self._gaps.pop(0).records, counts)
+            self._lose(self._gaps.pop(0).records, counts)
 
     def finish(self, counts: Counter[str]) -> None:
         """Calls all gaps that are still open a loss."""
-        self._count(self._unit, sum(gap.records for gap in self._gaps), counts)
+        self._lose(sum(gap.records for gap in self._gaps), counts)
         self._gaps.clear()
+
+    def _lose(self, missing: int, counts: Counter[str]) -> None:
+        self._count(self._unit, missing, counts)
+        if self._carriers:
+            self._estimate += missing * self._carried / self._carriers
+            whole = int(self._estimate)
+            self._estimate -= whole
+            self._count(ESTIMATED, whole, counts)
 
     def _count(self, name: str, count: int, counts: Counter[str]) -> None:
         if count:

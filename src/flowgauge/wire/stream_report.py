@@ -9,6 +9,7 @@ from itertools import islice
 
 from flowgauge.wire.decoded import MAX_RATES_TOLD, RateReport, StreamReport
 from flowgauge.wire.sampling import EITHER, INGRESS, INTERFACE, SELECTOR, SYSTEM, Rates
+from flowgauge.wire.sequence import ESTIMATED
 from flowgauge.wire.streams import Stream
 
 
@@ -38,6 +39,7 @@ def numbered(stream: Stream, flow_format: int) -> StreamReport:
         heard(stream, flow_format),
         lost_records=totals.get("sequence_gap_records", 0),
         lost_datagrams=totals.get("sequence_gap_datagrams", 0),
+        lost_records_estimated=totals.get(ESTIMATED, 0),
         late=totals.get("sequence_late_datagrams", 0),
         duplicates=totals.get("sequence_duplicate_datagrams", 0),
         resets=totals.get("sequence_resets", 0),

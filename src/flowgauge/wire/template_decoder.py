@@ -63,7 +63,7 @@ class TemplateDecoder:
         history.learn(batch, sets)
         data = DataDecoder(batch, self._elements, self._dialect)
         data.decode(data_sets(sets), history)
-        judge(batch, np.ones_like(data.records) if self._dialect.numbers_messages else data.records)
+        judge(batch, data.records, by_message=self._dialect.numbers_messages)
         for stream in self.streams.trim():
             _close(stream, intake.counts)
         waiting = [

@@ -192,6 +192,8 @@ export interface Exporter {
   sampler_drops: number | null;
   lost_records: number | null;
   lost_datagrams: number | null;
+  /** What those datagrams probably held, where only datagrams are numbered (NetFlow v9). */
+  lost_records_estimated: number | null;
   late_datagrams: number | null;
   duplicate_datagrams: number | null;
   restarts: number | null;

@@ -66,7 +66,7 @@ function Domain({ one }: { one: Exporter }) {
     <tr>
       <th scope="row">{one.obs_domain_id}</th>
       <td className="fg-number">{count(one.flows)}</td>
-      <td className="fg-number">{one.lost_records === null ? "–" : count(one.lost_records)}</td>
+      <td className="fg-number">{lostOf(one)}</td>
       <td className="fg-number">{one.templates === null ? "–" : count(one.templates) + rhythm}</td>
       <td className="fg-number" title="Sets of data whose template has not come yet">{count(one.waiting_sets)}</td>
     </tr>
@@ -111,11 +111,17 @@ const total = (one: Device, of: (domain: Exporter) => number | null): number => 
 /** Addresses of relays and translators, where they are not the exporter's own. */
 const senders = (one: Device): string => [...new Set(one.domains.flatMap((domain) => domain.socket_addrs))].join(", ");
 
+/** Records; of lost datagrams of NetFlow v9, which numbers nothing else, what they probably held. */
+function lostOf(one: Exporter): string {
+  if (one.lost_records === null) return "–";
+  return one.lost_records || !one.lost_records_estimated ? count(one.lost_records) : `≈ ${count(one.lost_records_estimated)}`;
+}
+
 function lostWords(one: Device): string {
   const [records, datagrams, drops] = [one.lost, one.lostDatagrams, total(one, (domain) => domain.sampler_drops)];
   const parts = [
     records ? `${counted(records, "record")} (${lossWords(one)})` : "",
-    datagrams ? counted(datagrams, "datagram") : "",
+    datagrams ? counted(datagrams, "datagram") + (one.lostEstimated ? ` with about ${counted(one.lostEstimated, "record")}` : "") : "",
     drops ? `${counted(drops, "sample")} left out by itself` : "",
   ].filter(Boolean);
   return parts.join(", ") || (lossKnown(one) ? "nothing" : "not known");

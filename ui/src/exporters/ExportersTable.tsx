@@ -136,7 +136,11 @@ function Advice({ one }: { one: Device }) {
   );
 }
 
-const lossTitle = (one: Device): string => (!lossKnown(one) ? "Its protocol has no sequence numbers, or nothing was read yet" : `${count(one.lost)} of ${count(one.lost + one.flows)} records`);
+function lossTitle(one: Device): string {
+  if (!lossKnown(one)) return "Its protocol has no sequence numbers, or nothing was read yet";
+  if (one.lostEstimated && !one.lost) return `${count(one.lostDatagrams)} datagrams, which held about ${count(one.lostEstimated)} records: NetFlow v9 numbers datagrams only`;
+  return `${count(one.lost)} of ${count(one.lost + one.flows)} records`;
+}
 
 /** Few flows a second keep a digit: an exporter that sends one a minute is not silent. */
 const rateWords = (rate: number): string => (rate >= 0.05 && rate < 10 ? rate.toFixed(1) : count(rate));

@@ -19,6 +19,8 @@ export interface Device {
   /** Records missing from its sequence numbers. */
   lost: number;
   lostDatagrams: number;
+  /** What those probably held, where only datagrams are numbered. */
+  lostEstimated: number;
   /** The largest of its domains; + is behind. */
   skewMs: number | null;
   templates: number | null;
@@ -50,6 +52,7 @@ function device(domains: Exporter[], name: string, shared: boolean): Device {
     flowsPerS: sum(domains.map((one) => one.flows_per_s)),
     lost: sum(domains.map((one) => one.lost_records ?? 0)),
     lostDatagrams: sum(domains.map((one) => one.lost_datagrams ?? 0)),
+    lostEstimated: sum(domains.map((one) => one.lost_records_estimated ?? 0)),
     skewMs: skews.length ? skews.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a)) : null,
     templates: templates.length ? sum(templates) : null,
     lastSeenMs: Math.max(...domains.map((one) => one.last_seen_ms)),
@@ -71,6 +74,7 @@ export const lossKnown = (one: Device): boolean => one.domains.some((domain) => 
 
 export function lossWords(one: Device): string {
   if (!lossKnown(one)) return "–";
+  if (!one.lost && one.lostEstimated) return `≈ ${percent(one.lostEstimated / (one.lostEstimated + one.flows))}`;
   if (!one.lost) return one.lostDatagrams ? `${count(one.lostDatagrams)} datagrams` : "0";
   const share = lossShare(one);
   return share < 0.0001 ? "< 0.01 %" : percent(share);
