@@ -156,6 +156,16 @@ ANSWER_VALUE: np.dtype[Any] = np.dtype(
         ("question", np.uint8, 256),
     ]
 )
+ANSWER_PIECE: np.dtype[Any] = np.dtype(
+    [
+        ("flow", FLOW_KEY),
+        ("at_ns", np.uint64),
+        ("at", np.uint16),
+        ("length", np.uint16),
+        ("reserved", np.uint32),
+        ("data", np.uint8, 512),
+    ]
+)
 TURN: np.dtype[Any] = np.dtype([("to_server", FLOW_KEY), ("asked_ns", np.uint64), ("reserved", np.uint64, 2)])
 SERVER_TIME: np.dtype[Any] = np.dtype(
     [
@@ -219,6 +229,7 @@ SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
             "hellos_full",
             "icmp_errors_full",
             "tunnels_full",
+            "answer_pieces_full",
         )
     ]
 )
@@ -249,6 +260,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "question_value": QUESTION_VALUE,
     "answer_key": ANSWER_KEY,
     "answer_value": ANSWER_VALUE,
+    "answer_piece": ANSWER_PIECE,
     "signal_counters": SIGNAL_COUNTERS,
     "turn": TURN,
     "server_time": SERVER_TIME,

@@ -27,6 +27,8 @@ EVENT_BYTES = 4 << 20
 """Room for what happens to sockets within an export interval: 28,000 events."""
 HELLO_ROOM = 4 << 20
 """Bytes for the pieces of hello messages within an export interval: some 7,000, of which a connection has two to five."""
+ANSWER_ROOM = 2 << 20
+"""Bytes for the answers of DNS within an export interval: 3,500 of up to 512 bytes, which nearly all are."""
 MAX_ICMP_ERRORS = 16_384
 """Flows with errors of ICMP within one export interval."""
 MAX_UNFINISHED_HELLOS = 4096
@@ -132,6 +134,7 @@ class ProgramOptions:
             "socket_events": EVENT_BYTES if self.sockets else mmap.PAGESIZE,
             "icmp_errors": MAX_ICMP_ERRORS if self.icmp_errors else 1,
             "hellos": HELLO_ROOM if self.tls else mmap.PAGESIZE,
+            "answer_pieces": ANSWER_ROOM if self.dns else mmap.PAGESIZE,
             "unfinished_hellos": MAX_UNFINISHED_HELLOS if self.tls else 1,
             "server_times": of_sockets if self.server_time else 1,
             "tunnels": self.max_flows if self.tunnels else 1,

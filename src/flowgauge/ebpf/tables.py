@@ -32,6 +32,12 @@ _SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "tunnels": (abi.FLOW_KEY, abi.TUNNEL),
 }
 """Map → types of its keys and values."""
+_RINGS: dict[str, tuple[str, np.dtype[Any]]] = {
+    "events": ("socket_events", abi.SOCKET_EVENT),
+    "hellos": ("hellos", abi.HELLO_CHUNK),
+    "answer_pieces": ("answer_pieces", abi.ANSWER_PIECE),
+}
+"""Part of ``Evicted`` → ring buffer and type of its records."""
 
 _log = logs.get("ebpf")
 
@@ -50,6 +56,7 @@ class Evicted(Entries):
         owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
         events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
         hellos: ``abi.HELLO_CHUNK``: hello messages of TLS and QUIC since the last time, in pieces.
+        answer_pieces: ``abi.ANSWER_PIECE``: answers of DNS since the last time, in pieces.
     """
 
     sockets: Entries
@@ -61,14 +68,15 @@ class Evicted(Entries):
     owners: Entries
     events: abi.Structured
     hellos: abi.Structured
+    answer_pieces: abi.Structured
 
     @classmethod
     def nothing(cls) -> Evicted:
         """No flows, no signals."""
         flows = empty(*_FLOWS)
         signals = {name: empty(*types) for name, types in _SIGNALS.items()}
-        events, hellos = np.empty(0, abi.SOCKET_EVENT), np.empty(0, abi.HELLO_CHUNK)
-        return cls(flows.keys, flows.values, **signals, owners=empty(*_OWNERS), events=events, hellos=hellos)
+        records = {name: np.empty(0, kind) for name, (_, kind) in _RINGS.items()}
+        return cls(flows.keys, flows.values, **signals, owners=empty(*_OWNERS), **records)
 
 
 def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
@@ -129,8 +137,7 @@ class Tables:
         self._cache = Cache(map_fd("cache"), sizes["cache"])
         self._owners = Owners(map_fd("owners"))
         self._questions = Questions(map_fd("questions"), map_fd("asked_names"))
-        self._events = Ring(map_fd("socket_events"), sizes["socket_events"], abi.SOCKET_EVENT)
-        self._hellos = Ring(map_fd("hellos"), sizes["hellos"], abi.HELLO_CHUNK)
+        self._rings = {part: Ring(map_fd(name), sizes[name], kind) for part, (name, kind) in _RINGS.items()}
         self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
 
     def take(self, present: int) -> Evicted:
@@ -139,8 +146,8 @@ class Tables:
         signals["answers"] = joined(signals["answers"], self._unanswered())
         # The table first: when it cannot be read, its flows and what the slots add to them stay together.
         flows = merged(self._flows.take(present), self._cache.take(present))
-        owners, events, hellos = self._of_owners(), self._events.take(), self._hellos.take()
-        return Evicted(flows.keys, flows.values, **signals, owners=owners, events=events, hellos=hellos)
+        records = {part: ring.take() for part, ring in self._rings.items()}
+        return Evicted(flows.keys, flows.values, **signals, owners=self._of_owners(), **records)
 
     def _of_owners(self) -> Entries:
         try:

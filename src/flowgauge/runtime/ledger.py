@@ -65,6 +65,7 @@ COUNTERS: tuple[Counter, ...] = (
     ),
     Counter("kernel_drops_full", "events", Sum.NOTE, "Dropped packets whose cause found no room.", 215),
     Counter("kernel_answers_full", "events", Sum.NOTE, "DNS answers that found no room.", 216),
+    Counter("kernel_answer_pieces_full", "events", Sum.NOTE, "DNS answers whose addresses found no room.", 230),
     Counter("kernel_replies_full", "events", Sum.NOTE, "Replies of servers whose time found no room.", 217),
     Counter(
         "kernel_events_full", "events", Sum.NOTE, "Events of sockets (connected, failed, closed …) that found no room.", 218

@@ -245,6 +245,19 @@ struct answer_value {
 	__u8 question[QUESTION_BYTES]; /* as in the answer: name, type, class */
 };
 
+#define ANSWER_BYTES 4096 /* of one message: what resolvers take over UDP at most (RFC 6891 6.2.5) */
+#define ANSWER_PIECE_BYTES 512
+
+/* A piece of an answer of DNS that holds records, as it was on the wire. */
+struct answer_piece {
+	struct flow_key flow; /* of the question, of epoch 0 */
+	__u64 at_ns; /* CLOCK_MONOTONIC; the same in all pieces of one message */
+	__u16 at; /* offset in the message */
+	__u16 length;
+	__u32 reserved;
+	__u8 data[ANSWER_PIECE_BYTES];
+};
+
 /* Events of signals that found their table full. One set per CPU. */
 struct signal_counters {
 	__u64 sockets_full;
@@ -255,6 +268,7 @@ struct signal_counters {
 	__u64 hellos_full;
 	__u64 icmp_errors_full;
 	__u64 tunnels_full;
+	__u64 answer_pieces_full;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */
