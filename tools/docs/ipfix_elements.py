@@ -20,7 +20,7 @@ from flowgauge.schema.iana import ELEMENTS
 from flowgauge.wire.elements import IANA, Element, our_elements
 from flowgauge.wire.flow_fields import COMMON, GROUPS, TEXTS, FlowField, flow_fields, text_fields
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, sent_elements
-from flowgauge.wire.options_encode import INTERFACE_TEMPLATE, SYSTEM_TEMPLATE, TYPE_TEMPLATE
+from flowgauge.wire.options_encode import ANSWER_TEMPLATE, INTERFACE_TEMPLATE, SYSTEM_TEMPLATE, TYPE_TEMPLATE
 
 TARGET = REFERENCE / "ipfix-elements.md"
 
@@ -60,6 +60,7 @@ _OPTIONS = f"""
 | --- | --- | --- | --- |
 | {SYSTEM_TEMPLATE} | observationDomainId | observationDomainName (the node), samplingInterval (one of so many packets), systemInitTimeMilliseconds (start of the agent), the counters below | each export interval |
 | {INTERFACE_TEMPLATE} | ingressInterface | interfaceName | when one changes, and with the templates |
+| {ANSWER_TEMPLATE} | observationDomainId | observationTimeMilliseconds (when it came), `dns_client`, `dns_address`, `dns_ttl_s`, `dns_name`: an answer of DNS | before the flows that follow it, and again every 5 minutes |
 | {TYPE_TEMPLATE} | privateEnterpriseNumber, informationElementId | informationElementDataType, -Semantics, -Units, -Name | with the templates |
 """
 
@@ -73,9 +74,9 @@ Cumulative since the agent started, in the options record of the system. How the
 """
 
 _OWN = """
-## Own elements of flows
+## Own elements of flows and names
 
-*Sent*: agents send it in flow records. The others are reserved for what agents will send, and for flows that are sent on with
+*Sent*: agents send it in records of flows or options. The others are reserved for what agents will send, and for flows that are sent on with
 their names.
 
 | number | name | type | unit | sent | meaning |

@@ -30,6 +30,7 @@ from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings,
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.schema.told import Answer
 
 _SENT = "export_records_sent"
 _PIECE = 16_384
@@ -95,6 +96,11 @@ class Destinations:
         counters = self._ledger.snapshot()
         for one in self._all:
             one.export.send(one.messages.options({**counters, _SENT: one.export.sent_records}, names, exporter))
+
+    def send_answers(self, answers: Sequence[Answer]) -> None:
+        """Tells each collector names from DNS, before the flows that they are for."""
+        for one in self._all if answers else ():
+            one.export.send(one.messages.answers(answers))
 
     def retry(self) -> None:
         """Offers again what nobody took."""

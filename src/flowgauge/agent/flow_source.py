@@ -17,6 +17,7 @@ from flowgauge.agent.hellos import Hellos
 from flowgauge.agent.interfaces import Attachment
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.program import Program
+from flowgauge.agent.resolved import ResolvedNames
 from flowgauge.agent.rules import kernel_rules
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen
@@ -30,6 +31,7 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import linux
 from flowgauge.runtime.clock import now_ns
+from flowgauge.schema.told import Answer
 
 
 class FlowSource:
@@ -45,7 +47,7 @@ class FlowSource:
         self._local = local
         self._histogram = {Feature.RTT, Feature.RTT_HISTOGRAM} <= set(exporter.features)
         self._processes = Feature.PROCESS in exporter.features
-        self._containers, self._hellos = Containers(), Hellos()
+        self._containers, self._hellos, self._resolved = Containers(), Hellos(), ResolvedNames()
         self._shared = bool(settings.netns)
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
@@ -129,12 +131,17 @@ class FlowSource:
         if self._processes:
             owners = signal_rows.of_sockets_here(evicted.owners, ends)
             flows = flows.with_columns(attribution.columns(signals.keys, owners, known, self._containers))
+        self._resolved.add(evicted.answer_pieces)
         self._hellos.add(evicted.hellos, evicted.keys, known)
         flows = flows.with_columns(self._hellos.columns(signals.keys))
         events = socket_events.of_this_node(evicted.events, ends)
         if not len(events):
             return flows
         return FlowBatch.concat([flows, socket_events.batch(events, known, self._local, self._containers)])
+
+    def answers(self) -> list[Answer]:
+        """What DNS told clients on this node, that collectors are to be told now: of flows drained until now, too."""
+        return self._resolved.due()
 
     def _ends(self, keys: Structured) -> Codes:
         """Which ends of ``keys`` live here now."""
@@ -143,7 +150,12 @@ class FlowSource:
 
     def counters(self) -> dict[str, int]:
         """The kernel's ledger counters, those of replaced programs included."""
-        now, before = self.program.counters() | {"signal_hellos_unread": self._hellos.unread}, self._counters_before
+        own = {
+            "signal_hellos_unread": self._hellos.unread,
+            "signal_answers_unread": self._resolved.unread,
+            "signal_names_left_out": self._resolved.left_out,
+        }
+        now, before = self.program.counters() | own, self._counters_before
         return {name: now.get(name, 0) + before.get(name, 0) for name in now | before}
 
     def not_ip(self) -> dict[int, FramesSeen]:
@@ -157,6 +169,7 @@ class FlowSource:
     def carry_over(self, retired: FlowSource) -> None:
         """Goes on counting from where ``retired`` ended."""
         self._counters_before, self._not_ip_before = retired.counters(), retired.not_ip()
+        self._resolved.carry_over(retired._resolved)
 
     def close(self) -> None:
         """Takes the program out of the kernel."""

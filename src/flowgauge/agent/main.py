@@ -102,6 +102,7 @@ class Agent:
 
     def _flush(self, budget_s: float) -> None:
         batch = self._drain()
+        self._destinations.send_answers(self._source.answers())
         self._destinations.send_flows(batch, budget_s)
         self._send_options()
 

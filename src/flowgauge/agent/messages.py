@@ -9,13 +9,14 @@ interfaces are repeated every ``template_refresh_s`` (RFC 7011 §8.4); over TCP 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
 from flowgauge.export.messages import STREAM_MESSAGE_BYTES, Message
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.schema.told import Answer
 from flowgauge.wire import options_encode
 from flowgauge.wire.ipfix_encode import FlowEncoder, sent_elements, usual_signatures
 from flowgauge.wire.ipfix_write import MessageWriter, Piece, in_sets, template_set
@@ -80,6 +81,10 @@ class AgentMessages(ABC):
         """
 
     @abstractmethod
+    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+        """Which names stand for which addresses, as clients learned it from DNS."""
+
+    @abstractmethod
     def _template_pieces(self, signatures: Iterable[int]) -> list[Piece]:
         """The templates of flows of these signatures."""
 
@@ -116,6 +121,14 @@ class Messages(AgentMessages):
     def options(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Message]:
         """As in the base class."""
         return self._messages(self._options_pieces(counters, names, exporter))
+
+    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+        """As in the base class."""
+        return self._messages(self._answer_pieces(answers))
+
+    def _answer_pieces(self, answers: Sequence[Answer]) -> list[Piece]:
+        records = options_encode.answer_records(self._settings.domain, answers)
+        return in_sets(options_encode.ANSWER_TEMPLATE, records, self._writer.room)
 
     def _options_pieces(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Piece]:
         records = list(options_encode.interface_records(names)) if self._fresh_names(names) else []

@@ -6,7 +6,7 @@ Whoever reads the topic may begin anywhere, and partitions move between readers;
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowgauge.agent.messages import Messages
 from flowgauge.agent.settings import AgentSettings
@@ -14,6 +14,7 @@ from flowgauge.config.model import Exporter
 from flowgauge.export.messages import STREAM_MESSAGE_BYTES, Message
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.schema.told import Answer
 from flowgauge.wire import options_encode
 from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
 from flowgauge.wire.ipfix_encode import FlowEncoder, sent_elements
@@ -35,7 +36,7 @@ class SelfContainedMessages(Messages):
         self._names_sent = None
         types = options_encode.type_records(sent_elements(self._settings.pen))
         pieces = in_sets(options_encode.TYPE_TEMPLATE, types, self._writer.room - TEMPLATE_BYTES)
-        return self._each_with(template_set(options_encode.templates(self._settings.pen), options=True), pieces)
+        return self._each_with(self._options_templates(), pieces)
 
     def flows(self, batch: FlowBatch) -> list[Message]:
         """A message a set, with the set's template before it."""
@@ -44,8 +45,14 @@ class SelfContainedMessages(Messages):
 
     def options(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Message]:
         """As its base, with the templates of options before each set."""
-        pieces = self._options_pieces(counters, names, exporter)
-        return self._each_with(template_set(options_encode.templates(self._settings.pen), options=True), pieces)
+        return self._each_with(self._options_templates(), self._options_pieces(counters, names, exporter))
+
+    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+        """As its base, with the templates of options before each set."""
+        return self._each_with(self._options_templates(), self._answer_pieces(answers))
+
+    def _options_templates(self) -> bytes:
+        return template_set(options_encode.templates(self._settings.pen), options=True)
 
     def _template_of(self, piece: Piece) -> bytes:
         signature = int.from_bytes(piece.content[:2], "big") - FIRST_DATA_SET

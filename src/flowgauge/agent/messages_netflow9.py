@@ -8,13 +8,14 @@ apart stay at home.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from flowgauge.agent.messages import AgentMessages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
 from flowgauge.export.messages import Message
 from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.schema.told import Answer
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, FlowEncoder
 from flowgauge.wire.ipfix_write import Piece, in_sets
 from flowgauge.wire.layout import Field
@@ -50,6 +51,11 @@ class NetFlow9Messages(AgentMessages):
             records = [struct.pack(f"!I{NAME_BYTES}s", index, name.encode()) for index, name in sorted(names.items())]
             pieces += in_sets(INTERFACE_TEMPLATE, records, self._writer.room)
         return self._messages(pieces)
+
+    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+        """Has no place here, either."""
+        del answers
+        return []
 
     def _template_pieces(self, signatures: Iterable[int]) -> list[Piece]:
         return [template_flowset(self._flows.template(signature).record) for signature in sorted(signatures)]

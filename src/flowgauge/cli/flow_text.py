@@ -30,13 +30,14 @@ class Detail(StrEnum):
 
 
 def end(row: Row, side: str, detail: Detail) -> str:
-    """The best name of one end (``src``, ``dst``): pod or workload; peers by name, subnet or address."""
+    """The best name of one end (``src``, ``dst``): pod or workload; peers by name, that of DNS, subnet or address."""
     name, owner = row.get(f"{side}_name"), row.get(f"{side}_owner")
     exact = detail is Detail.EXACT
     if known := (name or owner) if exact else (owner or name):
         namespace = "" if detail is Detail.BRIEF else row.get(f"{side}_namespace")
         return f"{namespace}/{known}" if namespace else str(known)
-    label, address = outside(row, f"{side}_subnet"), str(row.get(f"{side}_addr") or "unknown")
+    label = str(row.get(f"{side}_dns_name") or "") or outside(row, f"{side}_subnet")
+    address = str(row.get(f"{side}_addr") or "unknown")
     if not label:
         return address
     return f"{label} ({address})" if exact else label

@@ -29,7 +29,7 @@ _WANTED = (
     "retransmits", "drop_packets", "drop_cause", "tcp_state_final", "dns_name", "dns_rcode", "dns_latency_ns",
     "server_time_avg_ns", "server_time_max_ns",
     *(f"{end}_{part}" for end in ("src", "dst") for part in
-      ("namespace", "name", "owner", "service", "subnet", "process", "pid")),
+      ("namespace", "name", "owner", "service", "subnet", "dns_name", "process", "pid")),
 )  # fmt: skip
 NEEDED = tuple(name for name in _WANTED if name in BY_NAME)
 """Columns of which lines and details are made."""

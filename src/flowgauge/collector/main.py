@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
@@ -75,8 +76,10 @@ class CollectorProcess:
         self.ledger = Ledger("collector", f"{settings.name}@{now_ns() // 1_000_000}")
         self._store = _open(settings, self.ledger, counted=True)
         self._ledger_store = _open(settings, self.ledger, counted=False)
-        self._naming = Naming(settings.objects, settings.collector.enrichment)
-        self._directory = ExporterDirectory()
+        self._naming = Naming(
+            settings.objects, settings.collector.enrichment, partial(self.ledger.add, "enrich_names_forgotten")
+        )
+        self._directory = ExporterDirectory(self._naming.dns.learn)
         tally = Tally()
         self._dedup = Dedup(self._directory, settings.collector.deduplicate, tally)
         self._pipeline = Pipeline(

@@ -69,7 +69,7 @@ class FileImport:
             self._store = self._store.dataset(dataset)
         self._url = settings.store_url
         self._naming = Naming(settings.objects, settings.collector.enrichment)
-        self._decoder, self._directory, tally = Decoders(settings)(), ExporterDirectory(), Tally()
+        self._decoder, self._directory, tally = Decoders(settings)(), ExporterDirectory(self._naming.dns.learn), Tally()
         self._thin = Thin(self._directory, self.ledger, keep_one_of=settings.collector.sampling, limit_per_s=0)
         self._pipeline = Pipeline(
             self._directory,

@@ -11,6 +11,7 @@ _OF_FEATURES = {
     Stored.PROCESS: {Feature.PROCESS, Feature.SOCKETS},
     Stored.PATH: {Feature.RTT_HISTOGRAM},
     Stored.TLS: {Feature.TLS},
+    Stored.DNS: {Feature.DNS},
 }
 
 

@@ -32,12 +32,12 @@ _SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "tunnels": (abi.FLOW_KEY, abi.TUNNEL),
 }
 """Map → types of its keys and values."""
-_RINGS: dict[str, tuple[str, np.dtype[Any]]] = {
-    "events": ("socket_events", abi.SOCKET_EVENT),
-    "hellos": ("hellos", abi.HELLO_CHUNK),
-    "answer_pieces": ("answer_pieces", abi.ANSWER_PIECE),
-}
-"""Part of ``Evicted`` → ring buffer and type of its records."""
+_RINGS: tuple[tuple[str, np.dtype[Any]], ...] = (
+    ("socket_events", abi.SOCKET_EVENT),
+    ("hellos", abi.HELLO_CHUNK),
+    ("answer_pieces", abi.ANSWER_PIECE),
+)
+"""Ring buffers and the types of their records."""
 
 _log = logs.get("ebpf")
 
@@ -75,8 +75,10 @@ class Evicted(Entries):
         """No flows, no signals."""
         flows = empty(*_FLOWS)
         signals = {name: empty(*types) for name, types in _SIGNALS.items()}
-        records = {name: np.empty(0, kind) for name, (_, kind) in _RINGS.items()}
-        return cls(flows.keys, flows.values, **signals, owners=empty(*_OWNERS), **records)
+        events, hellos, pieces = (np.empty(0, kind) for _, kind in _RINGS)
+        return cls(
+            flows.keys, flows.values, **signals, owners=empty(*_OWNERS), events=events, hellos=hellos, answer_pieces=pieces
+        )
 
 
 def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
@@ -137,7 +139,7 @@ class Tables:
         self._cache = Cache(map_fd("cache"), sizes["cache"])
         self._owners = Owners(map_fd("owners"))
         self._questions = Questions(map_fd("questions"), map_fd("asked_names"))
-        self._rings = {part: Ring(map_fd(name), sizes[name], kind) for part, (name, kind) in _RINGS.items()}
+        self._rings = [Ring(map_fd(name), sizes[name], kind) for name, kind in _RINGS]
         self._signals = {name: EpochTable(map_fd(name), *types) for name, types in _SIGNALS.items()}
 
     def take(self, present: int) -> Evicted:
@@ -146,8 +148,9 @@ class Tables:
         signals["answers"] = joined(signals["answers"], self._unanswered())
         # The table first: when it cannot be read, its flows and what the slots add to them stay together.
         flows = merged(self._flows.take(present), self._cache.take(present))
-        records = {part: ring.take() for part, ring in self._rings.items()}
-        return Evicted(flows.keys, flows.values, **signals, owners=self._of_owners(), **records)
+        owners = self._of_owners()
+        events, hellos, pieces = (ring.take() for ring in self._rings)
+        return Evicted(flows.keys, flows.values, **signals, owners=owners, events=events, hellos=hellos, answer_pieces=pieces)
 
     def _of_owners(self) -> Entries:
         try:

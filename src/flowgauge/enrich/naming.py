@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where names come from: the index of addresses, what fills it (Kubernetes objects, if any), and the stage that uses it."""
+"""Where names come from: an index of addresses, what fills it (Kubernetes objects, answers of DNS), the stage that uses it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from flowgauge.config.model import Enrichment
+from flowgauge.enrich.dns_names import DnsNames
 from flowgauge.enrich.kubernetes import KubernetesIndex
 from flowgauge.enrich.objects_source import ObjectsSource
 from flowgauge.enrich.stage import Enricher
@@ -14,13 +15,20 @@ from flowgauge.runtime.metrics import Sample
 
 
 class Naming:
-    """Names for flows, from Kubernetes ``objects`` (None: there are none) and the document's ``enrichment``."""
+    """Names for flows, from Kubernetes ``objects`` (None: there are none) and the document's ``enrichment``.
 
-    def __init__(self, objects: Path | None, enrichment: Enrichment) -> None:
-        self._index = KubernetesIndex()
+    Attributes:
+        dns: names from answers of DNS, to be told them by whoever hears of them.
+        stage: the stage in use.
+
+    Args:
+        forgot: told how many names from DNS made room for newer ones.
+    """
+
+    def __init__(self, objects: Path | None, enrichment: Enrichment, forgot: Callable[[int], None] = lambda _: None) -> None:
+        self._index, self.dns = KubernetesIndex(), DnsNames(forgot)
         self._source = ObjectsSource(objects, self._index) if objects else None
-        self.stage = Enricher(self._index, enrichment)
-        """The stage in use."""
+        self.stage = Enricher(self._index, enrichment, self.dns)
 
     def start(self) -> None:
         """Reads the objects that are there, and follows them; UsageError when there is nothing at the path."""
@@ -38,12 +46,13 @@ class Naming:
 
     def changed(self, enrichment: Enrichment) -> Enricher:
         """The stage under another ``enrichment``, with what is known of objects."""
-        self.stage = Enricher(self._index, enrichment)
+        self.stage = Enricher(self._index, enrichment, self.dns)
         return self.stage
 
     def samples(self) -> Iterable[Sample]:
         """What ``/metrics`` tells of names."""
         yield from self._index.samples()
         yield from self.stage.samples()
+        yield from self.dns.samples()
         if self._source:
             yield from self._source.samples()

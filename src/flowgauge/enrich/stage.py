@@ -4,13 +4,14 @@
 Each distinct address of a batch is looked up once; all else is taking by index. An identity comes, in this order, from what
 holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document, the node in whose pod block the address
 is. Beside it stands the label of the address's subnet. Names that came with the records have their place between (``given``).
+An end that has no name by then may have one from DNS (``dns_ends``).
 
 Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from flowgauge.config.model import Enrichment
 from flowgauge.enrich import ends
 from flowgauge.enrich.as_of import Bytes, Ints
 from flowgauge.enrich.blocks import Blocks
+from flowgauge.enrich.dns_ends import Rows, dns_columns
+from flowgauge.enrich.dns_names import DnsNames
 from flowgauge.enrich.ends import End, Seen
 from flowgauge.enrich.fallback import Fallback, Said
 from flowgauge.enrich.gather import Gathered
@@ -49,10 +52,11 @@ class Enricher:
     Args:
         index: who has which address.
         enrichment: section ``spec.collector.enrichment`` of the document.
+        dns: names that clients resolved; None: nobody tells any.
     """
 
-    def __init__(self, index: KubernetesIndex, enrichment: Enrichment) -> None:
-        self._index = index
+    def __init__(self, index: KubernetesIndex, enrichment: Enrichment, dns: DnsNames | None = None) -> None:
+        self._index, self._dns = index, dns or DnsNames()
         identities = Identities(enrichment)
         self._layer_of = identities.layer_of
         self._blocks, self._table = Blocks(enrichment), IdentityTable(identities)
@@ -67,12 +71,15 @@ class Enricher:
         end_ms = batch.array("time_end_ms")
         start_ms = end_ms - batch.array("duration_ms").astype(np.int64)
         distinct, own, translated = _numbered(batch, self._numbers)
-        gathered = self._gather(distinct, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
+        packed: list[Any] = distinct.view(np.dtype((np.void, 16))).reshape(-1).tolist()
+        gathered = self._gather(packed, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
         src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
         dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
         keys = {end: own[end].key for end in _ENDS}
         told = {end: one for end in _ENDS if (one := given(batch, end)) is not None}
-        columns = self._columns(gathered, distinct, keys, {"src": src, "dst": dst}, told)
+        columns, nameless = self._columns(gathered, distinct, keys, {"src": src, "dst": dst}, told)
+        columns |= dns_columns(self._dns, batch, Rows(packed, keys, start_ms, end_ms), nameless, columns)
+        self._count(columns)
         for name in ("src_service", "dst_service"):
             if name in batch:
                 ours = columns[name]
@@ -82,15 +89,18 @@ class Enricher:
 
     def samples(self) -> Iterable[Sample]:
         """How the ends of all flows so far were known."""
-        help_ = "Ends of flows by how their names are known: watch, nat, record, subnet or none."
+        help_ = "Ends of flows by how their names are known: watch, nat, record, dns, subnet or none."
         return [
             Sample("enrich_ends", help_, int(count), {"identity_source": label}, cumulative=True)
             for label, count in zip(IDENTITY_SOURCE, self._ends_by_source.tolist(), strict=True)
             if count
         ]
 
-    def _gather(self, distinct: AddressColumn, span: tuple[int, int]) -> Gathered:
-        packed: list[Any] = distinct.view(np.dtype((np.void, 16))).reshape(-1).tolist()
+    def _count(self, columns: Mapping[str, ColumnData]) -> None:
+        for end in _ENDS:
+            self._ends_by_source += np.bincount(np.asarray(columns[f"{end}_identity_source"]), minlength=len(IDENTITY_SOURCE))
+
+    def _gather(self, packed: list[bytes], span: tuple[int, int]) -> Gathered:
         with self._index.reading() as state:
             self._table.begin(state)
             self._fallback.refresh(state)
@@ -98,26 +108,29 @@ class Enricher:
 
     def _columns(
         self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End], told: dict[str, Given]
-    ) -> dict[str, ColumnData]:
+    ) -> tuple[dict[str, ColumnData], dict[str, Flags]]:
+        """The columns of both ends, and by end which rows nobody has named."""
         said = self._fallback.say(distinct)
         label = self._label_codes[self._blocks.label(distinct, gathered.has_holder | (said.identity > 0))]
         columns: dict[str, ColumnData] = {}
         identities: list[Ints] = []
         by_record: dict[str, Flags] = {}
+        nameless: dict[str, Flags] = {}
         for end in _ENDS:
             identity, source, confidence = _explained(found[end], said, keys[end], label[keys[end]] > 0)
+            nameless[end] = identity == 0
             if end in told:
                 rows = by_record[end] = told[end].rows & (found[end].identity == 0) & (said.confidence[keys[end]] != _EXACT)
                 identity[rows], source[rows], confidence[rows] = 0, _RECORD, _LIKELY
+                nameless[end] &= ~rows
             identities.append(identity)
             columns[f"{end}_identity_source"], columns[f"{end}_identity_confidence"] = source, confidence
-            self._ends_by_source += np.bincount(source, minlength=len(IDENTITY_SOURCE))
         columns["src_subnet"], columns["dst_subnet"] = self._labels.columns(label, keys["src"], keys["dst"])
         columns |= self._table.service_columns(found["src"].service, found["dst"].service)
         columns |= self._table.identity_columns(*identities)
         for end, rows in by_record.items():
             columns |= overlaid(columns, end, told[end], rows, self._layer_of)
-        return columns
+        return columns, nameless
 
 
 def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_]) -> tuple[Ints, Bytes, Bytes]:

@@ -8,7 +8,7 @@ Bounded: whoever reaches the UDP port can invent exporters.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline import exporters_state, options
 from flowgauge.pipeline.exporter import AGENT_SILENT_S, Exporter, Named
 from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_SOURCE, code
+from flowgauge.schema.told import Answer
 from flowgauge.wire.decoded import OptionsData
 
 MAX_EXPORTERS = 10_000
@@ -68,10 +69,19 @@ class AgentNodes:
     patience_ns: int
 
 
-class ExporterDirectory:
-    """All exporters heard. Safe from any thread; what is told of one exporter is read without a lock."""
+LearnAnswers = Callable[[str, Sequence[Answer]], None]
+"""Takes what DNS told clients on a node, whose name comes first."""
 
-    def __init__(self) -> None:
+
+class ExporterDirectory:
+    """All exporters heard. Safe from any thread; what is told of one exporter is read without a lock.
+
+    Args:
+        learn_answers: who wants to know which names stand for which addresses; None: nobody.
+    """
+
+    def __init__(self, learn_answers: LearnAnswers | None = None) -> None:
+        self._learn_answers = learn_answers
         self._exporters: dict[Key, Exporter] = {}
         self._names = 0
         self._now_ns = 0
@@ -90,6 +100,9 @@ class ExporterDirectory:
                 self._now_ns = max(self._now_ns, data.received_ns)
                 for addr in data.also_addr:
                     self._exporter((addr, data.obs_domain_id)).told_by = exporter
+                if data.records and "dns_address" in data.records[0]:
+                    self._pass_on_answers(exporter.name, data.records)
+                    continue
                 for record in data.records:
                     self._learn_record(exporter, record)
                     report = options.agent_report(record)
@@ -177,6 +190,10 @@ class ExporterDirectory:
                     self._learn_name(exporter, (what, number, name), remembered=True)
                     count += 1
         return count
+
+    def _pass_on_answers(self, node: str, records: Iterable[options.Record]) -> None:
+        if self._learn_answers is not None:
+            self._learn_answers(node, [one for record in records if (one := options.dns_answer(record)) is not None])
 
     def _learn_record(self, exporter: Exporter, record: options.Record) -> None:
         name, sampling = options.domain_name(record) or exporter.name, options.sampling_rate(record) or exporter.sampling

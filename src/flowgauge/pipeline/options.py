@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from flowgauge.flow.addresses import packed
 from flowgauge.pipeline.exporter import Named
 from flowgauge.runtime.ledger import BY_ENTERPRISE
+from flowgauge.schema.told import Answer
 from flowgauge.wire.decoded import Value
 from flowgauge.wire.sampling import Rates
 
@@ -18,6 +20,9 @@ MAX_NAME_LENGTH = 253
 """Characters of a name: the longest that a DNS name, and so a node's, may have."""
 
 Record = Mapping[str, Value]
+
+_LATEST_MS = 1 << 45
+"""Some thousand years: a time beyond it is no time."""
 
 _INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterface", "egressPhysicalInterface",
                    "scopeInterface")  # fmt: skip
@@ -37,6 +42,22 @@ class AgentReport:
     def instance(self) -> str:
         """Its name in the ledger."""
         return f"{self.node}@{self.started_ms}"
+
+
+def dns_answer(record: Record) -> Answer | None:
+    """An answer of DNS that one of our agents saw; None for any other record, or one that makes no sense."""
+    name, learned_ms, ttl_s = text(record.get("dns_name")), record.get("observationTimeMilliseconds"), record.get("dns_ttl_s")
+    client, address = (_address(record.get(key)) for key in ("dns_client", "dns_address"))
+    if not (name and client and address and isinstance(learned_ms, int) and isinstance(ttl_s, int)):
+        return None
+    return Answer(client, address, name, min(learned_ms, _LATEST_MS), ttl_s)
+
+
+def _address(value: Value | None) -> bytes:
+    try:
+        return packed(str(value))
+    except ValueError:
+        return b""
 
 
 def text(value: Value | None) -> str:

@@ -47,7 +47,7 @@ class MemoryExport:
     def __init__(self, sink: Sink, naming: Naming, ledger: Ledger, pen: int) -> None:
         self._sink, self._ledger = sink, ledger
         self._decoder, self._numbering = Decoder(pen), Numbering(FlowProtocol.IPFIX)
-        self._directory, tally = ExporterDirectory(), Tally()
+        self._directory, tally = ExporterDirectory(naming.dns.learn), Tally()
         dedup = Dedup(self._directory, "Mark", tally)
         self._pipeline = Pipeline(self._directory, naming.stage, dedup, tally, retention_hours=KEPT_HOURS)
         self.sent_anything = False

@@ -80,6 +80,10 @@ COUNTERS: tuple[Counter, ...] = (
         "Hellos of TLS or QUIC that were cut off, malformed, or too many at once.",
         222,
     ),
+    Counter(
+        "signal_answers_unread", "answers", Sum.NOTE, "Answers of DNS that were cut off or malformed, in part or whole.", 231
+    ),
+    Counter("signal_names_left_out", "names", Sum.NOTE, "Names from DNS that collectors were not told: too many at once.", 232),
     # Packet heads in memory: seen = still there + overwritten + missed.
     Counter("heads_seen", "packets", Sum.NOTE, "Packets whose headers were to be kept in memory."),
     Counter("heads_overwritten", "packets", Sum.NOTE, "Headers that made room for newer ones, the oldest first."),
@@ -122,6 +126,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("receive_connections", "connections", Sum.NOTE, "TCP and TLS connections accepted."),
     Counter("receive_connections_refused", "connections", Sum.NOTE, "Connections refused because there were too many."),
     Counter("receive_connections_failed", "connections", Sum.NOTE, "Connections closed by us: no TLS, no IPFIX, or silent."),
+    Counter("enrich_names_forgotten", "names", Sum.NOTE, "Names from DNS that made room for newer ones."),
     # Between decoder and store; what is in the spool is neither stored nor lost yet.
     Counter("pipeline_thinned", "records", Sum.CHOSEN, "Flows left out by collector.sampling; the others count for them."),
     Counter(

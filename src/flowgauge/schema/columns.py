@@ -180,7 +180,7 @@ _NAMES: tuple[Column, ...] = (
            netobserv="SrcK8S_NetworkName"),
     *_name("subnet", "subnet", "Longest configured subnet label; `EXT:` means outside the cluster.", enterprise=124,
            netobserv="SrcSubnetLabel"),
-    *_name("dns_name", "DNS name", "Name that a client resolved to reach this address.", enterprise=126, stored=Stored.DNS),
+    *_name("dns_name", "DNS name", "Name that a client resolved to reach this address, where nothing else names it.", enterprise=126, stored=Stored.DNS),
     *_name("country", "country", "Country code.", enterprise=128, cardinality=LOW, stored=Stored.GEO),
     *_name("city", "city", "City.", enterprise=130, stored=Stored.GEO),
     *_name("as_name", "AS name", "Name of the autonomous system.", enterprise=132, stored=Stored.GEO),
@@ -189,7 +189,8 @@ _NAMES: tuple[Column, ...] = (
     *_both_ends(Column(name="identity_source", kind=Kind.ENUM, title="identity from", labels=enums.IDENTITY_SOURCE,
                        cardinality=LOW, role=DETAIL, stored=Stored.POLICY, enterprise=136,
                        help="How the names of this end are known: `watch` from Kubernetes objects, `nat` the same behind a "
-                            "translation, `record` from the exporter, `subnet` by address block or fixed name.")),
+                            "translation, `record` from the exporter, `dns` from an answer of DNS, `subnet` by address block "
+                            "or fixed name.")),
     *_both_ends(Column(name="identity_confidence", kind=Kind.ENUM, title="identity confidence", role=DETAIL,
                        labels=enums.IDENTITY_CONFIDENCE, cardinality=LOW, stored=Stored.POLICY, enterprise=138,
                        help="How sure the names of this end are.")),

@@ -13,6 +13,7 @@ from flowgauge.runtime import ledger
 from flowgauge.schema import iana, vendors
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import COLUMNS
+from flowgauge.schema.told import TOLD, Told
 
 IANA = 0
 VARIABLE = 0xFFFF
@@ -72,6 +73,11 @@ def element_of_counter(counter: ledger.Counter, pen: int) -> Element:
     return Element(pen, counter.enterprise, counter.name, "unsigned64", counter.unit, counter.help)
 
 
+def element_of_told(told: Told, pen: int) -> Element:
+    """Our element that carries what agents tell beside flows and counters."""
+    return Element(pen, told.enterprise, told.name, told.data_type, told.unit, told.help)
+
+
 def absent_value(column: Column) -> int:
     """The number that fills rows of a numeric column without a value."""
     return column.absent if isinstance(column.absent, int) else 0
@@ -81,7 +87,8 @@ def our_elements(pen: int) -> tuple[Element, ...]:
     """Every element of ours, by number."""
     columns = [element_of_column(column, pen) for column in COLUMNS if column.enterprise]
     counters = [element_of_counter(counter, pen) for counter in ledger.COUNTERS if counter.enterprise]
-    return tuple(sorted([*columns, *counters], key=lambda element: element.number))
+    told = [element_of_told(one, pen) for one in TOLD]
+    return tuple(sorted([*columns, *counters, *told], key=lambda element: element.number))
 
 
 class Elements:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from flowgauge.flow.batch import FlowBatch, definition
 from flowgauge.runtime.ledger import BY_ENTERPRISE
+from flowgauge.schema.told import TOLD
 from flowgauge.wire.elements import Element, absent_value, our_elements
 from flowgauge.wire.flow_fields import (
     COLUMNS,
@@ -164,9 +165,10 @@ def usual_signatures() -> set[int]:
 
 
 def sent_elements(pen: int) -> list[Element]:
-    """The elements of ours that agents send: columns without an IANA element, and counters."""
-    of_columns = {definition(name).enterprise for name in COLUMNS if not definition(name).element}
-    return [element for element in our_elements(pen) if element.number in of_columns or element.number in BY_ENTERPRISE]
+    """The elements of ours that agents send: columns without an IANA element, counters, and what they tell beside."""
+    sent = {definition(name).enterprise for name in COLUMNS if not definition(name).element}
+    sent |= BY_ENTERPRISE.keys() | {told.enterprise for told in TOLD}
+    return [element for element in our_elements(pen) if element.number in sent]
 
 
 def signatures(batch: FlowBatch) -> Signatures:

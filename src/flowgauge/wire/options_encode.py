@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Encodes what an agent says beside flows: itself and its counters, names of interfaces, types of our elements (RFC 5610)."""
+"""Encodes what an agent says beside flows: itself, its counters, names of interfaces, answers of DNS, types of our elements."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from flowgauge.runtime.ledger import COUNTERS
+from flowgauge.runtime.ledger import BY_ENTERPRISE, COUNTERS
+from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.iana import NUMBERS
+from flowgauge.schema.told import ANSWERS, TOLD, Answer
 from flowgauge.wire.elements import DATA_TYPES, VARIABLE, Element
-from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES
+from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, MAX_TEXT_BYTES
 from flowgauge.wire.ipfix_write import template_record, variable
 from flowgauge.wire.layout import Field
 
-SYSTEM_TEMPLATE, INTERFACE_TEMPLATE, TYPE_TEMPLATE = (FLOW_TEMPLATES.stop + number for number in range(3))
+SYSTEM_TEMPLATE, INTERFACE_TEMPLATE, TYPE_TEMPLATE, ANSWER_TEMPLATE = (FLOW_TEMPLATES.stop + number for number in range(4))
 
 _DEFAULT, _TOTAL_COUNTER = 0, 2
 """Semantics of an element (RFC 5610 §3.3)."""
-_UNITS: Mapping[str, int] = {"bytes": 2, "packets": 3, "ns": 8}
+_UNITS: Mapping[str, int] = {"bytes": 2, "packets": 3, "ns": 8, "s": 5}
 """Unit → number in IANA's registry of units (RFC 5610 §3.4); what it does not have is sent as 0, none."""
+_TOTALS = BY_ENTERPRISE.keys() | {told.enterprise for told in TOLD if told.counter}
+_ANSWER = struct.Struct("!IQ16s16sI")
 _SENT_COUNTERS = tuple(counter for counter in COUNTERS if counter.enterprise)
 
 
@@ -48,11 +52,12 @@ def templates(pen: int) -> list[bytes]:
         template_record(SYSTEM_TEMPLATE, _system_fields(pen), scope_count=1),
         template_record(INTERFACE_TEMPLATE, _fields(ingressInterface=4, interfaceName=VARIABLE), scope_count=1),
         type_template(),
+        template_record(ANSWER_TEMPLATE, _answer_fields(pen), scope_count=1),
     ]
 
 
 def type_template() -> bytes:
-    """The options template record of ``type_records``."""
+    """The options template record of ``type_records`` (RFC 5610)."""
     fields = _fields(
         privateEnterpriseNumber=4, informationElementId=2, informationElementDataType=1, informationElementSemantics=1,
         informationElementUnits=2, informationElementName=VARIABLE,
@@ -67,6 +72,20 @@ def _fields(**lengths: int) -> list[Field]:
 def _system_fields(pen: int) -> list[Field]:
     own = _fields(observationDomainId=4, observationDomainName=VARIABLE, samplingInterval=4, systemInitTimeMilliseconds=8)
     return own + [Field(pen, counter.enterprise, 8) for counter in _SENT_COUNTERS]
+
+
+def _answer_fields(pen: int) -> list[Field]:
+    lengths = {"ipv6Address": 16, "unsigned32": 4}
+    own = [Field(pen, told.enterprise, lengths[told.data_type]) for told in ANSWERS]
+    name = Field(pen, BY_NAME["dns_name"].enterprise, VARIABLE)
+    return [*_fields(observationDomainId=4, observationTimeMilliseconds=8), *own, name]
+
+
+def answer_records(domain: int, answers: Iterable[Answer]) -> Iterable[bytes]:
+    """One record an answer of DNS."""
+    for one in answers:
+        fixed = _ANSWER.pack(domain, one.learned_ms, one.client, one.address, one.ttl_s)
+        yield fixed + variable(one.name.encode()[:MAX_TEXT_BYTES])
 
 
 def system_record(system: System) -> bytes:
@@ -84,10 +103,7 @@ def interface_records(names: Mapping[int, str]) -> Iterable[bytes]:
 def type_records(elements: Iterable[Element]) -> Iterable[bytes]:
     """One record an element: what somebody who does not know our enterprise number needs to decode it."""
     for element in elements:
-        semantics = _TOTAL_COUNTER if element.number >= _FIRST_COUNTER else _DEFAULT
+        semantics = _TOTAL_COUNTER if element.number in _TOTALS else _DEFAULT
         data_type = DATA_TYPES.index(element.data_type)
         numbers = element.enterprise, element.number, data_type, semantics, _UNITS.get(element.unit, 0)
         yield struct.pack("!IHBBH", *numbers) + variable(element.name.encode())
-
-
-_FIRST_COUNTER = min(counter.enterprise for counter in _SENT_COUNTERS)

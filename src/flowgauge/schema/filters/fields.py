@@ -54,6 +54,9 @@ def _short() -> dict[str, Field]:
     for name, ends in (("pod", ("src", "dst")), ("src_pod", ("src",)), ("dst_pod", ("dst",))):
         columns = tuple(BY_NAME[f"{end}_name"] for end in ends)
         fields[name] = Field(name, columns, only_kind="Pod", help=f"Name of a pod{', either end' if len(ends) > 1 else ''}.")
+    for name, ends in (("dns", ("src", "dst")), ("src_dns", ("src",)), ("dst_dns", ("dst",))):
+        columns = tuple(BY_NAME[f"{end}_dns_name"] for end in ends)
+        fields[name] = Field(name, columns, help=f"Name from DNS{' of either end' if len(ends) > 1 else ''}.")
     for name, end in (("source", "src"), ("destination", "dst")):
         columns = tuple(BY_NAME[f"{end}_{part}"] for part in ("addr", "name", "owner"))
         fields[name] = Field(name, columns, help=f"Address, name or workload of the {name}.")
