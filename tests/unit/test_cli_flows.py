@@ -269,7 +269,11 @@ def test_a_console_with_a_token_asks_for_it(tmp_path: Path) -> None:
 def test_the_reader_of_the_output_may_go_away(console: Console) -> None:
     command = f"{' '.join(ARGV)} -o jsonl --url {console.url} | head -1; echo status ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stderr == "" or "missing" in done.stderr
+    assert done.stdout.splitlines()[1:] in (
+        ["status 0"],
+        ["status 141"],
+    )  # it had written all, or ended like head's other readers
+    assert "Traceback" not in done.stderr
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def test_a_misspelt_variable_and_a_wrong_value_are_told_together() -> None:
             None, (), {"FLOWGAUGE_EXPORTR__SAMPLING": "5", "FLOWGAUGE_EXPORTER__SAMPLING": "0", "FLOWGAUGE_LOG_LEVEL": "["}
         )
     told = [str(problem) for problem in raised.value.problems]
-    assert told[0].startswith("FLOWGAUGE_LOG_LEVEL: is not YAML") or told[1].startswith("FLOWGAUGE_LOG_LEVEL: is not YAML")
+    assert len([text for text in told if text.startswith("FLOWGAUGE_LOG_LEVEL: is not YAML")]) == 1
     assert "FLOWGAUGE_EXPORTR__SAMPLING: sets nothing; did you mean FLOWGAUGE_EXPORTER__SAMPLING?" in told
     assert "FLOWGAUGE_EXPORTER__SAMPLING (spec.exporter.sampling): must be at least 1, not 0" in told
 

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler
 import pytest
 
 from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.runtime import logs
 from flowgauge.runtime.http import BoundedServer, HttpServer, Request, Response, as_events, as_json, health_routes
 
 
@@ -164,6 +165,27 @@ def test_connections_beyond_the_bound_are_refused_until_one_ends() -> None:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def test_a_machine_without_threads_to_spare_costs_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = BoundedServer(("127.0.0.1", 0), _Greeting, 2, logs.get("http"))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        with monkeypatch.context() as full:
+            full.setattr(threading.Thread, "start", _no_thread)
+            for _ in range(4):
+                with socket.create_connection(("127.0.0.1", server.server_port), 5) as refused:
+                    assert refused.recv(100) == b""
+        assert _greeted(server.server_port)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 def _greeted(port: int) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.objects.workloads import namespace
 from flowgauge.errors import UsageError
-from flowgauge.k8s import object_files
+from flowgauge.k8s import growing_file, object_files
 from flowgauge.k8s.changes import Change
 from flowgauge.k8s.object_files import ObjectFiles, ObjectProblem
 
@@ -237,6 +237,23 @@ def test_a_log_rotated_within_the_folder_is_not_read_again(path: Path, files: Ob
     log.write_text(event("DELETED", "a"))
     assert told(files) == ["DELETED a"]
     assert told(files) == []
+
+
+def test_a_snapshot_replaced_again_and_again_is_remembered_within_a_bound(
+    path: Path, files: ObjectFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing_file, "MAX_POSITIONS", 5)
+    kept = []  # so that no inode is used twice
+    for number in range(20):
+        new = path.with_name(f"new-{number}")
+        new.write_text(listed(f"team-{number}"))
+        if path.exists():
+            kept.append(path.open())
+        new.replace(path)
+        assert [change.object.meta.name for change in files.poll() if isinstance(change, Change)] == [f"team-{number}"]
+    assert len(files._positions) == 5
+    for one in kept:
+        one.close()
 
 
 def test_a_folder_of_too_many_files_says_so_once(path: Path, files: ObjectFiles, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flowgauge.config.effective import Effective, effective
-from flowgauge.run.change import Change, change
+from flowgauge.run.change import Change, _seen_by, change
 from flowgauge.run.compose import AgentPlace, Composition, Plan, compose
 from flowgauge.run.watch import WatchedFile
 
@@ -64,6 +64,39 @@ def test_what_is_fixed_at_a_start_restarts_only_who_reads_it_and_says_why(
     steps = between(tmp_path, "spec: {}", after)
     assert list(steps.restart) == restarted
     assert why in steps.restart[restarted[0]]
+
+
+@pytest.mark.parametrize(
+    "sending",
+    [
+        "type: NetFlow",
+        "transport: TCP",
+        "others: ['192.0.2.7:2055']",
+        "others: ['192.0.2.7:2055'], spread: FlowHash",
+        "clientTls: {ca: /etc/ca.pem}",
+        "transport: Kafka, kafka: {brokers: '127.0.0.1:9092', topic: flows}",
+    ],
+)
+def test_how_agents_send_is_told_to_them_too(tmp_path: Path, sending: str) -> None:
+    steps = between(tmp_path, "spec: {}", f"spec: {{collector: {{{sending}}}}}")
+    assert (list(steps.restart), steps.reread) == (["collector"], ("agent-n",))
+
+
+def test_every_setting_has_a_part_that_reads_it(tmp_path: Path) -> None:
+    """A field that no part is told of would do nothing until the next start, and nobody would say so."""
+    settings, _ = state(tmp_path, "spec: {}")
+    readers = {setting.path: [name for name in ("store", "collector", "agent-n", "console") if _seen_by(name, [setting.path])]
+               for setting in settings.settings()}  # fmt: skip
+    nobody = [path for path, names in readers.items() if not names]
+    assert nobody == ["spec.visualization.dashboards", "spec.alerts"]  # of which nothing is built yet
+
+
+def test_a_section_that_comes_or_goes_is_told_setting_by_setting(tmp_path: Path) -> None:
+    tls = "spec: {collector: {clientTls: {ca: /etc/ca.pem}}}"
+    assert "spec.collector.clientTls.ca: not set → /etc/ca.pem" in between(tmp_path, "spec: {}", tls).settings
+    gone = between(tmp_path, tls, "spec: {}")
+    assert "spec.collector.clientTls.ca: /etc/ca.pem → not set" in gone.settings
+    assert gone.reread == ("agent-n",)
 
 
 def test_parts_come_and_go_with_the_document(tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ def test_a_head_cut_anywhere_yields_what_came_before(name: str) -> None:
         final = getattr(whole, column).reshape(1, -1)
         right = (values == final).all(axis=1)
         assert right[-1]
-        assert (right | ~values.any(axis=1)).all() or column in ("src_mac", "dst_mac")
+        if column != "src_mac":  # which may be there in part
+            assert (right | ~values.any(axis=1)).all()
         assert (np.diff(right.astype(int)) >= 0).all()
 
 

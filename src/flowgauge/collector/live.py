@@ -113,7 +113,7 @@ class LiveTap:
         return len(self._viewers)
 
     def publish(self, batch: FlowBatch) -> None:
-        """Called by the decode thread with each batch as it is stored."""
+        """Called by the process thread with each batch as it is stored."""
         with self._lock:
             viewers = list(self._viewers)
         for viewer in viewers:

@@ -18,6 +18,10 @@ _READ_BYTES = 64 * 1024 * 1024
 _TAIL_BYTES = 256
 """So many bytes before the end of what was read are compared, to tell a file that grew from one that was rewritten."""
 
+MAX_POSITIONS = 1024
+"""Files of which is remembered how far they were read, about 500 B each: a snapshot that is replaced again and again has
+another inode each time. Beyond it the one that grew least recently goes."""
+
 FileId = tuple[int, int]
 """Device and inode."""
 
@@ -103,9 +107,15 @@ class GrowingFile:
         file.seek(self._at.offset)
         while data := file.read(_READ_BYTES):
             self._at = Position(self._at.offset + len(data), (self._at.tail + data)[-_TAIL_BYTES:])
-            self._positions[self._id] = self._at
+            self._remember()
             begins, self._begins = self._begins, False
             yield Piece(begins, data, self._changed_ns // 1_000_000)
+
+    def _remember(self) -> None:
+        self._positions.pop(self._id, None)
+        self._positions[self._id] = self._at  # last in the dict: grew most recently
+        if len(self._positions) > MAX_POSITIONS:
+            del self._positions[next(iter(self._positions))]
 
     def _rewritten(self, file: BinaryIO) -> bool:
         status = os.fstat(file.fileno())

@@ -7,15 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from flowgauge.collector.settings import CollectorSettings
-from flowgauge.config.effective import Effective, Setting
+from flowgauge.config.effective import Effective
 from flowgauge.config.explain import field_names
 from flowgauge.config.model import Collector, Spec
 from flowgauge.run.compose import Composition
 
+_SENDING = ("address", "port", "type", "transport", "clientTls", "others", "spread", "kafka")
+"""Fields of ``spec.collector`` by which an agent sends."""
+
 _READ_BY: dict[str, tuple[str, ...]] = {
     "store": ("spec.storage.", "spec.logLevel"),
     "console": ("spec.consolePlugin.", "spec.logLevel"),
-    "agent": ("spec.exporter.", "spec.collector.address", "spec.collector.port", "spec.logLevel"),
+    "agent": ("spec.exporter.", *(f"spec.collector.{name}" for name in _SENDING), "spec.logLevel"),
     "collector": ("spec.collector.", "spec.storage.retention", "spec.logLevel"),
 }
 """Kind of part → the settings it looks at."""
@@ -61,12 +64,15 @@ def change(before: tuple[Effective, Composition], after: tuple[Effective, Compos
 
 
 def _changed(before: Effective, after: Effective) -> Iterator[tuple[str, str]]:
-    """Path and text of each setting that differs."""
-    old: dict[str, Setting] = {setting.path: setting for setting in before.settings()}
-    for setting in after.settings():
-        previous = old[setting.path].value
-        if previous != setting.value:
-            yield setting.path, f"{setting.path}: {previous} → {setting.value}"
+    """Path and text of each setting that differs; a section that one of them lacks (``tls``) has none of its settings there."""
+    old, new = ({setting.path: setting.value for setting in one.settings()} for one in (before, after))
+    for path in dict.fromkeys((*new, *old)):
+        if old.get(path) != new.get(path):
+            yield path, f"{path}: {_shown(old.get(path))} → {_shown(new.get(path))}"
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _reasons(name: str, before: Spec, after: Spec, changed: list[str]) -> list[str]:

@@ -29,8 +29,8 @@ def check_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> None:
     flags = next((line.split() for line in text.splitlines() if line.startswith("flags")), None)
     if flags is not None and "avx2" not in flags:
         raise EnvironmentProblem(
-            "the embedded store needs a CPU with AVX2, which this one lacks; set storage.type to ClickHouse, Loki or "
-            "Elasticsearch and give its address"
+            "the embedded store needs a CPU with AVX2, which this one lacks; set storage.type to ClickHouse and give the "
+            "address of a server"
         )
 
 
