@@ -7,12 +7,12 @@ import errno
 from dataclasses import dataclass, field
 
 import pytest
-import structlog.testing
 
 from flowgauge.agent.interface_choice import SAME_NODE_NOTE, InterfaceChoice, matches_nothing
 from flowgauge.agent.interfaces import Attachment, Interfaces
 from flowgauge.agent.rtnetlink import ARPHRD_LOOPBACK, Link
 from flowgauge.errors import UsageError
+from flowgauge.runtime import logs
 
 LO = Link(1, "lo", hardware=ARPHRD_LOOPBACK)
 ENS3, VETH1, VETH2 = Link(2, "ens3"), Link(3, "veth1", "veth"), Link(4, "veth2", "veth")
@@ -159,15 +159,15 @@ def test_a_few_devices_are_attached_for_good_at_once() -> None:
 
 
 def test_what_the_choice_hides_is_said_once() -> None:
-    with structlog.testing.capture_logs() as logs:
+    with logs.captured() as lines:
         interfaces = Interfaces(Program(), InterfaceChoice(["eth0"]), "node-x")
         interfaces.on_links([LO, ENS3], set())
         interfaces.on_links([LO, ENS3, VETH1], set())
-    assert {line["note"] for line in logs if line["event"] == "interfaces_hide_traffic"} == {
+    assert {line["note"] for line in lines if line["event"] == "interfaces_hide_traffic"} == {
         "eth0 matches nothing on node-x (it has ens3)",
         SAME_NODE_NOTE,
     }
-    assert len([line for line in logs if line["event"] == "interfaces_hide_traffic"]) == 2
+    assert len([line for line in lines if line["event"] == "interfaces_hide_traffic"]) == 2
     assert interfaces.notes == ("eth0 matches nothing on node-x (it has ens3, veth1)", SAME_NODE_NOTE)
 
 

@@ -14,6 +14,7 @@ from _page import REFERENCE, ROOT, finish
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from flowgauge.config.descriptions import descriptions
 from flowgauge.config.effective import plain
 from flowgauge.config.environment import variables
 from flowgauge.config.load import load
@@ -50,14 +51,16 @@ def text() -> str:
 
 
 def _section(model: type[BaseModel], path: str, limits: dict[str, str]) -> Iterator[str]:
+    meanings = descriptions(model)
     fields = {info.alias or name: info for name, info in model.model_fields.items()}
+    said = {info.alias or name: meanings[name] for name, info in model.model_fields.items() if not _is_section(info.annotation)}
     yield f"## `{path}`\n"
     if model.__doc__:
         yield f"{model.__doc__.strip()}\n"
     leaves = {alias: info for alias, info in fields.items() if not _is_section(info.annotation)}
     if leaves:
         yield "| field | type | default | meaning |\n| --- | --- | --- | --- |"
-        yield from (_row(path, alias, info, limits) for alias, info in leaves.items())
+        yield from (_row(path, alias, info, said[alias], limits) for alias, info in leaves.items())
         yield ""
     for item in dict.fromkeys(filter(None, (_item_model(info.annotation) for info in leaves.values()))):
         yield from _item(item)
@@ -66,10 +69,10 @@ def _section(model: type[BaseModel], path: str, limits: dict[str, str]) -> Itera
             yield from _section(info.annotation, f"{path}.{alias}", limits)
 
 
-def _row(path: str, alias: str, info: FieldInfo, limits: dict[str, str]) -> str:
+def _row(path: str, alias: str, info: FieldInfo, said: str, limits: dict[str, str]) -> str:
     place = f"{path}.{alias}"
     variable = next(name for name, target in variables().items() if target == place)
-    meaning = f"{info.description}<br>`{variable}`"
+    meaning = f"{said}<br>`{variable}`"
     if limits.get(place):
         meaning += f"<br>*Not yet:* {limits[place]}"
     default = json.dumps(plain(info.get_default(call_default_factory=True)), ensure_ascii=False)
@@ -80,8 +83,9 @@ def _item(model: type[BaseModel]) -> Iterator[str]:
     """The fields of a list's items."""
     yield f"*{(model.__doc__ or '').strip()}*\n"
     yield "| field of an item | type | meaning |\n| --- | --- | --- |"
-    for name, info in model.model_fields.items():
-        yield f"| `{info.alias or name}` | {_type(info)} | {info.description} |"
+    for name, said in descriptions(model).items():
+        info = model.model_fields[name]
+        yield f"| `{info.alias or name}` | {_type(info)} | {said} |"
     yield ""
 
 

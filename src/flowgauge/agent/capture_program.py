@@ -296,5 +296,11 @@ def opened(options: ProgramOptions, problem: EnvironmentProblem) -> CaptureProgr
     except OSError as error:
         raise EnvironmentProblem(f"{problem}; and packets cannot be captured instead: {error}") from error
     missing = ", ".join(name for name, state in program.features().items() if state == _WITHOUT_EBPF)
-    _log.warning("observing_without_ebpf", why=str(problem), way=program.kind, not_measured=missing)
+    _log.warning("observing_without_ebpf", why=why(options, problem), way=program.kind, not_measured=missing)
     return program
+
+
+def why(options: ProgramOptions, problem: EnvironmentProblem) -> str:
+    """The problem in a sentence, and what of the document's choice has no effect because of it."""
+    directed = any(rule.egress is not None for rule in options.rules)
+    return f"{problem}; rules by direction match nothing without eBPF" if directed else str(problem)

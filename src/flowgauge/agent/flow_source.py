@@ -1,108 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
 """The program in use, as the agent sees it: batches of flows, and counters that go on when the program is replaced.
 
-Before it: :mod:`flowgauge.ebpf`, or :mod:`flowgauge.agent.capture_program`; after it: the export cycle. Drained by the main
-thread; ``not_ip`` may be read by any.
+Before it: :mod:`flowgauge.agent.kernel_side`; after it: the export cycle. Drained by the main thread; ``not_ip`` may be read
+by any.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from flowgauge.agent import attribution, capture_program, privileges, signal_columns, signal_rows, socket_events
+from flowgauge.agent import attribution, signal_columns, signal_rows, socket_events
 from flowgauge.agent.accounter import Codes, account
-from flowgauge.agent.chosen_pods import chooser_of
 from flowgauge.agent.containers import Containers
 from flowgauge.agent.hellos import Hellos
-from flowgauge.agent.interfaces import Attachment
+from flowgauge.agent.kernel_side import KernelSide
 from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.program import Program
 from flowgauge.agent.resolved import ResolvedNames
-from flowgauge.agent.rules import kernel_rules
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.status import FramesSeen
 from flowgauge.config.model import Feature
 from flowgauge.ebpf.abi import Structured
-from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.kernel_types import enumerators
-from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.translations import join
-from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.runtime import linux
 from flowgauge.runtime.clock import now_ns
 from flowgauge.schema.told import Answer
 
 
 class FlowSource:
-    """One load of the flow program with ``settings``; inert until ``load``.
+    """What ``kernel``, loaded with ``settings``, counts."""
 
-    Attributes:
-        program: what counts packets.
-        without_ebpf: why that is not the eBPF program, in a sentence; empty when it is.
-    """
-
-    def __init__(self, settings: AgentSettings, local: LocalAddresses) -> None:
+    def __init__(self, kernel: KernelSide, settings: AgentSettings, local: LocalAddresses) -> None:
         exporter = settings.exporter
-        self._local = local
+        self.kernel, self._local = kernel, local
         self._histogram = {Feature.RTT, Feature.RTT_HISTOGRAM} <= set(exporter.features)
         self._processes = Feature.PROCESS in exporter.features
         self._containers, self._hellos, self._resolved = Containers(), Hellos(), ResolvedNames()
         self._shared = bool(settings.netns)
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
-        self._options = ProgramOptions(
-            max_flows=exporter.max_flows,
-            sampling=exporter.sampling,
-            sampling_mode=exporter.sampling_mode,
-            nat=Feature.NAT in exporter.features,
-            rtt=Feature.RTT in exporter.features,
-            drops=Feature.DROPS in exporter.features,
-            dns=Feature.DNS in exporter.features,
-            dns_ports=tuple(exporter.dns_ports),
-            server_time=Feature.SERVER_TIME in exporter.features,
-            process=Feature.PROCESS in exporter.features,
-            sockets=Feature.SOCKETS in exporter.features,
-            tls=Feature.TLS in exporter.features,
-            icmp_errors=Feature.ICMP_ERRORS in exporter.features,
-            tunnels=exporter.tunnels == "inner",
-            choice=chooser_of(exporter).bits,
-            rules=kernel_rules(exporter.rules, exporter.sampling),
-            netns=linux.netns_path(settings.netns),
-            salt=settings.salt,
-        )
-        self.program: Program = FlowProgram(self._options)
-        self.without_ebpf = ""
 
-    def load(self) -> None:
-        """Loads the eBPF program into the kernel, or opens a packet socket when that is not possible here.
+    @property
+    def program(self) -> Program:
+        """What counts packets."""
+        return self.kernel.program
 
-        Raises:
-            EnvironmentProblem: neither is possible.
-        """
-        try:
-            privileges.require(netns=self._shared)
-            self.program.load()
-        except EnvironmentProblem as problem:
-            self.capture(problem)
-
-    def capture(self, problem: EnvironmentProblem) -> None:
-        """Goes on with a packet socket because of ``problem``, which it raises when there can be none."""
-        captured = capture_program.opened(self._options, problem)
-        self.program.close()
-        self.program, self.without_ebpf = captured, str(problem)
-
-    def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
-        """Observes a device of the calling thread's namespace; OSError when the kernel refuses."""
-        return self.program.attach(ifindex, quick=quick)
-
-    def settle(self, ifindex: int, attachment: Attachment) -> Attachment:
-        """Observes a device that was attached quickly in the lasting way; OSError when the kernel refuses."""
-        return self.program.settle(ifindex, attachment)
-
-    def take_over(self, ifindex: int, attachment: Attachment) -> None:
-        """Observes a device in the place of another program; OSError when the kernel refuses."""
-        self.program.take_over(ifindex, attachment)
+    @property
+    def without_ebpf(self) -> str:
+        """Why that is not the eBPF program, in a sentence; empty when it is."""
+        return self.kernel.without_ebpf
 
     def features(self) -> dict[str, str]:
         """What this kernel lets the program see, in words, by the document's feature name."""
@@ -125,7 +72,7 @@ class FlowSource:
             self._local,
             ticks=ticks,
             sampling_rate=self.program.rates(signals.values["rule"]),
-            sampling_mode=self._options.sampling_mode,
+            sampling_mode=self.kernel.options.sampling_mode,
         )
         flows = batch.with_columns(signal_columns.columns(signals, enumerators("skb_drop_reason"), histogram=self._histogram))
         if self._processes:

@@ -17,16 +17,12 @@ from flowgauge.agent.destinations import Destinations, MakeExport
 from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.heads import Heads
 from flowgauge.agent.heads_route import routes as heads_routes
-from flowgauge.agent.interface_choice import InterfaceChoice
-from flowgauge.agent.interfaces import Interfaces
-from flowgauge.agent.local_addresses import LocalAddresses
-from flowgauge.agent.rules import kernel_rules
+from flowgauge.agent.kernel_side import KernelSide, fixed
 from flowgauge.agent.settings import AgentSettings
+from flowgauge.agent.start import Start, interface_choice
 from flowgauge.agent.status import FramesSeen, Status
-from flowgauge.agent.watch import NetworkWatch
-from flowgauge.config.model import Exporter
 from flowgauge.enrich.naming import Naming
-from flowgauge.errors import EnvironmentProblem, FlowgaugeError
+from flowgauge.errors import FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import linux, logs
 from flowgauge.runtime.clock import now_ns
@@ -51,16 +47,16 @@ class Agent:
     Args:
         settings: what it is told.
         export: makes what takes its messages; None: the collectors of the settings.
+        begun: its start with the same settings, when that began already.
     """
 
-    def __init__(self, settings: AgentSettings, export: MakeExport | None = None) -> None:
+    def __init__(self, settings: AgentSettings, export: MakeExport | None = None, begun: Start | None = None) -> None:
         self.settings = settings
         self.ledger = Ledger("agent", f"{settings.node}@{now_ns() // 1_000_000}")
-        self._local = LocalAddresses()
-        self._source = FlowSource(settings, self._local)
+        self._begun = begun or Start(settings)
+        self._local, self._interfaces, self._watch = self._begun.local, self._begun.interfaces, self._begun.watch
+        self._source = FlowSource(self._begun.kernel, settings, self._local)
         self._pods = ChosenPods(settings.objects, settings.exporter)
-        self._interfaces = Interfaces(self._source, _choice(settings.exporter), settings.node)
-        self._watch = NetworkWatch(settings.netns, [self._interfaces, self._local])
         self._destinations = Destinations(settings, self.ledger, export)
         self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now, pods=self._pods)
         naming = Naming(settings.objects, settings.collector.enrichment)
@@ -77,11 +73,11 @@ class Agent:
             EnvironmentProblem: the network namespace or the HTTP port is missing, or what eBPF and packet sockets both need.
         """
         linux.give_back_large_memory()
-        self._source.load()
+        self._begun.begin()
+        self._begun.wait()
         self._pods.choose(self.settings.exporter, self._source.program)
+        self._begun.attach()
         self._destinations.start()
-        self._watch.start()
-        self._capture_if_no_hook_works()
         self._source.program.attach_signals()
         self._heads.apply(self.settings.exporter)
         self._started = True
@@ -113,12 +109,10 @@ class Agent:
     def stop(self) -> None:
         """Detaches, then drains and sends what was counted until then; safe to call twice."""
         if not self._started:
+            self._begun.undo()
             return
         self._started = False
-        if self._watch.ready():
-            self._watch.run(self._interfaces.detach_all)
-        else:
-            self._interfaces.detach_all()
+        self._begun.detach()
         self._watch.stop()
         self._pods.stop()
         self._source.program.detach_signals()
@@ -143,8 +137,8 @@ class Agent:
         before = self.settings
         logs.configure(settings.log_level)
         try:
-            choice = _choice(settings.exporter)
-            if _program_settings(before.exporter) != _program_settings(settings.exporter):
+            choice = interface_choice(settings.exporter)
+            if fixed(before.exporter) != fixed(settings.exporter):
                 self._replace_program(settings)
             elif chooser_of(before.exporter) != chooser_of(settings.exporter):
                 self._pods.choose(settings.exporter, self._source.program)
@@ -159,13 +153,6 @@ class Agent:
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
 
-    def _capture_if_no_hook_works(self) -> None:
-        """A kernel that loads the program but attaches it nowhere lacks TCX and clsact."""
-        refused = [one.problem for one in self._interfaces.interfaces if one.problem]
-        if refused and not self._interfaces.attached and not self._source.without_ebpf:
-            self._source.capture(EnvironmentProblem(f"this kernel attaches the eBPF flow program to no device: {refused[0]}"))
-            self._watch.run(lambda: self._interfaces.move_to(self._source))
-
     def _load_again(self) -> None:
         try:
             self._replace_program(self.settings)
@@ -176,10 +163,11 @@ class Agent:
 
     def _replace_program(self, settings: AgentSettings) -> None:
         """Loads a second program, puts it in the place of the first everywhere, and takes over what that had counted."""
-        successor = FlowSource(settings, self._local)
-        successor.load()
+        kernel = KernelSide(settings)
+        kernel.load()
+        successor = FlowSource(kernel, settings, self._local)
         self._pods.choose(settings.exporter, successor.program)
-        self._watch.run(lambda: self._interfaces.move_to(successor))
+        self._watch.run(lambda: self._interfaces.move_to(kernel))
         self._source.program.detach_signals()
         self._source.program.let_go()
         successor.program.attach_signals()
@@ -223,18 +211,24 @@ class Agent:
             _log.warning("report_not_written", path=str(path), error=str(error))
 
 
-def run_agent(settings: AgentSettings, stop: threading.Event, changes: queue.SimpleQueue[AgentSettings] | None = None) -> None:
+def run_agent(
+    settings: AgentSettings,
+    stop: threading.Event,
+    changes: queue.SimpleQueue[AgentSettings] | None = None,
+    begun: Start | None = None,
+) -> None:
     """Runs an agent until ``stop`` is set, then flushes what was counted.
 
     Args:
         settings: what it is told.
         stop: set by whoever wants it to end.
         changes: new settings to take over while running, as from a saved document.
+        begun: its start, when that began already.
 
     Raises:
         EnvironmentProblem: something that the agent needs is missing here.
     """
-    agent = Agent(settings)
+    agent = Agent(settings, begun=begun)
     try:
         agent.start()
         run_cycles(agent, stop, changes)
@@ -268,15 +262,3 @@ def _drained(source: FlowSource) -> FlowBatch:
     except OSError as error:
         _log.error("eviction_failed", error=str(error))
         return FlowBatch({})
-
-
-def _choice(exporter: Exporter) -> InterfaceChoice:
-    return InterfaceChoice(exporter.interfaces, exporter.exclude_interfaces)
-
-
-def _program_settings(exporter: Exporter) -> tuple[object, ...]:
-    """What is fixed when the eBPF program is loaded."""
-    rules = kernel_rules(exporter.rules, exporter.sampling)
-    features = frozenset(exporter.features), tuple(exporter.dns_ports)
-    choice = chooser_of(exporter).bits, rules, exporter.tunnels
-    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, features, choice

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from flowgauge.agent.rules import choice_bits
 from flowgauge.config.choice import MatchExpression, NamespaceChoice, PodChoice, Selector
 from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.flow.addresses import packed
@@ -44,9 +45,7 @@ class Chooser:
     @property
     def bits(self) -> int:
         """What addresses may say, as ``ProgramOptions.choice``."""
-        include = bool(self.namespaces.include or self.pods.include)
-        exclude = bool(self.namespaces.exclude or self.pods.exclude)
-        return (CHOICE_INCLUDE if include else 0) | (CHOICE_EXCLUDE if exclude else 0)
+        return choice_bits(self.namespaces, self.pods)
 
     def of_pod(self, namespace: str, labels: Labels) -> int:
         """Bits of a pod."""

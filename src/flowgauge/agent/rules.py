@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The document's rules as the kernel program takes them: one for each combination of port ranges, in the same order. Pure."""
+"""The document's rules and choice of pods as the kernel program takes them. Pure.
+
+A rule becomes one for each combination of port ranges, in the same order.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Sequence
 from itertools import product
 
 from flowgauge.config import choice, values
+from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.ebpf.rules import ANY_PORT, ANYWHERE, Action, Rule
 from flowgauge.flow.prefixes import Prefix, prefix
 
@@ -19,6 +23,13 @@ def kernel_rules(rules: Sequence[choice.Rule], sampling: int) -> tuple[Rule, ...
         sampling: of rules without a rate of their own.
     """
     return tuple(one for rule in rules for one in _expanded(rule, sampling))
+
+
+def choice_bits(namespaces: choice.NamespaceChoice, pods: choice.PodChoice) -> int:
+    """What addresses may say, as ``ProgramOptions.choice``."""
+    include = bool(namespaces.include or pods.include)
+    exclude = bool(namespaces.exclude or pods.exclude)
+    return (CHOICE_INCLUDE if include else 0) | (CHOICE_EXCLUDE if exclude else 0)
 
 
 def _expanded(rule: choice.Rule, sampling: int) -> list[Rule]:

@@ -31,8 +31,13 @@ NotIpByIndex = Callable[[], Mapping[int, FramesSeen]]
 class Source(Protocol):
     """Of :class:`flowgauge.agent.flow_source.FlowSource` what is told."""
 
-    program: Program
-    without_ebpf: str
+    @property
+    def program(self) -> Program:
+        """What counts packets."""
+
+    @property
+    def without_ebpf(self) -> str:
+        """Why that is not the eBPF program; empty when it is."""
 
 
 SourceInUse = Callable[[], Source]

@@ -120,10 +120,15 @@ def agent(  # noqa: PLR0917 - typer passes options by name
 
     # Before numpy is there, whose threads would keep what they begin with.
     privileges.give_up_the_rest(netns=bool(first.netns))
+    from flowgauge.agent.start import Start
+
+    begun = Start(first)
+    begun.begin()
+    # Packets are counted while the rest is imported.
     from flowgauge.agent.main import run_agent
 
     stop, changes = _signals(settings)
-    run_agent(first, stop, changes)
+    run_agent(first, stop, changes, begun)
 
 
 def _token(file: Path | None, descriptor: int) -> str:

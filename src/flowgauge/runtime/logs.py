@@ -1,46 +1,71 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs: key=value for people on a terminal, JSON lines otherwise; one event name per kind of event."""
+"""Logs: key=value for people on a terminal, JSON lines otherwise; one event name per kind of event.
+
+Small on purpose: every verb that logs imports it, and the libraries for this take as long to import as numpy does.
+Safe from any thread.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import logging
+import json as json_text
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-import structlog
+LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40}
 
-TRACE = 5
-LEVELS = {
-    "trace": TRACE,
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warning": logging.WARNING,
-    "error": logging.ERROR,
-}
+Values = dict[str, Any]
+"""An event: its values by name, with ``event``, ``level`` and ``timestamp`` the last."""
+
+_COLOURS = {"debug": 36, "info": 32, "warning": 33, "error": 31}
+_EVENT_WIDTH = 30
 
 
-class _StandardError:
-    """Standard error, whose reader may go away (a closed terminal, a dead supervisor): then lines vanish and work goes on."""
+def write(text: str) -> None:
+    """Writes to standard error; when its reader is gone (a closed terminal, a dead supervisor) lines vanish, work goes on."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
-    def write(self, text: str) -> None:
-        with self._or_to_nowhere():
-            sys.stderr.write(text)
 
-    def flush(self) -> None:
-        with self._or_to_nowhere():
-            sys.stderr.flush()
+def as_json(values: Values) -> str:
+    """An event as a line for programs."""
+    return json_text.dumps(values, default=repr)
 
-    @contextlib.contextmanager
-    def _or_to_nowhere(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+def as_text(values: Values) -> str:
+    """An event as a line for people, in colour, with what it says of an exception below."""
+    values = dict(values)
+    timestamp, level, event, trace = (values.pop(name, "") for name in ("timestamp", "level", "event", "exception"))
+    rest = " ".join(f"\033[36m{name}\033[0m={_shown(value)}" for name, value in sorted(values.items()))
+    head = f"\033[2m{timestamp}\033[0m [\033[{_COLOURS[level]}m{level:7}\033[0m] \033[1m{event:{_EVENT_WIDTH}}\033[0m"
+    return f"{head} {rest}".rstrip() + (f"\n{trace}" if trace else "")
+
+
+def _shown(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    return text if text and text.isprintable() and not set(" =\"'") & set(text) else repr(value)
+
+
+@dataclass(slots=True)
+class _Output:
+    """What is written, and how."""
+
+    level: int = LEVELS["info"]
+    render: Callable[[Values], str] = as_text
+    take: Callable[[Values], None] | None = None
+
+
+_output, _lock = _Output(), threading.Lock()
 
 
 def configure(level: str = "info", *, json: bool | None = None) -> None:
@@ -50,29 +75,68 @@ def configure(level: str = "info", *, json: bool | None = None) -> None:
         level: one of ``LEVELS``.
         json: True for JSON lines, False for key=value; None chooses by whether standard error is a terminal.
     """
-    as_json = (not sys.stderr.isatty()) if json is None else json
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=structlog.PrintLoggerFactory(_StandardError()),  # type: ignore[arg-type]
-        cache_logger_on_first_use=False,
-    )
+    wanted = (not sys.stderr.isatty()) if json is None else json
+    _output.level, _output.render = LEVELS[level], as_json if wanted else as_text
 
 
-def get(part: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose events carry ``part`` (agent, collector, store …).
+@contextmanager
+def captured() -> Iterator[list[Values]]:
+    """What is logged meanwhile, at every level, instead of writing it."""
+    found: list[Values] = []
+    before, _output.take = _output.take, found.append
+    try:
+        yield found
+    finally:
+        _output.take = before
 
-    It obeys the latest ``configure`` even when made before, as modules do when imported; ``bind`` would fix it for good.
-    """
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=part)
-    return logger
+
+class Logger:
+    """Logs one part's events; it obeys the latest ``configure`` even when made before, as modules do when imported."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def debug(self, event: str, **values: object) -> None:
+        """What a developer wants to know."""
+        self._log("debug", event, values)
+
+    def info(self, event: str, **values: object) -> None:
+        """What happened, as it should."""
+        self._log("info", event, values)
+
+    def warning(self, event: str, **values: object) -> None:
+        """What somebody may want to do something about."""
+        self._log("warning", event, values)
+
+    def error(self, event: str, *, exc_info: BaseException | None = None, **values: object) -> None:
+        """What went wrong; ``exc_info``: by which exception."""
+        self._log("error", event, values, exc_info)
+
+    def exception(self, event: str, **values: object) -> None:
+        """What went wrong, with the exception that is being handled."""
+        self._log("error", event, values, sys.exception())
+
+    def _log(self, level: str, event: str, values: Values, error: BaseException | None = None) -> None:
+        if LEVELS[level] < _output.level and _output.take is None:
+            return
+        line = {"part": self._part, **values}
+        if error is not None:
+            line["exception"] = "".join(traceback.format_exception(error)).rstrip()
+        line |= {"event": event, "level": level, "timestamp": _now()}
+        with _lock:
+            if _output.take is not None:
+                _output.take(line)
+            else:
+                write(_output.render(line) + "\n")
+
+
+def get(part: str) -> Logger:
+    """A logger whose events carry ``part`` (agent, collector, store …)."""
+    return Logger(part)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 MAX_KEYS = 1000
