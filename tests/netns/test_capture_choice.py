@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from ebpf_kit import flows, loaded, touched
-from flowgauge.agent.capture_program import CaptureProgram
+from flowgauge.agent.capture_program import CaptureProgram, why
 from flowgauge.agent.rules import kernel_rules
 from flowgauge.config.choice import Rule
 from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.ebpf.program_options import ProgramOptions
+from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.addresses import packed
 from flowgauge.runtime import linux
 from node_kit import A6, FAR, A, B, TwoPods, settled, transfer, two_pods
@@ -103,9 +104,12 @@ def test_chosen_pods_are_the_same_with_and_without_ebpf(
     assert counted.pop("seen") == sum(counted.values())
 
 
-def test_a_rule_by_direction_matches_nothing(node: TwoPods) -> None:
+def test_a_rule_by_direction_matches_nothing_and_it_is_said(node: TwoPods) -> None:
     """The device that counts a packet is known only at the end of an interval."""
     rules = kernel_rules([Rule.model_validate({"direction": "ingress", "action": "reject"})], 1)
     with_ebpf, without, _ = both(node, {}, rules=rules)
     assert pairs(with_ebpf) == set()
     assert len(pairs(without)) == 3
+    refused = EnvironmentProblem("no eBPF here")
+    assert why(ProgramOptions(rules=rules), refused) == "no eBPF here; rules by direction match nothing without eBPF"
+    assert why(ProgramOptions(), refused) == "no eBPF here"
