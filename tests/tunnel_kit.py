@@ -13,24 +13,29 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pyroute2 import WireGuard
+
 from ebpf_kit import flows, loaded, touched
 from flowgauge.demo.scene import counters, kernel
-from flowgauge.demo.scene.counters import Traffic
+from flowgauge.demo.scene.counters import ETHERNET_HEADER_BYTES, Traffic
+from flowgauge.ebpf.flow_program import NotIp
 from flowgauge.ebpf.tables import Evicted
+from flowgauge.errors import EnvironmentProblem
+from flowgauge.flow import addresses
 from flowgauge.runtime import linux
+from flowgauge.schema.enums import TUNNEL_KIND
 
 A, B = "10.9.1.2", "10.9.2.2"
 ENDS = {"one": ("192.0.2.1", "2001:db8::1"), "two": ("192.0.2.2", "2001:db8::2")}
 PODS = {"one": ("a", "va", "10.9.1"), "two": ("b", "vb", "10.9.2")}
 _OTHER = {"one": "two", "two": "one"}
-_BRIDGED_HEADER = 14
 
 DEVICES = {
     "vxlan": "type vxlan id 42 dstport 4789 local {me} remote {peer} dev eth0",
@@ -42,7 +47,22 @@ DEVICES = {
     "4in6": "type ip6tnl mode ipip6 local {me6} remote {peer6} encaplimit none",
     "ip6gre": "type ip6gre local {me6} remote {peer6} key 42 encaplimit none",
 }
-"""Tunnel → how ``ip link add tun`` makes its device."""
+"""Tunnel whose inside can be seen → how ``ip link add tun`` makes its device."""
+
+_WITHOUT_IPV6 = {
+    "ipv4/ip_forward": "1",
+    **{f"ipv6/conf/{which}/{name}": value for which in ("all", "default")
+       for name, value in (("disable_ipv6", "1"), ("accept_dad", "0"), ("router_solicitations", "0"))},
+}  # fmt: skip
+"""So that no pod announces itself while packets are compared."""
+
+WIREGUARD = "wireguard"
+WIREGUARD_PORT = 51820
+_KEYS = {
+    "one": ("QEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEA=", "17XoHTNuV4sTuNcG6C0GHjA4yWvOZs3PUNVmuW3buhA="),
+    "two": ("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=", "ehpOcJvwhaxJSroEabmx7aCrH3ixaqu3n/7akGI+hSI="),
+}
+"""Private and public key of each node (X25519); of this scene only."""
 
 KINDS = {"vxlan over IPv6": "vxlan", "gretap": "gre", "4in6": "ipip", "ip6gre": "gre"}
 """Tunnel → label of ``enums.TUNNEL_KIND``, where it is another than the tunnel's name."""
@@ -65,10 +85,6 @@ class TwoNodes:
         made.settimeout(30)
         return made
 
-    def devices(self, node: str) -> list[str]:
-        """The devices of a node that packets pass."""
-        return [PODS[node][1], "eth0", "tun"]
-
 
 @contextmanager
 def two_nodes(tunnel: str, *, offloads: bool) -> Iterator[TwoNodes]:
@@ -78,7 +94,7 @@ def two_nodes(tunnel: str, *, offloads: bool) -> Iterator[TwoNodes]:
     try:
         for name in built.netns.values():
             linux.create_netns(name)
-            kernel.sysctl(name, {"ipv4/ip_forward": "1", "ipv6/conf/all/accept_dad": "0", "ipv6/conf/default/accept_dad": "0"})
+            kernel.sysctl(name, _WITHOUT_IPV6)
         _connect(built, tunnel)
         for node, (pod, device, _) in PODS.items():
             kernel.offloads(built.netns[node], [device, "eth0"], on=offloads)
@@ -98,20 +114,21 @@ def _connect(built: TwoNodes, tunnel: str) -> None:
             [
                 "link set lo up",
                 f"addr add {me}/24 dev eth0",
-                f"addr add {me6}/64 dev eth0 nodad",
                 "link set eth0 up",
                 f"link add {device} type veth peer name eth0 netns {built.netns[pod]}",
                 f"addr add {block}.1/24 dev {device}",
                 f"link set {device} up",
             ],
         )
-        made = DEVICES[tunnel].format(me=me, peer=peer, me6=me6, peer6=peer6)
-        try:
-            kernel.ip_batch(built.netns[node], [f"link add tun {made}"])
-        except Exception as error:
-            if "Unknown device type" in str(error) or "not supported" in str(error):
-                raise Unavailable(str(error)) from error
-            raise
+        if "6" in tunnel:
+            kernel.sysctl(built.netns[node], {"ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/eth0/disable_ipv6": "0",
+                                              f"ipv6/conf/{device}/disable_ipv6": "1"})  # fmt: skip
+            kernel.ip_batch(built.netns[node], [f"addr add {me6}/64 dev eth0 nodad"])
+        _add_device(
+            built.netns[node], "tun", DEVICES.get(tunnel, f"type {tunnel}").format(me=me, peer=peer, me6=me6, peer6=peer6)
+        )
+        if tunnel == WIREGUARD:
+            _know_each_other(built, node)
         kernel.ip_batch(
             built.netns[node],
             [
@@ -131,6 +148,24 @@ def _connect(built: TwoNodes, tunnel: str) -> None:
         )
 
 
+def _add_device(netns: str, name: str, made: str) -> None:
+    try:
+        kernel.ip_batch(netns, [f"link add {name} {made}"])
+    except EnvironmentProblem as error:
+        if "Unknown device type" in str(error) or "not supported" in str(error):
+            raise Unavailable(str(error)) from error
+        raise
+
+
+def _know_each_other(built: TwoNodes, node: str) -> None:
+    """Tells a node's WireGuard device its own key, and key and address of the other node."""
+    other = _OTHER[node]
+    peer = {"public_key": _KEYS[other][1], "endpoint_addr": ENDS[other][0], "endpoint_port": WIREGUARD_PORT,
+            "allowed_ips": ["0.0.0.0/0"]}  # fmt: skip
+    with linux.in_netns(built.netns[node]), WireGuard() as wireguard:
+        wireguard.set("tun", private_key=_KEYS[node][0], listen_port=WIREGUARD_PORT, peer=peer)
+
+
 @dataclass(frozen=True, slots=True)
 class Counted:
     """What one node counted, and its devices' counters over the same time."""
@@ -139,6 +174,24 @@ class Counted:
     rows: list[dict[str, Any]]
     counters: dict[str, int]
     devices: dict[str, Traffic]
+    not_ip: dict[str, NotIp]
+
+    def ip(self, device: str) -> tuple[int, int]:
+        """IP packets at an Ethernet device by its own counters, and their layer 3 bytes."""
+        traffic, other = self.devices[device], self.not_ip.get(device, NotIp(0, 0))
+        return traffic.packets - other.packets, traffic.layer3_bytes - (other.bytes - ETHERNET_HEADER_BYTES * other.packets)
+
+    def sums(self, *rows: dict[str, Any]) -> tuple[int, int]:
+        """Packets and bytes of rows, by default of TCP between the pods in both directions."""
+        chosen = rows or (self.between(A, B, proto=6), self.between(B, A, proto=6))
+        return sum(row["packets"] for row in chosen), sum(row["bytes"] for row in chosen)
+
+    def tunnel(self, src: str, dst: str) -> tuple[str, int, str, str]:
+        """Kind, identifier and ends of the tunnel in which the flow from ``src`` to ``dst`` was seen."""
+        for key, link in zip(self.evicted.tunnels.keys, self.evicted.tunnels.values, strict=True):
+            if (_text(key["src_addr"]), _text(key["dst_addr"])) == (src, dst):
+                return TUNNEL_KIND[link["kind"]], int(link["id"]), _text(link["src_addr"]), _text(link["dst_addr"])
+        raise AssertionError(f"no tunnel of {src} to {dst}: {self.evicted.tunnels}")
 
     def between(self, src: str, dst: str, **wanted: int) -> dict[str, Any]:
         """The one flow from ``src`` to ``dst`` with these values."""
@@ -147,30 +200,55 @@ class Counted:
         return found[0]
 
 
+def _text(address: Any) -> str:
+    return addresses.to_text(address.tobytes())
+
+
+def expected_tunnel(tunnel: str, node: str) -> tuple[str, int, str, str]:
+    """``Counted.tunnel`` of what a node sends."""
+    kind, family = KINDS.get(tunnel, tunnel), 1 if "6" in tunnel else 0
+    return kind, 0 if kind == "ipip" else 42, ENDS[node][family], ENDS[_OTHER[node]][family]
+
+
 @contextmanager
-def observed(built: TwoNodes, **options: Any) -> Iterator[dict[str, Counted]]:
-    """Both nodes observe all their devices; what each counted is in the mapping, by node, at the end."""
+def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, **options: Any) -> Iterator[dict[str, Counted]]:
+    """Observes devices of places, by default all of both nodes; what each place counted is in the mapping at the end."""
     found: dict[str, Counted] = {}
+    devices = where or {node: [pod_device, "eth0", "tun"] for node, (_, pod_device, _) in PODS.items()}
     with ExitStack() as stack:
         programs = {
-            node: stack.enter_context(loaded(max_flows=4096, salt=salt, **options))
-            for node, salt in (("one", 0x1110), ("two", 0x2220))
+            place: stack.enter_context(loaded(max_flows=4096, salt=0x1110 * number, **options))
+            for number, place in enumerate(devices, 1)
         }
         hooks, before = [], {}
-        for node, program in programs.items():
-            before[node] = counters.devices(built.netns[node])
-            with linux.in_netns(built.netns[node]):
-                hooks += [program.attach(socket.if_nametoindex(name)) for name in built.devices(node)]
+        for place, program in programs.items():
+            before[place] = counters.devices(built.netns[place])
+            with linux.in_netns(built.netns[place]):
+                hooks += [program.attach(socket.if_nametoindex(name)) for name in devices[place]]
         try:
             yield found
+            for place in devices:
+                _settled(built.netns[place])
         finally:
             for hook in hooks:
                 hook.detach()
-        for node, program in programs.items():
-            now = counters.devices(built.netns[node])
+        for place, program in programs.items():
+            now = counters.devices(built.netns[place])
             evicted = program.evict()
-            passed = {name: now[name].since(before[node][name]) for name in built.devices(node)}
-            found[node] = Counted(evicted, flows(evicted), touched(program.counters()), passed)
+            passed = {name: now[name].since(before[place][name]) for name in devices[place]}
+            with linux.in_netns(built.netns[place]):
+                not_ip = {socket.if_indextoname(index): seen for index, seen in program.not_ip().items()}
+            found[place] = Counted(evicted, flows(evicted), touched(program.counters()), passed, not_ip)
+
+
+def _settled(netns: str) -> None:
+    """Waits until nothing has moved for 0.2 s."""
+    before, since = counters.devices(netns), time.monotonic()
+    while time.monotonic() - since < 0.2:
+        time.sleep(0.02)
+        now = counters.devices(netns)
+        if now != before:
+            before, since = now, time.monotonic()
 
 
 def transfer(built: TwoNodes, size: int) -> None:
@@ -204,7 +282,27 @@ def _drain(listener: socket.socket) -> int:
     return total
 
 
-def ping(built: TwoNodes) -> None:
-    """Three echo requests from pod a to pod b, until the neighbours know each other."""
-    with linux.in_netns(built.netns["a"]):
-        subprocess.run(["ping", "-q", "-c", "3", "-i", "0.05", "-W", "5", B], capture_output=True, check=True, timeout=60)
+def greet(built: TwoNodes) -> None:
+    """Sends a little, so that the neighbours know each other."""
+    transfer(built, 1)
+
+
+@contextmanager
+def stacked_vlans() -> Iterator[TwoNodes]:
+    """Pods a and b only, a VLAN 6 in a service VLAN 5 (802.1ad) between them: devices ``eth0``, ``q5`` and ``q56``."""
+    mark = f"fgq{os.getpid() % 100_000}{secrets.token_hex(2)}"
+    names = f"{mark}-a", f"{mark}-b"
+    try:
+        for name in names:
+            linux.create_netns(name)
+            kernel.sysctl(name, _WITHOUT_IPV6)
+        kernel.ip_batch(names[0], [f"link add eth0 type veth peer name eth0 netns {names[1]}"])
+        for name, address in zip(names, (A, B), strict=True):
+            _add_device(name, "q5", "link eth0 type vlan proto 802.1ad id 5")
+            _add_device(name, "q56", "link q5 type vlan proto 802.1q id 6")
+            kernel.offloads(name, ["eth0"], on=False)
+            kernel.ip_batch(name, ["link set eth0 up", "link set q5 up", f"addr add {address}/16 dev q56", "link set q56 up"])
+        yield TwoNodes(dict(zip("ab", names, strict=True)))
+    finally:
+        for name in names:
+            linux.delete_netns(name)

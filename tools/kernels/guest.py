@@ -12,6 +12,8 @@ import sys
 import traceback
 from typing import Any
 
+from guest_devices import findings
+
 from ebpf_kit import flows, loaded, touched
 from flowgauge.agent.capture_program import CaptureProgram
 from flowgauge.demo.scene import counters
@@ -86,6 +88,7 @@ def main() -> int:
     try:
         with two_pods() as node:
             held = observe(node)
+        held = all([held, *(say(*finding) for finding in findings())])
     except Exception:  # noqa: BLE001 - the guest has nobody else to tell
         traceback.print_exc(file=sys.stdout)
         held = False

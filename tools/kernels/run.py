@@ -29,7 +29,9 @@ TOOLS = {
     "apt-get": "apt",
     "ip": "iproute2",
 }
-MODULES = ("veth", "sch_ingress", "cls_bpf")
+MODULES = (
+    "veth", "sch_ingress", "cls_bpf", "vxlan", "geneve", "ip_gre", "ipip", "ip6_tunnel", "ip6_gre", "wireguard", "8021q",
+)  # fmt: skip
 LIBRARIES = ("libbpf.so.1",)
 PASSED = "kernel test: passed"
 
@@ -86,11 +88,11 @@ def unpacked(package: Path) -> Path:
 
 def modules(kernel: Path) -> list[Path]:
     """The files of ``MODULES`` and of what each needs, in loading order (modules.dep is made by depmod; here by modinfo)."""
-    files = {path.stem: path for path in kernel.rglob("*.ko")}
+    files = {path.stem.replace("-", "_"): path for path in kernel.rglob("*.ko")}
     ordered: list[Path] = []
 
     def add(name: str) -> None:
-        path = files.get(name.replace("-", "_")) or files.get(name.replace("_", "-"))
+        path = files.get(name.replace("-", "_"))
         if path is None or path in ordered:
             return
         for needed in _needs(path):
@@ -114,7 +116,7 @@ def build(kernel: Path, archive: Path) -> None:
     """Writes the guest's root file system."""
     imported = subprocess.run(
         [sys.executable, str(HERE / "imported.py"), str(HERE / "guest.py")], capture_output=True, text=True, check=True,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{HERE}"},
     ).stdout.splitlines()  # fmt: skip
     python = Path(sys.executable).resolve()
     ip = Path(shutil.which("ip") or "").resolve()
@@ -129,14 +131,15 @@ def build(kernel: Path, archive: Path) -> None:
         for path in (ROOT / "src/flowgauge").rglob("*"):
             if path.is_file() and not {"static", "__pycache__"} & {*path.parts}:
                 out.copy(path)
-        out.copy(HERE / "guest.py")
+        for path in (HERE / "guest.py", HERE / "guest_devices.py"):
+            out.copy(path)
         out.file(Path("/usr/bin/ip"), ip.read_bytes(), 0o755)
         out.file(Path("/bin/busybox"), Path(shutil.which("busybox") or "").read_bytes(), 0o755)
         inside = [Path("/modules", path.name) for path in modules(kernel)]
         for source, target in zip(modules(kernel), inside, strict=True):
             out.file(target, source.read_bytes(), 0o644)
         path = ":".join(
-            str(folder) for folder in (ROOT / "src", ROOT / "tests", *(p for p in sys.path if p.endswith("-packages")))
+            str(folder) for folder in (ROOT / "src", ROOT / "tests", HERE, *(p for p in sys.path if p.endswith("-packages")))
         )
         text = INIT.format(modules=" ".join(map(str, inside)), path=path, python=python, guest=HERE / "guest.py")
         out.file(Path("/init"), text.encode(), 0o755)

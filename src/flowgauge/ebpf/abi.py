@@ -103,6 +103,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("hellos", np.uint32),
         ("icmp_errors", np.uint32),
         ("tunnels", np.uint32),
+        ("owners", np.uint32),
     ]
 )
 CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
@@ -187,6 +188,7 @@ OWNER: np.dtype[Any] = np.dtype(
 SOCKET_OWNER: np.dtype[Any] = np.dtype(
     [("owner", OWNER), ("began_ns", np.uint64), ("initiator", np.uint32), ("reserved", np.uint32)]
 )
+DATAGRAM_SOCKET: np.dtype[Any] = np.dtype([("waits", FLOW_KEY), ("owner", OWNER)])
 SOCKET_EVENT: np.dtype[Any] = np.dtype(
     [
         ("key", FLOW_KEY),
@@ -266,6 +268,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "server_time": SERVER_TIME,
     "owner": OWNER,
     "socket_owner": SOCKET_OWNER,
+    "datagram_socket": DATAGRAM_SOCKET,
     "socket_event": SOCKET_EVENT,
     "hello_chunk": HELLO_CHUNK,
     "icmp_error_key": ICMP_ERROR_KEY,

@@ -51,7 +51,7 @@ class ProgramOptions:
         dns: whether to follow DNS questions and answers.
         dns_ports: of DNS servers, at most eight.
         server_time: whether to time servers' replies.
-        process: whether to tell which process uses a TCP socket.
+        process: whether to tell which process uses a socket of TCP or UDP.
         sockets: whether to tell what happens to TCP sockets.
         tls: whether to copy the hello messages of TLS and QUIC.
         icmp_errors: whether to follow the errors that ICMP reports.
@@ -109,6 +109,7 @@ class ProgramOptions:
         settings["turns"] = TURNS if self.server_time else 0
         settings["hellos"] = self.tls
         settings["icmp_errors"], settings["tunnels"] = self.icmp_errors, self.tunnels
+        settings["owners"] = self.process
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
 

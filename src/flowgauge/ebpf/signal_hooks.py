@@ -42,10 +42,13 @@ class Signal:
     since: str
 
 
+_OWNERS = frozenset({"on_owner_state", "on_tcp_read"})
+
 SIGNALS: tuple[Signal, ...] = (
     Signal("rtt", (frozenset({"on_tcp_receive", "on_retransmit", "on_retransmit_synack", "on_tcp_state"}),), "5.9"),
     Signal("drops", (frozenset({"on_drop_at_socket"}), frozenset({"on_drop"})), "5.17"),
-    Signal("process", (frozenset({"on_owner_state", "on_tcp_read"}),), "5.11"),
+    # Of UDP, too, since 6.3.
+    Signal("process", (_OWNERS | {"on_datagram_sent", "on_datagram_received"}, _OWNERS), "5.11"),
     # After "process", so that at a tracepoint of both the owner is known before the event is told.
     Signal("sockets", (frozenset({"on_socket_event", "on_connect_again"}),), "5.11"),
 )

@@ -130,6 +130,7 @@ struct settings {
 	__u32 hellos; /* 1: copy the hello messages of TLS and QUIC */
 	__u32 icmp_errors; /* 1: follow the errors that ICMP reports */
 	__u32 tunnels; /* 1: of a packet in a tunnel the one within counts */
+	__u32 owners; /* 1: tell which process sends datagrams */
 };
 
 #define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */
@@ -306,6 +307,12 @@ struct socket_owner {
 	__u64 began_ns; /* CLOCK_MONOTONIC; 0: before this program ran */
 	__u32 initiator; /* enum socket_initiator */
 	__u32 reserved;
+};
+
+/* Kept with a socket of UDP. */
+struct datagram_socket {
+	struct flow_key waits; /* that was seen before it was known who sends; proto 0: none */
+	struct owner owner;
 };
 
 /* What happened to a socket: the codes of the column socket_event. */

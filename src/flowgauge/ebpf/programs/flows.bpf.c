@@ -29,6 +29,7 @@
 #include "account.h"
 #include "cache.h"
 #include "choice.h"
+#include "datagrams.h"
 #include "drops.h"
 #include "events.h"
 #include "hellos.h"
@@ -59,25 +60,34 @@ struct {
 	__type(value, struct not_ip_value);
 } not_ip SEC(".maps");
 
+/* What is told of a flow once in an epoch, beside its packets; key: as it is in the table. */
+static __always_inline void tell_of_new(struct __sk_buff *skb, struct packet *p, const struct flow_key *key)
+{
+	if (p->tunnel)
+		record_tunnel(p);
+	if (settings.owners && p->key.proto == IPPROTO_UDP)
+		follow_sender(skb, key);
+}
+
 /* A flow that the table does not have under the packet's own key: perhaps it has it as it was before translation. */
 __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
 {
 	struct flow_key before = {};
+	bool translated;
 	int result;
 
 	if (!p)
 		return TABLE_FULL;
 	/* What the kernel knows of the packet's connection is about the outer one. */
-	if (settings.nat && !p->tunnel && before_translation(skb, p, &before) == TRANSLATED_ORIGINAL) {
-		result = add_or_insert(p, &before, point);
-		if (result == ADDED_TRACE)
-			record_translation(&before, &p->key);
-		return result;
-	}
-	before = p->key; /* Linux 6.1 takes no map key out of an argument's memory */
+	translated = settings.nat && !p->tunnel && before_translation(skb, p, &before) == TRANSLATED_ORIGINAL;
+	if (!translated)
+		before = p->key; /* Linux 6.1 takes no map key out of an argument's memory */
 	result = add_or_insert(p, &before, point);
-	if (p->tunnel && result == ADDED_TRACE)
-		record_tunnel(p);
+	if (result == ADDED_TRACE) {
+		if (translated)
+			record_translation(&before, &p->key);
+		tell_of_new(skb, p, &before);
+	}
 	return result;
 }
 

@@ -59,6 +59,7 @@ struct sock_common {
 struct sock {
 	struct sock_common __sk_common;
 	int sk_err, sk_err_soft;
+	__u16 sk_protocol;
 };
 
 struct request_sock {
