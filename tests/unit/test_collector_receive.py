@@ -193,6 +193,34 @@ def test_the_queue_is_as_many_bytes_with_long_slots() -> None:
     assert again.slot_bytes == SLOT_BYTES[-1]
 
 
+def test_the_block_that_came_back_last_is_filled_first_and_more_than_a_few_are_made_only_when_asked_for() -> None:
+    pool = BlockPool(4 * BLOCK_BYTES, ipv6=True)
+    first, second = (pool.take(0, more=False) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert pool.take(0.01, more=False) is None
+    pool.give(second)
+    pool.give(first)
+    assert pool.take(0, more=False) is first
+    assert pool.take(0) is second
+    assert pool.take(0) not in (None, first, second)
+
+
+def test_datagrams_stay_in_the_socket_while_it_has_room_and_the_decoder_is_busy() -> None:
+    running = Receiving(queue_bytes=8 * BLOCK_BYTES, buffer_bytes=32 << 20)
+    capacity = Block(SLOT_BYTES[0], ipv6=True).capacity
+    with running.sender() as sock:
+        for number in range(3 * capacity):
+            sock.send(number.to_bytes(4, "big"))
+        deadline = time.monotonic() + 10
+        while running.ledger.snapshot().get("receive_datagrams", 0) < 2 * capacity and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert running.receiver._socket.filled() > 0
+        assert running.receiver._pool._made == 2  # type: ignore[union-attr]
+    running.receiver.stop()
+    assert len(running.received()) == 3 * capacity
+
+
 def test_a_block_is_filled_again_and_again() -> None:
     sock = UdpSocket("127.0.0.1", 0, BUFFER)
     sock.open()

@@ -24,6 +24,9 @@ BLOCK_BYTES = 8 << 20
 """One block: 4,096 datagrams of an Ethernet network. A batch has a cost of its own, which sFlow (six flows to a datagram) feels
 up to here; of protocols with more flows to a datagram a block is decoded in portions (``wire.portions``)."""
 
+FEW_BLOCKS = 2
+"""One is filled while the other is decoded: enough as long as the socket's own buffer holds what comes meanwhile."""
+
 SLOT_BYTES = (2_048, 9_216, 65_536)
 """Slot sizes, smallest first: Ethernet, jumbo frames, the longest UDP datagram. The next is taken once one was too small."""
 
@@ -120,6 +123,8 @@ class Block:
 class BlockPool:
     """Blocks of ``total_bytes`` altogether, made when first needed. ``take`` by one thread, ``give`` by another.
 
+    Of those that have come back the last is given first: its memory is most likely still in a cache.
+
     Args:
         door: who is let in; None: everybody.
     """
@@ -129,14 +134,14 @@ class BlockPool:
         self.slot_bytes = SLOT_BYTES[0]
         self._ipv6, self._door = ipv6, door
         self._made = 0
-        self._free: queue.SimpleQueue[Block] = queue.SimpleQueue()
+        self._free: queue.LifoQueue[Block] = queue.LifoQueue()
 
-    def take(self, timeout_s: float) -> Block | None:
-        """A block to fill, or None when none has come back within ``timeout_s``."""
+    def take(self, timeout_s: float, *, more: bool = True) -> Block | None:
+        """A block to fill, or None when none has come back within ``timeout_s``; ``more``: rather than wait, make one more."""
         try:
             block = self._free.get_nowait()
         except queue.Empty:
-            if self._made < self.blocks:
+            if self._made < (self.blocks if more else FEW_BLOCKS):
                 self._made += 1
                 return self._make()
             try:

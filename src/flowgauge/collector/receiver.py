@@ -2,9 +2,10 @@
 """The receive thread: datagrams from the socket into blocks, blocks to the decoder.
 
 It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full, or
-``FLUSH_S`` old and the decoder has no other: while it has, a full one serves it better. When the decoder has all blocks,
-datagrams wait in the kernel's buffer until that is nearly full, then a block of them is dropped and counted: the kernel's own
-drops then still mean "burst too large", not "decoder too slow".
+``FLUSH_S`` old and the decoder has no other: while it has, a full one serves it better. Few blocks are in use while datagrams
+find room in the kernel's buffer, all of them when that is half full. When the decoder has them all, datagrams wait in it until
+it is nearly full, then a block of them is dropped and counted: the kernel's own drops then still mean "burst too large", not
+"decoder too slow".
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ PATIENCE_S = 0.1
 """How long a full block waits for a free one before it looks how full the socket's buffer is, and waits on …"""
 NEARLY_FULL = 0.75
 """… unless it is so full."""
+HALF_FULL = 0.5
+"""Up to which datagrams are better left in the socket's buffer while the decoder has the few usual blocks: further ones cost
+page faults, and what they hold has left the caches when its turn comes."""
 MAX_PAUSE_S = 0.02
 """Longest pause after a receive that did not fill the block: fetching each datagram as it comes costs a system call and a
 wake-up for each, which at 50 000 flows/s is more than decoding them."""
@@ -143,9 +147,7 @@ class Receiver:
         if not block.count:
             return
         self._count(block, pool)
-        successor = pool.take(patience_s)
-        while successor is None and not self._stopping.is_set() and self._socket.filled() < NEARLY_FULL:
-            successor = pool.take(patience_s)
+        successor = self._successor(pool, patience_s)
         if successor is None:
             self._ledger.add("receive_queue_full", block.count)
             self._warn("receive_queue_full", datagrams=block.count, detail="the decoder or the store is too slow")
@@ -153,6 +155,16 @@ class Receiver:
         else:
             self._filled.put(block)
             self._block = successor
+
+    def _successor(self, pool: BlockPool, patience_s: float) -> Block | None:
+        """The block to fill next: one of the few usual ones while the socket can wait for it, then one more while it can."""
+        while not self._stopping.is_set() and self._socket.filled() < HALF_FULL:
+            if (usual := pool.take(self._pause_s / 2, more=False)) is not None:
+                return usual
+        found = pool.take(patience_s)
+        while found is None and not self._stopping.is_set() and self._socket.filled() < NEARLY_FULL:
+            found = pool.take(patience_s)
+        return found
 
     def _count(self, block: Block, pool: BlockPool) -> None:
         self._ledger.add("receive_datagrams", block.count)
