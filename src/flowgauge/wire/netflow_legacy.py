@@ -175,7 +175,7 @@ def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, 
         short = ~whole
         problems.add_all(datagram[short], start[short], "datagram_header", str(version.header_bytes), (end - start)[short])
         datagram, start, end = datagram[whole], start[whole], end[whole]
-    words = Windows(intake.view.octets).words(start, version.header_bytes // 4)
+    words = Windows(intake.view.octets).words(start, version.header_bytes // 4).astype(np.int64)
     claimed = words[0] & 0xFFFF
     content = end - start - version.header_bytes
     size = _record_bytes(version, content, claimed)

@@ -66,9 +66,9 @@ class Items:
         """Some of the numbers, at least one."""
         return Items.sorted(self.slot[chosen], self.number[chosen], self.clock[chosen])
 
-    def arranged(self, values: Numbers) -> Numbers:
-        """``values``, one a number as they were given, in the order of these items."""
-        return values if self.order is None else values[self.order]
+    def given(self, values: Numbers, at: Index) -> Numbers:
+        """Those of ``values``, one a number as they were given, that belong to the numbers ``at`` these places."""
+        return values[at if self.order is None else self.order[at]]
 
 
 @dataclass(slots=True)

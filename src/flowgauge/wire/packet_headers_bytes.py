@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bytes at many places of one buffer, a row each: what ``packet_headers`` and ``sflow`` read fields from.
+"""Bytes at many places of one buffer: what ``packet_headers`` and ``sflow`` read fields from.
 
-Taking 64 bytes at an offset costs as much as taking two. So a header is taken whole, once, and its fields are columns of a
-small matrix; reading each field at its own offset would cost ten times that.
+Taking 64 bytes at an offset costs as much as taking two. So a header is taken whole, once, and laid out in columns of 32-bit
+words, from which its fields are cut: reading each field at its own offset, or out of rows, would cost several times that.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from flowgauge.wire.views import Octets, Offsets
 Index = npt.NDArray[np.intp]
 Mask = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[Any]
+Words = npt.NDArray[np.uint32]
 
 SLACK_BYTES = 256
 """Bytes that must lie behind the last datagram of a buffer: rows taken near its end may reach beyond it."""
-_WORD_BYTES = 8
+_WORD_BYTES = 4
+_AT_ONCE_BYTES = 1 << 17
+"""Rows that are turned into columns at once: they are to stay in a core's own cache between."""
+_NUMBERS: dict[int, type[np.generic]] = {4: np.uint32, 8: np.uint64}
+"""Sizes that numpy gathers as numbers, faster than as pieces."""
 
 
 class Windows:
-    """Rows of bytes of ``buffer``: uint8, one-dimensional, contiguous; ``SLACK_BYTES`` behind what offsets point to.
+    """Bytes of ``buffer``: uint8, one-dimensional, contiguous; ``SLACK_BYTES`` behind what offsets point to.
 
-    Rows that will be asked for piece by piece are taken once by ``keep``.
+    What will be asked for word by word is taken once by ``keep``.
     """
 
     __slots__ = ("_base", "_buffer", "_kept", "_views")
@@ -35,47 +40,59 @@ class Windows:
         self._buffer = buffer
         self._views: dict[int, Numbers] = {}
         self._base: Offsets = np.zeros(0, np.int64)
-        self._kept: Octets = np.zeros((0, 0), np.uint8)
+        self._kept: Words = np.zeros((0, 0), np.uint32)
 
     def keep(self, at: Offsets, size: int) -> None:
-        """Takes ``size`` bytes from each offset, once for all that is asked for within them, unless they are kept already."""
-        if len(at) and self._within(at, size) is None:
-            self._kept, self._base = self._rows(at, size), at
+        """Takes ``size`` bytes (a multiple of 4) from each offset, once for all ``words`` within them."""
+        if len(at) and self._far(at, size) is None:
+            self._kept, self._base = self._columns(at, size // _WORD_BYTES), at
 
-    def take(self, at: Offsets, size: int) -> Octets:
-        """The ``size`` (≤ ``SLACK_BYTES``) bytes from each offset, uint8 (n, size), not to be written to.
+    def words(self, at: Offsets, count: int) -> Words:
+        """``count`` big-endian 32-bit words from each offset, shape (count, n), not to be written to.
 
         What lies behind a packet's end is noise.
         """
-        kept = self._within(at, size)
-        return self._rows(at, size) if kept is None else kept
+        far = self._far(at, _WORD_BYTES * count)
+        if far is None:
+            return self._columns(at, count)
+        first, over = divmod(far, _WORD_BYTES)
+        if not over:
+            return self._kept[first : first + count]
+        if first + count >= len(self._kept):
+            return self._columns(at, count)
+        bits = np.uint32(8 * over)
+        found: Words = self._kept[first : first + count] << bits
+        found |= self._kept[first + 1 : first + 1 + count] >> (np.uint32(8 * _WORD_BYTES) - bits)
+        return found
 
-    def words(self, at: Offsets, count: int) -> npt.NDArray[np.int64]:
-        """``count`` big-endian 32-bit words from each offset, shape (count, n)."""
-        words = (
-            self.take(at, 4 * count).view(">u4").T.astype(np.uint32)
-        )  # swapped, then widened: half the price of both at once
-        return words.astype(np.int64)
-
-    def _rows(self, at: Offsets, size: int) -> Octets:
+    def take(self, at: Offsets, size: int) -> Octets:
+        """The ``size`` (≤ ``SLACK_BYTES``) bytes from each offset, a row each: uint8 (n, size)."""
         view = self._views.get(size)
         if view is None:
             count = max(0, len(self._buffer) - size + 1)
-            kind = np.dtype(np.uint64 if size == _WORD_BYTES else (np.void, size))  # numpy gathers numbers faster than pieces
+            kind = np.dtype(_NUMBERS.get(size, (np.void, size)))
             view = np.ndarray((count,), kind, buffer=self._buffer.data, strides=(1,))
             self._views[size] = view
         return view[at].view(np.uint8).reshape(len(at), size)
 
-    def _within(self, at: Offsets, size: int) -> Octets | None:
-        """The columns of the kept rows that these bytes are, if they are the same of every row."""
+    def _columns(self, at: Offsets, count: int) -> Words:
+        size = _WORD_BYTES * count
+        found = np.empty((count, len(at)), np.uint32)
+        step = _AT_ONCE_BYTES // size
+        for row in range(0, len(at), step):
+            found[:, row : row + step] = self.take(at[row : row + step], size).view(">u4").T
+        return found
+
+    def _far(self, at: Offsets, size: int) -> int | None:
+        """How far behind the offsets kept these are, if it is the same of every one and ``size`` bytes lie within."""
         if len(at) != len(self._base) or not len(at):
             return None
+        if at is self._base:
+            return 0 if size <= _WORD_BYTES * len(self._kept) else None
         far = int(at[0] - self._base[0])
-        if far < 0 or far + size > self._kept.shape[1]:
+        if far < 0 or far + size > _WORD_BYTES * len(self._kept):
             return None
-        if at is not self._base and not (at == (self._base + far if far else self._base)).all():
-            return None
-        return self._kept[:, far : far + size]
+        return far if (at - self._base == far).all() else None
 
 
 def with_slack(buffer: Octets, last: int) -> Octets:
@@ -87,6 +104,18 @@ def with_slack(buffer: Octets, last: int) -> Octets:
 def be16(rows: Octets, at: int) -> Numbers:
     """The 16-bit field at byte ``at`` of each row, a big-endian view."""
     return rows[:, at : at + 2].view(">u2")[:, 0]
+
+
+def row_bytes(words: Words) -> Octets:
+    """Words (count, n) as bytes, a row each: uint8 (n, 4 × count)."""
+    return np.ascontiguousarray(words.T, ">u4").view(np.uint8)
+
+
+def mac_bytes(high: Words, low: Words) -> Octets:
+    """MAC addresses, uint8 (n, 6), of their first four bytes and of the last two (the lower half of ``low``)."""
+    found = np.empty((len(high), 3), ">u2")
+    found[:, 0], found[:, 1], found[:, 2] = high >> np.uint32(16), high & np.uint32(0xFFFF), low & np.uint32(0xFFFF)
+    return found.view(np.uint8)
 
 
 def narrowed(chosen: Mask, *arrays: Numbers) -> tuple[Numbers, ...]:

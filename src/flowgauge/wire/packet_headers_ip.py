@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
-from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, be16, narrowed
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers, Windows, Words, be16, narrowed, row_bytes
 from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import Cursor
 from flowgauge.wire.readers import V4_PREFIX, V4_SHIFT
@@ -17,7 +17,8 @@ MAX_EXTENSIONS = 8
 """IPv6 extension headers read of one packet; each round costs time for the whole batch."""
 
 _V4_BYTES, _V6_BYTES, _FRAGMENT_BYTES = 20, 40, 8
-_TRANSPORT_BYTES = 16
+_V4_WORDS, _V6_WORDS = _V4_BYTES // 4, _V6_BYTES // 4
+_TRANSPORT_WORDS = 4
 """Of a transport header: up to the flags of TCP."""
 _PORTS_BYTES, _FLAGS_END, _ICMP_BYTES = 4, 14, 2
 _FRAGMENT, _AUTHENTICATION = 44, 51
@@ -34,52 +35,64 @@ def _table(*numbers: int) -> Mask:
 _HAS_PORTS, _IS_ICMP = _table(*PORT_PROTOCOLS), _table(*ICMP_PROTOCOLS)
 _IS_EXTENSION = _table(*_BY_EIGHT, _FRAGMENT, _AUTHENTICATION)
 _TCP = 6
+_V4_KIND = 0x40
+"""A first byte of IPv4, less the header's length in words."""
 
 
 def ipv4(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """IPv4 packets: RFC 791, options skipped."""
     if not len(cursor.row):
         return
-    head = windows.take(cursor.at, _V4_BYTES + _TRANSPORT_BYTES)
-    size = (head[:, 0] & 15).astype(np.int64) * 4
-    valid = (cursor.end - cursor.at >= _V4_BYTES) & (head[:, 0] >> 4 == 4) & (size >= _V4_BYTES)
-    row, at, end, head, size = narrowed(valid, cursor.row, cursor.at, cursor.end, head, size)
-    total = be16(head, 2).astype(np.int64)
-    _network(heads, row, at, proto=head[:, 9], tos=head[:, 1], ttl=head[:, 8])
-    heads.put("src_addr", row, mapped(head, 12))
-    heads.put("dst_addr", row, mapped(head, 16))
-    heads.put("l3_bytes", row, np.where(total >= size, total, 0))
+    words = windows.words(cursor.at, _V4_WORDS + _TRANSPORT_WORDS)
+    kind = words[0] >> np.uint32(24)  # version and length of the header, in words
+    valid = (cursor.end - cursor.at >= _V4_BYTES) & (kind >= _V4_KIND + _V4_WORDS) & (kind < _V4_KIND + 16)
+    row, at, end = narrowed(valid, cursor.row, cursor.at, cursor.end)
+    if len(row) != len(valid):
+        words, kind = words[:, valid], kind[valid]
+    lengths, fragment, live, source, target = words[:_V4_WORDS]
+    size = (kind - np.uint32(_V4_KIND)).astype(np.int64) * 4
+    total = (lengths & np.uint32(0xFFFF)).astype(np.int64)
+    proto = (live >> np.uint32(16)).astype(np.uint8)
+    _network(heads, row, at, proto=proto, tos=lengths >> np.uint32(16) & np.uint32(0xFF), ttl=live >> np.uint32(24))
+    heads.put("src_addr", row, mapped(source))
+    heads.put("dst_addr", row, mapped(target))
+    told = total >= size
+    heads.put("l3_bytes", row, total * told)
     # Behind the packet's own end is padding of the frame. A total of 0 comes from cards that cut segments themselves.
-    end = np.where(total >= size, np.minimum(end, at + total), end)
-    later = be16(head, 6) & 0x1FFF != 0
-    l4 = head[:, _V4_BYTES:] if (size == _V4_BYTES).all() else windows.take(np.minimum(at + size, end), _TRANSPORT_BYTES)
-    _transport(heads, row, head[:, 9], l4, at=np.minimum(at + size, end), end=np.where(later, at, end))
+    end = np.where(told, np.minimum(end, at + total), end)
+    l4_at = np.minimum(at + size, end)
+    l4 = words[_V4_WORDS:] if (size == _V4_BYTES).all() else windows.words(l4_at, _TRANSPORT_WORDS)
+    later = fragment & np.uint32(0x1FFF) != 0
+    _transport(heads, row, proto, l4, at=l4_at, end=np.where(later, at, end) if later.any() else end)
 
 
-def mapped(rows: Octets, at: int) -> Octets:
-    """The v4-mapped form, uint8 (n, 16), of the IPv4 address at byte ``at`` of each row."""
-    address = np.zeros((len(rows), 16), np.uint8)
-    second = rows[:, at : at + 4].view(np.uint32)[:, 0].astype(np.uint64)
-    np.bitwise_or(second << V4_SHIFT, V4_PREFIX, out=address.view(np.uint64)[:, 1])
-    return address
+def mapped(address: Words) -> Octets:
+    """The v4-mapped form, uint8 (n, 16), of IPv4 addresses."""
+    found = np.zeros((len(address), 16), np.uint8)
+    second = address.astype(">u4").view(np.uint32).astype(np.uint64)
+    np.bitwise_or(second << V4_SHIFT, V4_PREFIX, out=found.view(np.uint64)[:, 1])
+    return found
 
 
 def ipv6(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     """IPv6 packets: RFC 8200, extension headers walked to the transport header."""
     if not len(cursor.row):
         return
-    head = windows.take(cursor.at, _V6_BYTES + _TRANSPORT_BYTES)
-    valid = (cursor.end - cursor.at >= _V6_BYTES) & (head[:, 0] >> 4 == 6)
-    row, at, end, head = narrowed(valid, cursor.row, cursor.at, cursor.end, head)
-    payload = be16(head, 4).astype(np.int64)
+    words = windows.words(cursor.at, _V6_WORDS + _TRANSPORT_WORDS)
+    valid = (cursor.end - cursor.at >= _V6_BYTES) & (words[0] >> np.uint32(28) == 6)
+    row, at, end = narrowed(valid, cursor.row, cursor.at, cursor.end)
+    if len(row) != len(valid):
+        words = words[:, valid]
+    payload = (words[1] >> np.uint32(16)).astype(np.int64)
     end = np.where(payload > 0, np.minimum(end, at + _V6_BYTES + payload), end)
-    proto, l4_at, later = _extensions(windows, head[:, 6], at + _V6_BYTES, end)
-    _network(heads, row, at, proto=proto, tos=be16(head, 0) >> 4 & 0xFF, ttl=head[:, 7])
-    heads.put("src_addr", row, head[:, 8:24])
-    heads.put("dst_addr", row, head[:, 24:40])
+    following = (words[1] >> np.uint32(8)).astype(np.uint8)
+    proto, l4_at, later = _extensions(windows, following, at + _V6_BYTES, end)
+    _network(heads, row, at, proto=proto, tos=words[0] >> np.uint32(20) & np.uint32(0xFF), ttl=words[1] & np.uint32(0xFF))
+    heads.put("src_addr", row, row_bytes(words[2:6]))
+    heads.put("dst_addr", row, row_bytes(words[6:10]))
     heads.put("l3_bytes", row, np.where(payload > 0, payload + _V6_BYTES, 0))
     moved = (l4_at != at + _V6_BYTES).any()
-    l4 = windows.take(np.minimum(l4_at, end), _TRANSPORT_BYTES) if moved else head[:, _V6_BYTES:]
+    l4 = windows.words(np.minimum(l4_at, end), _TRANSPORT_WORDS) if moved else words[_V6_WORDS:]
     _transport(heads, row, proto, l4, at=np.minimum(l4_at, end), end=np.where(later, at, end))
 
 
@@ -111,9 +124,7 @@ def _extensions(
     return proto, at, later
 
 
-def _network(
-    heads: Heads, row: Index, at: Offsets, *, proto: npt.NDArray[np.uint8], tos: Numbers, ttl: npt.NDArray[np.uint8]
-) -> None:
+def _network(heads: Heads, row: Index, at: Offsets, *, proto: npt.NDArray[np.uint8], tos: Numbers, ttl: Numbers) -> None:
     heads.put("is_ip", row, np.ones(len(row), np.bool_))
     heads.put("l3_at", row, at)
     heads.put("proto", row, proto)
@@ -121,8 +132,8 @@ def _network(
     heads.put("ttl", row, ttl)
 
 
-def _transport(heads: Heads, row: Index, proto: npt.NDArray[np.uint8], l4: Octets, *, at: Offsets, end: Offsets) -> None:
-    """Ports, flags, ICMP type and code, each where it was captured. ``l4``: the bytes at ``at``, noise behind ``end``."""
+def _transport(heads: Heads, row: Index, proto: npt.NDArray[np.uint8], l4: Words, *, at: Offsets, end: Offsets) -> None:
+    """Ports, flags, ICMP type and code, each where it was captured. ``l4``: the words at ``at``, noise behind ``end``."""
     room = end - at
     heads.put("l4_at", row, at)
     heads.put("l4_end", row, np.maximum(at, end))
@@ -131,10 +142,10 @@ def _transport(heads: Heads, row: Index, proto: npt.NDArray[np.uint8], l4: Octet
     if portless.any():
         heads.put("portless", row, portless)
         ported = ported & ~portless
-    heads.put("src_port", row, be16(l4, 0) * ported)
-    heads.put("dst_port", row, be16(l4, 2) * ported)
-    heads.put("tcp_flags", row, (be16(l4, 12) & 0x1FF) * ((proto == _TCP) & (room >= _FLAGS_END)))
+    heads.put("src_port", row, (l4[0] >> np.uint32(16)) * ported)
+    heads.put("dst_port", row, (l4[0] & np.uint32(0xFFFF)) * ported)
+    heads.put("tcp_flags", row, (l4[3] >> np.uint32(16) & np.uint32(0x1FF)) * ((proto == _TCP) & (room >= _FLAGS_END)))
     icmp = (_IS_ICMP[proto] & (room >= _ICMP_BYTES)).nonzero()[0]
     if len(icmp):
-        heads.put("icmp_type", row[icmp], l4[icmp, 0].astype(np.int16))
-        heads.put("icmp_code", row[icmp], l4[icmp, 1].astype(np.int16))
+        heads.put("icmp_type", row[icmp], (l4[0, icmp] >> np.uint32(24)).astype(np.int16))
+        heads.put("icmp_code", row[icmp], (l4[0, icmp] >> np.uint32(16) & np.uint32(0xFF)).astype(np.int16))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, be16, mac_bytes
 from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.views import Offsets
 
@@ -28,6 +28,7 @@ WINDOW_BYTES = 64
 """Of a packet read at once: Ethernet, a tag, IPv4 and the ports, or IPv6 and most of TCP."""
 
 _MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES = 6, 14, 4
+_ETHERNET_WORDS = 4
 _SNAP_BYTES = 8
 _PPPOE_BYTES, _PPP_BYTES = 6, 2
 _FIRST_ETHER_TYPE = 0x0600
@@ -84,15 +85,21 @@ def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     if not len(index):
         return
     row, at, room = frames.row, frames.at, frames.end - frames.at
-    frame = windows.take(frames.at, 16)
+    first, second, third, fourth = windows.words(at, _ETHERNET_WORDS)
+    target, source = (
+        mac_bytes(first, second >> np.uint32(16)),
+        mac_bytes(second << np.uint32(16) | third >> np.uint32(16), third),
+    )
+    kind, follows = (fourth >> np.uint32(16)).astype(np.int32), at + _ETHERNET_BYTES
     whole = room >= _ETHERNET_BYTES
-    kind = be16(frame, 12).astype(np.int32)
     if not whole.all():
         kind[~whole] = NOTHING
-        frame = frame * (np.arange(frame.shape[1]) < room[:, None])
-    heads.put("dst_mac", row, frame[:, :_MAC_BYTES])
-    heads.put("src_mac", row, frame[:, _MAC_BYTES : 2 * _MAC_BYTES])
-    cursor.step(index, at + np.where(whole, _ETHERNET_BYTES, np.maximum(room, 0)), kind)
+        follows = at + np.where(whole, _ETHERNET_BYTES, np.maximum(room, 0))
+        target *= np.arange(_MAC_BYTES) < room[:, None]
+        source *= np.arange(_MAC_BYTES, 2 * _MAC_BYTES) < room[:, None]
+    heads.put("dst_mac", row, target)
+    heads.put("src_mac", row, source)
+    cursor.step(index, follows, kind)
     _tags(windows, heads, cursor)
     _snap(windows, cursor)
 
@@ -102,12 +109,13 @@ def _tags(windows: Windows, heads: Heads, cursor: Cursor) -> None:
         index, tagged = cursor.part(_IS_TAG[cursor.kind])
         if not len(index):
             return
-        tag = windows.take(tagged.at, _TAG_BYTES)
+        (tag,) = windows.words(tagged.at, 1)
         whole = (tagged.end - tagged.at >= _TAG_BYTES) & (depth < MAX_TAGS)
         if depth < 2:
             name = "customer_vlan" if depth else "vlan_id"
-            heads.put(name, tagged.row, (be16(tag, 0) & 0x0FFF) * whole)
-        cursor.step(index, tagged.at + _TAG_BYTES * whole, (be16(tag, 2) * whole).astype(np.int32))
+            heads.put(name, tagged.row, (tag >> np.uint32(16) & np.uint32(0x0FFF)) * whole)
+        kind = ((tag & np.uint32(0xFFFF)) * whole).astype(np.int32)
+        cursor.step(index, tagged.at + _TAG_BYTES * whole, kind)
 
 
 def _snap(windows: Windows, cursor: Cursor) -> None:

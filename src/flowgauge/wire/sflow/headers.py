@@ -6,11 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from flowgauge.flow.addresses import V4_MAPPED_PREFIX
 from flowgauge.wire.intake import Intake
-from flowgauge.wire.packet_headers_bytes import Index, Numbers, Windows, narrowed
+from flowgauge.wire.packet_headers_bytes import Index, Numbers, Windows, Words, narrowed
 from flowgauge.wire.views import Octets, Offsets
 
 VERSION = 5
@@ -28,17 +27,17 @@ class Heads:
         datagram: which of the batch it is.
         agent: uint8 (n, 16), the agent's address as it says: the exporter, whichever address it sends from. The sender's
             address where it says none.
-        sub_agent, sequence, uptime_ms: as they stand, uint32.
+        sub_agent, sequence, uptime_ms: as they stand.
         samples: how many are said to follow.
         start, end: bytes of the samples in the buffer.
     """
 
     datagram: Index
     agent: Octets
-    sub_agent: npt.NDArray[np.uint32]
-    sequence: npt.NDArray[np.uint32]
-    uptime_ms: npt.NDArray[np.uint32]
-    samples: Offsets
+    sub_agent: Words
+    sequence: Words
+    uptime_ms: Words
+    samples: Words
     start: Offsets
     end: Offsets
 
@@ -65,9 +64,9 @@ def heads(intake: Intake, windows: Windows, datagram: Index, start: Offsets, end
     return Heads(
         datagram=datagram,
         agent=_agents(intake, datagram, head, kind),
-        sub_agent=sub_agent.astype(np.uint32),
-        sequence=sequence.astype(np.uint32),
-        uptime_ms=uptime.astype(np.uint32),
+        sub_agent=sub_agent,
+        sequence=sequence,
+        uptime_ms=uptime,
         samples=samples,
         start=start + size,
         end=end,

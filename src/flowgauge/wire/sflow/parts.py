@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.intake import Intake
-from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows
+from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, Words
 from flowgauge.wire.views import Offsets
 
-_HEAD_BYTES = 8
+_HEAD_BYTES, _HEAD_WORDS = 8, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +22,13 @@ class Containers:
     Attributes:
         datagram: which one of the batch it is in (or is).
         start, end: bytes of its parts in the buffer.
-        count: how many parts it claims.
+        count: how many parts it claims, uint32.
     """
 
     datagram: Index
     start: Offsets
     end: Offsets
-    count: Offsets
+    count: Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,7 @@ def find(intake: Intake, windows: Windows, within: Containers, what: str, most: 
             owner, at, end, left = owner[more], at[more], end[more], left[more]
         if not len(owner):
             break
-        head = windows.take(np.minimum(at, end), _HEAD_BYTES).view(">u4")
-        length = head[:, 1].astype(np.int64)
+        tag, length = windows.words(np.minimum(at, end), _HEAD_WORDS).astype(np.int64)
         start = at + _HEAD_BYTES
         fits = start + length <= end
         if not fits.all():
@@ -142,10 +141,9 @@ def find(intake: Intake, windows: Windows, within: Containers, what: str, most: 
             found = np.where(missing, np.maximum((end - at)[bad], 0), length[bad])
             expected = np.where(missing, _HEAD_BYTES, (end - start)[bad])
             intake.problems.add_all(within.datagram[owner[bad]], at[bad] + 4 * ~missing, f"{what}_length", expected, found)
-            owner, start, end, left, length = owner[fits], start[fits], end[fits], left[fits], length[fits]
-            head = head[fits]
+            owner, start, end, left, length, tag = (each[fits] for each in (owner, start, end, left, length, tag))
         if len(owner):
-            rounds.append(Parts(owner, head[:, 0].astype(np.int64), start, start + length))
+            rounds.append(Parts(owner, tag, start, start + length))
         at = start + (length + 3 & ~3)  # XDR fills opaque content up to four bytes
         left = left - 1
     else:

@@ -39,7 +39,7 @@ _STATUS = {
 """Reasons that IPFIX has a code for: unroutable, adjacency, fragmentation, TTL, ACL, policer, WRED, RPF."""
 
 
-def causes(reason: npt.NDArray[np.int64]) -> Names:
+def causes(reason: npt.NDArray[np.uint32]) -> Names:
     """The names of reasons; one without a name is ``reason_<number>``."""
     distinct, codes = np.unique(reason, return_inverse=True)
     return Names(
@@ -47,7 +47,7 @@ def causes(reason: npt.NDArray[np.int64]) -> Names:
     )
 
 
-def forwarding_status(reason: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def forwarding_status(reason: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
     """The same as ``forwardingStatus``, 128 and above: dropped."""
     distinct, index = np.unique(reason, return_inverse=True)
     return np.array([_STATUS.get(code, _DROPPED) for code in distinct.tolist()], np.uint8)[index.reshape(-1)]

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from flowgauge.wire.intake import Intake
-from flowgauge.wire.packet_headers_bytes import Index, Windows
+from flowgauge.wire.packet_headers_bytes import Index, Windows, Words
 from flowgauge.wire.sflow.headers import Heads
 from flowgauge.wire.sflow.parts import Containers, Parts
 from flowgauge.wire.views import Offsets
@@ -27,8 +26,8 @@ KEPT_BYTES = 216
 """Of a sample read at once: its fixed part, 128 bytes of the packet's head, which mostly comes next, and a switch record. More
 bytes of a row cost little, a second look at another place as much as the first."""
 
-_FORMAT_SHIFT, _VALUE_MASK = 30, 0x3FFFFFFF
-_TYPE_SHIFT, _INDEX_MASK = 24, 0xFFFFFF
+_FORMAT_SHIFT, _VALUE_MASK = np.uint32(30), np.uint32(0x3FFFFFFF)
+_TYPE_SHIFT, _INDEX_MASK = np.uint32(24), np.uint32(0xFFFFFF)
 
 _FIELDS: Mapping[int, Sequence[str]] = {
     FLOW: ("sequence", "source", "rate", "pool", "drops", "in", "out", "records"),
@@ -42,7 +41,7 @@ _FIELDS: Mapping[int, Sequence[str]] = {
 }  # fmt: skip
 """The 32-bit words that each kind of sample begins with."""
 
-Words = Mapping[str, Offsets]
+Fields = Mapping[str, Words]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,14 @@ class Samples:
     Attributes:
         head: row of the datagram in ``Heads``.
         datagram: which one of the batch it is.
-        words: the fixed part by field, int64 (n,); the compact forms are taken apart, so that all kinds have
+        words: the fixed part by field, uint32 (n,); the compact forms are taken apart, so that all kinds have
             ``source_type`` and ``source_index``, and flows ``in_format``, ``in_value``, ``out_format``, ``out_value``.
         start, end: bytes of the records.
     """
 
     head: Index
     datagram: Index
-    words: Words
+    words: Fields
     start: Offsets
     end: Offsets
 
@@ -93,7 +92,7 @@ def samples(intake: Intake, windows: Windows, heads: Heads, parts: Parts, kind: 
     )
 
 
-def _expanded(words: dict[str, Offsets]) -> Words:
+def _expanded(words: dict[str, Words]) -> Fields:
     """Takes the compact forms apart: 8 bits of type and 24 of index, 2 bits of format and 30 of value."""
     if "source" in words:
         source = words["source"]
@@ -104,11 +103,11 @@ def _expanded(words: dict[str, Offsets]) -> Words:
     return words
 
 
-def interface(words: Words, side: str) -> npt.NDArray[np.uint32]:
+def interface(words: Fields, side: str) -> Words:
     """The ifIndex of one side, 0 where there is not exactly one: unknown, discarded, several, or the device itself."""
     value = words[f"{side}_value"]
     known = value != LOCAL
     if f"{side}_format" in words:
         known &= words[f"{side}_format"] == INTERFACE
-    found: npt.NDArray[np.uint32] = (value * known).astype(np.uint32)
+    found: Words = value * known
     return found

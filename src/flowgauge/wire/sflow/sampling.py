@@ -53,15 +53,12 @@ class Pools:
         """Adds what the latest sample of each source says; samples that the agents say to have dropped since."""
         self._grow(int(items.owner[-1]) + 1)
         owner = items.owner
-        values = np.zeros((3, len(items.number)), np.uint32)
-        values[0], values[2] = items.number, items.arranged(drops)
-        if pool is not None and rate is not None:
-            values[1] = items.arranged(pool)
-            self._rate[owner] = items.arranged(rate)[items.last]
+        if rate is not None:
+            self._rate[owner] = items.given(rate, items.last)
         fresh = ~self._known[owner]
-        self._last[:, owner[fresh]] = values[:, items.first[fresh]]
+        self._last[:, owner[fresh]] = self._values(items, items.first[fresh], drops, pool)
         self._known[owner] = True
-        latest = values[:, items.last]
+        latest = self._values(items, items.last, drops, pool)
         taken, seen, dropped = (latest - self._last[:, owner]).astype(np.int64)
         follows = taken <= MAX_AHEAD
         self._taken[owner] += taken * follows
@@ -71,6 +68,15 @@ class Pools:
         backward = taken > 0xFFFFFFFF - MAX_AHEAD  # came late: what is remembered is newer
         self._last[:, owner] = np.where(backward, self._last[:, owner], latest)
         return int(dropped.sum())
+
+    @staticmethod
+    def _values(items: Items, at: Index, drops: Numbers, pool: Numbers | None) -> Numbers:
+        """What ``_last`` keeps, of the numbers ``at`` these places of ``items``."""
+        values = np.zeros((3, len(at)), np.uint32)
+        values[0], values[2] = items.number[at], items.given(drops, at)
+        if pool is not None:
+            values[1] = items.given(pool, at)
+        return values
 
     def rates(self, place: int) -> tuple[int, float, int, int]:
         """The configured and the effective rate, and how many samples were taken and left out."""

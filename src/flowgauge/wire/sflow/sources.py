@@ -87,14 +87,15 @@ class Sources:
         """Judges the numbers of samples of one kind, and keeps the account of how they were taken."""
         words = samples.words
         of_agent = np.maximum(agent, 0) << _AGENT_SHIFT | _CLASS[kind] << _CLASS_SHIFT
-        key = of_agent[samples.head] | np.minimum(words["source_type"], 0xFF) << _TYPE_SHIFT | words["source_index"]
+        kind_of_source = np.minimum(words["source_type"], np.uint32(0xFF)).astype(np.int64) << _TYPE_SHIFT
+        key = of_agent[samples.head] | kind_of_source | words["source_index"]
         slot = self._source_places.of(key)
         heard = slot >= 0
         if agent.min() < 0:
             heard &= agent[samples.head] >= 0
         if not heard.any():
             return
-        sequence, clock = words["sequence"].astype(np.uint32), heads.uptime_ms[samples.head]
+        sequence, clock = words["sequence"], heads.uptime_ms[samples.head]
         whole = bool(heard.all())
         items = Items.sorted(slot, sequence, clock) if whole else Items.sorted(slot[heard], sequence[heard], clock[heard])
         self._class = _filled(self._class, items.owner, _CLASS[kind])
