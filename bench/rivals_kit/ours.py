@@ -24,6 +24,7 @@ from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.config.model import Listener, Tls
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.linux import keep_freed_memory
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.portions import Portions
 from flowgauge.wire.repeats import Repeats
@@ -62,6 +63,7 @@ def listener(arguments: list[str], arrived: queue.SimpleQueue[Any], ledger: Ledg
 def main(arguments: list[str]) -> None:
     """Receives until it is told to end."""
     logs.configure("error")
+    keep_freed_memory()
     stopped = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()

@@ -28,6 +28,7 @@ from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.linux import keep_freed_memory
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, Problem, StreamReport
 from flowgauge.wire.decoder import Decoder
@@ -92,6 +93,7 @@ class DecodeLoop:
 
     def start(self) -> None:
         """Begins to decode, with the templates and names that are kept."""
+        keep_freed_memory()
         self._templates.restore(self._decoder, now_ns())
         self._names.restore(self._directory, now_ns())
         self._thread.start()

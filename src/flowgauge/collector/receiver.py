@@ -41,8 +41,8 @@ DRAIN_S = 2.0
 
 _DATAGRAM_ACCOUNTED_BYTES = 2_304
 """What the kernel charges the buffer for a datagram of Ethernet size (its ``truesize``)."""
-_BURST_PER_S = 200_000
-"""Datagrams/s of the fastest burst that the pause must survive."""
+_BURST_PER_S, _BURST_SHARE = 200_000, 0.75
+"""Datagrams/s of the fastest burst that the pause must survive, and how full the buffer may be then."""
 
 _log = logs.get("collector")
 
@@ -81,7 +81,8 @@ class Receiver:
     def start(self) -> None:
         """Listens; raises what ``UdpSocket.open`` raises."""
         self._socket.open()
-        self._pause_s = min(MAX_PAUSE_S, self._socket.buffer_bytes / _DATAGRAM_ACCOUNTED_BYTES / _BURST_PER_S)
+        room = _BURST_SHARE * 2 * self._socket.buffer_bytes  # the kernel doubles what it is asked for (socket(7))
+        self._pause_s = min(MAX_PAUSE_S, room / _DATAGRAM_ACCOUNTED_BYTES / _BURST_PER_S)
         self._pool = BlockPool(self._queue_bytes, ipv6=self._socket.ipv6, door=self._door)
         self._block = self._pool.take(0)
         self._thread.start()
@@ -136,6 +137,7 @@ class Receiver:
             self._flush(patience_s)
         elif got and wait:
             time.sleep(self._pause_s)
+            return got  # drops are counted with the block, or when nothing comes
         self._drops.count()
         return got
 

@@ -19,8 +19,9 @@ CLONE_NEWNET = 0x40000000
 MS_BIND = 4096
 MNT_DETACH = 2
 NETNS_DIR = Path("/run/netns")
-_M_MMAP_THRESHOLD = -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _LARGE_BYTES = 1 << 20
+_KEPT_BYTES, _LARGEST_KEPT_BYTES = 16 << 20, 32 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -54,6 +55,17 @@ def give_back_large_memory() -> None:
     """
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def keep_freed_memory() -> None:
+    """From now on each thread's heap keeps up to 16 MiB that were let go of, where the C library is glibc.
+
+    Left alone, what a thread needs for one batch is given back after it and asked for again with the next, at a page fault
+    every 4 KiB: a tenth of what decoding costs where batches are small (mallopt(3), M_TRIM_THRESHOLD).
+    """
+    if hasattr(_libc, "mallopt"):
+        _libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
+        _libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_KEPT_BYTES)
 
 
 @contextmanager
