@@ -36,7 +36,7 @@ def mpls(windows: Windows, heads: Heads, cursor: Cursor) -> None:
         open_ = open_[(end - at)[open_] >= _LABEL_BYTES]
         if not len(open_):
             break
-        entry = windows.take(at[open_], _LABEL_BYTES).view(">u4")[:, 0].astype(np.uint32)
+        (entry,) = windows.words(at[open_], 1)
         labels[packets.row[open_], depth] = entry
         at[open_] += _LABEL_BYTES
         bottom[open_] = entry >> np.uint32(8) & np.uint32(1) == 1
