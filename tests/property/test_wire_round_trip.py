@@ -14,6 +14,7 @@ from flowgauge.agent.messages import Messages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.flow.addresses import packed
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_FORMAT, code
 from flowgauge.wire.flow_fields import COLUMNS, COUNTERS, EVENT, GROUPS
 from wire_kit import decode, random_column, random_flows, rows
@@ -101,3 +102,15 @@ def test_groups_hold_each_column_once() -> None:
     names = [name for group in GROUPS for name in group]
     assert len(names) == len(set(names))
     assert not set(names) & set(COLUMNS[: len(COLUMNS) - len(names)])
+
+
+@UNTIMED
+@given(count=st.integers(1, 400), seed=st.integers(0, 2**32), mtu_bytes=st.sampled_from([600, 1400, 9000]))
+def test_strings_that_many_rows_share_and_those_of_few_come_out_as_they_went_in(count: int, seed: int, mtu_bytes: int) -> None:
+    random = np.random.default_rng(seed)
+    causes = random.choice(["NETFILTER_DROP", "NO_SOCKET", "ü" * 140, ""], count, p=[0.6, 0.2, 0.1, 0.1]).tolist()
+    states = [f"state {number}" if number < 5 else "established" for number in random.integers(0, 200, count)]
+    texts = {"drop_cause": Names.from_strings(causes), "drop_tcp_state": Names.from_strings(states)}
+    ones = np.ones(count, np.uint64)
+    batch = random_flows(count, seed).with_columns({**texts, "drop_packets": ones, "drop_bytes": ones})
+    assert rows(through_the_wire(batch, mtu_bytes), list(batch)) == rows(batch, list(batch))

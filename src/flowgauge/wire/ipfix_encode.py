@@ -7,8 +7,9 @@ template; ids are fixed by that, so that a template of one id never changes its 
 
 from __future__ import annotations
 
+import functools
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.flow.batch import FlowBatch, definition
+from flowgauge.flow.names import Names
 from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.schema.told import TOLD
 from flowgauge.wire.elements import Element, absent_value, our_elements
@@ -47,6 +49,8 @@ FLOW_TEMPLATES = range(FIRST_DATA_SET, FIRST_DATA_SET + (1 << 14))
 """Ids of flow templates by their signature, when it is below 2^14; options templates come behind them."""
 RARE_TEMPLATES = range(FLOW_TEMPLATES.stop + 16, 1 << 16)
 """Ids of all other flow templates, whose signatures do not fit into 16 bits: see ``template_id``."""
+_SOME = 16
+"""Rows with the same strings, from which on they are written as one array: the drops of one cause, the flows of one process."""
 _MAPPED = np.frombuffer(b"\0\0\xff\xff", np.uint32)[0]
 """Third word of a v4-mapped address."""
 
@@ -111,25 +115,49 @@ class FlowEncoder:
         records = np.empty(len(rows), template.dtype)
         for number, field in enumerate(template.fields):
             records[f"f{number}"] = field.values(batch, rows)
-        if template.texts:
-            return in_sets(template.template_id, _with_texts(records, batch, rows, template.texts), self._room)
-        size = template.dtype.itemsize
+        content = records.view(np.uint8).reshape(len(rows), -1)
+        if not template.texts:
+            return self._alike(template.template_id, content)
+        columns = [batch.names(name).take(rows) for name in template.texts]
+        alike, few = _by_texts(columns)
+        pieces: list[Piece] = []
+        for group in alike:
+            tail = _tail(columns, int(group[0]))
+            whole = np.empty((len(group), content.shape[1] + len(tail)), np.uint8)
+            whole[:, : content.shape[1]], whole[:, content.shape[1] :] = content[group], np.frombuffer(tail, np.uint8)
+            pieces += self._alike(template.template_id, whole)
+        single = (content[row].tobytes() + _tail(columns, row) for row in few.tolist())
+        return pieces + in_sets(template.template_id, single, self._room)
+
+    def _alike(self, set_id: int, content: npt.NDArray[np.uint8]) -> list[Piece]:
+        """Records of equal length, one a row of ``content``, as many to a set as a message takes."""
+        count, size = content.shape
         step = max(1, (self._room - SET_HEADER_BYTES) // size)
-        full, rest = divmod(len(rows), step)
-        content = records.view(np.uint8)
-        pieces = _full_sets(template.template_id, content[: full * step * size].reshape(full, step * size), step)
+        full, rest = divmod(count, step)
+        pieces = _full_sets(set_id, content[: full * step].reshape(full, step * size), step)
         if rest:
-            pieces.append(Piece(data_set(template.template_id, content[full * step * size :].tobytes()), rest))
+            pieces.append(Piece(data_set(set_id, content[full * step :].tobytes()), rest))
         return pieces
 
 
-def _with_texts(records: npt.NDArray[np.void], batch: FlowBatch, rows: Rows, names: Iterable[str]) -> Iterator[bytes]:
-    """Each record with its strings behind it; each distinct string is encoded once."""
-    columns = [batch.names(name).take(rows) for name in names]
-    encoded = [[variable(value.encode()[:MAX_TEXT_BYTES]) for value in column.values] for column in columns]
-    codes = zip(*(column.codes.tolist() for column in columns), strict=True)
-    for record, of_row in zip(records, codes, strict=True):
-        yield record.tobytes() + b"".join(texts[code] for texts, code in zip(encoded, of_row, strict=True))
+def _by_texts(columns: Sequence[Names]) -> tuple[list[Rows], Rows]:
+    """The rows whose strings are all the same, for each such group of some size, and all other rows in order."""
+    group = np.zeros(len(columns[0].codes), np.int64)
+    for column in columns:
+        group = np.unique(group * len(column.values) + column.codes, return_inverse=True)[1].reshape(-1)
+    order, sizes = np.argsort(group, kind="stable"), np.bincount(group)
+    groups = np.split(order, np.cumsum(sizes)[:-1]) if (sizes >= _SOME).any() else []
+    return [rows for rows in groups if len(rows) >= _SOME], np.flatnonzero(sizes[group] < _SOME)
+
+
+def _tail(columns: Sequence[Names], row: int) -> bytes:
+    """A record's strings as they follow what is of fixed length."""
+    return b"".join(_encoded(column.values[column.codes[row]]) for column in columns)
+
+
+@functools.lru_cache(maxsize=4096)
+def _encoded(text: str) -> bytes:
+    return variable(text.encode()[:MAX_TEXT_BYTES])
 
 
 def _full_sets(set_id: int, contents: npt.NDArray[np.uint8], records: int) -> list[Piece]:
