@@ -20,7 +20,7 @@ from flowgauge.ebpf import abi
 from flowgauge.ebpf.abi import Structured
 from flowgauge.ebpf.map_reader import Entries, joined
 from flowgauge.ebpf.tables import Evicted
-from flowgauge.ebpf.translations import before, match
+from flowgauge.ebpf.translations import Index, before, match
 from flowgauge.schema.enums import LOCAL_ENDS, TCP_STATE_FINAL, code
 
 Flags = npt.NDArray[np.bool_]
@@ -70,13 +70,15 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
         ends: None where all that happens on this machine is this node's; else signals of other nodes are left out by it.
     """
     signals = (*_of_this_node(evicted, ends), evicted.answers, evicted.server_times, evicted.icmp_errors)
-    flow_of = [before(_flow_keys(entries), evicted.keys, known.keys, known.values) for entries in signals]
-    extra = _without_flow(evicted.keys, flow_of, signals)
+    index = Index(evicted.keys)
+    flow_of = [before(_flow_keys(entries), index, known.keys, known.values) for entries in signals]
+    extra = _without_flow(index, flow_of, signals)
     flows = joined(evicted, extra) if len(extra) else evicted  # joining copies, and most intervals have none
-    placed = [_placed(entries, of, flows.keys) for entries, of in zip(signals, flow_of, strict=True)]
+    index = Index(flows.keys) if len(extra) else index
+    placed = [_placed(entries, of, index) for entries, of in zip(signals, flow_of, strict=True)]
     # A tunnel belongs to a flow, and makes none.
-    in_tunnels = before(evicted.tunnels.keys, evicted.keys, known.keys, known.values)
-    placed.append(_placed(evicted.tunnels, in_tunnels, flows.keys))
+    in_tunnels = before(evicted.tunnels.keys, index, known.keys, known.values)
+    placed.append(_placed(evicted.tunnels, in_tunnels, index))
     return SignalRows(flows.keys, flows.values, *placed)
 
 
@@ -109,7 +111,7 @@ def of_sockets_here(entries: Entries, ends: Ends | None) -> Entries:
 
 
 def _without_flow(
-    flow_keys: Structured, flow_of: list[Structured], signals: tuple[Entries, Entries, Entries, Entries, Entries]
+    flow_keys: Index, flow_of: list[Structured], signals: tuple[Entries, Entries, Entries, Entries, Entries]
 ) -> Entries:
     """The flows of no packets: of every drop, answer, reply and error, and of sockets with news beyond round-trip times."""
     sockets, drops, answers, replies, errors = signals
@@ -128,7 +130,7 @@ def _without_flow(
     return Entries(keys[at], values)
 
 
-def _placed(entries: Entries, flow_of: Structured, keys: Structured) -> Placed:
+def _placed(entries: Entries, flow_of: Structured, keys: Index) -> Placed:
     rows = match(flow_of, keys)
     there = rows >= 0
     kept = entries.take(there)

@@ -8,6 +8,7 @@ was not translated. Pure functions of arrays.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -51,11 +52,13 @@ def join(flow_keys: Structured, known_keys: Structured, known: Structured) -> Tr
     return Translations(found, source.address, destination.address, source.port, destination.port)
 
 
-def before(keys: Structured, flow_keys: Structured, known_keys: Structured, known: Structured) -> Structured:
+def before(keys: Structured, flow_keys: Structured | Index, known_keys: Structured, known: Structured) -> Structured:
     """The flows to which ``keys`` belong that were seen anywhere on the node, perhaps behind its translation.
 
     A key that is a flow's own stays; one that translation made of a flow becomes that flow's; any other stays.
     """
+    if not len(known_keys):
+        return keys
     after = known_keys.copy()
     for name in ("src_addr", "dst_addr", "src_port", "dst_port"):
         after[name] = known[name]
@@ -88,18 +91,35 @@ def _words(keys: Structured) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(keys).view(np.uint64).reshape(-1, _KEY_WORDS)
 
 
-def match(wanted: Structured, known: Structured) -> npt.NDArray[np.intp]:
+class Index:
+    """Keys among which several times others are looked up: they are sorted once, by hash, when first asked."""
+
+    def __init__(self, keys: Structured) -> None:
+        self._keys = keys
+
+    @cached_property
+    def _sorted(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.intp]]:
+        """The keys' words; their hashes in order, and the rows of those."""
+        words = _words(self._keys)
+        hashes = words @ _MIX
+        order = np.argsort(hashes)
+        return words, hashes[order], order
+
+    def rows(self, wanted: Structured) -> npt.NDArray[np.intp]:
+        """As ``match``."""
+        if not len(self._keys) or not len(wanted):
+            return np.full(len(wanted), -1, np.intp)
+        known_words, hashes, order = self._sorted
+        wanted_words = _words(wanted)
+        at = np.minimum(np.searchsorted(hashes, wanted_words @ _MIX), len(order) - 1)
+        rows = order[at]
+        same = (known_words[rows] == wanted_words).all(axis=1)
+        return np.where(same, rows, -1)
+
+
+def match(wanted: Structured, known: Structured | Index) -> npt.NDArray[np.intp]:
     """For each wanted key the row of the same key in ``known``, -1 without: by hash, then compared in full.
 
     Two known keys of one hash (a chance of 2**-64 a pair) would hide one of them, which reads as not translated.
     """
-    if not len(known) or not len(wanted):
-        return np.full(len(wanted), -1, np.intp)
-    wanted_words, known_words = _words(wanted), _words(known)
-    known_hash = known_words @ _MIX
-    order = np.argsort(known_hash)
-    wanted_hash = wanted_words @ _MIX
-    at = np.minimum(np.searchsorted(known_hash[order], wanted_hash), len(order) - 1)
-    rows = order[at]
-    same = (known_words[rows] == wanted_words).all(axis=1)
-    return np.where(same, rows, -1)
+    return (known if isinstance(known, Index) else Index(known)).rows(wanted)
