@@ -22,10 +22,16 @@ from flowgauge.agent.status import FramesSeen
 from flowgauge.config.model import Feature
 from flowgauge.ebpf.abi import Structured
 from flowgauge.ebpf.kernel_types import enumerators
+from flowgauge.ebpf.map_reader import Entries
+from flowgauge.ebpf.tables import Evicted
+from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import join
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.schema.told import Answer
+
+_log = logs.get("agent")
 
 
 class FlowSource:
@@ -38,6 +44,7 @@ class FlowSource:
         self._processes = Feature.PROCESS in exporter.features
         self._containers, self._hellos, self._resolved = Containers(), Hellos(), ResolvedNames()
         self._shared = bool(settings.netns)
+        self._lost = 0
         self._counters_before: dict[str, int] = {}
         self._not_ip_before: dict[int, FramesSeen] = {}
 
@@ -60,9 +67,20 @@ class FlowSource:
         return self.program.outdated()
 
     def drain(self) -> FlowBatch:
-        """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay."""
+        """The flows that the kernel's table held, which is empty then; OSError when the kernel refuses: then they stay.
+
+        What was taken out of it and cannot be told, by a mistake of ours, is counted as lost and logged whole.
+        """
         ticks = self.program.ticks()
         evicted, known = self.program.evict(), self.program.known_translations()
+        try:
+            return self._told(evicted, known, ticks)
+        except Exception:  # noqa: BLE001 - the next ones must be sent all the same
+            _log.exception("flows_lost_after_eviction", flows=len(evicted))
+            self._lost += len(evicted)
+            return FlowBatch({})
+
+    def _told(self, evicted: Evicted, known: Entries, ticks: Ticks) -> FlowBatch:
         ends = self._ends if self._shared else None
         signals = signal_rows.place(evicted, known, ends)
         batch = account(
@@ -98,6 +116,7 @@ class FlowSource:
     def counters(self) -> dict[str, int]:
         """The kernel's ledger counters, those of replaced programs included."""
         own = {
+            "eviction_lost": self._lost,
             "signal_hellos_unread": self._hellos.unread,
             "signal_answers_unread": self._resolved.unread,
             "signal_names_left_out": self._resolved.left_out,

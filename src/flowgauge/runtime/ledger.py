@@ -90,7 +90,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("heads_missed", "packets", Sum.NOTE, "Headers that found no room: too many at once, or what is there was frozen."),
     # Records, agent to wire.
     Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),
-    Counter("eviction_lost", "records", Sum.LOST, "Flow records lost when reading the kernel table failed.", 211),
+    Counter("eviction_lost", "records", Sum.LOST, "Flow records taken from the kernel and lost before they were told.", 211),
     Counter("export_records_sent", "records", Sum.OFFERED, "Data records (flows and options) handed to the network.", 212),
     Counter("export_records_failed", "records", Sum.LOST, "Data records that could not be handed to the network.", 213),
     # Records, wire to store.
