@@ -6,6 +6,7 @@ Traps 65 (relays), 66 (renaming), 70 (rates of one interface) of those met in th
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ from flowgauge.pipeline.normalise import Normalise
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.decoder_state import StateError
-from wire_kit import a_set, message, template
+from netflow9_kit import flowset, packet
+from wire_kit import a_set, decode, message, template
 
 NOW = 1_800_000_000_000_000_000
 ETH0 = {"ingressInterface": 2, "interfaceName": "eth0"}
@@ -75,6 +77,35 @@ def test_applications_are_named_by_the_exporters_own_table_and_a_records_name_st
     )  # fmt: skip
     assert Normalise(known)(batch).names("application_name").to_list() == ["ms-teams", "", "", "own name"]
     assert "application_name" not in Normalise(known)(decoded(received_ns=NOW))
+
+
+def test_trap_66_vrfs_are_named_by_the_exporters_own_table_until_it_names_them_anew(tmp_path: Path) -> None:
+    known, again, file = ExporterDirectory(), ExporterDirectory(), StateFile(tmp_path / "names", "names")
+    table = ({"ingressVRFID": 3, "VRFname": "customers"}, {"egressVRFID": 4, "VRFname": "internet"})
+    known.learn([options(*table, received_ns=NOW), options({"ingressVRFID": 3, "VRFname": "others"}, domain=2)])
+    file.save(known)
+    file.restore(again, NOW)
+    batch = decoded(3, received_ns=NOW, in_vrf=[3, 4, 0], out_vrf=[4, 9, 3])
+    for directory in (known, again):
+        kept = Normalise(directory)(batch)
+        assert kept.names("in_vrf_name").to_list() == ["customers", "internet", ""]
+        assert kept.names("out_vrf_name").to_list() == ["internet", "", "customers"]
+    known.learn([options({"ingressVRFID": 3, "VRFname": "clients"})])
+    assert Normalise(known)(batch).names("in_vrf_name").to_list()[0] == "clients"
+    assert "in_vrf_name" not in Normalise(known)(decoded(received_ns=NOW))
+
+
+def test_from_the_wire_a_ciscos_vrf_table_names_the_vrfs_of_its_flows() -> None:
+    """NetFlow v9 with ``option vrf-table``: the scope is the system, the name padded with NUL."""
+    table = flowset(1, struct.pack("!HHHHHHHHH", 260, 4, 8, 1, 4, 234, 4, 236, 32))
+    names = flowset(260, struct.pack("!II32s", 1, 3, b"customers"))
+    flows = flowset(0, struct.pack("!HHHHHHHHHHHH", 256, 5, 8, 4, 12, 4, 1, 4, 234, 4, 235, 4))
+    flow = flowset(256, bytes((10, 0, 0, 1, 10, 0, 0, 2)) + struct.pack("!III", 900, 3, 7))
+    known, result = ExporterDirectory(), decode(packet(table, names, flows, flow), received_ns=NOW)
+    known.learn(result.options)
+    kept = Normalise(known)(result.flows)
+    assert [kept.array("in_vrf").tolist(), kept.array("out_vrf").tolist()] == [[3], [7]]
+    assert [kept.names(f"{way}_vrf_name").to_list() for way in ("in", "out")] == [["customers"], [""]]
 
 
 def test_trap_70_a_rate_told_of_one_interface_or_sampler_is_not_the_exporters() -> None:

@@ -14,7 +14,7 @@ AGENT_SILENT_S = 60.0
 RATE_SPAN_S = 10.0
 """Time over which ``flows_per_s`` is levelled."""
 
-Named = Literal["interface", "application"]
+Named = Literal["interface", "vrf", "application"]
 """What exporters name in options data."""
 
 
@@ -28,8 +28,9 @@ class Exporter:
         sampling: one of how many packets it observes as it told in options of itself as a whole, 0 when it has not.
         flow_sampling, flow_sampling_source: the same of its latest flows, and how it was known: code of ``SAMPLING_SOURCE``.
         interfaces: ifIndex → name.
+        vrfs: number of a routing table → name.
         applications: id, as the column has it → name.
-        remembered: numbers of interfaces and ids of applications whose names an earlier collector had heard, and this one not.
+        remembered: numbers of what was named to an earlier collector, and not to this one.
         told_by: the exporter, at the address where its datagrams come from, whose options hold for it too.
         flows: records so far.
         seen_ns: when it was heard last, ns since 1970.
@@ -44,6 +45,7 @@ class Exporter:
     flow_sampling: int = 0
     flow_sampling_source: int = 0
     interfaces: dict[int, str] = field(default_factory=dict)
+    vrfs: dict[int, str] = field(default_factory=dict)
     applications: dict[int, str] = field(default_factory=dict)
     remembered: set[tuple[Named, int]] = field(default_factory=set)
     told_by: Exporter | None = None
@@ -73,17 +75,21 @@ class Exporter:
         return self.sampling, "system" if self.sampling else "unknown"
 
     def named(self, what: Named, number: int) -> str:
-        """The name of an interface or application, empty when nobody told it."""
+        """The name of an interface, VRF or application, empty when nobody told it."""
         name = self.own(what, number)
         return self.told_by.own(what, number) if not name and self.told_by is not None else name
 
     def own(self, what: Named, number: int) -> str:
         """The same of what it told itself."""
-        return (self.interfaces if what == "interface" else self.applications).get(number, "")
+        return self.names(what).get(number, "")
+
+    def names(self, what: Named) -> dict[int, str]:
+        """Number → name of what it named so."""
+        return {"interface": self.interfaces, "vrf": self.vrfs, "application": self.applications}[what]
 
     def learn(self, what: Named, number: int, name: str, *, remembered: bool = False) -> None:
         """Takes in a name; one that was only ``remembered`` never replaces what was told."""
-        names = self.interfaces if what == "interface" else self.applications
+        names = self.names(what)
         if remembered and number in names:
             return
         names[number] = name

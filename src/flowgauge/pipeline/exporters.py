@@ -25,7 +25,7 @@ from flowgauge.wire.decoded import OptionsData
 MAX_EXPORTERS = 10_000
 """Exporters remembered (about 1 kB each); beyond it those heard least recently go, a tenth at a time."""
 MAX_NAMES = 500_000
-"""Names of interfaces and applications remembered altogether (about 100 B each); names beyond it are not kept."""
+"""Names of interfaces, VRFs and applications remembered altogether (about 100 B each); names beyond it are not kept."""
 
 
 _AGENT = code(FLOW_FORMAT, "agent")
@@ -238,8 +238,8 @@ class ExporterDirectory:
         oldest = sorted(self._exporters, key=lambda key: self._exporters[key].seen_ns)[: max(1, MAX_EXPORTERS // 10)]
         for key in oldest:
             gone = self._exporters.pop(key)
-            self._names -= len(gone.interfaces) + len(gone.applications)
-            gone.interfaces, gone.applications = {}, {}  # it may still be somebody's ``told_by``
+            self._names -= len(gone.interfaces) + len(gone.vrfs) + len(gone.applications)
+            gone.interfaces, gone.vrfs, gone.applications = {}, {}, {}  # it may still be somebody's ``told_by``
 
 
 def _told_by_flows(batch: FlowBatch) -> npt.NDArray[np.uint8]:

@@ -34,6 +34,7 @@ class SavedExporter(msgspec.Struct, frozen=True, omit_defaults=True):
     sampling: int = 0
     interfaces: list[tuple[int, str]] = []
     applications: list[tuple[int, str]] = []
+    vrfs: list[tuple[int, str]] = []
 
 
 class SavedExporters(msgspec.Struct, frozen=True):
@@ -57,14 +58,14 @@ class Remembered:
 
 def saved(exporters: Iterable[Exporter]) -> bytes:
     """The state of all exporters that told anything."""
-    told = (one for one in exporters if one.name or one.sampling or one.interfaces or one.applications)
+    told = (one for one in exporters if one.name or one.sampling or one.interfaces or one.vrfs or one.applications)
     return msgspec.json.encode(SavedExporters(FORMAT, [_saved(one) for one in told]))
 
 
 def _saved(one: Exporter) -> SavedExporter:
     return SavedExporter(
         to_text(one.addr), one.domain, one.seen_ns, one.name, one.sampling, list(one.interfaces.items()),
-        list(one.applications.items()),
+        list(one.applications.items()), list(one.vrfs.items()),
     )  # fmt: skip
 
 
@@ -90,7 +91,9 @@ def _remembered(each: SavedExporter) -> Remembered | None:
         return None
     if not 0 <= each.domain < 1 << 32:
         return None
-    told: tuple[tuple[Named, list[tuple[int, str]]], ...] = (("interface", each.interfaces), ("application", each.applications))
+    told: tuple[tuple[Named, list[tuple[int, str]]], ...] = (
+        ("interface", each.interfaces), ("vrf", each.vrfs), ("application", each.applications),
+    )  # fmt: skip
     names = [(what, number, name) for what, pairs in told for number, given in pairs if number > 0 and (name := text(given))]
     sampling = each.sampling if 0 <= each.sampling <= MAX_RATE else 0
     return Remembered(addr, each.domain, each.seen_ns, text(each.name), sampling, names)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interface numbers → names, by what each exporter told: once per distinct number, not per flow. Part of ``normalise``."""
+"""Numbers of interfaces and VRFs → names, by what each exporter told: once per distinct number, not per flow.
+
+Part of ``normalise``.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,16 @@ Tell = Callable[[Exporter, Numbers], str]
 def interface_columns(batch: FlowBatch, rows: ExporterRows) -> dict[str, ColumnData]:
     """``in_if_name``, ``out_if_name``, ``observed_if_names``, ``observed_if_dirs`` and ``node_reporter`` of a batch's rows.
 
+    Where routers tell VRFs, also ``in_vrf_name`` and ``out_vrf_name``.
     A number that the exporter has not named stays without a name; in lists, which must not lose places, it is written. Names
     that came with the records stay where nothing else is known.
     """
     observed_names, observed_dirs = _told(rows, batch.array("observed_ifs"), _names, _directions)
     (in_name,) = _told(rows, batch.array("in_if")[:, None], _one_name)
     (out_name,) = _told(rows, batch.array("out_if")[:, None], _one_name)
-    found = {
+    vrfs = {f"{way}_vrf_name": _told(rows, batch.array(f"{way}_vrf")[:, None], _vrf_name)[0] for way in ("in", "out")
+            if f"{way}_vrf" in batch}  # fmt: skip
+    found = vrfs | {
         "in_if_name": in_name,
         "out_if_name": out_name,
         "observed_if_names": observed_names,
@@ -92,6 +98,10 @@ def _encoded(texts: Iterable[str], inverse: npt.NDArray[Any]) -> Names:
 
 def _one_name(exporter: Exporter, numbers: Numbers) -> str:
     return exporter.named("interface", int(numbers[0]))
+
+
+def _vrf_name(exporter: Exporter, numbers: Numbers) -> str:
+    return exporter.named("vrf", int(numbers[0]))
 
 
 def _names(exporter: Exporter, numbers: Numbers) -> str:

@@ -26,6 +26,7 @@ _LATEST_MS = 1 << 45
 
 _INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterface", "egressPhysicalInterface",
                    "scopeInterface")  # fmt: skip
+_VRF_KEYS = ("ingressVRFID", "egressVRFID")
 _START_KEYS = ("systemInitTimeMilliseconds", "observationTimeMilliseconds")
 _COUNTERS = frozenset(counter.name for counter in BY_ENTERPRISE.values())
 
@@ -70,14 +71,19 @@ def text(value: Value | None) -> str:
 
 
 def names(record: Record) -> Iterator[tuple[Named, int, str]]:
-    """What a record names: an interface, an application.
+    """What a record names: an interface, a routing table (VRF), an application.
 
-    An interface by IE 10 or 14, or the scope 2 of NetFlow v9 (RFC 3954 §6.1), with 82, else 83; an application by 95 with 96.
+    An interface by IE 10 or 14, or the scope 2 of NetFlow v9 (RFC 3954 §6.1), with 82, else 83; a VRF by 234 or
+    235 with 236 (Cisco's ``option vrf-table``); an application by 95 with 96.
     """
     name = text(record.get("interfaceName")) or text(record.get("interfaceDescription"))
     index = next((record[key] for key in _INTERFACE_KEYS if key in record), None)
     if name and isinstance(index, int) and index > 0:
         yield "interface", index, name
+    name = text(record.get("VRFname"))
+    for vrf in {record[key] for key in _VRF_KEYS if name and key in record}:
+        if isinstance(vrf, int) and vrf > 0:
+            yield "vrf", vrf, name
     name, number = text(record.get("applicationName")), record.get("applicationId")
     if name and isinstance(number, int) and number > 0:
         yield "application", number, name

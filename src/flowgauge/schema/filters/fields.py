@@ -57,6 +57,8 @@ def _short() -> dict[str, Field]:
     for name, ends in (("dns", ("src", "dst")), ("src_dns", ("src",)), ("dst_dns", ("dst",))):
         columns = tuple(BY_NAME[f"{end}_dns_name"] for end in ends)
         fields[name] = Field(name, columns, help=f"Name from DNS{' of either end' if len(ends) > 1 else ''}.")
+    vrfs = (BY_NAME["in_vrf_name"], BY_NAME["out_vrf_name"])
+    fields["vrf"] = Field("vrf", vrfs, help="Name of a device's routing table, in or out.")
     for name, end in (("source", "src"), ("destination", "dst")):
         columns = tuple(BY_NAME[f"{end}_{part}"] for part in ("addr", "name", "owner"))
         fields[name] = Field(name, columns, help=f"Address, name or workload of the {name}.")
