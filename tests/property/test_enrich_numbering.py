@@ -20,9 +20,11 @@ def column(values: list[int]) -> AddressColumn:
 
 
 def exact(numbers: AddressNumbers, rows: AddressColumn) -> None:
-    """Each row is its address, each address is there once, and none that is in no row."""
-    distinct, inverse = numbers.distinct(rows)
-    assert np.array_equal(distinct[inverse], rows)
+    """Each row is its address, each address is there once, and none that is in no row; one with a number is found by it."""
+    found = numbers.distinct(rows)
+    distinct = found.addresses
+    assert np.array_equal(distinct[found.rows], rows)
+    assert np.array_equal(numbers.find(distinct)[found.numbers >= 0], found.numbers[found.numbers >= 0])
     assert len(set(map(bytes, distinct))) == len(distinct)
     assert set(map(bytes, distinct)) == set(map(bytes, rows))
 

@@ -184,7 +184,7 @@ def test_the_past_of_an_address_is_bounded_and_counted(monkeypatch: pytest.Monke
 
 def test_the_past_of_all_addresses_is_bounded_oldest_first() -> None:
     forgotten: list[str] = []
-    kept: history.History[str, str] = history.History(forgotten.append, max_ended=2)
+    kept: history.History[str, str] = history.History(lambda _: None, forgotten.append, max_ended=2)
     for number, key in enumerate("abca"):
         kept.end(key, kept.begin(key, timeline.Tenure(f"{key}{number}", 0, number)), 10)
     kept.begin("d", timeline.Tenure("d", 0, 0))

@@ -22,6 +22,8 @@ from flowgauge.pipeline.graph import Pipeline, Processed
 from flowgauge.runtime import logs
 
 _TICK_S = 0.5
+_IDLE_S = 60.0
+"""A queue tells when something comes, and when it is closed."""
 _NO_ROWS = np.zeros(0, np.intp)
 
 _log = logs.get("collector")
@@ -68,7 +70,7 @@ class ProcessLoop:
 
     def _run(self) -> None:
         while not self._raw.finished:
-            segment = self._raw.take(_TICK_S)
+            segment = self._raw.take(_IDLE_S)
             if segment is not None:
                 self._pass_on(segment)
 

@@ -40,6 +40,8 @@ PORT_WAIT_S = 6.0
 """How long a port may still be a former collector's, whose receive processes bring what they have to disk."""
 LOOSE_WAIT_S = 1.0
 """How long a segment that found no room on disk waits for room in memory."""
+ADOPT_S = 5.0
+"""How often folders are looked for that processes of a killed collector left behind; those of our own are known at once."""
 _TICK_S = 0.5
 
 
@@ -212,7 +214,9 @@ class ReceiveFleet:
             self._names.save(self._directory)
 
     def _look_after(self) -> None:
+        adopt_at = time.monotonic()
         while not self._stopping.wait(_TICK_S):
+            now = time.monotonic()
             for drops in self._drops:
                 drops.count()
             pressure = Pressure(self._ashore.waiting(), self._ashore.watched())
@@ -220,8 +224,10 @@ class ReceiveFleet:
                 self._pressure = pressure
                 for child in self._children:
                     child.send(pressure)
-            self._adopt()
-            if time.monotonic() - self._names_at >= SAVE_S:
+            if now >= adopt_at:
+                adopt_at = now + ADOPT_S
+                self._adopt()
+            if now - self._names_at >= SAVE_S:
                 self._keep_names()
 
     def _open(self, host: str, port: int) -> list[UdpSocket]:

@@ -21,11 +21,12 @@ from flowgauge.collector.udp_socket import Drops, UdpSocket
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.waiting import Waiting
 
 FLUSH_S = 0.4
-"""Age at which a block is handed over although it is not full; with ``udp_socket.WAIT_S`` it waits at most half a second. Long,
-since each batch has a price of its own: decoding one costs 1–2 ms whatever is in it, and names are looked up once a batch for
-each address."""
+"""Age at which a block is handed over although it is not full; with a pause it waits at most half a second. Long, since each
+batch has a price of its own: decoding one costs 1–2 ms whatever is in it, and names are looked up once a batch for each
+address."""
 PATIENCE_S = 0.1
 """How long a full block waits for a free one before it looks how full the socket's buffer is, and waits on …"""
 NEARLY_FULL = 0.75
@@ -33,9 +34,11 @@ NEARLY_FULL = 0.75
 HALF_FULL = 0.5
 """Up to which datagrams are better left in the socket's buffer while the decoder has the few usual blocks: further ones cost
 page faults, and what they hold has left the caches when its turn comes."""
-MAX_PAUSE_S = 0.02
-"""Longest pause after a receive that did not fill the block: fetching each datagram as it comes costs a system call and a
-wake-up for each, which at 50 000 flows/s is more than decoding them."""
+MAX_PAUSE_S = 0.05
+"""Longest pause after a receive that did not fill the block: fetching each datagram as it comes costs system calls and a
+wake-up for each, which at 50 000 flows/s is more than decoding them, and at 1 000 half of all that is done."""
+IDLE_S = 5.0
+"""How long the thread sleeps while nothing comes: by so much later a socket that is broken is noticed."""
 DRAIN_S = 2.0
 """How long a stop may go on receiving what the socket holds."""
 
@@ -73,6 +76,7 @@ class Receiver:
         self._block: Block | None = None
         self._first_at = 0.0
         self._pause_s = 0.0
+        self._waiting: Waiting | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="receive", daemon=True)
         self._limit = logs.RateLimit()
@@ -85,13 +89,17 @@ class Receiver:
         self._pause_s = min(MAX_PAUSE_S, room / _DATAGRAM_ACCOUNTED_BYTES / _BURST_PER_S)
         self._pool = BlockPool(self._queue_bytes, ipv6=self._socket.ipv6, door=self._door)
         self._block = self._pool.take(0)
+        self._waiting = Waiting(self._socket.descriptor())
         self._thread.start()
 
     def stop(self) -> None:
         """Refuses more, hands over what the socket holds, and gives the port back; safe to call twice."""
         self._stopping.set()
-        if self._thread.ident is not None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.wake()
             self._thread.join()
+            waiting.close()
         self._socket.close()
 
     def ready(self) -> bool:
@@ -113,30 +121,39 @@ class Receiver:
         return ListenerState(self.name, self.address, buffer_bytes=self._socket.buffer_bytes)
 
     def _run(self) -> None:
+        waiting = self._waiting
+        assert waiting is not None  # noqa: S101 - `start` made it
         try:
             while not self._stopping.is_set():
-                self._step(PATIENCE_S, wait=True)
+                waiting.wait(self._wait_s())
+                if self._step(PATIENCE_S) and self._block is not None and self._block.count:
+                    time.sleep(self._pause_s)
             self._socket.refuse_more()
             deadline = time.monotonic() + DRAIN_S
-            while self._step(max(0.0, deadline - time.monotonic()), wait=False):
+            while self._step(max(0.0, deadline - time.monotonic())):
                 pass
             self._flush(max(0.0, deadline - time.monotonic()))
         except OSError as error:
             _log.error("receive_failed", error=str(error))
 
-    def _step(self, patience_s: float, *, wait: bool) -> int:
-        """Receives once; hands the block over when that is due. Returns how many datagrams came."""
+    def _wait_s(self) -> float:
+        """How long there is nothing to do unless a datagram comes: until the block is due."""
+        if self._block is None or not self._block.count:
+            return IDLE_S
+        return max(PATIENCE_S, self._first_at + FLUSH_S - time.monotonic())
+
+    def _step(self, patience_s: float) -> int:
+        """Receives what there is; hands the block over when that is due. Returns how many datagrams came."""
         block = self._block
         assert block is not None  # noqa: S101 - `start` took the first
         was_empty = block.count == 0
-        got = block.receive(self._socket.descriptor(), self._clock, wait=wait)
+        got = block.receive(self._socket.descriptor(), self._clock, wait=False)
         now = time.monotonic()
         if was_empty:
             self._first_at = now
         if block.full or (block.count and now - self._first_at >= FLUSH_S and self._filled.empty()):
             self._flush(patience_s)
-        elif got and wait:
-            time.sleep(self._pause_s)
+        elif got:
             return got  # drops are counted with the block, or when nothing comes
         self._drops.count()
         return got

@@ -27,7 +27,8 @@ from flowgauge.store.store import FlowStore
 
 _RETRY_PAUSE_S = 0.5
 _TICK_S = 0.1
-_WAIT_S = 1.0
+_WAIT_S = 60.0
+"""A queue tells when something comes, and when it is closed."""
 
 _log = logs.get("collector")
 

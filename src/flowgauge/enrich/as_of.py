@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.enrich.timeline import Stretch
+from flowgauge.enrich.timeline import FOREVER, Stretch
 from flowgauge.schema.enums import IDENTITY_CONFIDENCE, code
 
 LINGER_MS = 60_000
@@ -31,6 +31,9 @@ T = TypeVar("T")
 
 _EXACT, _LIKELY, _GUESS = (code(IDENTITY_CONFIDENCE, label) for label in ("exact", "likely", "guess"))
 
+ALWAYS = np.iinfo(np.int64).min
+"""Before any time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -40,15 +43,31 @@ class Found:
     confidence: Bytes
 
 
+def settled_since(stretches: Sequence[Stretch[T]]) -> tuple[int, Stretch[T] | None]:
+    """(From when on there is one answer to flows that begin then or later; the stretch that it is, None for nobody)."""
+    if not stretches:
+        return ALWAYS, None
+    last = stretches[-1]
+    return (last.start_ms, last) if last.end_ms == FOREVER else (last.end_ms + LINGER_MS + 1, None)
+
+
+def certainty(stretch: Stretch[T] | None) -> int:
+    """The code of ``enums.IDENTITY_CONFIDENCE`` for a flow within a stretch, 0 for one in none."""
+    return 0 if stretch is None else _EXACT if stretch.certain else _LIKELY
+
+
 class AsOf:
-    """The stretches of the keys 0 … ``keys`` - 1, for flows of the time from ``from_ms`` to ``to_ms``.
+    """The stretches of keys from 0 on, for flows of the time from ``from_ms`` to ``to_ms``.
 
     A key with a stretch that spans all of that time is *settled*, which costs its rows one lookup: the common case.
+
+    Args:
+        settled, confidence: of each key what is known of it already, 0 where nothing is; changed by ``add``.
     """
 
-    def __init__(self, keys: int, from_ms: int, to_ms: int) -> None:
+    def __init__(self, settled: Ints, confidence: Bytes, from_ms: int, to_ms: int) -> None:
         self._from_ms, self._to_ms = from_ms, to_ms
-        self._settled, self._certainty = [0] * keys, [0] * keys
+        self._settled, self._confidence = settled, confidence
         self._open_keys: list[int] = []
         self._counts: list[int] = []
         self._times: list[tuple[int, int, bool, int]] = []
@@ -57,9 +76,9 @@ class AsOf:
         """The stretches of a key, disjoint and in order; ``value_of`` numbers their holders, from 1."""
         if not stretches:
             return
-        start_ms, end_ms, holder, certain = stretches[-1]
-        if start_ms <= self._from_ms and end_ms > self._to_ms:
-            self._settled[key], self._certainty[key] = value_of(holder), _EXACT if certain else _LIKELY
+        last = stretches[-1]
+        if last.start_ms <= self._from_ms and last.end_ms > self._to_ms:
+            self._settled[key], self._confidence[key] = value_of(last.holder), certainty(last)
             return
         self._open_keys.append(key)
         self._counts.append(len(stretches))
@@ -69,10 +88,9 @@ class AsOf:
         """What was added, as arrays."""
         slot = np.full(len(self._settled), -1, np.int32)
         slot[self._open_keys] = np.arange(len(self._open_keys))
-        settled, certainty = np.array(self._settled, np.int32), np.array(self._certainty, np.uint8)
         counts = np.array(self._counts, np.int32)
         times = np.array(self._times, np.int64).reshape(-1, 4)
-        return FrozenAsOf(settled, certainty, slot, counts, times)
+        return FrozenAsOf(self._settled, self._confidence, slot, counts, times)
 
 
 class FrozenAsOf:

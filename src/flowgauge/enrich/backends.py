@@ -7,7 +7,7 @@ the pods that its selector chooses. Not thread-safe: ``kubernetes`` holds the lo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -55,10 +55,15 @@ class _Entry:
 
 
 class Backends:
-    """All Services; ``history`` is what stood where."""
+    """All Services; ``history`` is what stood where.
 
-    def __init__(self) -> None:
-        self.history: History[Place, Backend] = History(self._forget)
+    Args:
+        touched: told each address about which something changes.
+    """
+
+    def __init__(self, touched: Callable[[bytes], None]) -> None:
+        self._touched = touched
+        self.history: History[Place, Backend] = History(lambda place: touched(place[0]), self._forget)
         self._entries: dict[Name, _Entry] = {}
         self._ports: dict[bytes, dict[int, Timeline[Backend]]] = {}
         self._pods: dict[str, dict[str, Pod]] = {}
@@ -152,6 +157,8 @@ class Backends:
         entry = self._entries[name]
         self._updates += 1
         entry.generation, entry.pods = self._updates, set()
+        for own in _own_addresses(entry.service):  # the Service's name, which is its workload's, may be another
+            self._touched(own)
         wanted = dict(self._wanted(name, entry))
         # At one address and port, a Service that has an address of its own is what clients mean.
         rank = 1 if entry.service and entry.service.addresses else 0
@@ -171,9 +178,9 @@ class Backends:
 
     def _wanted(self, name: Name, entry: _Entry) -> Iterator[tuple[Place, Backend]]:
         if entry.service is not None:
-            for address in (*entry.service.addresses, *entry.service.outer_addresses):
+            for own in _own_addresses(entry.service):
                 for port in entry.service.ports:
-                    yield (packed(address), port_key(port.proto, port.number)), Backend(name[1], ANY_POD)
+                    yield (own, port_key(port.proto, port.number)), Backend(name[1], ANY_POD)
         for one in entry.slices.values():
             for endpoint in one.endpoints:
                 backend = Backend(name[1], _pod_of(endpoint, entry))
@@ -197,6 +204,10 @@ class Backends:
         ports.pop(place[1], None)
         if not ports:
             self._ports.pop(place[0], None)
+
+
+def _own_addresses(service: Service | None) -> list[bytes]:
+    return [] if service is None else [packed(text) for text in (*service.addresses, *service.outer_addresses)]
 
 
 def _pod_of(endpoint: Endpoint, entry: _Entry) -> int:

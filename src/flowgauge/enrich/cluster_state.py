@@ -14,6 +14,7 @@ from flowgauge.enrich.history import History
 from flowgauge.enrich.holders import Holder
 from flowgauge.enrich.owners import Workload, workload
 from flowgauge.enrich.timeline import Stretch, Tenure
+from flowgauge.enrich.touched import Touched
 from flowgauge.flow.addresses import packed
 from flowgauge.k8s.objects import EndpointSlice, KubernetesObject, Meta, Node, Owner, Plain, Pod, Service
 
@@ -35,14 +36,16 @@ class ClusterState:
 
     Attributes:
         backends: Services by address and port.
+        touched: addresses about which something changed.
         version: changes with owners and nodes, on which the names of many objects depend.
         nodes_version: changes with nodes.
     """
 
     def __init__(self) -> None:
-        self.backends = Backends()
+        self.touched = Touched()
+        self.backends = Backends(self.touched.add)
         self.version = self.nodes_version = 0
-        self._addresses: History[bytes, Holder] = History()
+        self._addresses: History[bytes, Holder] = History(self.touched.add)
         self._holders: dict[Key, Holder] = {}
         self._pods: dict[str, Holder] = {}
         self._owners: dict[Key, Meta] = {}
@@ -143,6 +146,8 @@ class ClusterState:
         holder.thing, holder.seen_ms, holder.generation = thing, time_ms, holder.generation + 1
         self._put_addresses(holder, possible_ms, time_ms)
         self._put_kind(holder, thing, time_ms)
+        for address in holder.tenures:  # its names may be others
+            self.touched.add(address)
 
     def _put_kind(self, holder: Holder, thing: Pod | Node | Service, time_ms: int) -> None:
         if isinstance(thing, Pod):

@@ -24,16 +24,19 @@ class History(Generic[K, T]):
 
     Args:
         forgotten: told each key of which nothing is known any more.
+        touched: told each key about which something changes.
 
     Attributes:
         dropped: tenures that were forgotten because there were too many.
     """
 
-    def __init__(self, forgotten: Callable[[K], None] | None = None, *, max_ended: int = MAX_ENDED) -> None:
+    def __init__(
+        self, touched: Callable[[K], None], forgotten: Callable[[K], None] | None = None, *, max_ended: int = MAX_ENDED
+    ) -> None:
         self.dropped = 0
         self._timelines: dict[K, Timeline[T]] = {}
         self._ended: deque[tuple[K, Tenure[T]]] = deque()
-        self._forgotten, self._max_ended = forgotten, max_ended
+        self._touched, self._forgotten, self._max_ended = touched, forgotten, max_ended
 
     def __len__(self) -> int:
         return len(self._timelines)
@@ -51,7 +54,7 @@ class History(Generic[K, T]):
         """Adds a tenure, which may have ended already; returns it."""
         timeline = self._timelines.setdefault(key, Timeline())
         timeline.tenures.append(tenure)
-        timeline.changed()
+        self._changed(key)
         if tenure.to_ms != FOREVER:
             self._remember_ended(key, tenure)
         if len(timeline.tenures) > MAX_TENURES:
@@ -70,6 +73,7 @@ class History(Generic[K, T]):
         self._changed(key)
 
     def _changed(self, key: K) -> None:
+        self._touched(key)
         timeline = self._timelines.get(key)
         if timeline is not None:
             timeline.changed()
@@ -86,7 +90,7 @@ class History(Generic[K, T]):
             return  # it was dropped before, as the oldest of its address
         self.dropped += 1
         timeline.tenures = kept
-        timeline.changed()
+        self._changed(key)
         if not kept:
             del self._timelines[key]
             if self._forgotten is not None:

@@ -9,6 +9,7 @@ Before: ``stage``. Used by one thread at a time.
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,22 +29,54 @@ Numbers = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint64]
 
 
+@dataclass(frozen=True, slots=True)
+class Distinct:
+    """The distinct addresses of a column.
+
+    Attributes:
+        addresses: (n, 16).
+        rows: for each row of the column the index of its address among them.
+        numbers: of each of them, -1 where it got none.
+    """
+
+    addresses: AddressColumn
+    rows: npt.NDArray[np.intp]
+    numbers: Numbers
+
+
 class AddressNumbers:
-    """Gives the same number to the same address as long as fewer than ``MAX_ADDRESSES`` are known."""
+    """Gives the same number to the same address as long as fewer than ``MAX_ADDRESSES`` are known.
+
+    Attributes:
+        epoch: changes when all numbers are given anew.
+    """
 
     def __init__(self) -> None:
+        self.epoch = 0
         self._secret = _new_secret()
         self._clear()
 
-    def distinct(self, column: AddressColumn) -> tuple[AddressColumn, npt.NDArray[np.intp]]:
-        """The distinct addresses of (n, 16), in no particular order, and for each row the index of its address among them."""
+    @property
+    def count(self) -> int:
+        """How many numbers, from 0, are given."""
+        return self._count
+
+    def distinct(self, column: AddressColumn) -> Distinct:
+        """The distinct addresses of (n, 16), in no particular order."""
         numbers = self._numbers(column)
         if numbers is None:
-            return addresses.unique(column)
+            found, rows = addresses.unique(column)
+            return Distinct(found, rows, np.full(len(found), -1, np.int32))
         occurs = np.zeros(self._count, np.bool_)
         occurs[numbers] = True
         positions = np.cumsum(occurs, dtype=np.intp) - 1
-        return self._known[: self._count][occurs].view(np.uint8).reshape(-1, 16), positions[numbers]
+        found = self._known[: self._count][occurs].view(np.uint8).reshape(-1, 16)
+        return Distinct(found, positions[numbers], np.flatnonzero(occurs).astype(np.int32))
+
+    def find(self, column: AddressColumn) -> Numbers:
+        """The numbers of addresses, -1 of those that have none."""
+        pairs = addresses.words(column)
+        return self._look_up(pairs, self._hashes(pairs))
 
     def _numbers(self, column: AddressColumn) -> Numbers | None:
         """The number of each address, those included that are new; None when one batch has too many."""
@@ -65,6 +98,7 @@ class AddressNumbers:
         return found
 
     def _clear(self) -> None:
+        self.epoch += 1
         self._count = 0
         self._known: Words = np.empty((_FIRST_PLACES // _LOAD, 2), np.uint64)
         self._places: Numbers = np.full(_FIRST_PLACES, -1, np.int32)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pipeline's enrich stage: puts names on both ends of every flow, as of the flow's own time.
 
-Each distinct address of a batch is looked up once; all else is taking by index. An identity comes, in this order, from what
-holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document, the node in whose pod block the address
-is. Beside it stands the label of the address's subnet. Names that came with the records have their place between (``given``).
-An end that has no name by then may have one from DNS (``dns_ends``).
+Each distinct address is looked up once, and again when something about it has changed; all else is taking by index. An
+identity comes, in this order, from what holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document,
+the node in whose pod block the address is. Beside it stands the label of the address's subnet. Names that came with the
+records have their place between (``given``). An end that has no name by then may have one from DNS (``dns_ends``).
 
 Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
 """
@@ -29,8 +29,9 @@ from flowgauge.enrich.gather import Gathered
 from flowgauge.enrich.given import Flags, Given, given, merged, overlaid
 from flowgauge.enrich.identities import Identities
 from flowgauge.enrich.identity_table import IdentityTable, Texts
+from flowgauge.enrich.known import Known
 from flowgauge.enrich.kubernetes import KubernetesIndex
-from flowgauge.enrich.numbering import AddressNumbers
+from flowgauge.enrich.numbering import AddressNumbers, Distinct
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.flow.batch import ColumnData, FlowBatch
@@ -62,6 +63,7 @@ class Enricher:
         self._blocks, self._table = Blocks(enrichment), IdentityTable(identities)
         self._fallback = Fallback(self._blocks, identities, self._table)
         self._numbers = AddressNumbers()
+        self._known = Known(self._numbers, self._table)
         self._labels = Texts()
         self._label_codes = np.array([self._labels.code(label) for label in self._blocks.labels], np.int32)
         self._ends_by_source = np.zeros(len(IDENTITY_SOURCE), np.int64)
@@ -70,9 +72,10 @@ class Enricher:
         """``batch`` with names, Service, subnet, layer and how the identity is known, for both ends."""
         end_ms = batch.array("time_end_ms")
         start_ms = end_ms - batch.array("duration_ms").astype(np.int64)
-        distinct, own, translated = _numbered(batch, self._numbers)
+        numbered, own, translated = _numbered(batch, self._numbers)
+        distinct = numbered.addresses
         packed: list[Any] = distinct.view(np.dtype((np.void, 16))).reshape(-1).tolist()
-        gathered = self._gather(packed, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
+        gathered = self._gather(numbered, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
         src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
         dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
         keys = {end: own[end].key for end in _ENDS}
@@ -100,11 +103,12 @@ class Enricher:
         for end in _ENDS:
             self._ends_by_source += np.bincount(np.asarray(columns[f"{end}_identity_source"]), minlength=len(IDENTITY_SOURCE))
 
-    def _gather(self, packed: list[bytes], span: tuple[int, int]) -> Gathered:
+    def _gather(self, distinct: Distinct, span: tuple[int, int]) -> Gathered:
         with self._index.reading() as state:
             self._table.begin(state)
             self._fallback.refresh(state)
-            return Gathered(packed, span, state, self._table)
+            self._known.begin(state)
+            return Gathered(distinct, span, state, self._table, self._known)
 
     def _columns(
         self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End], told: dict[str, Given]
@@ -146,13 +150,13 @@ def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_
     )
 
 
-def _numbered(batch: FlowBatch, numbers: AddressNumbers) -> tuple[AddressColumn, dict[str, Seen], dict[str, Seen]]:
+def _numbered(batch: FlowBatch, numbers: AddressNumbers) -> tuple[Distinct, dict[str, Seen], dict[str, Seen]]:
     """The distinct addresses, and both ends of each row by their position there: as they are, and translated."""
     translated = {end: batch.array(f"post_nat_{end}_addr") for end in _ENDS}
     rows = {end: np.flatnonzero(addresses.words(column).any(axis=1)) for end, column in translated.items()}
     columns = [batch.array(f"{end}_addr") for end in _ENDS] + [translated[end][rows[end]] for end in _ENDS]
-    distinct, inverse = numbers.distinct(np.concatenate(columns))
-    parts = np.split(inverse.astype(np.int32), np.cumsum([len(column) for column in columns[:-1]]))
+    distinct = numbers.distinct(np.concatenate(columns))
+    parts = np.split(distinct.rows.astype(np.int32), np.cumsum([len(column) for column in columns[:-1]]))
     own = {end: Seen(part, _port_keys(batch, f"{end}_port")) for end, part in zip(_ENDS, parts[:2], strict=True)}
     after: dict[str, Seen] = {}
     for end, part in zip(_ENDS, parts[2:], strict=True):

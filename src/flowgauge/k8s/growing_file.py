@@ -104,8 +104,7 @@ class GrowingFile:
         self._changed_ns, self._begins = status.st_mtime_ns, True
 
     def _growth(self, file: BinaryIO) -> Iterator[Piece]:
-        file.seek(self._at.offset)
-        while data := file.read(_READ_BYTES):
+        while data := self._next(file):
             self._at = Position(self._at.offset + len(data), (self._at.tail + data)[-_TAIL_BYTES:])
             self._remember()
             begins, self._begins = self._begins, False
@@ -116,6 +115,11 @@ class GrowingFile:
         self._positions[self._id] = self._at  # last in the dict: grew most recently
         if len(self._positions) > MAX_POSITIONS:
             del self._positions[next(iter(self._positions))]
+
+    def _next(self, file: BinaryIO) -> bytes:
+        """The bytes behind those that were read; asked for only where there are any, since room for them is made first."""
+        left = os.fstat(file.fileno()).st_size - self._at.offset
+        return os.pread(file.fileno(), min(left, _READ_BYTES), self._at.offset) if left > 0 else b""
 
     def _rewritten(self, file: BinaryIO) -> bool:
         status = os.fstat(file.fileno())

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import logs
+from flowgauge.runtime.waiting import Waiting
 
 MAX_CONNECTIONS = 128
 """Connections served at once; more are refused with 503, so that a client that never closes cannot use up the threads."""
@@ -115,7 +116,7 @@ class HttpServer:
         except OSError as error:
             where = f"{self._address}:{self._port}"
             raise EnvironmentProblem(f"cannot listen on {where}: {error.strerror}; choose another HTTP port") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.2,), name="http", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve, name="http", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -123,11 +124,10 @@ class HttpServer:
         server, self._server = self._server, None
         if server is None:
             return
-        server.stopping.set()
-        server.shutdown()
-        server.server_close()
+        server.end()
         if self._thread is not None:
             self._thread.join()
+        server.server_close()
 
     def ready(self) -> bool:
         """True while it listens."""
@@ -198,6 +198,22 @@ class _Server(BoundedServer):
         self.stopping = threading.Event()
         self.loopback = is_loopback(where[0])
         super().__init__(where, _Handler, MAX_CONNECTIONS, _log)
+        self.timeout = 0  # of ``handle_request``: somebody is there, or is no longer
+        self._waiting = Waiting(self.fileno())
+
+    def serve(self) -> None:
+        """Answers until ``end``; between connections the thread sleeps, where ``serve_forever`` looks up again and again."""
+        while True:
+            self._waiting.wait()
+            if self.stopping.is_set():
+                break
+            self.handle_request()
+        self._waiting.close()
+
+    def end(self) -> None:
+        """Streams end, and ``serve`` does."""
+        self.stopping.set()
+        self._waiting.wake()
 
 
 class _Handler(BaseHTTPRequestHandler):
