@@ -41,6 +41,7 @@ def test_the_same_settings_written_otherwise_ask_for_nothing(tmp_path: Path) -> 
         ("spec: {exporter: {exportInterval: 1s, interfaces: [eth0]}}", ("agent-n",)),
         ("spec: {collector: {enrichment: {subnetLabels: [{name: a, cidrs: [10.0.0.0/8]}]}}}", ("collector",)),
         ("spec: {collector: {deduplicate: Drop}}", ("collector",)),
+        ("spec: {exporter: {features: [nat, drops, dns]}}", ("agent-n",)),  # the same columns
     ],
 )
 def test_what_running_parts_can_take_over_restarts_nothing(tmp_path: Path, after: str, reread: tuple[str, ...]) -> None:
@@ -56,6 +57,8 @@ def test_what_running_parts_can_take_over_restarts_nothing(tmp_path: Path, after
         ("spec: {collector: {receiveBufferBytes: 1048576}}", ["collector"], "agents hold their flows until it is back"),
         ("spec: {collector: {port: 9995}}", ["collector", "agent-n"], "collector.port takes effect at a start only"),
         ("spec: {consolePlugin: {port: 8056}}", ["console"], "open pages connect again"),
+        ("spec: {exporter: {features: [dns, tls]}}", ["store", "collector", "console"], "exporter.features takes effect"),
+        ("spec: {exporter: {tunnels: inner}}", ["store", "collector", "console"], "exporter.tunnels takes effect"),
     ],
 )
 def test_what_is_fixed_at_a_start_restarts_only_who_reads_it_and_says_why(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from flowgauge.collector.settings import CollectorSettings
 from flowgauge.config.effective import Effective
 from flowgauge.config.explain import field_names
+from flowgauge.config.groups import stored_groups
 from flowgauge.config.model import Collector, Spec
 from flowgauge.run.compose import Composition
 
@@ -22,6 +23,10 @@ _READ_BY: dict[str, tuple[str, ...]] = {
     "collector": ("spec.collector.", "spec.storage.retention", "spec.logLevel"),
 }
 """Kind of part → the settings it looks at."""
+
+
+_STORED_BY = frozenset({"spec.exporter.features", "spec.exporter.tunnels"})
+"""Settings that decide which columns are stored (``config.groups``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,17 @@ def _shown(value: object) -> str:
 
 
 def _reasons(name: str, before: Spec, after: Spec, changed: list[str]) -> list[str]:
-    """Settings that the running part itself says it cannot take over."""
+    """Settings that the running part itself says it cannot take over.
+
+    Which columns the tables have is asked once, by whoever writes to them or reads them.
+    """
+    columns = stored_groups(before.exporter) != stored_groups(after.exporter)
+    features = [path for path in changed if columns and path in _STORED_BY]
     if name != "collector":
-        return []
+        return features if name in ("store", "console") else []
     old, new = (CollectorSettings("", collector=spec.collector, storage=spec.storage) for spec in (before, after))
     fixed = old.needs_restart(new)
-    return [path for path in _seen_by(name, changed) if _setting(path) in fixed]
+    return [*features, *(path for path in _seen_by(name, changed) if _setting(path) in fixed)]
 
 
 def _setting(path: str) -> str:

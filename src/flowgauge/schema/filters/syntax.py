@@ -11,8 +11,6 @@ from flowgauge.schema.filters.lexer import Token, TokenKind
 KEYWORDS = frozenset({"and", "or", "not", "in", "exists"})
 """Words with a meaning of their own; a value of this text must be quoted."""
 
-OPERATORS = ("=", "!=", "<", "<=", ">", ">=", "~", "!~", "in", "not in", "exists")
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:

@@ -17,7 +17,6 @@ from flowgauge.schema.column import Column, Kind, Role
 from flowgauge.schema.well_known import PORT_NUMBERS, PROTOCOL_NUMBERS
 
 V4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
-LAST_ADDRESS = b"\xff" * 16
 
 
 class ValueProblem(Exception):
