@@ -20,6 +20,7 @@ from typing import Any
 from flowgauge.flow import addresses
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.wire.datagrams import Datagrams
+from flowgauge.wire.decoded import Decoded, OptionsData
 from flowgauge.wire.decoder import Decoder
 
 WITHIN_S = 20.0
@@ -63,10 +64,17 @@ class Collector:
 
     def decoded(self) -> tuple[FlowBatch, dict[str, int], list[dict[str, Any]]]:
         """Everything received until now: flows, the decoder's counts, options records."""
+        found = self._decode()
+        return found.flows, dict(found.counts), [dict(record) for data in found.options for record in data.records]
+
+    def options(self) -> tuple[OptionsData, ...]:
+        """All options data received until now."""
+        return self._decode().options
+
+    def _decode(self) -> Decoded:
         with self._lock:
             payloads = list(self._payloads)
-        found = Decoder().decode(Datagrams.from_payloads(payloads))
-        return found.flows, dict(found.counts), [dict(record) for data in found.options for record in data.records]
+        return Decoder().decode(Datagrams.from_payloads(payloads))
 
     def rows(self) -> list[dict[str, Any]]:
         """Everything received until now, flow by flow, with addresses as text."""

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_kit import agent, collector
+from agent_kit import agent, collector, until
 from flowgauge.agent import node_counters
 from flowgauge.demo.scene import kernel
+from flowgauge.pipeline.exporters import ExporterDirectory
 from node_kit import B, TwoPods, settled, two_pods
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("nstat")]
@@ -130,3 +131,23 @@ def test_the_agent_tells_them_in_metrics_and_of_each_interface(node: TwoPods, tm
     assert told["kernel"]["trackable"] == node_counters.read(node.node).trackable
     for name in ("socket_queue_overflows_total", "conntrack_entries", "conntrack_entries_max", "cpu_queue_squeezed_total"):
         assert f"\nflowgauge_agent_{name}{{" in metrics
+
+
+@pytest.mark.slow
+def test_collectors_are_told_what_the_kernel_shows(node: TwoPods, tmp_path: Path) -> None:
+    with collector() as to:
+        options = ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0"]
+        with agent([*options, "--export-interval", "500ms"], tmp_path):
+            told: dict[str, dict[str, int]] = {}
+            directory = ExporterDirectory(learn_kernel=lambda name, counters: told.setdefault(name, {}).update(counters))
+
+            def both_kinds() -> bool:
+                directory.learn(to.options())
+                return {"conntrack_entries_max", "device_in_dropped_packets@va"} <= told.get("n1", {}).keys()
+
+            until(both_kinds, "records of the node and of its devices")
+    now = node_counters.read(node.node)
+    assert told["n1"]["conntrack_entries_max"] == now.trackable
+    assert told["n1"]["device_in_dropped_packets@va"] == now.devices["va"].received.dropped > 0
+    assert told["n1"]["listen_overflows"] == nstat(node, "TcpExtListenOverflows") > 0
+    assert told["n1"]["udp_receive_overflows"] == nstat(node, "UdpRcvbufErrors") > 0

@@ -8,13 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 from collector_kit import options, report
-from flowgauge.collector import agent_ledgers
+from flowgauge.collector import agent_ledgers, node_kernels
 from flowgauge.collector import ledger_writer as module
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
+from flowgauge.collector.node_kernels import NodeKernels
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.options import AgentReport
+from flowgauge.query.completeness import summed
+from flowgauge.query.nodes import congestion
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.store.store import KERNEL
 from store_kit import StoreProcess, last, now_ms, running_store
 
 
@@ -40,6 +44,30 @@ def test_own_and_agents_counters_arrive_under_their_instances(process: StoreProc
     assert writer.write()
     assert in_store(process, f"here@{start}") == {"store_rows_written": 17}
     assert in_store(process, f"node-a@{start}") == {"kernel_packets_seen": 5, "export_records_sent": 3}
+
+
+def test_what_kernels_count_stands_beside_the_ledger_and_says_how_congested_nodes_were(process: StoreProcess) -> None:
+    """An agent's first word tells what the kernel counted since it began, which is not the time range's."""
+    clock, told = [0.0], NodeKernels(lambda: clock[0])
+    writer = LedgerWriter(process.open(), Ledger("collector", f"kernels@{now_ms()}"), AgentLedgers(), kernels=told.snapshot)
+    told.learn("node-x", {"conntrack_entries": 90, "conntrack_entries_max": 100, "listen_overflows": 1000,
+                          "device_in_dropped_packets@eth0": 5, "device_out_error_packets@eth1": 2})  # fmt: skip
+    assert writer.write()
+    told.learn("node-x", {"conntrack_entries": 40, "listen_overflows": 1003, "device_in_dropped_packets@eth0": 17})
+    assert writer.write()
+    changes = process.open().ledger(last())
+    assert not summed(change for change in changes if change.component == KERNEL).known
+    [found] = [one for one in congestion(changes) if one.node == "node-x"]
+    assert (found.conntrack_entries, found.conntrack_entries_max) == (90, 100)
+    assert {name: value for name, value in found.counters.items() if value} == {"listen_overflows": 3}
+    assert found.devices == {"eth0": {"device_in_dropped_packets": 12}}
+    assert found.words == (
+        "connection tracking is 90 % full: 90 of 100",
+        "3 connections found a listener's queue full",
+        "eth0 dropped 12 received packets",
+    )
+    clock[0] += node_kernels.SILENT_S + 1
+    assert told.snapshot() == {}
 
 
 def test_only_what_moved_is_written_and_the_rest_now_and_then(process: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,14 @@ from flowgauge.schema.iana import ELEMENTS
 from flowgauge.wire.elements import IANA, Element, our_elements
 from flowgauge.wire.flow_fields import COMMON, GROUPS, TEXTS, FlowField, flow_fields, text_fields
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, sent_elements
-from flowgauge.wire.options_encode import ANSWER_TEMPLATE, INTERFACE_TEMPLATE, SYSTEM_TEMPLATE, TYPE_TEMPLATE
+from flowgauge.wire.options_encode import (
+    ANSWER_TEMPLATE,
+    DEVICE_TEMPLATE,
+    INTERFACE_TEMPLATE,
+    NODE_TEMPLATE,
+    SYSTEM_TEMPLATE,
+    TYPE_TEMPLATE,
+)
 
 TARGET = REFERENCE / "ipfix-elements.md"
 
@@ -61,6 +68,8 @@ _OPTIONS = f"""
 | {SYSTEM_TEMPLATE} | observationDomainId | observationDomainName (the node), samplingInterval (one of so many packets), systemInitTimeMilliseconds (start of the agent), the counters below | each export interval |
 | {INTERFACE_TEMPLATE} | ingressInterface | interfaceName | when one changes, and with the templates |
 | {ANSWER_TEMPLATE} | observationDomainId | observationTimeMilliseconds (when it came), `dns_client`, `dns_address`, `dns_ttl_s`, `dns_name`: an answer of DNS | before the flows that follow it, and again every 5 minutes |
+| {DEVICE_TEMPLATE} | ingressInterface | packets that a device dropped or failed with, in and out: the elements `device_…` | every 10 s those that have moved, every minute all |
+| {NODE_TEMPLATE} | observationDomainId | fill of connection tracking, what found queues full: elements 237 to 245 | every 10 s |
 | {TYPE_TEMPLATE} | privateEnterpriseNumber, informationElementId | informationElementDataType, -Semantics, -Units, -Name | with the templates |
 """
 

@@ -30,7 +30,7 @@ from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings,
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.runtime.ledger import Ledger
-from flowgauge.schema.told import Answer
+from flowgauge.schema.told import Answer, Kernel
 
 _SENT = "export_records_sent"
 _PIECE = 16_384
@@ -97,10 +97,11 @@ class Destinations:
         for one in self._all:
             one.export.send(one.messages.options({**counters, _SENT: one.export.sent_records}, names, exporter))
 
-    def send_answers(self, answers: Sequence[Answer]) -> None:
-        """Tells each collector names from DNS, before the flows that they are for."""
-        for one in self._all if answers else ():
-            one.export.send(one.messages.answers(answers))
+    def send_beside(self, answers: Sequence[Answer], kernel: Kernel) -> None:
+        """Tells each collector names from DNS, before the flows that they are for, and what the kernel counts."""
+        for one in self._all:
+            if messages := one.messages.beside(answers, kernel):
+                one.export.send(messages)
 
     def retry(self) -> None:
         """Offers again what nobody took."""

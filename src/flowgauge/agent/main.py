@@ -18,6 +18,7 @@ from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.heads import Heads
 from flowgauge.agent.heads_route import routes as heads_routes
 from flowgauge.agent.kernel_side import KernelSide, fixed
+from flowgauge.agent.kernel_told import KernelTold
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.start import Start, interface_choice
 from flowgauge.agent.status import FramesSeen, Status
@@ -63,6 +64,7 @@ class Agent:
         self._heads = Heads(settings.node, settings.netns, self._observed, naming)
         routes = {**self._status.routes(self.ready), **heads_routes(self._heads, settings.token)}
         self._http = HttpServer(settings.http_address, settings.http_port, routes)
+        self._kernel = KernelTold(settings.netns)
         self._left_over: list[FlowBatch] = []
         self._started = False
 
@@ -98,7 +100,7 @@ class Agent:
 
     def _flush(self, budget_s: float) -> None:
         batch = self._drain()
-        self._destinations.send_answers(self._source.answers())
+        self._destinations.send_beside(self._source.answers(), self._kernel.due(self._interfaces.names))
         self._destinations.send_flows(batch, budget_s)
         self._send_options()
 

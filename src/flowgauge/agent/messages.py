@@ -16,7 +16,7 @@ from flowgauge.config.model import Exporter
 from flowgauge.export.messages import STREAM_MESSAGE_BYTES, Message
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.clock import Clock, now_ns
-from flowgauge.schema.told import Answer
+from flowgauge.schema.told import Answer, Kernel
 from flowgauge.wire import options_encode
 from flowgauge.wire.ipfix_encode import FlowEncoder, sent_elements, usual_signatures
 from flowgauge.wire.ipfix_write import MessageWriter, Piece, in_sets, template_set
@@ -81,8 +81,8 @@ class AgentMessages(ABC):
         """
 
     @abstractmethod
-    def answers(self, answers: Sequence[Answer]) -> list[Message]:
-        """Which names stand for which addresses, as clients learned it from DNS."""
+    def beside(self, answers: Sequence[Answer], kernel: Kernel) -> list[Message]:
+        """Which names stand for which addresses, as clients learned it from DNS; and what the node's kernel counts."""
 
     @abstractmethod
     def _template_pieces(self, signatures: Iterable[int]) -> list[Piece]:
@@ -122,13 +122,17 @@ class Messages(AgentMessages):
         """As in the base class."""
         return self._messages(self._options_pieces(counters, names, exporter))
 
-    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+    def beside(self, answers: Sequence[Answer], kernel: Kernel) -> list[Message]:
         """As in the base class."""
-        return self._messages(self._answer_pieces(answers))
+        return self._messages(self._pieces_beside(answers, kernel))
 
-    def _answer_pieces(self, answers: Sequence[Answer]) -> list[Piece]:
-        records = options_encode.answer_records(self._settings.domain, answers)
-        return in_sets(options_encode.ANSWER_TEMPLATE, records, self._writer.room)
+    def _pieces_beside(self, answers: Sequence[Answer], kernel: Kernel) -> list[Piece]:
+        domain, room = self._settings.domain, self._writer.room
+        return [
+            *in_sets(options_encode.ANSWER_TEMPLATE, options_encode.answer_records(domain, answers), room),
+            *in_sets(options_encode.DEVICE_TEMPLATE, options_encode.device_records(kernel), room),
+            *in_sets(options_encode.NODE_TEMPLATE, options_encode.node_records(domain, kernel), room),
+        ]
 
     def _options_pieces(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Piece]:
         records = list(options_encode.interface_records(names)) if self._fresh_names(names) else []

@@ -14,7 +14,7 @@ from flowgauge.config.model import Exporter
 from flowgauge.export.messages import STREAM_MESSAGE_BYTES, Message
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.clock import Clock, now_ns
-from flowgauge.schema.told import Answer
+from flowgauge.schema.told import Answer, Kernel
 from flowgauge.wire import options_encode
 from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
 from flowgauge.wire.ipfix_encode import FlowEncoder, sent_elements
@@ -47,9 +47,9 @@ class SelfContainedMessages(Messages):
         """As its base, with the templates of options before each set."""
         return self._each_with(self._options_templates(), self._options_pieces(counters, names, exporter))
 
-    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+    def beside(self, answers: Sequence[Answer], kernel: Kernel) -> list[Message]:
         """As its base, with the templates of options before each set."""
-        return self._each_with(self._options_templates(), self._answer_pieces(answers))
+        return self._each_with(self._options_templates(), self._pieces_beside(answers, kernel))
 
     def _options_templates(self) -> bytes:
         return template_set(options_encode.templates(self._settings.pen), options=True)

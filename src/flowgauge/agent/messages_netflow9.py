@@ -15,7 +15,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
 from flowgauge.export.messages import Message
 from flowgauge.runtime.clock import Clock, now_ns
-from flowgauge.schema.told import Answer
+from flowgauge.schema.told import Answer, Kernel
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, FlowEncoder
 from flowgauge.wire.ipfix_write import Piece, in_sets
 from flowgauge.wire.layout import Field
@@ -52,9 +52,9 @@ class NetFlow9Messages(AgentMessages):
             pieces += in_sets(INTERFACE_TEMPLATE, records, self._writer.room)
         return self._messages(pieces)
 
-    def answers(self, answers: Sequence[Answer]) -> list[Message]:
+    def beside(self, answers: Sequence[Answer], kernel: Kernel) -> list[Message]:
         """Has no place here, either."""
-        del answers
+        del answers, kernel
         return []
 
     def _template_pieces(self, signatures: Iterable[int]) -> list[Piece]:

@@ -55,6 +55,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("sockets", "flowgauge.cli.sockets:sockets", "Lists what happened to TCP sockets: who connected where, what failed."),
     Verb("datasets", "flowgauge.cli.datasets:datasets", "Lists or removes named datasets: flows that never expire."),
     Verb("exporters", "flowgauge.cli.exporters:exporters", "Lists who sends flows, how well they arrive, and what to do."),
+    Verb("nodes", "flowgauge.cli.nodes:nodes", "Lists what nodes' kernels dropped and had no room for."),
     Verb("decode", "flowgauge.cli.decode:decode", "Decodes flow exports out of captures and files."),
     Verb("export", "flowgauge.cli.export:app", "Sends flows on to others, as IPFIX or NetFlow v9."),
     Verb("capture", "flowgauge.cli.capture:capture", "Captures packet headers, of the last while or as they come."),

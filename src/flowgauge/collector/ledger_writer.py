@@ -19,7 +19,7 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema.flow_query import Window
-from flowgauge.store.store import FlowStore, LedgerRow
+from flowgauge.store.store import KERNEL, FlowStore, LedgerRow
 
 INTERVAL_S = 2.0
 REPEAT_S = 20.0
@@ -52,14 +52,16 @@ class LedgerWriter:
         store: with a short retry of its own; not the writer's, whose retries count as those of flows.
         former: ledgers of collectors that died before they could tell the store; None when there are none.
         parts: instance → counters of what else this collector consists of.
+        kernels: node → what its kernel counts.
     """
 
     def __init__(
         self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, former: Former | None = None, *,
-        parts: Callable[[], Mapping[str, Mapping[str, int]]] = dict, clock: Clock = now_ns,
+        parts: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+        kernels: Callable[[], Mapping[str, Mapping[str, int]]] = dict, clock: Clock = now_ns,
     ) -> None:  # fmt: skip
         self._store, self._ledger, self._agents, self._clock = store, ledger, agents, clock
-        self._former, self._parts = former, parts
+        self._former, self._parts, self._kernels = former, parts, kernels
         self._written: dict[Place, tuple[int, float]] = {}
         self.told = False
         """Whether the store has the values of the last write."""
@@ -118,6 +120,7 @@ class LedgerWriter:
         collectors = {**self._parts(), **former}
         sources += [(self._ledger.component, instance, counters) for instance, counters in collectors.items()]
         sources += [("agent", instance, counters) for instance, counters in self._agents.snapshot().items()]
+        sources += [(KERNEL, node, counters) for node, counters in self._kernels().items()]
         return {
             (component, instance, counter): min(value, MAX_VALUE)
             for component, instance, counters in sources

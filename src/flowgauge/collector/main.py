@@ -26,6 +26,7 @@ from functools import partial
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
 from flowgauge.collector.live import LiveTap
+from flowgauge.collector.node_kernels import NodeKernels
 from flowgauge.collector.process import ProcessLoop
 from flowgauge.collector.receive_fleet import Ashore, ReceiveFleet
 from flowgauge.collector.reception import Reception, Way
@@ -79,7 +80,8 @@ class CollectorProcess:
         self._naming = Naming(
             settings.objects, settings.collector.enrichment, partial(self.ledger.add, "enrich_names_forgotten")
         )
-        self._directory = ExporterDirectory(self._naming.dns.learn)
+        self._kernels = NodeKernels()
+        self._directory = ExporterDirectory(self._naming.dns.learn, self._kernels.learn)
         tally = Tally()
         self._dedup = Dedup(self._directory, settings.collector.deduplicate, tally)
         self._pipeline = Pipeline(
@@ -94,7 +96,9 @@ class CollectorProcess:
         self._writer = Writer(self._store, ready, spool, self._pipeline, self.ledger)
         self._process = ProcessLoop(self._raw, ready, self._pipeline, self._tap, spool=spool, dropped=self._dropped)
         self.reception = self._reception(spool)
-        self._ledger_writer = LedgerWriter(self._ledger_store, self.ledger, self._agents, self._spool, parts=self._parts)
+        self._ledger_writer = LedgerWriter(
+            self._ledger_store, self.ledger, self._agents, self._spool, parts=self._parts, kernels=self._kernels.snapshot
+        )
         self._templates = TemplateFiles(
             settings.data_dir / "state" if settings.data_dir else None, settings.name, 0, max(1, settings.receive_processes)
         )

@@ -23,6 +23,7 @@ from flowgauge.console.routes import (
     groups,
     ledger,
     live,
+    nodes,
     static,
     status,
     topology,
@@ -36,7 +37,7 @@ from flowgauge.store.opening import open_store
 from flowgauge.store.store import FlowStore
 
 _TOPICS = (
-    status, flows, flows_arrow, groups, topology, troubles, filters, columns, ledger, live, capture, exporters, datasets,
+    status, flows, flows_arrow, groups, topology, troubles, filters, columns, ledger, live, capture, exporters, nodes, datasets,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ Bounded: whoever reaches the UDP port can invent exporters.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,8 @@ class AgentNodes:
 
 LearnAnswers = Callable[[str, Sequence[Answer]], None]
 """Takes what DNS told clients on a node, whose name comes first."""
+LearnKernel = Callable[[str, Mapping[str, int]], None]
+"""Takes what the kernel of a node counts, likewise."""
 
 
 class ExporterDirectory:
@@ -78,10 +80,11 @@ class ExporterDirectory:
 
     Args:
         learn_answers: who wants to know which names stand for which addresses; None: nobody.
+        learn_kernel: who wants to know what nodes' kernels count; None: nobody.
     """
 
-    def __init__(self, learn_answers: LearnAnswers | None = None) -> None:
-        self._learn_answers = learn_answers
+    def __init__(self, learn_answers: LearnAnswers | None = None, learn_kernel: LearnKernel | None = None) -> None:
+        self._learn_answers, self._learn_kernel = learn_answers, learn_kernel
         self._exporters: dict[Key, Exporter] = {}
         self._names = 0
         self._now_ns = 0
@@ -105,6 +108,7 @@ class ExporterDirectory:
                     continue
                 for record in data.records:
                     self._learn_record(exporter, record)
+                    self._pass_on_kernel(exporter, record)
                     report = options.agent_report(record)
                     if report is not None:
                         self._heard_agent(exporter, data.received_ns)
@@ -194,6 +198,10 @@ class ExporterDirectory:
     def _pass_on_answers(self, node: str, records: Iterable[options.Record]) -> None:
         if self._learn_answers is not None:
             self._learn_answers(node, [one for record in records if (one := options.dns_answer(record)) is not None])
+
+    def _pass_on_kernel(self, exporter: Exporter, record: options.Record) -> None:
+        if self._learn_kernel is not None and exporter.name and (counters := options.kernel_counters(record, exporter)):
+            self._learn_kernel(exporter.name, counters)
 
     def _learn_record(self, exporter: Exporter, record: options.Record) -> None:
         name, sampling = options.domain_name(record) or exporter.name, options.sampling_rate(record) or exporter.sampling

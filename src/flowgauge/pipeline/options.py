@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flowgauge.flow.addresses import packed
-from flowgauge.pipeline.exporter import Named
+from flowgauge.pipeline.exporter import Exporter, Named
 from flowgauge.runtime.ledger import BY_ENTERPRISE
-from flowgauge.schema.told import Answer
+from flowgauge.schema.told import DEVICE, NODE, Answer
 from flowgauge.wire.decoded import Value
 from flowgauge.wire.sampling import Rates
 
@@ -52,6 +52,16 @@ def dns_answer(record: Record) -> Answer | None:
     if not (name and client and address and isinstance(learned_ms, int) and isinstance(ttl_s, int)):
         return None
     return Answer(client, address, name, min(learned_ms, _LATEST_MS), ttl_s)
+
+
+def kernel_counters(record: Record, exporter: Exporter) -> dict[str, int]:
+    """What one of our agents tells of its node's kernel: by name, those of a device with ``@`` and its name; else empty."""
+    found = {told.name: value for told in NODE if isinstance(value := record.get(told.name), int)}
+    index = record.get("ingressInterface")
+    if isinstance(index, int):
+        device = exporter.named("interface", index) or str(index)
+        found |= {f"{told.name}@{device}": value for told in DEVICE if isinstance(value := record.get(told.name), int)}
+    return found
 
 
 def _address(value: Value | None) -> bytes:

@@ -14,6 +14,9 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store.answer import Answer, Edges
 
+KERNEL = "kernel"
+"""Component of the ledger's rows that are no part of ours: what a node's kernel counts, whose instance is the node's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
@@ -28,7 +31,7 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerChange:
-    """How far a counter of one instance went within a window, and its latest value there."""
+    """How far a counter of one instance went within a window, and its largest value there."""
 
     component: str
     instance: str

@@ -10,17 +10,19 @@ from dataclasses import dataclass
 from flowgauge.runtime.ledger import BY_ENTERPRISE, COUNTERS
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.iana import NUMBERS
-from flowgauge.schema.told import ANSWERS, TOLD, Answer
+from flowgauge.schema.told import ANSWERS, DEVICE, NODE, TOLD, Answer, Kernel, Told
 from flowgauge.wire.elements import DATA_TYPES, VARIABLE, Element
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, MAX_TEXT_BYTES
 from flowgauge.wire.ipfix_write import template_record, variable
 from flowgauge.wire.layout import Field
 
-SYSTEM_TEMPLATE, INTERFACE_TEMPLATE, TYPE_TEMPLATE, ANSWER_TEMPLATE = (FLOW_TEMPLATES.stop + number for number in range(4))
+SYSTEM_TEMPLATE, INTERFACE_TEMPLATE, TYPE_TEMPLATE, ANSWER_TEMPLATE, DEVICE_TEMPLATE, NODE_TEMPLATE = (
+    FLOW_TEMPLATES.stop + number for number in range(6)
+)
 
 _DEFAULT, _TOTAL_COUNTER = 0, 2
 """Semantics of an element (RFC 5610 §3.3)."""
-_UNITS: Mapping[str, int] = {"bytes": 2, "packets": 3, "ns": 8, "s": 5}
+_UNITS: Mapping[str, int] = {"bytes": 2, "packets": 3, "ns": 8, "s": 5, "entries": 12}
 """Unit → number in IANA's registry of units (RFC 5610 §3.4); what it does not have is sent as 0, none."""
 _TOTALS = BY_ENTERPRISE.keys() | {told.enterprise for told in TOLD if told.counter}
 _ANSWER = struct.Struct("!IQ16s16sI")
@@ -53,6 +55,8 @@ def templates(pen: int) -> list[bytes]:
         template_record(INTERFACE_TEMPLATE, _fields(ingressInterface=4, interfaceName=VARIABLE), scope_count=1),
         type_template(),
         template_record(ANSWER_TEMPLATE, _answer_fields(pen), scope_count=1),
+        template_record(DEVICE_TEMPLATE, [*_fields(ingressInterface=4), *_numbers(DEVICE, pen)], scope_count=1),
+        template_record(NODE_TEMPLATE, [*_fields(observationDomainId=4), *_numbers(NODE, pen)], scope_count=1),
     ]
 
 
@@ -79,6 +83,20 @@ def _answer_fields(pen: int) -> list[Field]:
     own = [Field(pen, told.enterprise, lengths[told.data_type]) for told in ANSWERS]
     name = Field(pen, BY_NAME["dns_name"].enterprise, VARIABLE)
     return [*_fields(observationDomainId=4, observationTimeMilliseconds=8), *own, name]
+
+
+def _numbers(told: Iterable[Told], pen: int) -> list[Field]:
+    return [Field(pen, one.enterprise, 8) for one in told]
+
+
+def device_records(kernel: Kernel) -> Iterable[bytes]:
+    """One record a device."""
+    return (struct.pack(f"!I{len(DEVICE)}Q", index, *values) for index, values in sorted(kernel.devices.items()))
+
+
+def node_records(domain: int, kernel: Kernel) -> Iterable[bytes]:
+    """The record of the node, if it is told now."""
+    return [struct.pack(f"!I{len(NODE)}Q", domain, *kernel.node)] if kernel.node else []
 
 
 def answer_records(domain: int, answers: Iterable[Answer]) -> Iterable[bytes]:

@@ -12,7 +12,7 @@ from flowgauge.console.question import Asking, Span, window_json
 from flowgauge.console.services import Use
 from flowgauge.query.completeness import summed
 from flowgauge.runtime.ledger import BY_NAME
-from flowgauge.store.store import LedgerChange
+from flowgauge.store.store import KERNEL, LedgerChange
 
 router = APIRouter(prefix="/api/v1", tags=["ledger"])
 
@@ -26,7 +26,7 @@ async def ledger(services: Use, store: Asking, span: Span) -> dict[str, Any]:
 
 def _by_instance(changes: Iterable[LedgerChange]) -> list[dict[str, Any]]:
     components: dict[tuple[str, str], dict[str, Any]] = {}
-    for change in changes:
+    for change in (one for one in changes if one.component != KERNEL):
         key = (change.component, change.instance)
         part = components.setdefault(key, {"component": change.component, "instance": change.instance, "counters": []})
         part["counters"].append(_counter_json(change))

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What of the node's own counters collectors are told, and when: so little that nobody needs to switch it off.
+
+Counters are cumulative, so what is not told now loses nothing. Before: :mod:`flowgauge.agent.node_counters`; after: options
+data. Used by the main thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from flowgauge.agent import node_counters
+from flowgauge.agent.node_counters import NodeCounters
+from flowgauge.agent.rtnetlink import LinkStatistics
+from flowgauge.schema.told import Kernel
+
+TELL_S = 10.0
+"""How often the node is told of, and devices whose drops or errors have moved."""
+AGAIN_S = 60.0
+"""How often all devices are told of that ever dropped or failed: datagrams get lost, and collectors restart."""
+
+
+class KernelTold:
+    """The counters of the network namespace ``netns``; empty: the process's own."""
+
+    def __init__(self, netns: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._netns, self._clock = netns, clock
+        self._due_s = self._all_due_s = clock()
+        self._told: dict[int, tuple[int, ...]] = {}
+
+    def due(self, names: Mapping[int, str]) -> Kernel:
+        """What is to be told now; ``names`` of devices by ifIndex."""
+        now = self._clock()
+        if now < self._due_s:
+            return Kernel()
+        self._due_s = now + TELL_S
+        counted = node_counters.read(self._netns)
+        devices = {index: _device(counted.devices[name]) for index, name in names.items() if name in counted.devices}
+        if now >= self._all_due_s:
+            self._all_due_s, self._told = now + AGAIN_S, {}
+        moved = {index: values for index, values in devices.items() if any(values) and self._told.get(index) != values}
+        self._told |= moved
+        return Kernel(_node(counted), moved)
+
+
+def _device(counted: LinkStatistics) -> tuple[int, ...]:
+    """In the order of ``told.DEVICE``."""
+    return counted.received.dropped, counted.sent.dropped, counted.received.errors, counted.sent.errors
+
+
+def _node(counted: NodeCounters) -> tuple[int, ...]:
+    """In the order of ``told.NODE``; nothing when the counters could not be read."""
+    if not counted.devices:
+        return ()
+    queues = (counted.queues.get(name, 0) for name in ("listen", "tcp_backlog", "tcp_receive", "udp_receive", "udp_send"))
+    return counted.tracked, counted.trackable, *queues, counted.cpu_dropped, counted.cpu_squeezed
