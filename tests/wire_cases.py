@@ -130,6 +130,19 @@ def _netflow() -> dict[str, Case]:
             datagram5(record5(first=2**32 - 4000, last=500), uptime_ms=1000),
             datagram5(record5(first=UPTIME_MS - 10, last=UPTIME_MS + 25), sequence=1),
         ),
+        "netflow5-uptime-in-seconds": netflow(
+            "Trap 23. An uptime in seconds, recognised by its pace against the export time: times of flows count seconds too.",
+            datagram5(uptime_ms=5000),
+            *[
+                datagram5(
+                    record5(first=5000 + 60 * n - 30, last=5000 + 60 * n - 10),
+                    uptime_ms=5000 + 60 * n,
+                    sequence=n - 1,
+                    export_ns=(EXPORT_S + 60 * n) * 10**9,
+                )
+                for n in range(1, 5)
+            ],
+        ),
         "netflow5-icmp": netflow(
             "Trap 25. ICMP type and code travel as the destination port, which is absent then.",
             datagram5(record5(proto=1, sport=0, dport=0x0301), record5(proto=1, sport=0, dport=0x0800)),

@@ -30,6 +30,7 @@ STORE = ("store", "--data-dir", "/nonexistent/store")
         (("console", "--store-url", "http://127.0.0.1:1/a`b"), "no name of a database"),
         ((*STORE, "--secret-fd", "9999"), "--secret-fd 9999: no secret"),
         ((*STORE, "--secret-fd", "0", "--port", "99999"), "--port"),
+        (("collect", "--read", "/nonexistent", "--store-url", "http://127.0.0.1:1"), "/nonexistent: No such file"),
         (("agent", "--collector", "[::1"), "--collector [::1: write an IPv6 address"),
         (("agent", "--collector", "[::1]2055"), "--collector [::1]2055: write an IPv6 address"),
         (("agent", "--collector", "host:"), "'' is no port"),

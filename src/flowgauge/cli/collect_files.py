@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ from flowgauge.cli.units import counted
 from flowgauge.collector.capture_files import listed
 from flowgauge.collector.read_files import FileImport
 from flowgauge.collector.settings import CollectorSettings
+from flowgauge.errors import UsageError
 
 _INTERRUPTED = 130
 _LEFT_OUT = {
@@ -24,6 +27,8 @@ _LEFT_OUT = {
 
 def read_files(settings: CollectorSettings, paths: Sequence[Path], dataset: str, stop: threading.Event) -> int:
     """Reads the files into a dataset, or beside the live flows; the exit status: 2 when one cannot be read at all."""
+    if missing := [path for path in paths if not path.exists()]:
+        raise UsageError(f"{missing[0]}: {os.strerror(errno.ENOENT)}")
     progress = Progress(shown=sys.stderr.isatty())
 
     def say(sentence: str) -> None:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import NoReturn
 
 from flowgauge.errors import EnvironmentProblem
 
@@ -208,15 +209,15 @@ class Object:
 
     def _program(self, name: str) -> int:
         found: int | None = self._library.bpf_object__find_program_by_name(self._handle, name.encode())
-        if not found:
-            raise KeyError(name)
-        return found
+        return found or self._lacks(name)
 
     def _map(self, name: str) -> int:
         found: int | None = self._library.bpf_object__find_map_by_name(self._handle, name.encode())
-        if not found:
-            raise KeyError(name)
-        return found
+        return found or self._lacks(name)
+
+    @staticmethod
+    def _lacks(name: str) -> NoReturn:
+        raise EnvironmentProblem(f"the eBPF object is of another version, it has no {name}: run `make bpf` (needs clang)")
 
     @staticmethod
     def _check(result: int, what: str) -> None:
