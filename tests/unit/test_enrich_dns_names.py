@@ -88,6 +88,12 @@ def test_a_connection_that_goes_on_keeps_its_name() -> None:
     assert to(dns, at(6 * HOLD_MS)) == [""]
 
 
+def test_flows_of_others_do_not_keep_a_name() -> None:
+    dns = known(answer("a.example", ttl_s=5))
+    assert to(dns, at(HOLD_MS, OTHER)) == ["a.example"]
+    assert to(dns, at(HOLD_MS + 6000, OTHER), at(HOLD_MS + 6000)) == ["", ""]
+
+
 def test_the_clients_own_answer_goes_before_its_nodes_and_that_before_anybodys() -> None:
     dns = DnsNames()
     dns.learn("node-b", [answer("far.example", 3000, client="10.0.9.9")])

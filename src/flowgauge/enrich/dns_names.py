@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names that clients resolved to reach an address, as agents saw the answers: who learned what when, and for how long it holds.
 
-An answer names an address from when it came until ``HOLD_MS`` after its time to live or its last use, whichever is later:
+An answer names an address from when it came until ``HOLD_MS`` after its time to live or its client's last use of it:
 clients and their pools use addresses for longer than they may, and connections last. Of several that hold at a flow's time
 that of the flow's own client counts, else one of a client on the same node, else anybody's; among equals the latest.
 
@@ -29,7 +29,7 @@ MAX_ADDRESSES = 65_536
 MAX_PER_ADDRESS = 32
 """Answers kept of one address (clients, and names one after the other); that which was given longest ago goes."""
 HOLD_MS = 600_000
-"""How long an answer is believed after its time to live, or the last flow that it named: agents tell it again within this."""
+"""How long an answer is believed after its time to live, or its client's last flow: agents tell it again within this."""
 AT_ONCE_MS = 100
 """Times of flows go by the kernel's ticks, whose place on the clock is read beside a busy machine's other work: a flow may seem
 to have begun so long before its name was known."""
@@ -116,7 +116,7 @@ class DnsNames:
             ]
             chosen, confidence = _chosen(found, group.reshape(-1), ends)
             every = [held for candidates in found for held, _ in candidates]
-            self._use(every, chosen, ends.end_ms)
+            self._use(every, np.where(confidence == _EXACT, chosen, 0), ends.end_ms)
         names = Names.from_strings(["", *(held.name for held in every)])
         self._named += int(np.count_nonzero(chosen))
         return Named(names.take(chosen), confidence)
@@ -148,7 +148,7 @@ class DnsNames:
         return sorted(fitting, key=lambda pair: (-pair[1], pair[0].last_ms))
 
     def _use(self, every: Sequence[_Held], chosen: npt.NDArray[np.intp], end_ms: Times) -> None:
-        """Lets the answers that named rows hold on."""
+        """Lets answers hold on whose own clients use them; rows of others tell nothing of that."""
         used = np.full(len(every) + 1, np.iinfo(np.int64).min)
         np.maximum.at(used, chosen, end_ms)
         for number in np.unique(chosen[chosen > 0]).tolist():
