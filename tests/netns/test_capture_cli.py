@@ -5,40 +5,18 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from agent_kit import until
+from capture_kit import chatter
 from flowgauge.cli.main import main
 from heads_kit import packets, tshark
-from node_kit import A, B, TwoPods, two_pods
-
-
-@contextmanager
-def chatter(built: TwoPods, payload: bytes = b"hello") -> Iterator[None]:
-    """A datagram from a to b every now and then."""
-    done = threading.Event()
-
-    def talk() -> None:
-        while not done.wait(0.01):
-            out.sendto(payload, (B, 9))
-
-    with built.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as out:
-        thread = threading.Thread(target=talk)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
+from node_kit import A, TwoPods, two_pods
 
 
 def capturing(built: TwoPods, folder: Path, *words: str) -> subprocess.Popen[str]:

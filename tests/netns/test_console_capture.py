@@ -7,48 +7,30 @@ import json
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from test_capture_cli import chatter
 
 from agent_kit import until
+from capture_kit import NOWHERE, Nodes, two_nodes
 from console_kit import Console, running_console
 from flowgauge.console.settings import ConsoleSettings
-from heads_kit import TOKEN, keeping, packets, tshark
-from node_kit import A, B, TwoPods, two_pods
+from heads_kit import TOKEN, packets, tshark
+from node_kit import A, B
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
-NOWHERE = "http://127.0.0.1:1"
 CONSOLE_TOKEN = "a-token-of-the-console"
 NOBODY = 65534
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-@dataclass(frozen=True)
-class Nodes:
-    """A console before the agents of two nodes: ``n1`` keeps the past, ``n2`` does not."""
-
-    console: Console
-    first: TwoPods
-    urls: dict[str, str]
-
-
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    folders = [tmp_path_factory.mktemp(name) for name in ("n1", "n2")]
-    with (
-        two_pods() as one, two_pods() as other, chatter(one), chatter(other),
-        keeping(folders[0], "--netns", one.node) as first,
-        keeping(folders[1], "--netns", other.node, "--node", "n2", heads="enable: false") as second,
-    ):  # fmt: skip
-        urls = {"n1": first.ready()["http"], "n2": second.ready()["http"]}
-        with running_console(ConsoleSettings(NOWHERE, "secret", agents=urls, agent_token=TOKEN)) as console:
-            yield Nodes(console, one, urls)
+    with two_nodes(tmp_path_factory.mktemp("nodes")) as found:
+        yield found
 
 
 def captured(console: Console, **params: str) -> tuple[bytes, str]:

@@ -94,9 +94,10 @@ class Script:
     """Gives the same flows each second, and remembers what it was asked for."""
 
     name, problem, skipped = "script", "", 0
+    troubles: Sequence[str] = ()
 
-    def __init__(self, *rows: dict[str, Any]) -> None:
-        self._rows = rows
+    def __init__(self, *rows: dict[str, Any], once: bool = False) -> None:
+        self._rows, self._once = rows, once
         self.asked: list[str] = []
         self.stopped = False
 
@@ -104,7 +105,10 @@ class Script:
         self.asked.append(filter_)
 
     def take(self) -> list[Sequence[dict[str, Any]]]:
-        return [self._rows]
+        given = self._rows
+        if self._once:
+            self._rows = ()
+        return [given]
 
     def stop(self) -> None:
         self.stopped = True
@@ -132,7 +136,23 @@ def test_80_columns_hold_every_figure_without_scrolling_sideways() -> None:
         assert shown(app)[2][-1] == "4"
         assert app.query_one(DataTable).virtual_size.width <= 80
 
-    on_screen(Script(ASKED, ANSWERED, OTHER, DROPPED), steps)
+    on_screen(Script(ASKED, ANSWERED, OTHER, DROPPED, once=True), steps)
+
+
+def test_troubles_stand_above_the_conversations() -> None:
+    source = Script(ASKED, ANSWERED, once=True)
+
+    async def steps(pilot: Pilot[None], app: TopApp) -> None:
+        await pilot.pause()
+        assert not app.query_one("#troubles", Static).display
+        source.troubles = ["nobody listens at db:5433 (since 10:02:31)", "and 2 troubles more: flowgauge troubles"]
+        app.action_order("rtt")
+        await pilot.pause()
+        said = str(app.query_one("#troubles", Static).render())
+        assert said == "▲ nobody listens at db:5433 (since 10:02:31)\n▲ and 2 troubles more: flowgauge troubles"
+        assert app.query_one("#troubles", Static).display
+
+    on_screen(source, steps)
 
 
 def test_a_wide_terminal_says_what_failed() -> None:
@@ -144,7 +164,7 @@ def test_a_wide_terminal_says_what_failed() -> None:
 
 
 def test_keys_sort_open_details_and_quit() -> None:
-    source = Script(ASKED, ANSWERED, OTHER)
+    source = Script(ASKED, ANSWERED, OTHER, once=True)
 
     async def steps(pilot: Pilot[None], app: TopApp) -> None:
         await pilot.press("t")

@@ -151,3 +151,26 @@ def test_refused_connections_come_before_what_is_only_slow(store: FlowStore) -> 
     refused = [_row("refused", 2, tcp_state_final=code(TCP_STATE_FINAL, "refused"))]
     again = [_row("refused", 2, packets=100, retransmits=9)]
     assert [kind for kind, _ in _found(store, "refused", refused + again)] == [Kind.REFUSED, Kind.RETRANSMITS]
+
+
+def _times(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> tuple[float, float]:
+    """How many seconds ago the one trouble began, and when it was seen last."""
+    store.write(FlowBatch.concat(rows), namespace)
+    now = now_ms()
+    (found,) = worst(store, FlowQuery(Window(now - 300_000, now + 1000), in_namespace(namespace)))
+    return (now - found.since_ms) / 1000, (now - found.last_ms) / 1000
+
+
+def test_a_trouble_says_when_it_was_seen_first_and_last(store: FlowStore) -> None:
+    rows = [_row("when", ago, packets=100, retransmits=9) for ago in (120, 90, 60)]
+    since, last = _times(store, "when", [*rows, _row("when", 10, packets=100)])
+    assert since == pytest.approx(120, abs=20)
+    assert last == pytest.approx(60, abs=20)
+
+
+def test_a_latency_is_long_since_the_last_break(store: FlowStore) -> None:
+    """Slices are of 6 s here. One slow flow long before is another story."""
+    usual = [_row("since", 60 + 10 * n, rtt_avg_us=200) for n in range(20)]
+    slow = [_row("since", ago, rtt_avg_us=60_000) for ago in (200, 40, 35, 30, 25, 20, 14, 9, 4)]
+    since, _ = _times(store, "since", usual + slow)
+    assert since == pytest.approx(43, abs=20)

@@ -7,7 +7,7 @@ import { csv } from "../src/format/csv";
 import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, nodeWords } from "../src/format/edge";
 import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
 import { portText, portWords } from "../src/format/ports";
-import { summary, troubled } from "../src/format/summary";
+import { summary, troubled, troubleTime } from "../src/format/summary";
 import { bytes, count, counted, duration, percent, rate } from "../src/format/units";
 import { edge, node, trouble } from "./scene";
 
@@ -168,4 +168,16 @@ describe("losses", () => {
   it("say where", () => {
     expect([placeWords("agent", "node-a@1000"), placeWords("collector", "collector@1000")]).toEqual(["agent on node-a", "collector"]);
   });
+});
+
+describe("when a trouble was", () => {
+  const at = Date.parse("2026-01-31T10:00:00");
+  const ended = at + 130_000;
+  it.each([
+    [{ since_ms: at, last_ms: 0 }, "since 10:00:00 (2 min 10 s)"],
+    [{ since_ms: at, last_ms: ended - 5_000 }, "since 10:00:00 (2 min 10 s)"],
+    [{ since_ms: at, last_ms: at + 60_000 }, "from 10:00:00 to 10:01:00"],
+    [{ since_ms: at, last_ms: at }, "at 10:00:00"],
+    [{ since_ms: 0, last_ms: 0 }, ""],
+  ])("%o is said as %s", (times, words) => expect(troubleTime(times, ended)).toBe(words));
 });

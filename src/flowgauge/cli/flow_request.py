@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from flowgauge.cli import flow_output, units
+from flowgauge.cli import flow_output, trouble_text, units
 from flowgauge.cli.api import Api, Params
 from flowgauge.cli.flow_output import Format
 from flowgauge.cli.live_flows import LiveOptions
@@ -144,6 +144,9 @@ def answer(api: Api, request: Request) -> int:
             flow_output.print_json(found)
         case _:
             flow_output.print_rows(found["rows"], request.how, request.columns)
+    if request.by and request.how is Format.TABLE:
+        for line in trouble_text.brief(api, request.params()):
+            print(screen.styled(f"▲ {line}", "warning"))
     flow_output.footer(found, request.how, screen)
     return int(request.fail_if_any and bool(found["rows"]))
 

@@ -51,6 +51,8 @@ class TopApp(App[None]):
 
     CSS = """
     #state { height: 1; background: $panel; }
+    #troubles { height: auto; display: none; color: $text-warning; }
+    #troubles.some { display: block; }
     #filter { display: none; height: 3; }
     #filter.open { display: block; }
     DataTable { height: 1fr; }
@@ -77,6 +79,7 @@ class TopApp(App[None]):
     def compose(self) -> ComposeResult:
         """See textual."""
         yield Static(id="state")
+        yield Static(id="troubles")
         yield DataTable(cursor_type="row", zebra_stripes=True, cell_padding=0)
         yield Input(self._filter, placeholder="namespace = flow-demo and port = 5432", id="filter")
         yield Footer()
@@ -171,6 +174,9 @@ class TopApp(App[None]):
         if self._lines:
             table.move_cursor(row=min(at, len(self._lines) - 1))
         self.query_one("#state", Static).update(self._state())
+        troubles = self.query_one("#troubles", Static)
+        troubles.set_class(bool(self._source.troubles), "some")
+        troubles.update(Text("\n".join(f"▲ {words}" for words in self._source.troubles)))
 
     def _state(self) -> Text:
         rate = sum(line.bytes_per_s for line in self._lines)

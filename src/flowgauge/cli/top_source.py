@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from flowgauge.cli import trouble_text
 from flowgauge.cli.flow_text import Row
 from flowgauge.cli.top_table import NEEDED
 from flowgauge.errors import FlowgaugeError
@@ -24,6 +25,8 @@ MAX_WAITING_BATCHES = 64
 MAX_ROWS = 2_000
 """Rows of one batch that are shown: nobody reads more, and each becomes Python objects. The largest stay."""
 _TICK_S = 0.2
+_TROUBLES_EVERY_S, _TROUBLES_OF = 5.0, "5m"
+"""How often, and of how long: as `flowgauge troubles`."""
 
 
 class Source(Protocol):
@@ -34,6 +37,8 @@ class Source(Protocol):
     """Why no more flows come; empty while they do."""
     skipped: int
     """Rows that were left out because there were too many, or the terminal was too slow."""
+    troubles: Sequence[str]
+    """What goes wrong in what passes the filter, the gravest first; a source without a store tells of none."""
 
     def start(self, filter_: str) -> None:
         """Begins, or begins anew with another filter (already checked)."""
@@ -52,6 +57,7 @@ class _Queued:
         self.name = name
         self.problem = ""
         self.skipped = 0
+        self.troubles: Sequence[str] = ()
         self._waiting: queue.Queue[Sequence[Row]] = queue.Queue(MAX_WAITING_BATCHES)
 
     def take(self) -> list[Sequence[Row]]:
@@ -85,9 +91,10 @@ class TapSource(_Queued):
         """See ``Source``; the stream before ends with its next event."""
         self._current.set()
         self._current = ended = threading.Event()
-        self.problem = ""
+        self.problem, self.troubles = "", ()
         params = {"filter": filter_, "columns": ",".join(NEEDED)}
         threading.Thread(target=self._follow, args=(params, ended), name="top", daemon=True).start()
+        threading.Thread(target=self._watch, args=(filter_, ended), name="troubles", daemon=True).start()
 
     def stop(self) -> None:
         """See ``Source``."""
@@ -104,6 +111,17 @@ class TapSource(_Queued):
         except FlowgaugeError as error:
             if not ended.is_set():
                 self.problem = str(error)
+
+    def _watch(self, filter_: str, ended: threading.Event) -> None:
+        """Asks for troubles now and then; while nobody answers, the last ones stand."""
+        while not ended.is_set():
+            try:
+                found = trouble_text.brief(self._api, {"filter": filter_, "since": _TROUBLES_OF})
+            except FlowgaugeError:
+                found = list(self.troubles)
+            if not ended.is_set():
+                self.troubles = found
+            ended.wait(_TROUBLES_EVERY_S)
 
 
 class AgentSource(_Queued):

@@ -21,7 +21,8 @@ def troubles(
 ) -> int:
     """Says what goes wrong between whom, and why: refused, dropped, sent again, slow on the way or on the server.
 
-    Latencies are those of the last 15 seconds, compared with the time range before; counts are of the whole range.
+    Latencies are those of the last 15 seconds, compared with the time range before; counts are of the whole range. In
+    parentheses is since when it is so, or from when to when it was. `top` and `flows --by` print the gravest too.
 
     Examples:
       flowgauge troubles
@@ -31,6 +32,7 @@ def troubles(
     """
     import json
 
+    from flowgauge.cli import trouble_text
     from flowgauge.cli.api import connect
     from flowgauge.errors import UsageError
     from flowgauge.schema.duration import milliseconds
@@ -41,7 +43,7 @@ def troubles(
     answer = connect(url, token_file).get("troubles", {"filter": " ".join(filter_ or ()), "since": since})
     found: list[dict[str, Any]] = answer["troubles"]
     if output == "text":
-        print("\n".join(one["words"] for one in found) or f"no trouble in the last {since}")
+        print("\n".join(trouble_text.lines(answer)) or f"no trouble in the last {since}")
     elif output == "json":
         print(json.dumps(answer, indent=1, ensure_ascii=False))
     else:

@@ -8,17 +8,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flowgauge.schema.flow_query import FlowQuery
-from flowgauge.store.answer import Edge, End, Latency
+from flowgauge.store.answer import Edge, End, Latency, Span
 from flowgauge.store.store import FlowStore
 
 RETRANSMIT_SHARE = 0.01
 """From here on retransmission hurts: one packet in a hundred was sent again."""
 FEWEST_RETRANSMITS = 5
 """Fewer are what a busy machine does by itself."""
+
+GOES_ON_MS = 20_000
+"""What was seen less long before the end of the time range goes on: agents tell every few seconds."""
 
 FEWEST_PROBES = 5
 _BYTES_BETWEEN_PROBES = 1000
@@ -45,11 +48,20 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong: ``words`` is a sentence for people, ``cause`` the kernel's name of a drop's reason or empty."""
+    """One thing that is wrong.
+
+    Attributes:
+        words: a sentence for people.
+        cause: the kernel's name of a drop's reason, or empty.
+        since_ms, last_ms: when it was seen first and last in the time range, ms since 1970. For a latency: since when it has
+            been long without a break, and 0: it still is.
+    """
 
     kind: Kind
     words: str
     cause: str = ""
+    since_ms: int = 0
+    last_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class EdgeTrouble:
     kind: Kind
     words: str
     cause: str
+    since_ms: int
+    last_ms: int
 
 
 _CAUSES = {
@@ -91,21 +105,50 @@ _HARMLESS = frozenset({"TCP_OLD_DATA", "TCP_OLD_SEQUENCE"})
 
 
 def worst(store: FlowStore, query: FlowQuery) -> list[EdgeTrouble]:
-    """The troubles of the ``query.limit`` largest edges, the gravest kind first; raises what the store raises."""
+    """The troubles of the ``query.limit`` largest edges, what goes on first, then by kind; raises what the store raises."""
     found = [_of_edge(edge, one) for edge in store.edges(query).edges for one in troubles(edge)]
-    return sorted(found, key=lambda one: list(Kind).index(one.kind))
+    is_over = query.window.end_ms - GOES_ON_MS
+    return sorted(found, key=lambda one: (0 < one.last_ms < is_over, list(Kind).index(one.kind)))
 
 
 def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
     client, server = edge.client, edge.server
     return EdgeTrouble(
-        client.namespace, client.name, server.namespace, server.name, edge.port, edge.proto, one.kind, one.words, one.cause
-    )
+        client.namespace, client.name, server.namespace, server.name, edge.port, edge.proto, one.kind, one.words, one.cause,
+        one.since_ms, one.last_ms,
+    )  # fmt: skip
 
 
 def troubles(edge: Edge) -> tuple[Trouble, ...]:
     """What goes wrong between the edge's client and its server; nothing for most."""
-    return tuple(found for rule in (_ends, _reading, _losses, _round_trips, _questions, _server) for found in rule(edge))
+    rules = (_ends, _reading, _losses, _round_trips, _questions, _server)
+    return tuple(_timed(edge, found) for rule in rules for found in rule(edge))
+
+
+_SEEN_AS = {
+    Kind.REFUSED: "refused", Kind.UNANSWERED: "unanswered", Kind.SLOW_READER: "drops", Kind.DROPS: "drops",
+    Kind.RETRANSMITS: "retransmits", Kind.DNS_UNANSWERED: "dns_lost",
+}  # fmt: skip
+
+
+def _timed(edge: Edge, one: Trouble) -> Trouble:
+    """The trouble with its times."""
+    signals = edge.signals
+    latency = {Kind.RTT: signals.rtt, Kind.DNS: signals.dns, Kind.SERVER_TIME: signals.server}.get(one.kind)
+    if latency is not None:
+        return replace(one, since_ms=_long_since(latency))
+    seen = signals.seen.get(_SEEN_AS[one.kind], Span())
+    return replace(one, since_ms=seen.first_ms, last_ms=seen.last_ms)
+
+
+def _long_since(latency: Latency) -> int:
+    """Start of the first slice from which on every one, or every other one, had a peak that is long; 0 without any."""
+    since = 0
+    for at, longest in reversed(latency.peaks):
+        if longest <= (latency.before_ns or 0) * _GROWN or (since and since - at > 2 * latency.slice_ms):
+            break
+        since = at
+    return since
 
 
 def _ends(edge: Edge) -> Iterator[Trouble]:

@@ -123,10 +123,23 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A latency of an edge in ns: the median at the end of the window and the median before; None: not measured."""
+    """A latency of an edge in ns: the median at the end of the window and the median before; None: not measured.
+
+    ``peaks`` has the longest of each slice of ``slice_ms`` (by its start, ms since 1970, in order), where it is long at all.
+    """
 
     now_ns: float | None = None
     before_ns: float | None = None
+    peaks: tuple[tuple[int, float], ...] = ()
+    slice_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """When something was seen first and last within the window, ms since 1970; 0: never."""
+
+    first_ms: int = 0
+    last_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +152,7 @@ class EdgeSignals:
         dns_lost: DNS questions without an answer.
         drop_cause, drop_node: the kernel's name of the latest drops' reason, and the node that dropped; empty: none.
         drop_to_server: whether these were on the way to the server.
+        seen: when ``refused``, ``unanswered``, ``dns_lost``, ``drops`` and ``retransmits`` were.
     """
 
     rtt: Latency = Latency()
@@ -150,6 +164,7 @@ class EdgeSignals:
     drop_cause: str = ""
     drop_node: str = ""
     drop_to_server: bool = False
+    seen: Mapping[str, Span] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,18 +23,21 @@ export function address(path: string, params: Params = {}): string {
   return `/api/v1/${path}${text ? `?${text}` : ""}`;
 }
 
-/** The JSON answer; throws ApiError. */
-export async function get<T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<T> {
+/** The answer, when it is one; throws ApiError. */
+export async function open(path: string, params: Params = {}, signal?: AbortSignal, method = "GET"): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(address(path, params), { headers: { Accept: "application/json" }, signal: signal ?? null });
+    response = await fetch(address(path, params), { method, headers: { Accept: "application/json" }, signal: signal ?? null });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new ApiError(0, { message: "the console's server does not answer; is it still running?" });
   }
-  if (response.ok) return (await response.json()) as T;
+  if (response.ok) return response;
   throw new ApiError(response.status, await problemOf(response));
 }
+
+/** The JSON answer; throws ApiError. */
+export const get = async <T>(path: string, params: Params = {}, signal?: AbortSignal): Promise<T> => (await (await open(path, params, signal)).json()) as T;
 
 async function problemOf(response: Response): Promise<FilterProblem> {
   try {

@@ -5,7 +5,7 @@ import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
-import type { Completion, Dataset, Exporters, FilterCheck, Flows, Ledger, SeriesAnswer, Status, Topology } from "./types";
+import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, SeriesAnswer, Status, Topology } from "./types";
 
 /** Agents send running flows every few seconds; asking more often shows nothing new. */
 export const REFRESH_MS = 5_000;
@@ -52,6 +52,17 @@ export function useExporters(): Answered<Exporters> {
   const { data, error, isFetching, refetch } = useQuery<Exporters>({
     queryKey: ["exporters"],
     queryFn: ({ signal }) => get<Exporters>("exporters", {}, signal),
+    refetchInterval: REFRESH_MS,
+    retry: false,
+  });
+  return { data, stale: false, error, isFetching, refetch: () => void refetch() };
+}
+
+/** What nodes keep of packet heads. */
+export function useHeads(): Answered<{ nodes: HeadsNode[] }> {
+  const { data, error, isFetching, refetch } = useQuery<{ nodes: HeadsNode[] }>({
+    queryKey: ["heads"],
+    queryFn: ({ signal }) => get<{ nodes: HeadsNode[] }>("capture/nodes", {}, signal),
     refetchInterval: REFRESH_MS,
     retry: false,
   });

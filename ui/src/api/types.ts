@@ -88,6 +88,9 @@ export interface Trouble {
   kind: "refused" | "unanswered" | "slow_reader" | "drops" | "retransmits" | "rtt" | "dns_unanswered" | "dns" | "server_time";
   words: string;
   cause: string;
+  /** When it was seen first and last, ms since 1970; a latency that still is long has no last time. 0: not known. */
+  since_ms: number;
+  last_ms: number;
 }
 
 /** From client `src` to server `dst` (node ids), both directions together. */
@@ -223,4 +226,16 @@ export interface Dataset {
 export interface Exporters {
   now_ms: number;
   exporters: Exporter[];
+}
+
+/** What a node keeps of packet heads (`agent/heads.py`, Standing); all but `node` and `problem` are missing when it does not answer. */
+export interface HeadsNode {
+  node: string;
+  problem: string;
+  kept?: boolean;
+  refused?: string;
+  frozen?: boolean;
+  size_bytes?: number;
+  packets?: number;
+  oldest_ms?: number | null;
 }

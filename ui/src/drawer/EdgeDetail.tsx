@@ -9,6 +9,8 @@ import { Approx } from "../common/Approx";
 import { edgeFilter, edgeRate, edgeSentence, nodeWords } from "../format/edge";
 import { endMs, endName, flowKey, isScaled, packetError, scaledBytes, servedPort } from "../format/flow";
 import { bytes, capital, count, duration, rate, timeOfDay } from "../format/units";
+import { PacketsLink } from "../packets/PacketsLink";
+import { packetsLink } from "../state/packets";
 import { narrowed } from "../state/terms";
 import type { Change, View } from "../state/view";
 import { Section } from "./Drawer";
@@ -40,7 +42,8 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
       ))}
       <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${filter})`) })}>
         Show only this conversation
-      </Button>
+      </Button>{" "}
+      {!view.dataset && <PacketsLink href={packetsLink({ filter })} />}
       <Section title="Over time">
         <div className="fg-drawer-chart">
           {series.data ? <TrafficChart answer={series.data} question={filter} oldestMs={oldestMs} seconds={seconds} topology={topology} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}

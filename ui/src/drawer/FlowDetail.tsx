@@ -9,6 +9,8 @@ import { ErrorNote } from "../common/ErrorNote";
 import { Value } from "../common/ValueMenu";
 import { canFilter, END_PARTS, helpOf, remaining, SECTIONS, shown, titleOf } from "../format/columns";
 import { flowOfKey, isScaled, packetError, remarks, sentence } from "../format/flow";
+import { PacketsLink } from "../packets/PacketsLink";
+import { packetsOfFlow } from "../state/packets";
 import { Section } from "./Drawer";
 
 export function FlowDetail({ id, dataset, known }: { id: string; dataset: string; known: Row | undefined }) {
@@ -26,6 +28,7 @@ export function FlowDetail({ id, dataset, known }: { id: string; dataset: string
         <p key={remark.text} className={remark.bad ? "fg-bad" : "fg-context"}>{remark.text}</p>
       ))}
       {isScaled(row) && <p className="fg-context">{errorWords(packetError(row))}</p>}
+      {!dataset && <PacketsLink href={packetsOfFlow(row)} />}
       <Ends row={row} />
       {SECTIONS.map((section) => (
         <Facts key={section.title} title={section.title} row={row} columns={section.columns} />

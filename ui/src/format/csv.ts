@@ -15,10 +15,10 @@ export function csv(rows: readonly Record<string, unknown>[]): string {
   return [names, ...rows.map((row) => names.map((name) => row[name]))].map((line) => `${line.map(field).join(",")}\r\n`).join("");
 }
 
-/** Offers `text` as a download. */
-export function save(name: string, type: string, text: string): void {
+/** Offers `parts` as a download. */
+export function save(name: string, type: string, ...parts: BlobPart[]): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(new Blob(parts, { type }));
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -137,3 +137,13 @@ export function flowOfKey(key: string): { filter: string; from: number; to: numb
   if (exporter) terms.push(`exporter_addr = ${exporter}`);
   return { filter: terms.join(" and "), from: Number(time), to: Number(time) + 1 };
 }
+
+/** Which packets are those of the flow's connection, in both directions, also where one end is behind translation. */
+export function packetsFilter(row: Row): string {
+  const either = (field: string, ...values: string[]): string => {
+    const terms = [...new Set(values.filter(Boolean))].map((value) => `${field} = ${value}`);
+    return terms.length > 1 ? `(${terms.join(" or ")})` : (terms[0] ?? "");
+  };
+  const ofEnd = (field: string, end: End): string => either(field, text(row, `${end}_${field}`), text(row, `post_nat_${end}_${field}`));
+  return [either("proto", text(row, "proto")), ofEnd("addr", "src"), ofEnd("addr", "dst"), ofEnd("port", "src"), ofEnd("port", "dst")].filter(Boolean).join(" and ");
+}

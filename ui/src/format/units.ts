@@ -49,7 +49,8 @@ export function percent(share: number): string {
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const full = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
-/** Time of day with milliseconds, local time. */
+/** Time of day, local time; and with milliseconds. */
+export const timeToSecond = (ms: number): string => clock.format(ms);
 export const timeOfDay = (ms: number): string => `${clock.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
 export const dateTime = (ms: number): string => `${full.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
 

@@ -6,12 +6,14 @@ import { useState } from "react";
 import { useKeys } from "../common/keys";
 import { type PageName, PAGES } from "./PageLinks";
 
-const KEYS: readonly [string, string, PageName?][] = [
+/** A key, what it does, and the pages that have it: none means all. */
+const KEYS: readonly [string, string, ...PageName[]][] = [
   ["/", "write a filter", "traffic"],
+  ["/", "choose packets", "packets"],
   ["/", "find exporters", "exporters"],
-  ["j  k", "next, previous row"],
-  ["Enter", "detail of the row"],
-  ["Esc", "close the detail"],
+  ["j  k", "next, previous row", "traffic", "exporters"],
+  ["Enter", "detail of the row", "traffic", "exporters"],
+  ["Esc", "close the detail", "traffic", "exporters"],
   ["[  ]", "earlier, later", "traffic"],
   ...PAGES.map((page): [string, string] => [`g  ${page.key}`, `go to ${page.title}`]),
   ["?", "these keys"],
@@ -30,7 +32,7 @@ export function KeyHelp({ page }: { page: PageName }) {
       headerContent="Keys"
       bodyContent={
         <dl className="fg-keys">
-          {KEYS.filter(([, , only]) => !only || only === page).map(([key, words]) => (
+          {KEYS.filter(([, , ...only]) => only.length === 0 || only.includes(page)).map(([key, words]) => (
             <div key={words}>
               <dt>
                 <kbd>{key}</kbd>

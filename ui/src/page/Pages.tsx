@@ -2,8 +2,11 @@
 // Which page an address is of; what nobody knows is the traffic.
 import { useAddress } from "../state/address";
 import { ExportersPage } from "./ExportersPage";
+import { PacketsPage } from "./PacketsPage";
 import { TrafficPage } from "./TrafficPage";
 
 export function Pages() {
-  return useAddress().startsWith("/exporters") ? <ExportersPage /> : <TrafficPage />;
+  const address = useAddress();
+  if (address.startsWith("/exporters")) return <ExportersPage />;
+  return address.startsWith("/packets") ? <PacketsPage /> : <TrafficPage />;
 }

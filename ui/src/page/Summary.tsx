@@ -1,37 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The page's answer as a sentence, before any chart, and what to look at first.
+// The page's answer as a sentence, before any chart.
 import { Skeleton } from "@patternfly/react-core";
-import WarningIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
+import type { ReactNode } from "react";
 import type { Topology } from "../api/types";
-import { edgeKey } from "../state/open";
-import { summary, troubled } from "../format/summary";
+import { summary } from "../format/summary";
 import { capital } from "../format/units";
 
 interface Props {
   topology: Topology | undefined;
   seconds: number;
   sampling: string;
-  onOpen: (open: string) => void;
+  /** What else is to be read first. */
+  children: ReactNode;
 }
 
-/** More than this many to look at are no longer read. */
-const SHOWN = 2;
-
-export function Summary({ topology, seconds, sampling, onOpen }: Props) {
+export function Summary({ topology, seconds, sampling, children }: Props) {
   if (!topology) return <Skeleton className="fg-summary" width="360px" screenreaderText="Loading the summary" />;
-  const found = troubled(topology);
   return (
     <div className="fg-summary">
       <p role="status">
         {summary(topology, seconds)}
         {sampling && <span className="fg-context"> {capital(sampling)}.</span>}
       </p>
-      {found.slice(0, SHOWN).map((edge) => (
-        <button key={edgeKey(edge)} type="button" className="fg-trouble" onClick={() => onOpen(edgeKey(edge))}>
-          <WarningIcon aria-hidden /> {capital(edge.troubles[0]?.words ?? "")}
-        </button>
-      ))}
-      {found.length > SHOWN && <span className="fg-context">and {found.length - SHOWN} more</span>}
+      {children}
     </div>
   );
 }

@@ -8,6 +8,7 @@ import { TrafficChart } from "../chart/TrafficChart";
 import { useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
 import { PanelMenu } from "../common/PanelMenu";
+import { Troubles } from "../common/Troubles";
 import { ValueMenuProvider } from "../common/ValueMenu";
 import { Chips } from "../filter/Chips";
 import { FilterBar } from "../filter/FilterBar";
@@ -75,7 +76,9 @@ export function TrafficPage() {
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
       <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
         <main id="fg-main" className="fg-main" tabIndex={-1}>
-          <Summary topology={topology.data} seconds={seconds} sampling={flows.data?.sampling ?? ""} onOpen={onOpen} />
+          <Summary topology={topology.data} seconds={seconds} sampling={flows.data?.sampling ?? ""}>
+            {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
+          </Summary>
           {nothing ? (
             status.data && !view.dataset && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
           ) : (

@@ -3,7 +3,7 @@
 import type { View } from "./view";
 
 /** A word for a POSIX shell. */
-const shellWord = (text: string): string => (/^[\w./:=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+export const shellWord = (text: string): string => (/^[\w./:=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
 
 /** The absolute range as the terminal takes it. */
 const iso = (ms: number): string => new Date(ms).toISOString();

@@ -29,11 +29,15 @@ struct dropped {
 
 /*
  * Reasons that are no loss: the packet was used; the kernel does not say; a queue was emptied with its socket, which every
- * connection does at its end. Their numbers differ between kernels.
+ * connection does at its end; a frame was for another host, which a device that listens to all or a flooding bridge hands up.
+ * Their numbers differ between kernels.
  */
 static __always_inline bool is_no_loss(__u32 reason)
 {
 	if (reason <= bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_NOT_SPECIFIED))
+		return true;
+	if (bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_OTHERHOST) &&
+	    reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_OTHERHOST))
 		return true;
 	return bpf_core_enum_value_exists(enum skb_drop_reason, SKB_DROP_REASON_QUEUE_PURGE) &&
 	       reason == bpf_core_enum_value(enum skb_drop_reason, SKB_DROP_REASON_QUEUE_PURGE);

@@ -85,6 +85,7 @@ enum skb_drop_reason {
 	SKB_CONSUMED,
 	SKB_DROP_REASON_NOT_SPECIFIED,
 	SKB_DROP_REASON_QUEUE_PURGE,
+	SKB_DROP_REASON_OTHERHOST,
 };
 
 union nf_inet_addr {

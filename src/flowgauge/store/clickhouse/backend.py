@@ -112,7 +112,7 @@ class ClickHouseStore:
         planner = self._planner()
         table = self._read(edges.statement(planner, query))
         extra = self._read(edges.together(planner, query)) if answers.drawn_whole(table, "s_drawn_whole") else None
-        return edges.answer(table, extra)
+        return edges.answer(table, query.window, extra)
 
     def ledger(self, window: Window) -> list[LedgerChange]:
         """See ``FlowStore.ledger``."""

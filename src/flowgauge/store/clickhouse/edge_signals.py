@@ -13,17 +13,28 @@ from typing import Any
 
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
-from flowgauge.store.answer import EdgeSignals, Latency
+from flowgauge.store.answer import EdgeSignals, Latency, Span
 from flowgauge.store.clickhouse.planner import Planner
 
 RECENT_MS = 15_000
 """What counts as now: a few export intervals."""
 
+_SLICES = 60
+"""Of the window, for when a latency began to be long."""
+
 _LATENCIES = {"rtt": "rtt_avg_ns", "dns": "dns_latency_ns", "server": "server_time_max_ns"}
+_LONG_US = {"rtt": 10_000, "dns": 50_000, "server": 100_000}
+"""Shorter ones are never in the way (``query.troubles``), so that their peaks need no room."""
 _ENDS = {"refused": ("refused",), "unanswered": ("timeout", "unreachable")}
+_SEEN = ("refused", "unanswered", "dns_lost", "drops", "retransmits")
 _NO_ANSWER = "NOANSWER"
 _LATEST_DROP = "argMaxIf({}, (is_recent, drop_packets), drop_packets > 0)"
 _NEEDED = (*_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode")
+
+
+def slice_ms(window_ms: int) -> int:
+    """Length of a slice of the window: whole seconds."""
+    return max(1, -(-window_ms // (_SLICES * 1000))) * 1000
 
 
 def columns(planner: Planner) -> list[str]:
@@ -32,19 +43,25 @@ def columns(planner: Planner) -> list[str]:
 
 
 def sums(planner: Planner) -> dict[str, str]:
-    """Name → SQL over flows with ``is_recent``; what the store cannot tell is left out."""
+    """Name → SQL over flows with ``is_recent``, ``end_ms`` and ``slice_ms``; what the store cannot tell is left out."""
     found: dict[str, str] = {}
+    conditions = {"drops": "drop_packets > 0", "retransmits": "retransmits > 0"}
     for name, column in _LATENCIES.items():
         if planner.has(column):
             value = BY_NAME[column].physical
             found[f"{name}_now"] = f"quantileIf(0.5)({value}, {value} > 0 AND is_recent)"
             found[f"{name}_before"] = f"quantileIf(0.5)({value}, {value} > 0 AND NOT is_recent)"
+            found[f"{name}_peaks"] = f"maxMapIf(map(slice_ms, toUInt64({value})), {value} > {_LONG_US[name]})"
     if planner.has("tcp_state_final"):
         for name, labels in _ENDS.items():
             codes = ", ".join(str(code(TCP_STATE_FINAL, label)) for label in labels)
-            found[name] = f"countIf(tcp_state_final IN ({codes}))"
+            conditions[name] = f"tcp_state_final IN ({codes})"
+            found[name] = f"countIf({conditions[name]})"
     if planner.has("dns_rcode"):
-        found["dns_lost"] = f"countIf(dns_rcode = '{_NO_ANSWER}')"
+        conditions["dns_lost"] = f"dns_rcode = '{_NO_ANSWER}'"
+        found["dns_lost"] = f"countIf({conditions['dns_lost']})"
+    for name, condition in conditions.items():
+        found[f"{name}_first"], found[f"{name}_last"] = f"minIf(end_ms, {condition})", f"maxIf(end_ms, {condition})"
     for name, column in {"drop_cause": "drop_cause", "drop_node": "node_reporter"}.items():
         if planner.has(column):
             found[name] = _LATEST_DROP.format(column)
@@ -52,24 +69,28 @@ def sums(planner: Planner) -> dict[str, str]:
     return found
 
 
-def read(row: Mapping[str, Any]) -> EdgeSignals:
-    """The signals of one row of the answer."""
+def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
+    """The signals of one row of the answer over a window of this length."""
+    length_ms = slice_ms(window_ms)
     return EdgeSignals(
-        rtt=_latency(row, "rtt"),
-        dns=_latency(row, "dns"),
-        server=_latency(row, "server"),
+        rtt=_latency(row, "rtt", length_ms),
+        dns=_latency(row, "dns", length_ms),
+        server=_latency(row, "server", length_ms),
         refused=row.get("refused", 0),
         unanswered=row.get("unanswered", 0),
         dns_lost=row.get("dns_lost", 0),
         drop_cause=row.get("drop_cause", ""),
         drop_node=row.get("drop_node", ""),
         drop_to_server=bool(row["drop_to_server"]),
+        seen={name: Span(row[f"{name}_first"], row[f"{name}_last"]) for name in _SEEN if row.get(f"{name}_first")},
     )
 
 
-def _latency(row: Mapping[str, Any], name: str) -> Latency:
+def _latency(row: Mapping[str, Any], name: str, slice_ms: int) -> Latency:
     """Nanoseconds; the median of nothing is NaN."""
-    return Latency(*(_nanoseconds(row.get(f"{name}_{when}")) for when in ("now", "before")))
+    now, before = (_nanoseconds(row.get(f"{name}_{when}")) for when in ("now", "before"))
+    peaks = sorted((int(at), longest * 1000.0) for at, longest in row.get(f"{name}_peaks") or ())
+    return Latency(now, before, tuple(peaks), slice_ms)
 
 
 def _nanoseconds(microseconds: float | None) -> float | None:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from flowgauge.errors import UsageError
 from flowgauge.schema import enums
-from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
 from flowgauge.store.answer import Edge, Edges, End
 from flowgauge.store.clickhouse import edge_signals
@@ -95,6 +95,7 @@ def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
     """A SELECT of the flows, with client and server for source and destination."""
     condition, params = planner.condition(replace(query, duplicates=True))
     params["recent"] = query.window.end_ms - edge_signals.RECENT_MS
+    params["slice"] = edge_signals.slice_ms(query.window.end_ms - query.window.start_ms)
     counted = "1" if query.duplicates else "duplicate_of = 0"
     more = [name for name in edge_signals.columns(planner) if name != "rtt_avg_us"]
     more += ["sampling_algorithm"] if planner.has("sampling_algorithm") else []
@@ -103,7 +104,8 @@ def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
 SELECT {_to_server(planner)} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
   proto, {counted} AS counted, {", ".join(f"if(counted, {name}, 0) AS {name}" for name in _OF_COUNTED)}, sampling_rate,
-  {", ".join(["drop_packets", *more])}, toUnixTimestamp64Milli(time_end_ms) >= {{recent:Int64}} AS is_recent,
+  {", ".join(["drop_packets", *more])}, toUnixTimestamp64Milli(time_end_ms) AS end_ms,
+  end_ms >= {{recent:Int64}} AS is_recent, intDiv(end_ms, {{slice:Int64}}) * {{slice:Int64}} AS slice_ms,
   src_addr, src_port, dst_addr, dst_port
 FROM flows WHERE {condition} AND (counted OR drop_packets > 0)""",
         params,
@@ -135,13 +137,13 @@ def _end(role: str, forward: str, back: str) -> str:
 _SUBNET = "'Subnet'"
 
 
-def answer(table: pa.Table, extra: pa.Table | None = None) -> Edges:
-    """The edges from the results of ``statement`` and, where connections were drawn whole, of ``together``."""
+def answer(table: pa.Table, window: Window, extra: pa.Table | None = None) -> Edges:
+    """The edges in ``window`` from the results of ``statement`` and, where connections were drawn whole, of ``together``."""
     rows = table.to_pylist()
     if extra is not None:
         more = {tuple(row[key] for key in _KEYS): row for row in extra.to_pylist()}
         rows = [row | add_extra(row, more.get(tuple(row[key] for key in _KEYS), {})) for row in rows]
-    edges = tuple(map(_edge, rows))
+    edges = tuple(_edge(row, window.end_ms - window.start_ms) for row in rows)
     first: Mapping[str, Any] = rows[0] if rows else {}
     others = {
         Measure.BYTES: first.get("t_m_bytes", 0) - sum(edge.bytes for edge in edges),
@@ -151,7 +153,7 @@ def answer(table: pa.Table, extra: pa.Table | None = None) -> Edges:
     return Edges(edges, first.get("t_edges", 0), others)
 
 
-def _edge(row: Mapping[str, Any]) -> Edge:
+def _edge(row: Mapping[str, Any], window_ms: int) -> Edge:
     return Edge(
         client=_read_end(row, "client"),
         server=_read_end(row, "server"),
@@ -166,7 +168,7 @@ def _edge(row: Mapping[str, Any]) -> Edge:
         drop_packets=row["m_drop_packets"],
         rtt_avg_ns=row["m_rtt"] / row["m_rtt_count"] * 1000 if row["m_rtt_count"] else None,
         sampling=sampling_of(row, "s_"),
-        signals=edge_signals.read(row),
+        signals=edge_signals.read(row, window_ms),
     )
 
 
