@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from flowgauge.wire.budget import Budget
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET
@@ -17,6 +18,11 @@ MAX_TEMPLATES = 1024
 MAX_KNOWN_SETS = 64
 """Contents of template sets remembered as known, so that a refresh costs one lookup."""
 MAX_KNOWN_SET_BYTES = 4096
+REMEMBERED_SETS = 128
+"""Contents of template sets whose records are kept for all exporters, up to 100 kB each."""
+
+Parsed = tuple[tuple[Definition, ...], TemplateError | None]
+"""The template records of a set, and why they end before the set does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +169,10 @@ class Templates:
             self.refresh_ns = since_ns
         self.announced_ns = max(self.announced_ns, now_ns)
 
-    def _read(self, told: Announcement) -> tuple[list[Definition], TemplateError | None]:
-        definitions: list[Definition] = []
-        try:
-            definitions.extend(self._parse(told.content, told.set_id))
-        except TemplateError as error:
-            return definitions, error
-        return definitions, None
+    def _read(self, told: Announcement) -> Parsed:
+        if len(told.content) > MAX_KNOWN_SET_BYTES:
+            return _parsed(self._parse, told.content, told.set_id)
+        return _remembered(self._parse, told.content, told.set_id)
 
     def _contradicted(self, definition: Definition, port: int) -> int:
         """Another source port that has given the id another layout: there are two exporters behind one address. 0 = none."""
@@ -222,3 +225,16 @@ class Templates:
         if gone:
             self._known_sets.clear()
         return [Change(template.template_id, template, None) for template in gone]
+
+
+def _parsed(parse: Parse, content: bytes, set_id: int) -> Parsed:
+    definitions: list[Definition] = []
+    try:
+        definitions.extend(parse(content, set_id))
+    except TemplateError as error:
+        return tuple(definitions), error.with_traceback(None)
+    return tuple(definitions), None
+
+
+_remembered = lru_cache(REMEMBERED_SETS)(_parsed)
+"""The same for a set that any exporter sent lately: after a restart those of a kind all announce the same ones."""
