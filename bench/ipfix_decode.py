@@ -107,8 +107,10 @@ def agent_input(batch: int, total: int) -> Input:
     """Our agents' messages: IPv4 of every protocol, a third translated."""
     agent = Messages(AgentSettings(node="node-a", obs_domain_id=1))
     agent.flows(random_flows(1000, seed=0))  # now it announces every template that occurs
-    greeting = agent.templates()
-    before = sum(one.records for one in greeting)
+    greeting, before = list[bytes](), 0
+    for one in agent.templates():
+        greeting.append(stamped(one.payload, before))
+        before += one.records
     streams, sent = [], []
     for exporter in range(EXPORTERS):
         sequence, stream = before, []
@@ -117,7 +119,7 @@ def agent_input(batch: int, total: int) -> Input:
             sequence += one.records
         streams.append(stream)
         sent.append(sequence - before)
-    return made("agent", [one.payload for one in greeting], streams, batch, sent)
+    return made("agent", greeting, streams, batch, sent)
 
 
 def router_input(batch: int, total: int) -> Input:
@@ -220,36 +222,47 @@ def collector_cpu_s(given: Input, program: str = "nfcapd") -> tuple[float, int]:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, counted
 
 
-def report(given: Input, rounds: int) -> float:
-    """Measures and prints one input; our CPU seconds per million flows."""
-    works = {"copy": copying(given), "ours": Decoding(given)}
-    if given.name == "router":
-        works["struct"] = unpacking(given)
+def report(given: Input, ours: Decoding, rounds: int, unpack: Callable[[], None] | None = None) -> float:
+    """Measures and prints one input, also by ``unpack`` where it is given; our CPU seconds per million flows."""
+    works: dict[str, Callable[[], None]] = {"copy": copying(given), "ours": ours}
+    if unpack is not None:
+        works["struct"] = unpack
     best = smallest(works, rounds)
     millions = given.flows / 1e6
     size = given.size / given.flows
-    print(f"{given.name}: {millions:.2f} M flows, {size:.0f} B/flow, batches of {len(given.batches[0])} datagrams")
+    print(f"{given.name}: {given.flows:,} flows, {size:.0f} B/flow, batches of {len(given.batches[0])} datagrams")
     for name, seconds in best.items():
         rate = given.flows / seconds
-        print(f"  {name:<7} {rate / 1e6:>8.1f} M flows/s a core  {seconds / millions:>7.3f} CPU-s/M flows")
+        print(f"  {name:<7} {rate / 1e6:>8.1f} M flows/s a core  {seconds / millions:>7.4f} CPU-s/M flows")
     print(f"  ratio to copy {best['ours'] / best['copy']:.1f}", end="")
     print(f", struct to ours {best['struct'] / best['ours']:.1f}" if "struct" in best else "")
     return best["ours"] / millions
 
 
+def report_collector(given: Callable[[], Input], ours: float, program: str = "nfcapd") -> None:
+    """Measures and prints a collector of nfdump's family, where it is installed, beside our CPU seconds per million flows."""
+    if shutil.which(program):
+        seconds, flows = collector_cpu_s(given(), program)
+        theirs = seconds / flows * 1e6
+        print(f"  {program} {theirs:.3f} CPU-s/M flows ({flows:,} received and written); ratio to ours {theirs / ours:.1f}")
+
+
+def options(description: str | None, *, flows: int, rounds: int) -> argparse.Namespace:
+    """What was asked for: datagrams a batch, flows a pass, and rounds."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=1024, help="datagrams decoded together")
+    parser.add_argument("--flows", type=int, default=flows)
+    parser.add_argument("--rounds", type=int, default=rounds)
+    return parser.parse_args()
+
+
 def main() -> None:
     """Prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=1024, help="datagrams decoded together")
-    parser.add_argument("--flows", type=int, default=200_000)
-    parser.add_argument("--rounds", type=int, default=15)
-    options = parser.parse_args()
-    report(agent_input(options.batch, options.flows), options.rounds)
-    ours = report(router_input(options.batch, options.flows), options.rounds)
-    if shutil.which("nfcapd"):
-        seconds, flows = collector_cpu_s(router_input(options.batch, NFCAPD_FLOWS))
-        theirs = seconds / flows * 1e6
-        print(f"  nfcapd {theirs:.3f} CPU-s/M flows ({flows:,} received and written); ratio to ours {theirs / ours:.1f}")
+    asked = options(__doc__, flows=200_000, rounds=15)
+    agent, router = agent_input(asked.batch, asked.flows), router_input(asked.batch, asked.flows)
+    report(agent, Decoding(agent), asked.rounds)
+    ours = report(router, Decoding(router), asked.rounds, unpacking(router))
+    report_collector(lambda: router_input(asked.batch, NFCAPD_FLOWS), ours)
 
 
 if __name__ == "__main__":

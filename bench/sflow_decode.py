@@ -14,14 +14,12 @@ interleaved and the smallest CPU time of each counts. The ratios hold over machi
 
 from __future__ import annotations
 
-import argparse
-import shutil
 import struct
 from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-from ipfix_decode import EXPORTERS, Decoding, Input, collector_cpu_s, copying, made, smallest
+from ipfix_decode import EXPORTERS, Decoding, Input, made, options, report, report_collector
 
 PER_DATAGRAM, PORTS, RATE = 6, 48, 1000
 SFCAPD_FLOWS = 200_000
@@ -116,25 +114,10 @@ def unpacking(given: Input) -> Callable[[], None]:
 
 def main() -> None:
     """Prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batch", type=int, default=1024, help="datagrams decoded together")
-    parser.add_argument("--flows", type=int, default=1024 * PER_DATAGRAM)
-    parser.add_argument("--rounds", type=int, default=200)
-    options = parser.parse_args()
-    given = switches(options.batch, options.flows)
-    works = {"copy": copying(given), "ours": Numbered(given), "struct": unpacking(given)}
-    best = smallest(works, options.rounds)
-    millions = given.flows / 1e6
-    print(f"sflow: {given.flows:,} flows, {given.size / given.flows:.0f} B/flow, batches of {options.batch} datagrams")
-    for name, seconds in best.items():
-        rate = given.flows / seconds
-        print(f"  {name:<7} {rate / 1e6:>8.1f} M flows/s a core  {seconds / millions:>7.3f} CPU-s/M flows")
-    print(f"  ratio to copy {best['ours'] / best['copy']:.1f}, struct to ours {best['struct'] / best['ours']:.1f}")
-    if shutil.which("sfcapd"):
-        seconds, flows = collector_cpu_s(switches(options.batch, SFCAPD_FLOWS), "sfcapd")
-        theirs = seconds / flows * 1e6
-        ours = best["ours"] / millions
-        print(f"  sfcapd {theirs:.3f} CPU-s/M flows ({flows:,} received and written); ratio to ours {theirs / ours:.1f}")
+    asked = options(__doc__, flows=1024 * PER_DATAGRAM, rounds=200)
+    given = switches(asked.batch, asked.flows)
+    ours = report(given, Numbered(given), asked.rounds, unpacking(given))
+    report_collector(lambda: switches(asked.batch, SFCAPD_FLOWS), ours, "sfcapd")
 
 
 if __name__ == "__main__":
