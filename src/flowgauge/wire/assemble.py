@@ -100,7 +100,8 @@ def columns_of(block: Block) -> tuple[str, ...]:
 
 def other_sockets(senders: Octets, exporters: Octets) -> Octets | None:
     """What ``Block.socket`` is, of senders' addresses and those that records give for their exporters (zeros: none)."""
-    other = exporters.any(axis=1) & (words(senders) != words(exporters)).any(axis=1)
+    sender, exporter = words(senders).T, words(exporters).T  # by halves: "any" along short rows costs ten times as much
+    other = ((exporter[0] | exporter[1]) != 0) & ((sender[0] != exporter[0]) | (sender[1] != exporter[1]))
     return senders * other[:, None] if other.any() else None
 
 

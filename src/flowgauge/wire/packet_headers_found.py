@@ -56,15 +56,18 @@ class Heads:
     def empty(cls, count: int) -> Heads:
         """Heads of ``count`` packets of which nothing is known."""
 
+        def every(value: np.generic, *shape: int) -> Numbers:
+            return np.broadcast_to(value, (count, *shape))  # one value in memory, until rows of their own are put
+
         def zeros(kind: type[np.generic], *shape: int) -> Numbers:
-            return np.zeros((count, *shape), kind)
+            return every(kind(), *shape)
 
         return cls(
             src_mac=zeros(np.uint8, 6), dst_mac=zeros(np.uint8, 6), ether_type=zeros(np.uint16), vlan_id=zeros(np.uint16),
             customer_vlan=zeros(np.uint16), labels=zeros(np.uint32, 0), src_addr=zeros(np.uint8, 16),
-            dst_addr=zeros(np.uint8, 16), proto=zeros(np.uint8), tos=np.full(count, -1, np.int16), ttl=zeros(np.uint8),
+            dst_addr=zeros(np.uint8, 16), proto=zeros(np.uint8), tos=every(np.int16(-1)), ttl=zeros(np.uint8),
             src_port=zeros(np.uint16), dst_port=zeros(np.uint16), tcp_flags=zeros(np.uint16),
-            icmp_type=np.full(count, -1, np.int16), icmp_code=np.full(count, -1, np.int16), portless=zeros(np.bool_),
+            icmp_type=every(np.int16(-1)), icmp_code=every(np.int16(-1)), portless=zeros(np.bool_),
             l3_at=zeros(np.int64), l3_bytes=zeros(np.int64), is_ip=zeros(np.bool_), l4_at=zeros(np.int64),
             l4_end=zeros(np.int64),
         )  # fmt: skip
@@ -74,5 +77,8 @@ class Heads:
         column = getattr(self, name)
         if len(row) == len(column):
             setattr(self, name, values)
-        else:
-            column[row] = values
+            return
+        if not column.flags.writeable:
+            column = column.copy()
+            setattr(self, name, column)
+        column[row] = values

@@ -82,7 +82,8 @@ def _agents(intake: Intake, datagram: Index, head: Octets, kind: Numbers) -> Oct
         address[four, :12] = np.frombuffer(V4_MAPPED_PREFIX, np.uint8)
         address[four, 12:] = head[four, 8:12]
         address[kind == _V6] = head[kind == _V6, 8:24]
-    unset = ~address.any(axis=1) | (four & ~address[:, 12:].any(axis=1))
+    first, second = address.view(np.uint64).T
+    unset = ((first | second) == 0) | (four & (address.view(np.uint32)[:, 3] == 0))
     if unset.any():
         address[unset] = intake.origins.source_addr[datagram[unset]]
     return address

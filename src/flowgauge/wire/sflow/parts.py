@@ -13,6 +13,8 @@ from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, Words
 from flowgauge.wire.views import Offsets
 
 _HEAD_BYTES, _HEAD_WORDS = 8, 2
+_COLUMNS = ("owner", "tag", "start", "end")
+"""Of ``Parts``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Rounds:
         """All parts, container by container."""
         if len(self.parts) < 2:
             return self.parts[0] if self.parts else _parts([])
+        if all(len(parts) == self.containers for parts in self.parts):
+            return Parts(*(np.stack([getattr(parts, name) for parts in self.parts], axis=1).reshape(-1) for name in _COLUMNS))
         held = np.zeros(self.containers, np.int64)
         for parts in self.parts:
             held[parts.owner] += 1
@@ -107,7 +111,7 @@ def _parts(found: list[Parts]) -> Parts:
     if not found:
         none = np.zeros(0, np.int64)
         return Parts(none, none, none, none)
-    return Parts(*(np.concatenate([getattr(part, name) for part in found]) for name in ("owner", "tag", "start", "end")))
+    return Parts(*(np.concatenate([getattr(part, name) for part in found]) for name in _COLUMNS))
 
 
 def find(intake: Intake, windows: Windows, within: Containers, what: str, most: int) -> Rounds:
