@@ -99,12 +99,11 @@ static __always_inline void record_translation(const struct flow_key *before, co
 /* What became of a packet. */
 enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED };
 
-static __always_inline int add_or_insert(const struct packet *p, const struct flow_key *key, __u32 point)
+/* Begins a flow that the table does not have, as far as is known. */
+static __always_inline int insert(const struct packet *p, const struct flow_key *key, __u32 point)
 {
-	struct flow_value fresh = {}, *flow = flow_of(key);
+	struct flow_value fresh = {}, *flow;
 
-	if (flow)
-		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
 	fresh.packets = p->segments;
 	fresh.bytes = p->bytes;
 	fresh.first_tick = fresh.last_tick = bpf_jiffies64();
@@ -121,6 +120,16 @@ static __always_inline int add_or_insert(const struct packet *p, const struct fl
 		return TABLE_FULL;
 	add_packet(flow, p);
 	return ADDED_TRACE;
+}
+
+/* Adds a packet to its flow, or begins that. */
+static __always_inline int add_or_insert(const struct packet *p, const struct flow_key *key, __u32 point)
+{
+	struct flow_value *flow = flow_of(key);
+
+	if (flow)
+		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
+	return insert(p, key, point);
 }
 
 #endif
