@@ -82,6 +82,18 @@ def test_a_part_that_never_answers_is_named(tmp_path: Path) -> None:
     assert supervisor.pid("mute") == 0
 
 
+def test_of_a_part_that_dies_again_and_again_it_is_said_how_while_the_next_one_is_silent(tmp_path: Path) -> None:
+    once = tmp_path / "once"
+    program = (
+        "import pathlib, sys, time; mark = pathlib.Path(sys.argv[1])\n"
+        "if mark.exists(): time.sleep(60)\n"
+        "mark.touch(); sys.exit('the table is missing')"
+    )
+    part = Part("frail", (sys.executable, "-c", program, str(once)), ready_url=f"http://127.0.0.1:{free_port()}/")
+    with pytest.raises(EnvironmentProblem, match=r"frail was not ready after 3 s\n.*the table is missing"):
+        Supervisor([part], tmp_path).start(timeout_s=3)
+
+
 def test_a_secret_reaches_the_child_and_neither_arguments_nor_environment(tmp_path: Path) -> None:
     program = "import os, sys, time; print(os.read(int(sys.argv[2]), 100).decode(), flush=True); time.sleep(60)"
     supervisor = Supervisor([Part("keeper", (sys.executable, "-c", program), secrets={"--secret-fd": "tell-nobody"})], tmp_path)

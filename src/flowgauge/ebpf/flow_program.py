@@ -74,9 +74,14 @@ class FlowProgram:
         if not (self._options.btf or KERNEL_BTF).exists():
             raise EnvironmentProblem("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which eBPF programs need")
         try:
-            loaded, answers = self._load()
+            self._use(*self._load())
         except LoadError as error:
             raise _refused(error) from error
+        except EnvironmentProblem:  # it is of another version
+            self._let_object_go()
+            raise
+
+    def _use(self, loaded: Object, answers: dict[str, Answer]) -> None:
         self._object = loaded
         self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
         self._epoch_fd = loaded.map_fd(".data.epoch")
@@ -293,6 +298,9 @@ class FlowProgram:
     def close(self) -> None:
         """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""
         self.detach_signals()
+        self._let_object_go()
+
+    def _let_object_go(self) -> None:
         with self._lock:
             loaded, self._object = self._object, None
         if loaded is not None:

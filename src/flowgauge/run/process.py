@@ -49,6 +49,7 @@ class Supervised:
         self._deaths: deque[float] = deque(maxlen=MAX_RESTARTS_PER_MINUTE)
         self._start_after = 0.0
         self._log_start = 0
+        self._ended_before = ""
         self._reread = False
         self._look_at_log = time.monotonic()
 
@@ -126,14 +127,14 @@ class Supervised:
         self.status.pid = 0
 
     def last_words(self, lines: int = 8) -> str:
-        """The end of what the process has written to its log since it was started, for messages."""
+        """The end of what the process has written to its log, for messages; while that is nothing, how the last one ended."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(self._log_start)
                 text = log.read().decode("utf-8", "replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(text.splitlines()[-lines:]) or self._ended_before
 
     def _shorten_log(self) -> None:
         """Copies and empties: the process goes on writing at the end of the same file (O_APPEND)."""
@@ -172,6 +173,7 @@ class Supervised:
             self.status.state = State.FAILED
             self.status.problem = self._why(exit_status)
             return
+        self._ended_before = self._why(exit_status)
         recent = sum(1 for death in self._deaths if now - death < 60)
         self._start_after = now + _PAUSES_S[min(recent, len(_PAUSES_S)) - 1]
         self.status.restarts += 1
