@@ -36,7 +36,7 @@ def _tunnel(tunnel: str) -> Iterator[Finding]:
     with two_nodes(tunnel, offloads=False) as built:
         greet(built)
         with observed(built, tunnels=True) as found:
-            transfer(built, 300_000)
+            transfer(built, 60_000)
     for node, counted in found.items():
         there = counted.ip(PODS[node][1])
         outer = [row for row in counted.rows if row["proto"] in (4, 41, 47, 17)]
@@ -50,7 +50,7 @@ def _wireguard() -> Iterator[Finding]:
     with two_nodes(WIREGUARD, offloads=False) as built:
         greet(built)
         with observed(built) as found:
-            transfer(built, 300_000)
+            transfer(built, 60_000)
     for node, counted in found.items():
         outer = counted.sums(*(row for row in counted.rows if row["src_port"] == row["dst_port"] == WIREGUARD_PORT))
         pod, uplink = counted.ip(PODS[node][1]), counted.ip("eth0")
@@ -60,6 +60,6 @@ def _wireguard() -> Iterator[Finding]:
 
 def _vlans() -> Iterator[Finding]:
     with stacked_vlans() as built, observed(built, {"a": ["eth0", "q5", "q56"]}) as found:
-        transfer(built, 300_000)
+        transfer(built, 60_000)
     counted = found["a"]
     yield "802.1Q in 802.1ad", counted.sums() == counted.ip("q56"), f"{counted.sums()}, {counted.ip('q56')}, {counted.counters}"

@@ -12,6 +12,7 @@ import queue
 import threading
 import time
 
+from flowgauge.agent import flow_ends
 from flowgauge.agent.chosen_pods import ChosenPods, chooser_of
 from flowgauge.agent.destinations import Destinations, MakeExport
 from flowgauge.agent.flow_source import FlowSource
@@ -22,6 +23,7 @@ from flowgauge.agent.kernel_told import KernelTold
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.start import Start, interface_choice
 from flowgauge.agent.status import FramesSeen, Status
+from flowgauge.config.model import seconds
 from flowgauge.enrich.naming import Naming
 from flowgauge.errors import FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
@@ -179,7 +181,9 @@ class Agent:
         retired.close()
 
     def _drain(self) -> FlowBatch:
-        batch = FlowBatch.concat([*self._left_over, _drained(self._source)])
+        drained = FlowBatch.concat([*self._left_over, _drained(self._source)])
+        idle_ns = int(seconds(self.settings.exporter.inactive_timeout) * 1e9)
+        batch = flow_ends.told(drained, now_ns(), idle_ns, stopping=not self._started)
         self._left_over = []
         self.ledger.add("eviction_flows", len(batch))
         self._take_counters()

@@ -96,7 +96,8 @@ class Exporter(Section):
     export_interval: ExportInterval = "5s"
     """How often a running flow is sent."""
     inactive_timeout: Annotated[Duration, AfterValidator(values.between("1s", "1h"))] = "15s"
-    """After how long without a packet a flow is forgotten."""
+    """A flow without packets for so long when it is sent has ended as idle (flow_end_reason 1), else it may go on (2). All
+    flows are sent at each export, so this tells them apart where exportInterval is longer."""
     max_flows: Annotated[int, Field(ge=256, le=16_777_216)] = 262_144
     """Flows of an export interval that the kernel holds; more are counted as lost (about 340 B each, in two tables in turn)."""
     namespaces: NamespaceChoice = Field(default_factory=NamespaceChoice)

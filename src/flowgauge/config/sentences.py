@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from flowgauge.config.model import ExporterType, Feature, Listener, Spec, StorageType
+from flowgauge.config.model import ExporterType, Feature, Listener, Spec, StorageType, seconds
 from flowgauge.config.sending import ClientTls, KafkaFormat
 
 Sentence = Callable[[Spec], str]
@@ -205,6 +205,13 @@ def listed(words: Sequence[object]) -> str:
     return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
+def _inactive_timeout(spec: Spec) -> str:
+    exporter = spec.exporter
+    if seconds(exporter.inactive_timeout) >= seconds(exporter.export_interval):
+        return f"all flows are sent every {exporter.export_interval}, before any is idle for {exporter.inactive_timeout}"
+    return f"a flow that is sent without packets for {exporter.inactive_timeout} has ended as idle, another one may go on"
+
+
 DOES: dict[str, Sentence] = {
     "spec.exporter.enable": _exporter,
     "spec.exporter.type": _exporter_type,
@@ -214,7 +221,7 @@ DOES: dict[str, Sentence] = {
     "spec.exporter.interfaces": _interfaces,
     "spec.exporter.excludeInterfaces": _list("never observed:", lambda s: s.exporter.exclude_interfaces, "none is left out"),
     "spec.exporter.exportInterval": lambda s: f"a running flow is sent every {s.exporter.export_interval}",
-    "spec.exporter.inactiveTimeout": lambda s: f"a flow without packets for {s.exporter.inactive_timeout} is forgotten",
+    "spec.exporter.inactiveTimeout": _inactive_timeout,
     "spec.exporter.maxFlows": _max_flows,
     "spec.exporter.namespaces.include": _namespaces,
     "spec.exporter.namespaces.exclude": _list("packets with an end there are left out:",
@@ -316,8 +323,6 @@ def _storage_instead(spec: Spec) -> str:
 NOT_YET: dict[str, Sentence] = {
     "spec.exporter.type": _unless(lambda s: s.exporter.type is ExporterType.OVS,
         "this build does not set up Open vSwitch: point its IPFIX export at the collector yourself"),
-    "spec.exporter.inactiveTimeout": _unless(lambda s: s.exporter.inactive_timeout != "15s",
-        "this build sends and forgets every flow at each export, so the time has no effect"),
     "spec.collector.enrichment.labelKeys": _unless(lambda s: s.collector.enrichment.label_keys, "this build stores no labels"),
     "spec.collector.enrichment.annotationKeys": _unless(lambda s: s.collector.enrichment.annotation_keys,
         "this build stores no annotations"),

@@ -48,6 +48,7 @@ class FlowField:
 COMMON: tuple[str, ...] = (
     "src_addr", "dst_addr", "proto", "tcp_flags", "flow_direction", "vlan_id", "bytes", "packets", "time_start_ns",
     "time_end_ns", "in_if", "out_if", "sampling_rate", "local_ends", "observed_ifs",
+    "flow_end_reason",
 )  # fmt: skip
 """Columns of every flow, in the order of the wire."""
 
