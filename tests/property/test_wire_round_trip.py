@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,7 @@ from flowgauge.flow.addresses import packed
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_FORMAT, code
-from flowgauge.wire.flow_fields import COLUMNS, COUNTERS, EVENT, GROUPS
+from flowgauge.wire.flow_fields import COLUMNS, COUNTERS, EVENT, GROUPS, TEXTS
 from wire_kit import decode, random_column, random_flows, rows
 
 UNTIMED = settings(deadline=None)
@@ -76,7 +77,17 @@ def test_any_values_of_any_columns_come_out_as_they_went_in(count: int, seed: in
     for name in set(COUNTERS) & columns.keys():
         columns[name] = columns[name] * ~event
     batch = FlowBatch(columns, count)
-    assert rows(through_the_wire(batch), COLUMNS) == rows(batch, COLUMNS)
+    assert rows(through_the_wire(batch, 9000), COLUMNS) == rows(batch, COLUMNS)
+
+
+@pytest.mark.parametrize("mtu_bytes", [600, 1400])
+def test_strings_that_are_too_long_together_are_cut_to_a_message(mtu_bytes: int) -> None:
+    names = sorted(TEXTS)
+    flows = through_the_wire(FlowBatch({name: Names.from_strings(["x" * 255, "short"]) for name in names}), mtu_bytes)
+    short, long = rows(flows, names)
+    assert set(short) == {"short"}
+    assert {*"".join(long)} == {"x"}
+    assert all(5 < len(text) < 255 for text in long)
 
 
 @UNTIMED

@@ -45,6 +45,8 @@ Signatures = npt.NDArray[np.uint32]
 _V6 = 1
 MAX_TEXT_BYTES = 300
 """Longer strings are cut: a DNS name has 255 bytes, and a record must fit into the smallest message."""
+_LENGTH_BYTES = 3
+"""At most before a string of variable length (RFC 7011 §7)."""
 FLOW_TEMPLATES = range(FIRST_DATA_SET, FIRST_DATA_SET + (1 << 14))
 """Ids of flow templates by their signature, when it is below 2^14; options templates come behind them."""
 RARE_TEMPLATES = range(FLOW_TEMPLATES.stop + 16, 1 << 16)
@@ -120,13 +122,14 @@ class FlowEncoder:
             return self._alike(template.template_id, content)
         columns = [batch.names(name).take(rows) for name in template.texts]
         alike, few = _by_texts(columns)
+        room = self._room - SET_HEADER_BYTES - content.shape[1]
         pieces: list[Piece] = []
         for group in alike:
-            tail = _tail(columns, int(group[0]))
+            tail = _tail(columns, int(group[0]), room)
             whole = np.empty((len(group), content.shape[1] + len(tail)), np.uint8)
             whole[:, : content.shape[1]], whole[:, content.shape[1] :] = content[group], np.frombuffer(tail, np.uint8)
             pieces += self._alike(template.template_id, whole)
-        single = (content[row].tobytes() + _tail(columns, row) for row in few.tolist())
+        single = (content[row].tobytes() + _tail(columns, row, room) for row in few.tolist())
         return pieces + in_sets(template.template_id, single, self._room)
 
     def _alike(self, set_id: int, content: npt.NDArray[np.uint8]) -> list[Piece]:
@@ -150,9 +153,14 @@ def _by_texts(columns: Sequence[Names]) -> tuple[list[Rows], Rows]:
     return [rows for rows in groups if len(rows) >= _SOME], np.flatnonzero(sizes[group] < _SOME)
 
 
-def _tail(columns: Sequence[Names], row: int) -> bytes:
-    """A record's strings as they follow what is of fixed length."""
-    return b"".join(_encoded(column.values[column.codes[row]]) for column in columns)
+def _tail(columns: Sequence[Names], row: int, room: int) -> bytes:
+    """A record's strings as they follow what is of fixed length, cut to equal shares of ``room`` if longer together."""
+    texts = [column.values[column.codes[row]] for column in columns]
+    tail = b"".join(map(_encoded, texts))
+    if len(tail) <= room:
+        return tail
+    share = room // len(texts) - _LENGTH_BYTES
+    return b"".join(variable(text.encode()[:share]) for text in texts)
 
 
 @functools.lru_cache(maxsize=4096)
