@@ -14,7 +14,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.schema.columns import COLUMNS
 from flowgauge.store.secret import reader_key
-from flowgauge.store.store import LedgerRow
+from flowgauge.store.store import KERNEL, LedgerRow
 from store_kit import flows, now_ms, running_store
 
 API = "/api/v1"
@@ -41,6 +41,9 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
         started = now_ms() - 60_000
         counters = {"export_records_sent": 14, "store_rows_written": 12, "sequence_gap_records": 2, "invented_tomorrow": 1}
         store.write_ledger([LedgerRow(now_ms(), "collector", f"c@{started}", name, value) for name, value in counters.items()])
+        for udp in (7, 10):
+            kernel = {"conntrack_entries": 5, "conntrack_entries_max": 10, "udp_receive_overflows": udp}
+            store.write_ledger([LedgerRow(now_ms(), KERNEL, "node-a", name, value) for name, value in kernel.items()])
         with running_console(ConsoleSettings(process.url, reader_key(process.secret), cluster="demo")) as running:
             yield running
 
@@ -106,6 +109,13 @@ def test_the_ledger_names_every_counter(console: Console) -> None:
     assert counters["sequence_gap_records"]["side"] == "lost"
     assert counters["invented_tomorrow"]["help"] == ""
     assert answer["completeness"]["lost"] == 2
+
+
+def test_what_kernels_count_is_told_by_node_and_is_no_part_of_the_ledger(console: Console) -> None:
+    (node,) = console.api("nodes").json["nodes"]
+    assert (node["node"], node["conntrack_entries"], node["conntrack_entries_max"]) == ("node-a", 5, 10)
+    assert node["counters"]["udp_receive_overflows"] == 3
+    assert node["words"] == ["3 datagrams found a socket's receive buffer full"]
 
 
 def test_a_filter_is_checked_and_taken_apart(console: Console) -> None:
@@ -201,7 +211,7 @@ def test_the_api_describes_itself(console: Console) -> None:
     assert routes == {
         f"{API}/{name}" for name in
         ("status", "flows", "flows.arrow", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live",
-         "exporters", "datasets", "troubles", "capture", "capture/nodes", "capture/freeze")
+         "exporters", "nodes", "datasets", "troubles", "capture", "capture/nodes", "capture/freeze")
     }  # fmt: skip
     for path in routes:
         (described,) = document["paths"][path].values()
