@@ -108,6 +108,13 @@ def test_from_the_wire_a_ciscos_vrf_table_names_the_vrfs_of_its_flows() -> None:
     assert [kept.names(f"{way}_vrf_name").to_list() for way in ("in", "out")] == [["customers"], [""]]
 
 
+def test_trap_29_a_field_twice_in_options_counts_where_it_is_set() -> None:
+    template_ = flowset(1, struct.pack("!HHHHHHHHHHH", 260, 4, 12, 1, 4, 82, 4, 10, 4, 82, 4))
+    known = ExporterDirectory()
+    known.learn(decode(packet(template_, flowset(260, struct.pack("!I4sI4s", 1, b"eth0", 2, b""))), received_ns=NOW).options)
+    assert in_names(known) == ["eth0"]
+
+
 def test_trap_70_a_rate_told_of_one_interface_or_sampler_is_not_the_exporters() -> None:
     known = ExporterDirectory()
     known.learn([options({"ingressInterface": 2, "samplingInterval": 100}, {"samplerId": 1, "samplerRandomInterval": 7})])
