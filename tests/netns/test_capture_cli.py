@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from agent_kit import until
-from capture_kit import chatter
 from flowgauge.cli.main import main
 from heads_kit import packets, tshark
 from node_kit import A, TwoPods, two_pods
+from packets_kit import chatter
 
 
 def capturing(built: TwoPods, folder: Path, *words: str) -> subprocess.Popen[str]:

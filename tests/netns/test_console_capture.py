@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 import pytest
 
 from agent_kit import until
-from capture_kit import NOWHERE, Nodes, two_nodes
 from console_kit import Console, running_console
 from flowgauge.console.settings import ConsoleSettings
 from heads_kit import TOKEN, packets, tshark
 from node_kit import A, B
+from packets_kit import NOWHERE, Nodes, two_nodes
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 

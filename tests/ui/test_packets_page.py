@@ -11,11 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from site_kit import SIZES, THEMES, Theme, unreadable
 
-from capture_kit import NOWHERE, Nodes, two_nodes
 from console_kit import running_console
 from flowgauge.console.settings import ConsoleSettings
 from heads_kit import tshark
 from node_kit import A, B
+from packets_kit import NOWHERE, Nodes, two_nodes
 
 pytestmark = [pytest.mark.browser, pytest.mark.root, pytest.mark.slow]
 
