@@ -58,12 +58,14 @@ interface LiveProps {
 }
 
 export function LiveSwitch({ live, canBeLive, state, onLive }: LiveProps) {
+  const words = live && state === "lost" ? "Live, each 5 s" : "Live";
   return (
     <Tooltip content={liveWords(live, canBeLive, state)}>
       <Switch
         id="fg-live"
         className="fg-live"
-        label={live && state === "lost" ? "Live, each 5 s" : "Live"}
+        label={words}
+        aria-label={words}
         isChecked={live}
         isDisabled={!canBeLive}
         onChange={(_, checked) => onLive(checked)}
