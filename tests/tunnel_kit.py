@@ -300,7 +300,7 @@ def stacked_vlans() -> Iterator[TwoNodes]:
         for name, address in zip(names, (A, B), strict=True):
             _add_device(name, "q5", "link eth0 type vlan proto 802.1ad id 5")
             _add_device(name, "q56", "link q5 type vlan proto 802.1q id 6")
-            kernel.offloads(name, ["eth0"], on=False)
+            kernel.offloads(name, ["eth0", "q5", "q56"], on=False)
             kernel.ip_batch(name, ["link set eth0 up", "link set q5 up", f"addr add {address}/16 dev q56", "link set q56 up"])
         yield TwoNodes(dict(zip("ab", names, strict=True)))
     finally:
