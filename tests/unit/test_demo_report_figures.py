@@ -133,6 +133,19 @@ def test_names_are_judged_by_who_had_the_address_at_the_time() -> None:
     assert "import-1" in identity.examples[0]
 
 
+def test_a_flow_in_the_millisecond_of_a_hand_over_is_nobodys() -> None:
+    truth = _truth()
+    before, after = (tenure for tenure in truth.tenures() if tenure.address == POD)
+    before.to_ns = after.from_ns = 100 * SECOND_MS * 1_000_000 + 300_000
+    identity = Identity(truth)
+    identity.add(_batch(_row(at_s=100), _row(at_s=100, src_names=_IMPORT)))
+    assert (identity.wrong, identity.at_hand_over) == (0, 4)
+    early, late = _row(), _row(src_names=_IMPORT)
+    early["time_end_ms"], late["time_end_ms"] = 100 * SECOND_MS - 1, 100 * SECOND_MS + 1
+    identity.add(_batch(early, late))
+    assert (identity.wrong, identity.at_hand_over, identity.reused) == (0, 4, {"web-1": 1, "import-1": 1})
+
+
 def test_an_end_without_any_name_is_unknown_not_wrong() -> None:
     identity = Identity(_truth())
     identity.add(_batch(_row(src_names={}), _row()))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flowgauge.demo.report.tenants import Mask, during, has_text, is_address
+from flowgauge.demo.report.tenants import Mask, at_hand_over, during, has_text, is_address, surely_during
 from flowgauge.demo.truth import Tenure, TruthLog
 from flowgauge.flow.addresses import to_text
 from flowgauge.flow.batch import FlowBatch
@@ -22,13 +22,15 @@ MAX_EXAMPLES = 5
 class Identity:
     """How many ends were checked, how many had a wrong name and how many none though the scene knows one.
 
-    ``reused`` counts, by holder, the checked ends at addresses that had more than one.
+    ``reused`` counts, by holder, the checked ends at addresses that had more than one. Ends of flows in the very millisecond of
+    such an address's hand-over cannot be judged, since flows have the millisecond; ``at_hand_over`` counts them.
     """
 
     truth: TruthLog
     checked: int = 0
     wrong: int = 0
     unknown: int = 0
+    at_hand_over: int = 0
     reused: dict[str, int] = field(default_factory=dict)
     examples: list[str] = field(default_factory=list)
 
@@ -39,6 +41,10 @@ class Identity:
             in_time = during(batch, tenure)
             for end in ("src", "dst"):
                 rows = in_time & _at(batch, end, tenure)
+                if tenure.address in reused:
+                    sure = surely_during(batch, tenure)
+                    self.at_hand_over += int((rows & ~sure & at_hand_over(batch, tenure)).sum())
+                    rows &= sure
                 if not rows.any():
                     continue
                 self._judge(batch.take(rows), end, tenure)
@@ -51,6 +57,7 @@ class Identity:
             "checked": self.checked,
             "wrong": self.wrong,
             "unknown": self.unknown,
+            "at_hand_over": self.at_hand_over,
             "reused": self.reused,
             "examples": self.examples,
         }

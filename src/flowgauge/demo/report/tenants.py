@@ -29,6 +29,18 @@ def during(batch: FlowBatch, tenure: Tenure) -> Mask:
     return after & (end_ms <= tenure.to_ns // _NS_PER_MS + 1) if tenure.to_ns else after
 
 
+def surely_during(batch: FlowBatch, tenure: Tenure) -> Mask:
+    """Rows whose last packet fell into the tenure, whenever within its millisecond it came."""
+    end_ms = batch.array("time_end_ms")
+    after: Mask = end_ms * _NS_PER_MS >= tenure.from_ns
+    return after & ((end_ms + 1) * _NS_PER_MS <= tenure.to_ns) if tenure.to_ns else after
+
+
+def at_hand_over(batch: FlowBatch, tenure: Tenure) -> Mask:
+    """Rows whose last packet came in the millisecond in which the tenure began or ended."""
+    return np.isin(batch.array("time_end_ms"), [tenure.from_ns // _NS_PER_MS, tenure.to_ns // _NS_PER_MS])
+
+
 def has_text(batch: FlowBatch, name: str, text: str) -> Mask:
     """Rows whose column of names ``name`` is ``text``."""
     column = batch.names(name)
