@@ -249,6 +249,12 @@ def test_a_folder_stands_for_its_files_by_name(tmp_path: Path, run: Run) -> None
     assert ([row["bytes"] for row in seen.rows], seen.err, seen.status) == ([1, 2], [], 0)
 
 
+def test_a_folder_without_a_file_is_named(tmp_path: Path, run: Run) -> None:
+    (tmp_path / ".hidden").write_bytes(b"?")
+    seen = run(tmp_path)
+    assert (seen.status, seen.out, seen.err) == (2, b"", [f"flowgauge: {tmp_path}: no file in this folder"])
+
+
 def test_files_without_times_and_senders(tmp_path: Path, run: Run) -> None:
     path = tmp_path / "flows.ipfix"
     path.write_bytes(message(basic_template()) + message(a_set(256, basic(1))))

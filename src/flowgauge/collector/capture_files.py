@@ -27,15 +27,23 @@ _DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:
-    """The files, in the order given; a folder stands for the files below it, by name. Hidden ones are left out."""
+    """The files, in the order given; a folder stands for the files below it, by name. Hidden ones are left out.
+
+    Raises:
+        UsageError: a folder has none.
+    """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            inside = sorted(one for one in path.rglob("*") if one.is_file())
-            found += [one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts)]
-        else:
-            found.append(path)
+        inside = _inside(path) if path.is_dir() else [path]
+        if not inside:
+            raise UsageError(f"{path}: no file in this folder")
+        found += inside
     return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    files = sorted(one for one in folder.rglob("*") if one.is_file())
+    return [one for one in files if not any(part.startswith(".") for part in one.relative_to(folder).parts)]
 
 
 @contextmanager
