@@ -24,7 +24,7 @@ class Backlog:
         self._not_sent = not_sent
         self._lock = threading.Lock()
         self._messages: deque[Message] = deque()
-        self.size_bytes = 0
+        self.size_bytes = self._in_hand = 0
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -34,40 +34,40 @@ class Backlog:
         with self._lock:
             self._messages.append(message)
             self.size_bytes += len(message.payload)
-            full = [self._popped() for _ in self._beyond()]
+            full = self._overflow()
         for one in full:
             self._not_sent.count(one, "backlog_full")
 
     def first(self) -> Message | None:
-        """The oldest; it stays until it is taken."""
+        """The oldest, to be sent; it stays until it is taken, however much comes meanwhile."""
         with self._lock:
+            self._in_hand = min(1, len(self._messages))
             return self._messages[0] if self._messages else None
 
     def take(self, message: Message) -> None:
-        """Removes the oldest, if it is still ``message``: it may have been given up meanwhile."""
+        """Removes the oldest, if it is still ``message``: all may have been given up meanwhile."""
         with self._lock:
             if self._messages and self._messages[0] is message:
-                self._popped()
+                self._removed(0)
+                self._in_hand = 0
 
     def give_up(self) -> list[Message]:
         """Empties it: what was kept, oldest first."""
         with self._lock:
             kept = list(self._messages)
             self._messages.clear()
-            self.size_bytes = 0
+            self.size_bytes = self._in_hand = 0
         return kept
 
-    def _beyond(self) -> range:
-        """One for each of the oldest messages that are too many."""
-        excess, count = self.size_bytes - BACKLOG_BYTES, 0
-        for message in self._messages:
-            if excess <= 0:
-                break
-            excess -= len(message.payload)
-            count += 1
-        return range(count)
+    def _overflow(self) -> list[Message]:
+        """Removes the oldest that are too many; not the one in hand, which may have been sent already."""
+        found = []
+        while self.size_bytes > BACKLOG_BYTES and len(self._messages) > self._in_hand:
+            found.append(self._removed(self._in_hand))
+        return found
 
-    def _popped(self) -> Message:
-        message = self._messages.popleft()
+    def _removed(self, place: int) -> Message:
+        message = self._messages[place]
+        del self._messages[place]
         self.size_bytes -= len(message.payload)
         return message
