@@ -26,6 +26,8 @@ from flowgauge.flow.batch import FlowBatch
 MAX_BYTE_ERROR = 0.001
 SIGMAS = 4.0
 """A scaled estimate is off by more than four standard deviations in 1 of 16,000 cases."""
+LARGEST_BYTES = 1500
+"""Of a packet on the scene's links."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Account:
     bytes: int = 0
     packets_variance: float = 0.0
     bytes_variance: float = 0.0
+    rate: int = 1
 
     @property
     def error(self) -> float:
@@ -55,14 +58,21 @@ class Account:
 
     @property
     def within_error(self) -> bool:
-        """Whether packets and bytes lie within what sampling allows."""
+        """Whether packets and bytes lie within what sampling allows.
+
+        A dozen packets may have none of the few large ones, and then say too little of how far off their bytes can be: the
+        truth tells more, since its packets' squared sizes add up to at most its bytes times the largest.
+        """
         packets_off, bytes_off = abs(self.packets_off), abs(self.bytes - self.place.layer3_bytes)
-        return packets_off <= SIGMAS * math.sqrt(self.packets_variance) and bytes_off <= SIGMAS * math.sqrt(self.bytes_variance)
+        possible = (self.rate - 1) * self.place.layer3_bytes * LARGEST_BYTES
+        bytes_variance = max(self.bytes_variance, possible)
+        return packets_off <= SIGMAS * math.sqrt(self.packets_variance) and bytes_off <= SIGMAS * math.sqrt(bytes_variance)
 
     def add(self, batch: FlowBatch) -> None:
         """Counts the rows that passed this place."""
         rows = batch.take(self._mine(batch))
         rate = np.maximum(rows.array("sampling_rate").astype(np.float64), 1.0)
+        self.rate = max(self.rate, int(rate.max(initial=1.0)))
         packets, size = rows.array("packets").astype(np.float64), rows.array("bytes").astype(np.float64)
         self.packets += round(float((packets * rate).sum()))
         self.bytes += round(float((size * rate).sum()))
