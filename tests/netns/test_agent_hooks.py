@@ -143,6 +143,51 @@ def test_quick_hooks_settle_while_packets_pass(node: TwoPods, tcx: bool) -> None
     assert qdiscs(node, "va") == ["noqueue"]
 
 
+def test_quick_hooks_of_a_kernel_without_clsact_are_lasting_ones(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links need neither the qdisc nor the classifier, which may be modules that are not there."""
+
+    def lacks(_: clsact.Traffic, ifindex: int) -> bool:
+        raise OSError(errno.ENOENT, f"no clsact for {ifindex}")
+
+    monkeypatch.setattr(clsact.Traffic, "add_qdisc", lacks)
+    with loaded() as program, linux.in_netns(node.node):
+        hooked = program.attach(node.ifindex("va"), quick=True)
+        assert (hooked.kind, hooked.lasting) == ("tcx", True)
+        assert tcx_programs(node, "va") == 2
+        hooked.detach()
+
+
+def test_filters_that_cannot_be_removed_keep_their_place(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Links beside them would belong to nobody."""
+    with loaded() as program, linux.in_netns(node.node):
+        quick = program.attach(node.ifindex("va"), quick=True)
+        with monkeypatch.context() as broken:
+
+            def no_socket(_: clsact.Traffic) -> clsact.Traffic:
+                raise OSError(errno.EMFILE, "too many open files")
+
+            broken.setattr(clsact.Traffic, "__enter__", no_socket)
+            with pytest.raises(OSError, match="too many"):
+                program.settle(node.ifindex("va"), quick)
+        assert (tcx_programs(node, "va"), len(filters(node, "va"))) == (0, 2)
+        lasting = program.settle(node.ifindex("va"), quick)
+        assert (tcx_programs(node, "va"), len(filters(node, "va"))) == (2, 0)
+        lasting.detach()
+
+
+def test_a_qdisc_that_cannot_be_looked_at_stays_and_the_links_count(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: clsact.Traffic, ifindex: int) -> bool:
+        raise OSError(errno.ENODEV, f"no device {ifindex}")
+
+    with loaded() as program, linux.in_netns(node.node):
+        quick = program.attach(node.ifindex("va"), quick=True)
+        monkeypatch.setattr(clsact.Traffic, "empty", gone)
+        lasting = program.settle(node.ifindex("va"), quick)
+        assert lasting.kind == "tcx"
+        lasting.detach()
+        assert tcx_programs(node, "va") == 0
+
+
 def test_a_device_without_ethernet_headers(node: TwoPods) -> None:
     """A tun device, as WireGuard and IP tunnels are: its packets begin with the IP header."""
     with linux.in_netns(node.node):

@@ -210,6 +210,29 @@ def test_a_broken_document_changes_nothing_and_is_told(node: TwoPods, to: Collec
     assert of(to.rows(), A, B)
 
 
+def test_where_a_certificate_cannot_be_used_all_else_is_applied(node: TwoPods, to: Collector, tmp_path: Path) -> None:
+    """And the document that was there before is a change again, not what holds already."""
+    path = tmp_path / "doc.yaml"
+    with agent([*document(path, to), "--netns", node.node, "--node", "n1", "--http-port", "0"], tmp_path) as running:
+        document(path, to, sampling=100, interfaces="[va]")
+        text = path.read_text()
+        tls = f"transport: TLS, clientTls: {{ca: {tmp_path / 'missing.pem'}}}, address"
+        path.write_text(text.replace("{address", "{" + tls))
+        running.signal(signal.SIGHUP)
+        until(lambda: running.events("settings_applied"), "applied")
+        assert "missing.pem" in running.events("sending_not_changed")[0]["error"]
+        state = json.loads(running.get("/api/v1/interfaces"))
+        assert {entry["name"] for entry in state["interfaces"] if entry["attached"]} == {"va"}
+        document(path, to)
+        running.signal(signal.SIGHUP)
+        until(lambda: len(running.events("settings_applied")) == 2, "applied again")
+        transfer(node, ("a", "b"), (B, 9000), 1000)
+        assert running.stop() == 0
+    rows = of(to.rows(), A, B)
+    assert {row["sampling_rate"] for row in rows} == {1}
+    assert total(rows, "packets") >= 4
+
+
 def test_a_collector_that_is_away_loses_nothing(node: TwoPods, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flowgauge.agent.rtnetlink import Link, Route
+from flowgauge.agent.rtnetlink import Link, Route, Rtnetlink
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime.linux import create_netns, delete_netns
@@ -120,6 +121,44 @@ def test_work_runs_in_the_namespace_and_its_error_comes_back(watched: tuple[str,
 def test_a_namespace_that_is_not_there_is_told_in_a_sentence() -> None:
     with pytest.raises(EnvironmentProblem, match="cannot enter the network namespace no-such-ns"):
         NetworkWatch("no-such-ns", []).start()
+
+
+def test_what_a_failed_read_was_to_tell_is_told_by_the_next(
+    watched: tuple[str, Seen, NetworkWatch], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netns, seen, _ = watched
+    failures = [OSError(errno.ENOBUFS, "no buffer space")]
+    read = Rtnetlink.routes
+
+    def routes(netlink: Rtnetlink) -> list[Route]:
+        if failures:
+            raise failures.pop()
+        return read(netlink)
+
+    monkeypatch.setattr(Rtnetlink, "routes", routes)
+    ip(netns, "link", "add", "va", "type", "veth", "peer", "name", "vb")
+    ip(netns, "link", "set", "va", "up")
+    ip(netns, "addr", "add", "10.9.0.1/24", "dev", "va")
+    assert seen.within_a_second(lambda s: any(route.prefix.endswith(bytes([10, 9, 0, 1])) for route in s.routes))
+    assert not failures
+
+
+def test_a_watcher_that_fails_ends_nothing(netns: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing, seen = Seen(), Seen()
+    failures = [ZeroDivisionError(), OSError(errno.EMFILE, "too many open files")]
+
+    def more() -> bool:
+        if failures:
+            raise failures.pop()
+        return False
+
+    monkeypatch.setattr(failing, "more", more)
+    watch = NetworkWatch(netns, [failing, seen])
+    watch.start()
+    ip(netns, "link", "add", "va", "type", "veth", "peer", "name", "vb")
+    assert seen.within_a_second(lambda s: "va" in s.names())
+    watch.stop()
+    assert not failures
 
 
 def test_a_burst_of_devices_is_followed_to_its_end(watched: tuple[str, Seen, NetworkWatch]) -> None:

@@ -45,6 +45,18 @@ def test_a_message_in_hand_is_not_given_up() -> None:
     assert [one.records for one in kept.give_up()] == [4, 8]
 
 
+def test_what_is_on_its_way_to_one_collector_is_not_given_to_another() -> None:
+    kept = Backlog(NotSent(Ledger("agent", "node-a@1")))
+    for records in (1, 2):
+        kept.keep(message(records))
+    in_hand = kept.first()
+    assert [one.records for one in kept.give_up_the_rest()] == [2]
+    assert (len(kept), kept.size_bytes) == (1, 10)
+    assert in_hand is not None
+    kept.take(in_hand)
+    assert kept.give_up_the_rest() == kept.give_up() == []
+
+
 def test_what_was_given_up_meanwhile_takes_nothing_else_with_it() -> None:
     kept = Backlog(NotSent(Ledger("agent", "node-a@1")))
     kept.keep(message(1))

@@ -98,6 +98,7 @@ def test_what_is_cut_off_gives_what_is_there_and_says_so() -> None:
         struct.pack("!6H", 7, 0x8180, 2, 0, 0, 0),
         struct.pack("!6H", 7, 0x8180, 1, 1, 0, 0) + TO_QUESTION,  # a name that points at itself
         struct.pack("!6H", 7, 0x8180, 1, 1, 0, 0) + b"\x3fabc",
+        struct.pack("!6H", 7, 0x8180, 1, 1, 0, 0) + b"\x40" + bytes(64) + b"\0\0\1\0\1",  # a label too long to be one
     ],
 )
 def test_what_is_no_answer_to_one_question_is_refused(raw: bytes) -> None:

@@ -158,6 +158,46 @@ def test_a_few_devices_are_attached_for_good_at_once() -> None:
     assert not interfaces.more()
 
 
+def test_what_waits_is_attached_no_more_once_all_is_detached() -> None:
+    """Filters would outlive the agent."""
+    program = Program()
+    interfaces = Interfaces(program, InterfaceChoice(), "n")
+    links = [Link(number, f"v{number}", "veth") for number in range(10, 30)]
+    interfaces.on_links(links, set(), within_s=-1.0)
+    assert (len(program.hooks), interfaces.unattached) == (1, 19)
+    interfaces.detach_all()
+    assert not interfaces.more()
+    interfaces.on_links(links, set())
+    assert program.hooks == set()
+    assert program.calls == [10]
+
+
+class Alone(Link):
+    """A device that nobody may compare with another: five thousand of them would be compared for a quarter of a minute."""
+
+    def __eq__(self, other: object) -> bool:
+        raise AssertionError(f"{self.name} was compared with {other}")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_devices_that_wait_are_not_looked_up_one_by_one() -> None:
+    interfaces = Interfaces(Program(), InterfaceChoice(), "n")
+    interfaces.on_links([Alone(number, f"v{number}", "veth") for number in range(10, 30)], set(), within_s=-1.0)
+    assert [one.problem for one in interfaces.interfaces] == ["", *["waits for its turn"] * 19]
+
+
+def test_what_refuses_every_device_is_told_and_waiting_is_no_refusal() -> None:
+    program = Program(refused={10})
+    interfaces = Interfaces(program, InterfaceChoice(), "n")
+    interfaces.on_links([Link(number, f"v{number}", "veth") for number in range(10, 12)], set(), within_s=-1.0)
+    assert interfaces.refused == "Operation not supported"
+    assert interfaces.waiting
+    interfaces.more()
+    assert interfaces.refused == ""
+    assert not interfaces.waiting
+
+
 def test_what_the_choice_hides_is_said_once() -> None:
     with logs.captured() as lines:
         interfaces = Interfaces(Program(), InterfaceChoice(["eth0"]), "node-x")

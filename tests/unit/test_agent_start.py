@@ -6,12 +6,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
+from flowgauge.agent.main import run_agent
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.start import Start
-from flowgauge.errors import EnvironmentProblem
+from flowgauge.config.model import Collector
+from flowgauge.config.sending import ClientTls
+from flowgauge.errors import EnvironmentProblem, UsageError
 
 LATER = {"asyncio", "cryptography", "confluent_kafka", "prometheus_client", "pyarrow", "rich", "ssl", "http.server"}
 """What the agent needs once packets are counted, or never."""
@@ -43,6 +47,21 @@ def test_what_the_kernel_refuses_is_told_to_who_waits(monkeypatch: pytest.Monkey
     begun.undo()
     assert sys.getswitchinterval() == before
     assert not [one for one in threading.enumerate() if one.name in {"start", "watch"}]
+
+
+def test_an_agent_that_cannot_be_made_leaves_no_hooks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its certificate is looked at while the hooks are attached already."""
+    tls = ClientTls(ca=str(tmp_path / "missing.pem"))
+    settings = AgentSettings(collector=Collector(address="127.0.0.1", transport="TLS", client_tls=tls))
+    begun, done = Start(settings), []
+    monkeypatch.setattr(begun.kernel, "load", lambda: done.append("loaded"))
+    monkeypatch.setattr(begun, "attach", lambda: done.append("attached"))
+    monkeypatch.setattr(begun.interfaces, "detach_all", lambda: done.append("detached"))
+    monkeypatch.setattr(begun.kernel.program, "close", lambda: done.append("closed"))
+    begun.begin()
+    with pytest.raises(UsageError, match=r"missing\.pem"):
+        run_agent(settings, threading.Event(), begun=begun)
+    assert done == ["loaded", "attached", "detached", "closed"]
 
 
 def test_a_start_that_never_began_has_nothing_to_undo() -> None:

@@ -148,6 +148,18 @@ def test_it_can_be_stopped_twice(server: HttpServer) -> None:
     assert not server.ready()
 
 
+def test_it_can_be_stopped_when_its_thread_has_ended_by_itself(server: HttpServer) -> None:
+    """A connection that comes while it is being stopped ends the thread before that is woken."""
+    inner, thread = server._server, server._thread
+    assert inner is not None
+    assert thread is not None
+    inner.stopping.set()
+    socket.create_connection(("127.0.0.1", inner.server_address[1])).close()
+    thread.join(10)
+    server.stop()
+    assert not server.ready()
+
+
 def test_connections_beyond_the_bound_are_refused_until_one_ends() -> None:
     server = BoundedServer(("127.0.0.1", 0), _Greeting, 2, None)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

@@ -54,10 +54,16 @@ class Backlog:
     def give_up(self) -> list[Message]:
         """Empties it: what was kept, oldest first."""
         with self._lock:
-            kept = list(self._messages)
-            self._messages.clear()
-            self.size_bytes = self._in_hand = 0
-        return kept
+            self._in_hand = 0
+            return self._all_but_in_hand()
+
+    def give_up_the_rest(self) -> list[Message]:
+        """Empties it but for the one in hand, which may be on its way: what was kept, oldest first."""
+        with self._lock:
+            return self._all_but_in_hand()
+
+    def _all_but_in_hand(self) -> list[Message]:
+        return [self._removed(self._in_hand) for _ in range(len(self._messages) - self._in_hand)]
 
     def _overflow(self) -> list[Message]:
         """Removes the oldest that are too many; not the one in hand, which may have been sent already."""

@@ -71,7 +71,7 @@ class Destinations:
         return any(one.export.sent_anything for one in self._all)
 
     def start(self) -> None:
-        """Begins; UsageError when a certificate cannot be used."""
+        """Begins; EnvironmentProblem when Kafka's library refuses its settings."""
         for one in self._all:
             one.export.start()
 

@@ -121,6 +121,8 @@ class _Names:
                 if target >= begin or jumps == _MAX_JUMPS:  # only to what came before (RFC 1035 §4.1.4)
                     break
                 return (*labels, *self.at(target, jumps + 1)[0]), at + 2
+            if length > dns_text.LONGEST_LABEL:  # no label, and no pointer either (RFC 1035 §4.1.4)
+                break
             labels.append(message[at + 1 : at + 1 + length].lower())
             at += 1 + length
         if at >= len(message) or message[at]:

@@ -8,7 +8,8 @@ from flowgauge.schema.numbered_words import dns_rcode
 RESPONSE = 0x8000
 NO_ANSWER = "NOANSWER"
 """What we call it when no answer came."""
-_LONGEST_LABEL = 63
+LONGEST_LABEL = 63
+"""Bytes of one part of a name."""
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_*+/=:@")
 
 
@@ -25,7 +26,7 @@ def question(raw: bytes) -> tuple[str, int]:
     """
     labels: list[str] = []
     at = 0
-    while at < len(raw) and 0 < raw[at] <= _LONGEST_LABEL:
+    while at < len(raw) and 0 < raw[at] <= LONGEST_LABEL:
         labels.append(host_label(raw[at + 1 : at + 1 + raw[at]]))
         at += 1 + raw[at]
     name = ".".join(labels) or "."

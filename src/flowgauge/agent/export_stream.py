@@ -65,8 +65,8 @@ class StreamExport:
         self._wake.set()
 
     def release(self) -> list[Message]:
-        """What is kept, for another collector to be sent; what is under way stays."""
-        return self._backlog.give_up()
+        """What is kept, for another collector to be sent; what is under way, or being written to one that is there, stays."""
+        return self._backlog.give_up() if self.held else self._backlog.give_up_the_rest()
 
     def stop(self) -> None:
         """Sends what is left, within a bound; the rest is counted as failed. Safe to call twice."""

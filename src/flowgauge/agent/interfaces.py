@@ -84,6 +84,7 @@ class Interfaces:
         self._wanted: dict[int, Link] = {}
         self._waiting: list[Link] = []
         self._unsettled: list[int] = []
+        self._ended = False
         self._problems: dict[int, str] = {}
         self._limit = logs.RateLimit()
         self._told: set[str] = set()
@@ -94,6 +95,8 @@ class Interfaces:
 
     def on_links(self, links: Sequence[Link], gone: set[int], within_s: float = _SLICE_S) -> None:
         """Attaches what is new and chosen, as far as ``within_s`` allows; detaches what is gone or not chosen any more."""
+        if self._ended:
+            return
         self._links = list(links)
         wanted = {link.ifindex: link for link in links if self._choice.wants(link.name)}
         for ifindex in [index for index in self._attachments if index in gone or index not in wanted]:
@@ -140,10 +143,23 @@ class Interfaces:
             _detach_quietly(attachment)
 
     def detach_all(self) -> None:
-        """Takes every hook away."""
+        """Takes every hook away, for good: what waits is attached no more, whatever the watch still tells."""
+        self._ended = True
+        self._waiting, self._unsettled = [], []
         for ifindex in list(self._attachments):
             self._detach(ifindex)
         self.interfaces = tuple(Interface(i.ifindex, i.name, i.chosen) for i in self.interfaces)
+
+    @property
+    def refused(self) -> str:
+        """Why no device that was tried could be attached; empty when one is, or none was tried yet."""
+        problems = [one.problem for one in self.interfaces if one.problem not in ("", _WAITS)]
+        return problems[0] if problems and not self._attachments else ""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are devices whose turn has not come yet."""
+        return bool(self._waiting)
 
     @property
     def unattached(self) -> int:
@@ -200,16 +216,17 @@ class Interfaces:
         _log.info("interface_detached", interface=self.names.get(ifindex, ""), ifindex=ifindex)
 
     def _describe(self) -> None:
-        self.interfaces = tuple(self._described(link) for link in self._links)
+        waiting = {link.ifindex for link in self._waiting}
+        self.interfaces = tuple(self._described(link, _WAITS if link.ifindex in waiting else "") for link in self._links)
 
-    def _described(self, link: Link) -> Interface:
+    def _described(self, link: Link, waits: str) -> Interface:
         attachment = self._attachments.get(link.ifindex)
         return Interface(
             ifindex=link.ifindex,
             name=link.name,
             chosen=link.ifindex in self._wanted,
             attached=attachment.kind if attachment else "",
-            problem=self._problems.get(link.ifindex, _WAITS if link in self._waiting else ""),
+            problem=self._problems.get(link.ifindex, waits),
         )
 
     def _tell_notes(self) -> None:

@@ -11,6 +11,7 @@ import json
 import queue
 import threading
 import time
+from dataclasses import replace
 
 from flowgauge.agent import flow_ends
 from flowgauge.agent.chosen_pods import ChosenPods, chooser_of
@@ -136,7 +137,7 @@ class Agent:
         """Takes over changed settings without losing flows; says which need a restart.
 
         When the kernel refuses the program that they need, nothing changes but the log level, and the log says so. Where a
-        certificate cannot be used, sending stays as it was.
+        certificate cannot be used, sending stays as it was, and all else is applied.
         """
         before = self.settings
         logs.configure(settings.log_level)
@@ -146,16 +147,25 @@ class Agent:
                 self._replace_program(settings)
             elif chooser_of(before.exporter) != chooser_of(settings.exporter):
                 self._pods.choose(settings.exporter, self._source.program)
-            self._destinations.apply(settings)
         except FlowgaugeError as error:
             _log.error("settings_not_applied", error=str(error))
             return
+        settings = self._sent_as_told(settings)
         for name in before.needs_restart(settings):
             _log.warning("setting_needs_restart", setting=name, value=str(getattr(settings, name)))
         self._watch.run(lambda: self._interfaces.choose(choice))
         self._heads.apply(settings.exporter)
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
+
+    def _sent_as_told(self, settings: AgentSettings) -> AgentSettings:
+        """Sends where ``settings`` say, or as before when that cannot be; the settings that hold then."""
+        try:
+            self._destinations.apply(settings)
+        except FlowgaugeError as error:
+            _log.error("sending_not_changed", error=str(error))
+            return replace(settings, collector=self.settings.collector)
+        return settings
 
     def _load_again(self) -> None:
         try:
@@ -170,8 +180,12 @@ class Agent:
         kernel = KernelSide(settings)
         kernel.load()
         successor = FlowSource(kernel, settings, self._local)
-        self._pods.choose(settings.exporter, successor.program)
-        self._watch.run(lambda: self._interfaces.move_to(kernel))
+        try:
+            self._pods.choose(settings.exporter, successor.program)
+            self._watch.run(lambda: self._interfaces.move_to(kernel))
+        except FlowgaugeError:  # nothing was attached yet
+            successor.close()
+            raise
         self._source.program.detach_signals()
         self._source.program.let_go()
         successor.program.attach_signals()
@@ -234,7 +248,12 @@ def run_agent(
     Raises:
         EnvironmentProblem: something that the agent needs is missing here.
     """
-    agent = Agent(settings, begun=begun)
+    begun = begun or Start(settings)
+    try:
+        agent = Agent(settings, begun=begun)
+    except BaseException:
+        begun.undo()
+        raise
     try:
         agent.start()
         run_cycles(agent, stop, changes)

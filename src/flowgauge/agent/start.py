@@ -92,9 +92,12 @@ class Start:
 
     def _capture_if_no_hook_works(self) -> None:
         """A kernel that loads the program but attaches it nowhere lacks TCX and clsact."""
-        refused = [one.problem for one in self.interfaces.interfaces if one.problem]
-        if refused and not self.interfaces.attached and not self.kernel.without_ebpf:
-            self.kernel.capture(EnvironmentProblem(f"this kernel attaches the eBPF flow program to no device: {refused[0]}"))
+        refused = self.interfaces.refused
+        while refused and self.interfaces.waiting:  # one of them may be taken yet
+            self.watch.run(self.interfaces.more)
+            refused = self.interfaces.refused
+        if refused and not self.kernel.without_ebpf:
+            self.kernel.capture(EnvironmentProblem(f"this kernel attaches the eBPF flow program to no device: {refused}"))
             self.watch.run(lambda: self.interfaces.move_to(self.kernel))
 
 

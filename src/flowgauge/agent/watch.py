@@ -28,6 +28,8 @@ _GATHER_S = 0.02
 """Changes come in bursts (a pod is a dozen messages): read the state once they had this long to arrive."""
 _DUTY = 10
 """After a read that took t, changes wait at least this many t: reading costs a tenth of a CPU at most."""
+_AGAIN_S = 0.5
+"""A read that failed is tried again after so long, with the changes for which it was."""
 _RECHECK_S = 5.0
 """Links are offered again this often, so that a failed attachment is tried again."""
 _TIMEOUT_S = 120.0
@@ -121,13 +123,12 @@ class NetworkWatch:
             if now >= next_check:
                 pending.links, next_check = True, now + _RECHECK_S
             if (pending.links or pending.routes) and now >= not_before:
-                not_before = self._tell(netlink, pending)
-                pending = Changes()
+                not_before, told = self._tell(netlink, pending)
+                pending = Changes() if told else pending
                 if not self._started.done():
                     self._started.set_result(None)
             self._do_work()
-            busy = [watcher.more() for watcher in self._watchers]
-            found = netlink.changes(0.0 if any(busy) else _TICK_S)
+            found = netlink.changes(0.0 if self._more() else _TICK_S)
             if found.links or found.routes:
                 pending.merge(found)
                 pending.merge(self._gather(netlink))
@@ -136,8 +137,18 @@ class NetworkWatch:
         self._stopping.wait(_GATHER_S)
         return netlink.changes(0.0)
 
-    def _tell(self, netlink: Rtnetlink, changes: Changes) -> float:
-        """Reads the state and hands it on; until when (monotonic) no other read shall begin."""
+    def _more(self) -> bool:
+        """Whether any watcher has more to do."""
+        busy = False
+        for watcher in self._watchers:
+            try:
+                busy |= watcher.more()
+            except Exception:  # noqa: BLE001 - as in `_tell`
+                _log.exception("network_change_failed", watcher=type(watcher).__name__)
+        return busy
+
+    def _tell(self, netlink: Rtnetlink, changes: Changes) -> tuple[float, bool]:
+        """Reads the state and hands it on; until when (monotonic) no other read shall begin, and whether this one succeeded."""
         began = time.monotonic()
         try:
             links = netlink.links()
@@ -146,7 +157,7 @@ class NetworkWatch:
             allowed, held_back = self._limit.allow("read")
             if allowed:
                 _log.warning("network_read_failed", error=str(error), held_back=held_back)
-            return time.monotonic()
+            return time.monotonic() + _AGAIN_S, False
         until = time.monotonic() + _DUTY * (time.monotonic() - began)
         for watcher in self._watchers:
             try:
@@ -155,7 +166,7 @@ class NetworkWatch:
                     watcher.on_routes(links, routes)
             except Exception:  # noqa: BLE001 - the node's other devices must still be followed
                 _log.exception("network_change_failed", watcher=type(watcher).__name__)
-        return until
+        return until, True
 
     def _do_work(self) -> None:
         with suppress(queue.Empty):

@@ -123,11 +123,11 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     from flowgauge.agent.start import Start
 
     begun = Start(first)
+    stop, changes = _signals(settings)  # before there are hooks, which somebody has to take away again
     begun.begin()
     # Packets are counted while the rest is imported.
     from flowgauge.agent.main import run_agent
 
-    stop, changes = _signals(settings)
     run_agent(first, stop, changes, begun)
 
 

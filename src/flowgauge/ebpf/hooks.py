@@ -118,9 +118,9 @@ class ClsactHooks:
                 with suppress(OSError):  # gone already; what could not be removed is swept at the next start
                     traffic.remove_filter(self._filters.pop())
                     removed = True
-            if self._ifindex in _made_qdiscs and traffic.empty(self._ifindex):
-                _made_qdiscs.discard(self._ifindex)
-                with suppress(OSError):
+            with suppress(OSError):  # a qdisc without filters may stay
+                if self._ifindex in _made_qdiscs and traffic.empty(self._ifindex):
+                    _made_qdiscs.discard(self._ifindex)
                     traffic.remove_qdisc(self._ifindex)
         return removed
 
@@ -132,10 +132,11 @@ def attach(ifindex: int, programs: Mapping[Direction, int], *, tcx: bool = True,
         ifindex: of the device.
         programs: file descriptor of the program of each direction.
         tcx: False goes straight to clsact.
-        quick: clsact for now, ``settle`` is to follow.
+        quick: clsact for now, ``settle`` is to follow; links at once where the kernel has no clsact, or lost its module.
     """
     if quick:
-        return ClsactHooks(ifindex, programs, lasting=False)
+        with suppress(OSError):
+            return ClsactHooks(ifindex, programs, lasting=False)
     if tcx:
         try:
             return TcxHooks(ifindex, programs)
@@ -162,7 +163,11 @@ def settle(ifindex: int, attachment: object, programs: Mapping[Direction, int], 
     if links is None:
         attachment.lasting = True
         return attachment
-    attachment.remove()
+    try:
+        attachment.remove()
+    except OSError:  # then no filter was removed yet
+        links.detach()
+        raise
     return links
 
 

@@ -127,7 +127,7 @@ class HttpServer:
         server.end()
         if self._thread is not None:
             self._thread.join()
-        server.server_close()
+        server.close()
 
     def ready(self) -> bool:
         """True while it listens."""
@@ -208,12 +208,16 @@ class _Server(BoundedServer):
             if self.stopping.is_set():
                 break
             self.handle_request()
-        self._waiting.close()
 
     def end(self) -> None:
         """Streams end, and ``serve`` does."""
         self.stopping.set()
         self._waiting.wake()
+
+    def close(self) -> None:
+        """Gives back what it holds, once ``serve`` has ended: until then ``end`` may still be waking it."""
+        self._waiting.close()
+        self.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

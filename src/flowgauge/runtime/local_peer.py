@@ -8,21 +8,33 @@ import os
 import struct
 from pathlib import Path
 
+_ESTABLISHED = "01"
 _TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 
 
-def user_of(address: str, port: int) -> int | None:
-    """The user id of the socket that is bound to ``address`` and ``port`` here (proc_net_tcp); None when there is none."""
-    found = ipaddress.ip_address(address)
-    mapped = found.ipv4_mapped if found.version == 6 else None
-    # A socket of IPv6 that talks IPv4 is in the table of IPv6.
-    forms = [found, mapped or found] if found.version == 6 else [found, ipaddress.ip_address(f"::ffff:{found}")]
-    for form in forms:
-        wanted = f"{_hexadecimal(form.packed)}:{port:04X}"
-        for fields in _rows(_TABLES[form.version]):
-            if fields[1] == wanted:
+Place = tuple[str, int]
+"""Address and port."""
+
+
+def user_of(peer: Place, own: Place) -> int | None:
+    """The user id of the socket here at the other end, ``peer``, of a connection to ``own``; None when there is none.
+
+    Both ends are compared: other connections may have the peer's port, too, and such as have ended are all root's in the
+    kernel's tables (proc_net_tcp).
+    """
+    for (version, theirs), (_, ours) in zip(_forms(*peer), _forms(*own), strict=False):
+        for fields in _rows(_TABLES[version]):
+            if fields[1:4] == [theirs, ours, _ESTABLISHED]:
                 return int(fields[7])
     return None
+
+
+def _forms(address: str, port: int) -> list[tuple[int, str]]:
+    """An end as the tables have it: a socket of IPv6 that talks IPv4 is in that of IPv6."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    plain = (found.ipv4_mapped or found) if found.version == 6 else found
+    forms = [plain, ipaddress.ip_address(f"::ffff:{plain}")] if plain.version == 4 else [plain]
+    return [(form.version, f"{_hexadecimal(form.packed)}:{port:04X}") for form in forms]
 
 
 def owners() -> frozenset[int]:

@@ -33,10 +33,16 @@ def _may(request: Request, services: Use) -> Services:
     """Refuses who may not have headers, and other sites' pages, which could begin captures though not read them."""
     if request.headers.get("sec-fetch-site", "") not in _FROM_HERE:
         raise HTTPException(403, "packets are captured from the console's own page only")
-    peer = request.client
-    if not services.settings.token and (peer is None or local_peer.user_of(peer.host, peer.port) not in local_peer.owners()):
+    if not services.settings.token and not _from_owner(request):
         raise HTTPException(403, "packets are for who started this console: open it as that user, or give it a --token-file")
     return services
+
+
+def _from_owner(request: Request) -> bool:
+    peer, own = request.client, request.scope.get("server")
+    if peer is None or own is None or own[1] is None:
+        return False
+    return local_peer.user_of((peer.host, peer.port), own) in local_peer.owners()
 
 
 Allowed = Annotated[Services, Depends(_may)]
