@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pty
 import re
@@ -13,11 +14,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from flowgauge.cli.main import VERBS
+from flowgauge.runtime.http import Handler, HttpServer, Request, Response, as_json
+from flowgauge.runtime.instance import Instance
+from flowgauge.schema import filters
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +45,13 @@ class Terminal:
         self._pid, self._fd = pty.fork()
         if self._pid == 0:
             os.chdir(home)
-            environment = {"HOME": str(home), "PATH": f"{home / 'bin'}:{os.environ['PATH']}", "TERM": "vt100", "COLUMNS": "120"}
+            environment = {
+                "HOME": str(home),
+                "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
+                "TERM": "vt100",
+                "COLUMNS": "120",
+                "FLOWGAUGE_RUNTIME_DIR": str(home / "run"),
+            }
             os.execvpe(shell, START[shell][0], environment)  # noqa: S606 - it is the shell that is tested
         self._text = ""
         self.type(START[shell][1].format(script=home / f"completion.{shell}") + "echo rea''dy\r")
@@ -72,6 +83,19 @@ class Terminal:
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._fd)
+
+
+@contextlib.contextmanager
+def running(home: Path, routes: dict[str, Handler]) -> Iterator[None]:
+    """A console that answers so, as the running instance."""
+    server = HttpServer("127.0.0.1", 0, routes)
+    server.start()
+    state = home / "run" / "instance.json"
+    state.parent.mkdir(exist_ok=True)
+    state.write_text(json.dumps(asdict(Instance(os.getpid(), "run", console_url=server.url))))
+    yield
+    state.unlink()
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +141,23 @@ def terminal(request: pytest.FixtureRequest, home: Path) -> Iterator[Terminal]:
 def test_the_tab_key_ends_a_word(terminal: Terminal, typed: str, becomes: str) -> None:
     terminal.type(f"{typed}\t")
     assert terminal.shows(becomes)
+
+
+def test_a_name_that_a_shell_would_obey_is_not_offered(terminal: Terminal, home: Path) -> None:
+    """Names come from the network; a script of completion is given what is offered to evaluate."""
+    names = [
+        "harmless-b",
+        *(name.format(home / "obeyed") for name in ('"<(touch {})', "\\$(touch {})", "`touch {}`", "';touch {}'")),
+    ]
+
+    def offers(request: Request) -> Response:
+        text = request.value("text", "")
+        return as_json([{"at": len(text), "insert": f"{filters.quoted(name)} ", "label": name} for name in names])
+
+    with running(home, {"/api/v1/complete": offers}):
+        terminal.type("flowgauge flows name = \t")
+        assert terminal.shows("flowgauge flows name = harmless-b")
+    assert not (home / "obeyed").exists()
 
 
 def test_completion_knows_every_verb(home: Path) -> None:

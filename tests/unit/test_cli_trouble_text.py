@@ -47,3 +47,9 @@ def test_beside_something_else_the_first_three_are_enough(count: int, last: str 
     found = trouble_text.brief(api, {"filter": "port = 1"})  # type: ignore[arg-type]
     assert (found[-1] if found else None, len(found)) == (last, min(count, 4))
     assert api.asked == [("troubles", {"filter": "port = 1"})]
+
+
+def test_what_a_terminal_obeys_is_shown_instead() -> None:
+    """Names of both ends come from the network."""
+    answer = {"troubles": [{"words": "nobody listens at \x1b]0;gone\x07\u202edb"}], "window": {"to_ms": END}}
+    assert trouble_text.lines(answer) == ["nobody listens at \ufffd]0;gone\ufffd\ufffddb"]

@@ -55,6 +55,13 @@ def test_a_flow_that_was_over_before_its_name_was_known_has_none() -> None:
     assert to(dns, at(8000), at(10_000), at(10_500)) == ["", "shop.example", "shop.example"]
 
 
+def test_who_does_not_tell_its_node_is_not_on_the_same_one() -> None:
+    """Routers tell none, and an agent's name may come later than its answers."""
+    found = named(known(answer("shop.example"), node=""), at(0, OTHER), reporters=[""])
+    assert found.names("dst_dns_name").to_list() == ["shop.example"]
+    assert found.array("dst_identity_confidence").tolist() == [IDENTITY_CONFIDENCE.index("guess")]
+
+
 def test_both_directions_have_the_servers_name_and_the_client_has_none() -> None:
     found = named(known(answer("shop.example")), at(0), Flow(SITE, CLIENT, 443, 40_000, end=1000))
     assert found.names("dst_dns_name").to_list() == ["shop.example", ""]

@@ -11,6 +11,7 @@ from flowgauge.wire import streams as streams_module
 from flowgauge.wire import templates as templates_module
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.template_records import MAX_FIELDS
+from flowgauge.wire.templates import MAX_KNOWN_SET_BYTES
 from wire_kit import BASIC, a_set, basic, basic_template, column, decode, message, template
 
 SWAPPED = (*BASIC[:5], (2, 4), (1, 4))
@@ -28,6 +29,17 @@ def test_a_refresh_changes_nothing() -> None:
     decoder = Decoder()
     counts = [decode(message(basic_template()), decoder=decoder).counts for _ in range(3)]
     assert counts == [{"decode_template_changes": 1}, {}, {}]
+
+
+def test_what_is_added_to_a_long_announcement_that_is_known_is_taken_over() -> None:
+    """As much of one is remembered as the other has in common with it."""
+    decoder = Decoder()
+    of_32_bytes = BASIC  # seven fields of four bytes and the record's header
+    known = b"".join(template(number, of_32_bytes) for number in range(300, 300 + MAX_KNOWN_SET_BYTES // 32))
+    assert len(known) == MAX_KNOWN_SET_BYTES
+    for sequence, content in enumerate((known, known, known + template(256, BASIC))):
+        decode(message(a_set(2, content), sequence=sequence), decoder=decoder)
+    assert column(decode(message(a_set(256, basic(5))), decoder=decoder), "bytes") == [5]
 
 
 def test_a_template_belongs_to_exporter_and_domain() -> None:

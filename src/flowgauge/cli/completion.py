@@ -14,6 +14,8 @@ import typer
 
 ANSWER_S = 1.0
 """How long the running console may take to tell which values there are."""
+_OBEYED = frozenset("$`\\'\"!;|&<>(){}*?")
+"""What a shell obeys on its command line, and scripts of completion before it is there."""
 
 
 def words(*choices: str) -> Callable[[str], list[str]]:
@@ -77,7 +79,10 @@ def _offers(text: str) -> Sequence[Mapping[str, Any]]:
 
 
 def _told_by_console(text: str) -> Sequence[Mapping[str, Any]]:
-    """The same of the instance that runs here; nothing when there is none, or it is slow."""
+    """The same of the instance that runs here; nothing when there is none, or it is slow.
+
+    Values are names that came from the network, whose senders may be hostile: one with a meaning to shells is not offered.
+    """
     import json
     from dataclasses import replace
 
@@ -89,4 +94,4 @@ def _told_by_console(text: str) -> Sequence[Mapping[str, Any]]:
             offers: Sequence[Mapping[str, Any]] = json.load(answer)
     except (FlowgaugeError, OSError, ValueError):
         return ()
-    return offers
+    return [one for one in offers if one["label"].isprintable() and not _OBEYED & set(one["label"])]

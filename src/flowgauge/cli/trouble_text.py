@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flowgauge.cli import units
+from flowgauge.cli.table import visible
 
 if TYPE_CHECKING:
     from flowgauge.cli.api import Api, Params
@@ -18,9 +19,9 @@ _GOES_ON_MS = 20_000
 
 
 def lines(answer: Mapping[str, Any]) -> list[str]:
-    """A line for each trouble of what ``/api/v1/troubles`` answers."""
+    """A line for each trouble of what ``/api/v1/troubles`` answers, without anything that a terminal obeys."""
     end_ms = answer["window"]["to_ms"]
-    return [f"{one['words']}{_when(one, end_ms)}" for one in answer["troubles"]]
+    return [f"{visible(one['words'])}{_when(one, end_ms)}" for one in answer["troubles"]]
 
 
 def brief(api: Api, params: Params) -> list[str]:

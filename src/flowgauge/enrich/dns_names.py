@@ -159,7 +159,7 @@ class DnsNames:
 def _fit(held: _Held, client: bytes, node: str) -> int:
     if held.client == client:
         return _EXACT
-    return _LIKELY if held.node == node else _GUESS
+    return _LIKELY if node and held.node == node else _GUESS
 
 
 def _chosen(

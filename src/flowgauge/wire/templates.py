@@ -125,7 +125,7 @@ class Templates:
             told: the set.
             split: whether to refuse it when it contradicts what another source port announced (see ``Streams.split``).
         """
-        mark = told.content[:MAX_KNOWN_SET_BYTES] + bytes((told.set_id & 1,))
+        mark = told.content + bytes((told.set_id & 1,)) if len(told.content) <= MAX_KNOWN_SET_BYTES else b""
         known = self._known_sets.get(mark)
         if known is not None:
             self._note(told.received_ns)
@@ -143,7 +143,7 @@ class Templates:
             changes += self._remove([broken])
         elif changes:
             self._known_sets.clear()
-        elif len(told.content) <= MAX_KNOWN_SET_BYTES and len(self._known_sets) < MAX_KNOWN_SETS:
+        elif mark and len(self._known_sets) < MAX_KNOWN_SETS:
             self._known_sets[mark] = announced
         return Learned(changes, error, len(announced))
 
