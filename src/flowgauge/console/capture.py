@@ -25,6 +25,8 @@ _SLACK_BYTES = 1_000_000
 _TICK_S = 0.2
 _WAITING_BLOCKS = 1024
 _TOLD_WITHIN = aiohttp.ClientTimeout(total=3)
+_SILENT_S = 20.0
+"""How long an agent may say nothing: it marks twice a second how far it is, but looks through what it keeps without a word."""
 _NO_AGENTS = (
     "this console knows no agents, so there is nobody to ask for packets: an agent runs beside it where the document enables "
     "spec.exporter, or give --agent NODE=URL and --agent-token-file"
@@ -103,7 +105,7 @@ class Capture:
                 for block in cutter.cut(piece):
                     await self._blocks.put((number, block))
         except (aiohttp.ClientError, TimeoutError, OSError, FlowgaugeError) as error:
-            self._merge.note(number, now_ns(), f"the capture of {one.node} broke off: {error or type(error).__name__}")
+            self._merge.note(number, now_ns(), f"the capture of {one.node} broke off: {_why(error)}")
         await self._blocks.put((number, None))
 
 
@@ -146,42 +148,46 @@ def _agents(services: Services, nodes: Sequence[str]) -> dict[str, str]:
 
 async def _opened(services: Services, url: str, wanted: Wanted) -> aiohttp.ClientResponse | FlowgaugeError:
     try:
-        return await _asked(services, f"{url}/api/v1/heads", wanted.params())
+        within = aiohttp.ClientTimeout(total=None, connect=2, sock_connect=2, sock_read=_SILENT_S)
+        return await _asked(services, f"{url}/api/v1/heads", wanted.params(), within)
     except FlowgaugeError as error:
         return error
 
 
 async def _standing(services: Services, node: str, url: str) -> dict[str, Any]:
     try:
-        answer = await _asked(services, f"{url}/api/v1/heads/standing", {}, _TOLD_WITHIN)
+        answer = await _asked(services, f"{url}/api/v1/heads/standing", {})
         return {"node": node, "problem": "", **await answer.json()}
     except (FlowgaugeError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return {"node": node, "problem": str(error) or type(error).__name__}
+        return {"node": node, "problem": _why(error)}
 
 
 async def _frozen(services: Services, node: str, url: str, duration: str) -> dict[str, str]:
     try:
-        (await _asked(services, f"{url}/api/v1/heads/freeze", {"for": duration}, _TOLD_WITHIN)).close()
+        (await _asked(services, f"{url}/api/v1/heads/freeze", {"for": duration})).close()
     except FlowgaugeError as error:
         return {"node": node, "problem": str(error)}
     return {"node": node, "problem": ""}
 
 
 async def _asked(
-    services: Services, url: str, params: Mapping[str, str], within: aiohttp.ClientTimeout | None = None
+    services: Services, url: str, params: Mapping[str, str], within: aiohttp.ClientTimeout = _TOLD_WITHIN
 ) -> aiohttp.ClientResponse:
     """An agent's answer, when it is one; the agent's own words otherwise."""
     headers = {"Authorization": f"Bearer {services.settings.agent_token}"}
     given = {name: value for name, value in params.items() if value}
-    more: dict[str, Any] = {"timeout": within} if within else {}
     try:
-        answer = await services.client().get(url, params=given, headers=headers, **more)
+        answer = await services.client().get(url, params=given, headers=headers, timeout=within)
         if answer.status == 200:
             return answer
         problem = UsageError if answer.status == 400 else EnvironmentProblem
         raise problem(_words(await answer.json(content_type=None)))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise EnvironmentProblem(f"the agent does not answer: {error or type(error).__name__}") from error
+        raise EnvironmentProblem(f"the agent does not answer: {_why(error)}") from error
+
+
+def _why(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 def _words(body: Any) -> str:
