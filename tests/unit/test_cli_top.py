@@ -13,7 +13,7 @@ from textual.widgets import DataTable, Input, Static
 
 from flowgauge.cli import top_table
 from flowgauge.cli.main import main
-from flowgauge.cli.top_app import TopApp
+from flowgauge.cli.top_app import TopApp, cells, details_text
 from flowgauge.cli.top_table import WINDOW_S, Conversations, Order
 
 
@@ -153,6 +153,29 @@ def test_troubles_stand_above_the_conversations() -> None:
         assert app.query_one("#troubles", Static).display
 
     on_screen(source, steps)
+
+
+def test_what_a_terminal_would_obey_is_not_shown_to_it() -> None:
+    """A program on the node chooses its own name, and a server of DNS the names in its answers."""
+    hostile = "\x1b]0;yours\x07\x9b2J\u202e"
+    conversations = Conversations()
+    conversations.add(
+        [
+            {
+                **DROPPED,
+                "src_process": hostile,
+                "src_pid": 7,
+                "dst_dns_name": hostile,
+                "dns_name": hostile,
+                "drop_cause": hostile,
+            }
+        ],
+        0.0,
+    )
+    (line,) = conversations.lines(Order.RATE, 1.0)
+    shown = "".join(cell.plain for cell in cells(line, wide=True)) + details_text(line).plain.replace("\n", "")
+    assert "yours" in shown
+    assert not [character for character in shown if not character.isprintable()]
 
 
 def test_a_wide_terminal_says_what_failed() -> None:

@@ -24,7 +24,8 @@ _MAX_JUMPS = 16
 _LONGEST_TTL_S = (1 << 31) - 1
 """A larger one counts as 0 (RFC 2181 §8)."""
 
-Labels = tuple[bytes, ...]
+Name = bytes
+"""Its labels with their lengths, in lower case, without the root's: bytes, whose hash is computed once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def resolved(message: bytes) -> Resolved:
         raise ValueError(f"one question expected, {questions} found")
     names_in = _Names(message)
     asked, at = names_in.at(_HEADER.size)
-    names: dict[Labels, int] = {asked: _LONGEST_TTL_S}
+    names: dict[Name, int] = {asked: _LONGEST_TTL_S}
     found: dict[bytes, int] = {}
     seen = 0
     for owner, kind, own_ttl_s, rdata, data_at in _records(message, names_in, at + 4, count):
@@ -74,7 +75,7 @@ def resolved(message: bytes) -> Resolved:
     return Resolved(dns_text.question(message[_HEADER.size :])[0], found, seen == count)
 
 
-def _records(message: bytes, names: _Names, at: int, count: int) -> Iterator[tuple[Labels, int, int, bytes, int]]:
+def _records(message: bytes, names: _Names, at: int, count: int) -> Iterator[tuple[Name, int, int, bytes, int]]:
     """Owner, type, time to live, data and where that is, of each record that is there; those of classes but IN are nobody's."""
     for _ in range(count):
         try:
@@ -90,7 +91,7 @@ def _records(message: bytes, names: _Names, at: int, count: int) -> Iterator[tup
             return
         right = class_ == _IN
         yield (
-            owner if right else (),
+            owner if right else b"",
             kind if right else 0,
             ttl_s if ttl_s <= _LONGEST_TTL_S else 0,
             message[data_at:at],
@@ -103,16 +104,16 @@ class _Names:
 
     def __init__(self, message: bytes) -> None:
         self._message = message
-        self._known: dict[int, tuple[Labels, int]] = {}
+        self._known: dict[int, tuple[Name, int]] = {}
 
-    def at(self, begin: int, jumps: int = 0) -> tuple[Labels, int]:
-        """The labels of a name, in lower case, and where what follows it begins; ValueError when it does not end."""
+    def at(self, begin: int, jumps: int = 0) -> tuple[Name, int]:
+        """A name, and where what follows it begins; ValueError when it does not end."""
         if begin not in self._known:
             self._known[begin] = self._read(begin, jumps)
         return self._known[begin]
 
-    def _read(self, begin: int, jumps: int) -> tuple[Labels, int]:
-        labels: list[bytes] = []
+    def _read(self, begin: int, jumps: int) -> tuple[Name, int]:
+        name = b""
         at, message = begin, self._message
         while at + 1 < len(message) and at - begin < _LONGEST_NAME and message[at]:
             length = message[at]
@@ -120,11 +121,12 @@ class _Names:
                 target = (length & ~_POINTER) << 8 | message[at + 1]
                 if target >= begin or jumps == _MAX_JUMPS:  # only to what came before (RFC 1035 §4.1.4)
                     break
-                return (*labels, *self.at(target, jumps + 1)[0]), at + 2
+                behind = self.at(target, jumps + 1)[0]
+                return name + behind if name else behind, at + 2
             if length > dns_text.LONGEST_LABEL:  # no label, and no pointer either (RFC 1035 §4.1.4)
                 break
-            labels.append(message[at + 1 : at + 1 + length].lower())
+            name += message[at : at + 1 + length].lower()  # lengths are no letters
             at += 1 + length
         if at >= len(message) or message[at]:
             raise ValueError(f"the name at byte {begin} does not end")
-        return tuple(labels), at + 1
+        return name, at + 1

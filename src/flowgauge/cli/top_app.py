@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import DataTable, Footer, Input, Static
 
 from flowgauge.cli import flow_text, units
+from flowgauge.cli.table import visible
 from flowgauge.cli.top_source import Source
 from flowgauge.cli.top_table import FAILURES, Conversation, Conversations, Line, Order
 from flowgauge.errors import FilterError
@@ -198,15 +199,20 @@ def cells(line: Line, *, wide: bool) -> list[Text]:
     one, sums, seconds = line.conversation, line.sums, line.seconds
     failed = "red" if sums.drop_packets or one.cause in FAILURES.values() else ""
     mark = "≈" if sums.approx else ""
-    named = [Text(value, style=failed, no_wrap=True, overflow="ellipsis") for value in (one.client, f" {one.server}")]
-    named.append(Text(f" {one.port}", no_wrap=True, overflow="ellipsis"))
+    named = [_name(value, failed) for value in (one.client, f" {one.server}")]
+    named.append(_name(f" {one.port}"))
     sizes = [sums.to_server_bytes, sums.to_client_bytes] if wide else [sums.bytes]
     figures = [Text(mark + units.size(size / seconds), justify="right") for size in sizes]
     figures.append(Text(units.duration(one.rtt_ns) if one.rtt_ns else "", justify="right"))
     figures.append(Text(str(sums.retransmits or ""), style="yellow", justify="right"))
     figures.append(Text(str(sums.drop_packets or ""), style="red", justify="right"))
-    said = [Text(f" {one.process}", no_wrap=True, overflow="ellipsis"), Text(f" {one.cause}", style="red", no_wrap=True)]
+    said = [_name(f" {one.process}"), Text(visible(f" {one.cause}"), style="red", no_wrap=True)]
     return [*named, *figures, *(said if wide else ())]
+
+
+def _name(words: str, style: str = "") -> Text:
+    """Words that came over the network, on one line."""
+    return Text(visible(words), style=style, no_wrap=True, overflow="ellipsis")
 
 
 def details_text(line: Line) -> Text:
@@ -229,7 +235,7 @@ def details_text(line: Line) -> Text:
     for name, value in facts:
         if value:
             text.append(f"{name:>12}  ", style="bold")
-            text.append(f"{value}\n")
+            text.append(f"{visible(value)}\n")
     text.append("\nnewest flows\n", style="bold")
     for row in reversed(one.flows):
         text.append(_flow_line(one, row))
@@ -242,4 +248,4 @@ def _flow_line(one: Conversation, row: flow_text.Row) -> str:
     when = units.clock(int(row.get("time_end_ns") or 0) / 1_000_000)[:8]
     size = flow_text.figure(row, Measure.BYTES, brief=True)
     said = " ".join(filter(None, (str(row.get("dns_name") or ""), str(row.get("tcp_state_final") or ""))))
-    return f"{when} {arrow} {ports:<13} {size:>9} {row.get('packets', 0):>6} packets  {said}\n" if one else ""
+    return f"{when} {arrow} {ports:<13} {size:>9} {row.get('packets', 0):>6} packets  {visible(said)}\n" if one else ""
