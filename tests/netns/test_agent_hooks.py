@@ -7,7 +7,6 @@ import array
 import errno
 import fcntl
 import os
-import signal
 import socket
 import struct
 import subprocess
@@ -20,7 +19,7 @@ import pytest
 
 from ebpf_kit import flows, loaded, touched
 from flowgauge.demo.scene import kernel
-from flowgauge.ebpf import bpf_syscall, clsact, hooks
+from flowgauge.ebpf import bpf_syscall, clsact
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.runtime import linux
 from node_kit import A, B, TwoPods, observed, settled, transfer, two_pods
@@ -235,8 +234,8 @@ sys.stdin.read()
 
 
 @contextmanager
-def killed(node: TwoPods, kind: str) -> Iterator[None]:
-    """A process that hooked ``va`` and ``eth0`` and was killed."""
+def running(node: TwoPods, kind: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that hooked ``va`` and ``eth0``; killed in the end."""
     indexes = [str(node.ifindex(name)) for name in ("va", "eth0")]
     with subprocess.Popen(
         [sys.executable, "-c", _HOLD, node.node, kind, *indexes], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -244,7 +243,17 @@ def killed(node: TwoPods, kind: str) -> Iterator[None]:
         assert process.stdout
         assert process.stdout.readline() == b"attached\n"
         assert (tcx_programs(node, "va"), len(filters(node, "va"))) == ((2, 0) if kind == "tcx" else (0, 2))
-        process.send_signal(signal.SIGKILL)
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def killed(node: TwoPods, kind: str) -> Iterator[None]:
+    """A process that hooked ``va`` and ``eth0`` and was killed."""
+    with running(node, kind) as process:
+        process.kill()
         process.wait(10)
         yield
 
@@ -262,14 +271,21 @@ def test_clsact_filters_of_a_killed_process_are_removed_by_the_next_start(node: 
         assert qdiscs(node, "va") == qdiscs(node, "eth0") == ["noqueue"]
 
 
+def test_filters_of_an_agent_that_runs_stay_when_another_starts(node: TwoPods) -> None:
+    with running(node, "clsact") as process:
+        with observed(node, ["vb"], tcx=False):
+            assert len(filters(node, "va")) == len(filters(node, "eth0")) == 2
+        process.kill()
+        process.wait(10)
+        with observed(node, ["vb"]):
+            assert filters(node, "va") == filters(node, "eth0") == []
+
+
 def test_the_sweep_leaves_its_own_filters_and_those_of_others(node: TwoPods) -> None:
     node.run("node", "tc", "qdisc", "add", "dev", "eth0", "clsact")
     node.run("node", "tc", "filter", "add", "dev", "eth0", "ingress", "u32", "match", "u32", "0", "0", "classid", "1:1")
     with observed(node, ["va"], tcx=False):
         with linux.in_netns(node.node):
-            assert clsact.sweep(hooks.OWN_NAME) == 0
+            assert clsact.sweep() == 0
         assert len(filters(node, "va")) == 2
-        with linux.in_netns(node.node):
-            assert clsact.sweep("nobody") == 2
-        assert filters(node, "va") == []
     assert "u32" in node.run("node", "tc", "filter", "show", "dev", "eth0", "ingress")

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Attaches programs the way kernels before 6.6 do: as direct-action filters of a device's clsact qdisc, over rtnetlink.
 
-Unlike a TCX link such a filter outlives its process, so ours carry a name by which a later start finds and removes them.
+Unlike a TCX link such a filter outlives its process, so ours carry a name by which a later start finds and removes them. It
+must not take those of an agent that runs, so that one holds a sign of life of the same name (``sign_of_life``).
 Everything acts on the calling thread's network namespace. Messages are those of ``linux/rtnetlink.h`` and
 ``linux/pkt_cls.h``.
 """
@@ -150,15 +151,38 @@ class Traffic:
         self._socket.send(_HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body)
 
 
-def sweep(keep: str) -> int:
-    """Removes the filters that an agent which was killed left in this namespace; how many there were.
+def sign_of_life(name: str) -> socket.socket:
+    """While it is open, filters of this name are somebody's; the kernel closes it however its process ends.
 
-    Filters whose name begins with ``keep`` stay. A qdisc that this leaves empty goes too.
+    An abstract socket address (unix(7)) is seen in all of this network namespace and nowhere else, as the filters are, whatever
+    namespace of processes an agent is in. OSError (EADDRINUSE): somebody has it.
+    """
+    held = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        held.bind("\0" + name)
+    except OSError:
+        held.close()
+        raise
+    return held
+
+
+def _is_somebodys(name: str) -> bool:
+    try:
+        sign_of_life(name).close()
+    except OSError:
+        return True
+    return False
+
+
+def sweep() -> int:
+    """Removes the filters that agents which were killed left in this namespace; how many there were.
+
+    Those of agents that run stay. A qdisc that this leaves empty goes too.
     """
     removed = 0
     with Traffic() as traffic:
         for ifindex in traffic.devices():
-            left = [found for found in traffic.filters(ifindex) if not found.name.startswith(keep)]
+            left = [found for found in traffic.filters(ifindex) if not _is_somebodys(found.name)]
             for old in left:
                 with suppress(OSError):
                     traffic.remove_filter(old)

@@ -124,7 +124,7 @@ class FlowProgram:
     def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
         """Hooks both directions of a device, ``quick``: until ``settle``; OSError when the kernel refuses.
 
-        The first call also removes what a killed agent left in the namespace.
+        The first call also removes what killed agents left in the namespace.
         """
         if not self._swept:
             self._swept = True
@@ -317,7 +317,7 @@ def _run(program_fd: int) -> int:
 
 def _sweep() -> None:
     try:
-        removed = clsact.sweep(hooks.OWN_NAME)
+        removed = clsact.sweep()
     except OSError as error:
         _log.warning("sweep_failed", error=str(error))
         return

@@ -22,9 +22,6 @@ from typing import Protocol
 from flowgauge.ebpf import clsact
 from flowgauge.ebpf.bpf_syscall import Direction, link_update, tcx_link, wait_for_programs
 
-OWN_NAME = f"{clsact.NAME_PREFIX}{os.getpid()}-{secrets.token_hex(3)}"
-"""Name of this process's clsact filters."""
-
 _made_qdiscs: set[int] = set()
 """ifIndexes of the devices that got their clsact qdisc from this process, whichever of its hooks came first."""
 
@@ -86,11 +83,14 @@ class ClsactHooks:
 
     def __init__(self, ifindex: int, programs: Mapping[Direction, int], *, lasting: bool = True) -> None:
         self.lasting = lasting
-        self._ifindex, self._name = ifindex, f"{OWN_NAME}-{secrets.token_hex(3)}"
+        self._ifindex, self._name = ifindex, f"{clsact.NAME_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
         self._filters: list[clsact.Filter] = []
+        self._alive: socket.socket | None = None
         with clsact.Traffic() as traffic:
             if traffic.add_qdisc(ifindex):
                 _made_qdiscs.add(ifindex)
+            with suppress(OSError):  # without it another agent's start may take the filters for left over
+                self._alive = clsact.sign_of_life(self._name)
             try:
                 for direction, program_fd in programs.items():
                     self._filters.append(traffic.add_filter(ifindex, direction, program_fd, self._name))
@@ -122,6 +122,8 @@ class ClsactHooks:
                 if self._ifindex in _made_qdiscs and traffic.empty(self._ifindex):
                     _made_qdiscs.discard(self._ifindex)
                     traffic.remove_qdisc(self._ifindex)
+        if self._alive is not None:
+            self._alive.close()
         return removed
 
 
