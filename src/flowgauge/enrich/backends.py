@@ -68,6 +68,7 @@ class Backends:
         self._ports: dict[bytes, dict[int, Timeline[Backend]]] = {}
         self._pods: dict[str, dict[str, Pod]] = {}
         self._by_selector: dict[str, set[str]] = {}
+        self._behind: dict[str, set[Name]] = {}
         self._slices = self._updates = 0
 
     def __len__(self) -> int:
@@ -136,6 +137,7 @@ class Backends:
         if not pod.finished:
             pods[pod.meta.uid] = pod
         self._choose_again(pod.meta.namespace, [one for one in (before, pod) if one], time_ms)
+        self._rename(pod)
 
     def remove_pod(self, pod: Pod, time_ms: int) -> None:
         """A pod is gone."""
@@ -144,6 +146,7 @@ class Backends:
             self._choose_again(pod.meta.namespace, [pod], time_ms)
         if not pods:
             self._pods.pop(pod.meta.namespace, None)
+        self._rename(pod)
 
     def _choose_again(self, namespace: str, pods: list[Pod], time_ms: int) -> None:
         for service_name in self._by_selector.get(namespace, ()):
@@ -155,11 +158,10 @@ class Backends:
     def _update(self, name: Name, time_ms: int, possible_ms: int) -> None:
         """Ends and begins tenures, so that the Service stands where its objects say."""
         entry = self._entries[name]
-        self._updates += 1
-        entry.generation, entry.pods = self._updates, set()
-        for own in _own_addresses(entry.service):  # the Service's name, which is its workload's, may be another
-            self._touched(own)
+        self._renamed(entry)
+        before, entry.pods = entry.pods, set()
         wanted = dict(self._wanted(name, entry))
+        self._note_pods(name, before, entry.pods)
         # At one address and port, a Service that has an address of its own is what clients mean.
         rank = 1 if entry.service and entry.service.addresses else 0
         for place, (backend, tenure) in list(entry.standing.items()):
@@ -175,6 +177,26 @@ class Backends:
                 entry.standing[place] = backend, tenure
         if entry.service is None and not entry.slices:
             del self._entries[name]
+
+    def _rename(self, pod: Pod) -> None:
+        """A pod is another one, or new, as it is to slices that came before it."""
+        for name in self._behind.get(pod.meta.uid, ()):
+            self._renamed(self._entries[name])
+
+    def _renamed(self, entry: _Entry) -> None:
+        """The Service's name, which is that of the workload behind it, may be another."""
+        self._updates += 1
+        entry.generation = self._updates
+        for own in _own_addresses(entry.service):
+            self._touched(own)
+
+    def _note_pods(self, name: Name, before: set[str], now: set[str]) -> None:
+        for uid in before - now:
+            self._behind[uid].discard(name)
+            if not self._behind[uid]:
+                del self._behind[uid]
+        for uid in now - before:
+            self._behind.setdefault(uid, set()).add(name)
 
     def _wanted(self, name: Name, entry: _Entry) -> Iterator[tuple[Place, Backend]]:
         if entry.service is not None:
