@@ -80,6 +80,7 @@ fuzz: $(DEV) ## Fuzz decoders and readers for a minute each, and hold them again
 	@$(PY) fuzz/wire.py 2>&1 | grep -E '^wire:|Error' | tail -n 20
 	@$(PY) fuzz/captures.py
 	@$(PY) fuzz/against_tshark.py
+	@$(PY) fuzz/against_tshark_sflow.py
 
 fuzz-long: $(DEV) ## Fuzz the decoder with 20 million datagrams and write fuzz/record.json (hours)
 	@$(PY) fuzz/wire_long.py

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# ruff: noqa: INP001, T201 - a program that prints
+# ruff: noqa: INP001 - a program that prints
 """Mutated captures as our decoder and as tshark's dissector read them, for FUZZ_SECONDS (default 60): field by field the same.
 
 Golden captures of NetFlow 5, 7, 9 and IPFIX are changed (lengths, counts, ids, cut, sets in another order), each with a sender
@@ -10,15 +10,9 @@ to ``reports/fuzz`` and ends the run with status 1.
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import struct
-import subprocess
 import sys
-import tempfile
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,8 +21,9 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from captures_of import Sent, pcap
+from captures_of import Sent
 from offered import FIRST_DATA_SET, data_sets
+from tshark import Compared, Difference, Known, Pairs, Place, first, flat, trees, until_differs
 
 import flow_mutations
 import wire_mutations
@@ -39,17 +34,13 @@ from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.origins import OFFSET_BITS
 
 TESTS = Path(__file__).parents[1] / "tests"
-FAILURES = Path(__file__).parents[1] / "reports/fuzz"
 CASES, DATAGRAMS = 150, 8
 """Of a batch, and of a case at most."""
 VERSIONS = (5, 7, 9, 10)
 HEADER_BYTES = {5: 24, 7: 24, **wire_mutations.HEADER_BYTES}
-Pairs = list[tuple[str, Any]]
 Record = Mapping[str, Sequence[str]]
 Key = tuple[str, int, int]
 """Sender, domain and id of a template: for tshark, whatever the version."""
-Place = tuple[int, int]
-"""Number of the datagram in the batch, and offset of the set's content (of a header, where there are no sets)."""
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "src_addr": ("srcaddr", "srcaddrv6"), "dst_addr": ("dstaddr", "dstaddrv6"), "src_port": ("srcport",),
@@ -181,72 +172,40 @@ def _plain(value: Any) -> int | str:
 # --- theirs -------------------------------------------------------------------------------------------------------------------
 
 
-def by_tshark(sent: Sequence[Sent], folder: Path) -> dict[Place, list[Record]]:
+def by_tshark(sent: Sequence[Sent]) -> dict[Place, list[Record]]:
     """The same of tshark: field name to values, of each record of each set."""
-    (folder / "batch.pcap").write_bytes(pcap(sent))
-    command = ["tshark", "-n", "-r", str(folder / "batch.pcap"), "-d", "udp.port==2055,cflow", "-T", "json", "-J", "cflow"]
-    output = subprocess.run(command, capture_output=True, check=True, timeout=300).stdout
-    packets = json.loads(output, object_pairs_hook=lambda pairs: pairs)
     found: dict[Place, list[Record]] = {}
-    for number, packet in enumerate(packets):
-        for place, record in _records(number, _one(_one(packet, "_source"), "layers"), sent[number].payload):
+    for number, layers in enumerate(trees(sent, "cflow")):
+        for place, record in _records(number, layers, sent[number].payload):
             found.setdefault(place, []).append(record)
     return found
 
 
-def _one(pairs: Pairs, name: str) -> Any:
-    return next((value for key, value in pairs if key == name), [])
-
-
 def _records(number: int, layers: Pairs, payload: bytes) -> Iterator[tuple[Place, Record]]:
     at = HEADER_BYTES.get(int.from_bytes(payload[:2]), 0)
-    for name, value in _one(layers, "cflow"):
+    for name, value in first(layers, "cflow"):
         if not isinstance(value, list):
             continue
         if name.startswith("pdu"):
-            yield (number, at), _flat(value)
+            yield (number, at), _fields(value)
         elif name.startswith(("FlowSet", "Set")):
             for flow, record in value:
                 if flow.startswith("Flow ") and isinstance(record, list):
-                    yield (number, at + 4), _flat(record)
-            at += int(_one(value, "cflow.flowset_length") or 0)
+                    yield (number, at + 4), _fields(record)
+            at += int(first(value, "cflow.flowset_length") or 0)
 
 
-def _flat(pairs: Pairs) -> Record:
-    found: dict[str, list[str]] = {}
-    for name, value in pairs:
-        if isinstance(value, str):
-            found.setdefault(name.removeprefix("cflow."), []).append(value)
-        elif isinstance(value, list) and value and isinstance(value[0], tuple):
-            for inner, values in _flat(value).items():
-                found.setdefault(inner, []).extend(values)
-    return found
+def _fields(record: Pairs) -> Record:
+    return {name.removeprefix("cflow."): values for name, values in flat(record).items()}
 
 
 # --- both ---------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Difference:
-    """One place where the two differ; ``what`` is ``records`` or a column."""
-
-    place: Place
-    what: str
-    ours: Any
-    theirs: Any
-    record: Record
-    payload: bytes
-
-    def __str__(self) -> str:
-        where = f"datagram {self.place[0]}, byte {self.place[1]}"
-        return f"{where}: {self.what}: ours {self.ours}, tshark {self.theirs}; {dict(self.record)}"
-
-
-KNOWN: Sequence[tuple[str, Callable[[Difference], bool]]] = (
+KNOWN: Known = (
     ("what is padding behind records of a few bytes is a guess", lambda one: one.what == "records" and len(one.record) <= 3),
     ("a value too large for its column is the largest for us", lambda one: one.ours in (0xFF, 0xFFFF, 0xFFFFFFFF)),
 )
-"""Why the two may differ, and how such a difference is told; the first that fits counts."""
 
 
 def differences(sent: Sequence[Sent], ours: Mapping[Place, Ours], theirs: Mapping[Place, list[Record]]) -> Iterator[Difference]:
@@ -261,7 +220,7 @@ def differences(sent: Sequence[Sent], ours: Mapping[Place, Ours], theirs: Mappin
         if (sent[place[0]].source, domain, set_id) in otherwise:
             continue
         if len(mine) != len(seen):
-            yield Difference(place, "records", len(mine), len(seen), seen[0], payload)
+            yield Difference(place, "records", len(mine), len(seen), seen[0])
             continue
         for row, record in zip(mine, seen, strict=True):
             for name, labels in FIELDS.items():
@@ -269,7 +228,7 @@ def differences(sent: Sequence[Sent], ours: Mapping[Place, Ours], theirs: Mappin
                 if row.get("proto") in ICMP and name.endswith("_port"):
                     continue  # type and code, which are no ports (trap 25)
                 if name in row and len(values) == 1 and (told := _read(name, values[0])) != row[name]:
-                    yield Difference(place, name, row[name], told, record, payload)
+                    yield Difference(place, name, row[name], told, record)
 
 
 def _read(name: str, value: str) -> int | str:
@@ -278,41 +237,22 @@ def _read(name: str, value: str) -> int | str:
     return int(value, 0)
 
 
-def main() -> int:
-    """Runs until the time is over, or something differs for no known reason."""
-    until = time.monotonic() + float(os.environ.get("FUZZ_SECONDS", "60"))
-    seed = int(os.environ.get("FUZZ_SEED", str(time.time_ns() % 1_000_000_000)))
-    chance, corpus, totals = random.Random(seed), golden(), Counter[str]()  # noqa: S311 - the same again for a seed
-    mutators = (wire_mutations.Mutator(seed), flow_mutations.Mutator(seed))
-    with tempfile.TemporaryDirectory() as folder:
-        while time.monotonic() < until:
-            sent = list(sent_in(chance, corpus, mutators))
-            ours, theirs = by_us(sent), by_tshark(sent, Path(folder))
-            both = ours.keys() & theirs.keys()
-            totals.update(datagrams=len(sent), sets=len(both), records=sum(len(ours[place].records) for place in both))
-            totals.update(only_ours=len(ours.keys() - both), only_tshark=len(theirs.keys() - both))
-            unknown = []
-            for each in differences(sent, ours, theirs):
-                reason = next((reason for reason, fits in KNOWN if fits(each)), None)
-                if reason is None:
-                    unknown.append(each)
-                else:
-                    totals[f"known: {reason}"] += 1
-            if unknown:
-                return _failed(unknown, sent, seed)
-    print(f"against_tshark: seed {seed}, " + ", ".join(f"{count:,} {name}" for name, count in totals.items()))
-    return 0
+def comparing(seed: int) -> Callable[[random.Random], Compared]:
+    """What compares a batch."""
+    corpus, mutators = golden(), (wire_mutations.Mutator(seed), flow_mutations.Mutator(seed))
 
+    def batch(chance: random.Random) -> Compared:
+        sent = list(sent_in(chance, corpus, mutators))
+        ours, theirs = by_us(sent), by_tshark(sent)
+        both = ours.keys() & theirs.keys()
+        totals = {
+            "datagrams": len(sent), "sets": len(both), "records": sum(len(ours[place].records) for place in both),
+            "only_ours": len(ours.keys() - both), "only_tshark": len(theirs.keys() - both),
+        }  # fmt: skip
+        return Compared(sent, list(differences(sent, ours, theirs)), totals)
 
-def _failed(unknown: Sequence[Difference], sent: Sequence[Sent], seed: int) -> int:
-    FAILURES.mkdir(parents=True, exist_ok=True)
-    path = FAILURES / f"against_tshark_{seed}.pcap"
-    path.write_bytes(pcap(sent))
-    for each in unknown[:20]:
-        print(each, file=sys.stderr)
-    print(f"against_tshark: seed {seed}, {len(unknown)} differences: {path}", file=sys.stderr)
-    return 1
+    return batch
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(until_differs("against_tshark", KNOWN, comparing))

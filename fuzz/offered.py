@@ -75,19 +75,30 @@ def data_sets(payload: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _samples(payload: bytes) -> Iterator[str]:
-    kind = int.from_bytes(payload[4:8])
-    at = 8 + {0: 0, 1: 4, 2: 16}.get(kind, len(payload))
-    if at + 16 > len(payload):
-        return
-    count, at = int.from_bytes(payload[at + 12 : at + 16]), at + 16
-    for _ in range(min(count, MAX_SAMPLES)):
-        if at + 8 > len(payload):
-            return
-        tag, length = struct.unpack_from("!II", payload, at)
-        if at + 8 + length > len(payload):
-            return
+    for tag, _, length in samples_in(payload):
         if tag not in SAMPLES:
             yield "sflow_unknown"
         elif length >= SAMPLE_BYTES[tag]:
             yield SAMPLES[tag]
+
+
+def samples_in(payload: bytes) -> Iterator[tuple[int, int, int]]:
+    """(Format, offset and length of the content) of every sample of an sFlow datagram that fits."""
+    kind = int.from_bytes(payload[4:8])
+    at = 8 + {0: 0, 1: 4, 2: 16}.get(kind, len(payload))
+    if at + 16 > len(payload):
+        return
+    count = int.from_bytes(payload[at + 12 : at + 16])
+    yield from parts_in(payload, at + 16, len(payload), min(count, MAX_SAMPLES))
+
+
+def parts_in(payload: bytes, at: int, end: int, count: int) -> Iterator[tuple[int, int, int]]:
+    """The same of up to ``count`` parts between two places: samples of a datagram, records of a sample."""
+    for _ in range(count):
+        if at + 8 > end:
+            return
+        tag, length = struct.unpack_from("!II", payload, at)
+        if at + 8 + length > end:
+            return
+        yield tag, at + 8, length
         at += 8 + (length + 3 & ~3)

@@ -16,7 +16,7 @@ from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 from legacy_kit import EXPORT_S, UPTIME_MS, datagram1, datagram5, datagram7, record1, record5, record7
 from oracle_kit import collected, dissected, flat, iso_ms, pdus
-from sflow_kit import address, datagram, ethernet, flow_sample, ipv4, ipv6, label, part, raw, tcp, udp, words
+from sflow_random import sflow_payloads
 from wire_cases import NETFLOW_PORT, SFLOW_PORT
 
 SEED = 7
@@ -129,44 +129,6 @@ def test_nfcapd_reads_every_field_of_netflow_alike(tmp_path: Path, version: int)
 # --- sFlow --------------------------------------------------------------------------------------------------------------------
 
 
-def random_packet(chance: random.Random) -> bytes:
-    """A frame of some encapsulation; heads of 128 bytes as switches send them."""
-    more = bytes(chance.randrange(80))
-    content = chance.choice((
-        (6, tcp(chance.randrange(1, 1 << 16), chance.choice((80, 443, 8080)), chance.randrange(1, 512), more)),
-        (17, udp(chance.randrange(1024, 1 << 16), chance.randrange(30_000, 40_000), more)),
-        (132, udp(chance.randrange(1, 1 << 16), 36412)[:4] + bytes(8)),
-    ))  # fmt: skip
-    tags = chance.choice(([], [], [(0x8100, chance.randrange(1, 4095))], [(0x88A8, 7), (0x8100, chance.randrange(1, 4095))]))
-    if chance.random() < 0.3:
-        packet = ipv6(*content, src=f"2001:db8::{chance.randrange(1, 9999):x}", traffic_class=chance.randrange(256),
-                      hops=chance.randrange(1, 256))  # fmt: skip
-        return ethernet(0x86DD, packet, tags=tags)
-    packet = ipv4(*content, src=f"10.{chance.randrange(256)}.{chance.randrange(256)}.1", tos=chance.randrange(256),
-                  ttl=chance.randrange(1, 256))  # fmt: skip
-    if chance.random() < 0.2:
-        return ethernet(0x8847, label(chance.randrange(16, 1 << 20)) + label(17, bottom=True) + packet)
-    return ethernet(0x0800, packet, tags=tags)
-
-
-def sflow_payloads(count: int) -> list[bytes]:
-    """One sample a datagram, so that its fields are told from others'."""
-    chance, payloads = random.Random(SEED), []  # noqa: S311 - the same each time
-    for number in range(1, count + 1):
-        packet = random_packet(chance)
-        source = chance.randrange(1, 60)
-        hop = f"192.0.2.{number % 250 + 1}"
-        router = part(1002, address(hop) + words(chance.randrange(33), chance.randrange(33)))
-        systems = [chance.randrange(1, 1 << 31) for _ in range(4)]
-        path = words(1, 2, 2, *systems[2:]) + words(0, 100)
-        gateway = part(1003, address("198.51.100.8") + words(*systems[:2], 64502) + path)
-        head = raw(packet[:128], frame=len(packet) + 4, stripped=4)
-        sample = flow_sample(head, router, gateway, sequence=number, source=source,
-                             rate=chance.randrange(1, 10_000), ports=(source, chance.randrange(61, 99)))  # fmt: skip
-        payloads.append(datagram(sample, sequence=number))
-    return payloads
-
-
 def of_sample(layers: dict[str, Any]) -> tuple[Any, ...]:
     """The fields of the one sample in tshark's tree of a datagram."""
     fields: dict[str, list[str]] = {}
@@ -196,7 +158,7 @@ def sampled(row: Row) -> tuple[Any, ...]:
 
 @pytest.mark.tool("tshark")
 def test_tshark_reads_every_sampled_packet_alike(tmp_path: Path) -> None:
-    payloads = sflow_payloads(400)
+    payloads = list(sflow_payloads(SEED, 400))
     seen = [of_sample(layers) for layers in dissected(tmp_path / "in.pcap", payloads, SFLOW_PORT, "sflow")]
     ours = [sampled(row) for row in rows(payloads)]
     for number, (theirs, mine) in enumerate(zip(seen, ours, strict=True)):
@@ -228,7 +190,7 @@ def as_sfcapd(row: Row) -> tuple[Any, ...]:
 @pytest.mark.tool("sfcapd", "nfdump")
 def test_sfcapd_reads_every_sample_alike(tmp_path: Path) -> None:
     """All that both keep, but bytes, of which it counts the frame's, and VLANs, which it takes from the switch's record."""
-    payloads = [payload for payload in sflow_payloads(300) if not _has_labels(payload)]
+    payloads = [payload for payload in sflow_payloads(SEED, 300) if not _has_labels(payload)]
     seen = [sfcapd_flow(flow) for flow in collected("sfcapd", payloads, tmp_path)]
     assert sorted(seen, key=repr) == sorted((as_sfcapd(row) for row in rows(payloads)), key=repr)
 

@@ -38,6 +38,12 @@ def test_tshark_reads_mutated_captures_alike() -> None:
     assert "records" in fuzzed("against_tshark.py", FUZZ_SECONDS="60", FUZZ_SEED="23")
 
 
+@pytest.mark.slow
+@pytest.mark.tool("tshark")
+def test_tshark_reads_mutated_sflow_alike() -> None:
+    assert "samples compared whole" in fuzzed("against_tshark_sflow.py", FUZZ_SECONDS="30", FUZZ_SEED="23")
+
+
 @pytest.mark.skipif(not RECORD.exists(), reason="no record of a long run")
 def test_the_record_is_of_a_whole_run_without_findings() -> None:
     record = json.loads(RECORD.read_text())

@@ -95,8 +95,8 @@ def ethernet(windows: Windows, heads: Heads, cursor: Cursor) -> None:
     if not whole.all():
         kind[~whole] = NOTHING
         follows = at + np.where(whole, _ETHERNET_BYTES, np.maximum(room, 0))
-        target *= np.arange(_MAC_BYTES) < room[:, None]
-        source *= np.arange(_MAC_BYTES, 2 * _MAC_BYTES) < room[:, None]
+        target *= (room >= _MAC_BYTES)[:, None]  # a part of an address is another address
+        source *= (room >= 2 * _MAC_BYTES)[:, None]
     heads.put("dst_mac", row, target)
     heads.put("src_mac", row, source)
     cursor.step(index, follows, kind)
