@@ -29,14 +29,14 @@ from tshark import Compared, Difference, Known, Pairs, flat, until_differs
 
 import flow_mutations
 from capture_kit import reading
-from sflow_random import sflow_payloads
+from sflow_random import device_payloads, sflow_payloads
 from wire_mutations import MAX_BYTES
 
 TESTS = Path(__file__).parents[1] / "tests"
 DATAGRAMS = 600
 """Of a batch."""
 WELL_FORMED = 300
-"""Random datagrams that are changed too."""
+"""Random datagrams of each kind that are changed too."""
 INVENTED_SHARE = 0.2
 
 COLUMNS: Mapping[str, Any] = {
@@ -104,7 +104,13 @@ def _padding(one: Difference) -> bool:
     return _captured(one) % 4 != 0 and absent
 
 
+def _top_bit(one: Difference) -> bool:
+    """Of the format of an outgoing interface, which tshark leaves out."""
+    return one.what == "out_format" and one.ours is not None and one.ours ^ one.theirs == 1 << 31
+
+
 KNOWN: Known = (
+    ("the first bit of an interface's format", _top_bit),
     ("a header protocol that we do not read", lambda one: _number(one, "sflow_245.header_protocol") not in (-1, *READ)),
     ("a header protocol of the other IP version: tshark goes by the packet", _of_other_version),
     ("a transport header that was cut: tshark wants it whole", _cut_transport),
@@ -180,7 +186,7 @@ def _sample(number: int, place: Place, tree: Pairs, ours: Ours, totals: Counter[
     if "rate" in fixed:
         row = ours.rows.get(at, {})
         mine: Mapping[str, Any] = {**row, "bytes": row.get("drop_bytes" if place.tag == DISCARDED else "bytes")}
-        seen = {**sflow_trees.packet(shown), **sflow_trees.interfaces(fixed)}
+        seen = {**sflow_trees.packet(shown), **sflow_trees.interfaces({**fixed, **words})}
         names = seen.keys() | (COLUMNS.keys() if any(each[0] == sflow_trees.HEADER for each in shown) else set())
     else:
         mine, seen = dict(ours.counters.get(at, {})), sflow_trees.counters(shown)
@@ -201,7 +207,10 @@ def _record(shown: Sequence[tuple[int, int, Pairs]]) -> dict[str, list[str]]:
 
 def comparing(seed: int) -> Callable[[random.Random], Compared]:
     """What compares a batch."""
-    corpus, mutator = [*golden(), *sflow_payloads(seed, WELL_FORMED)], flow_mutations.Mutator(seed)
+    corpus, mutator = (
+        [*golden(), *sflow_payloads(seed, WELL_FORMED), *device_payloads(seed, WELL_FORMED)],
+        flow_mutations.Mutator(seed),
+    )
 
     def batch(chance: random.Random) -> Compared:
         sent = list(sent_in(chance, corpus, mutator))

@@ -123,7 +123,7 @@ def fixed(tree: Pairs) -> dict[str, int]:
 
 
 def interfaces(words: Mapping[str, int]) -> dict[str, int]:
-    """``in_if`` and ``out_if``, where there is exactly one."""
+    """``in_if`` and ``out_if`` of the fixed part, where there is exactly one."""
     found = {}
     for side in ("in", "out"):
         value = words[f"{side}_value"]
