@@ -15,6 +15,9 @@ from flowgauge.demo.report.checks import Counting, Findings, checks
 from flowgauge.demo.report.document import document, lines
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import balance
+from flowgauge.demo.report.round_trips import MEAN, SMALLEST
+from flowgauge.demo.report.score import Score, scored
+from flowgauge.demo.report.signals import REPEATED
 from flowgauge.demo.report.transfer import TransferAccount
 from flowgauge.demo.scene.counters import Segments, Traffic
 from flowgauge.demo.scene.faults import Dropped
@@ -257,15 +260,21 @@ def _story(sampling: Sampling) -> list[Edge]:
     ]
 
 
+def _signals(**measured: float) -> list[Score]:
+    """What is checked, and DNS, which never is; each measured as 20 where 20 is the truth, unless said otherwise."""
+    names = {"mean": MEAN, "smallest": SMALLEST, "repeated": REPEATED, "dns": "names asked of DNS"}
+    return [scored(name, measured.get(key, 20), 20, 2, source="ss -ti") for key, name in names.items()]
+
+
 def _findings(**changes: Any) -> Findings:
     accuracy, identity = Accuracy.of([_place()], {}), Identity(_truth())
     accuracy.add(_batch(_row()))
     identity.add(_batch(_row(), _row(at_s=200, src_names=_IMPORT)))
     good = Findings(
-        counting=Counting.EXACT, sampling=1, keeps_duplicates=True, sees_pods=True, interval_s=2,
+        counting=Counting.EXACT, sampling=1, keeps_duplicates=True, sees_pods=True, sees_sockets=True, interval_s=2,
         setup_s=9, first_named_flow_s=10, visible_s=3, nodes=3, pods=11,
         replaced=True, outside_label="EXT:clients", edges=_story(Sampling(unsampled=2)), accuracy=accuracy, identity=identity,
-        balance=balance(_components()), transfer=_transfer(1000, 152_000),
+        balance=balance(_components()), transfer=_transfer(1000, 152_000), signals=_signals(),
     )  # fmt: skip
     return replace(good, **changes)
 
@@ -308,6 +317,9 @@ def _identity(*rows: dict[str, Any]) -> Identity:
         ({"identity": _identity(_row())}, "both holders of the reused address have flows"),
         ({"edges": _story(Sampling())[1:]}, "edge: the outside world → Django over HTTP"),
         ({"edges": _story(Sampling())[:4]}, "edge: the unexpected neighbour → postgresql:5432"),
+        ({"signals": _signals(mean=22.1, dns=9)}, "round trips to PostgreSQL, ms"),
+        ({"signals": _signals(smallest=17.9)}, "smallest round trip to PostgreSQL, ms"),
+        ({"signals": _signals(repeated=17)}, "segments sent again by pods"),
         ({"balance": balance(_components(store_rows_written=91))}, "ledger: offered = stored + losses"),
         ({"balance": balance(_components(kernel_packets_seen=51))}, "ledger: packets seen = in flows + losses"),
     ],
@@ -316,6 +328,16 @@ def test_each_check_fails_for_its_own_reason(broken: dict[str, Any], name: str) 
     found = _findings(**broken)
     assert [check.name for check in checks(found) if not check.held] == [name]
     assert "1 of" in lines(found, checks(found))[-1]
+
+
+def test_a_signals_check_says_both_numbers() -> None:
+    found = next(check for check in checks(_findings(signals=_signals(repeated=17))) if check.name == REPEATED)
+    assert found.detail == "17 in flows, 20 by the kernel (ss -ti), off by 3, at most 2 is allowed"
+
+
+def test_signals_are_not_asked_for_where_agents_do_not_have_them() -> None:
+    found = _findings(sees_sockets=False, signals=_signals(mean=0, smallest=0, repeated=0))
+    assert [check for check in checks(found) if not check.held] == []
 
 
 def test_with_sampling_figures_must_lie_within_their_error_and_say_so() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.objects.meta import Object, ending
-from flowgauge.demo.scene import processes
+from flowgauge.demo.scene import counters, processes
 from flowgauge.demo.scene.network import Network
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.scene.pods import PodPlace, add_pod
@@ -90,6 +90,7 @@ class Cluster:
         self.network, self.truth, self.log_dir = network, truth, log_dir
         self.resolv_conf: Path | None = None
         self.pods: list[Pod] = []
+        self._repeated = 0
         self._events, self._clock = events, clock
         self._cluster_ips = Translation.cluster_ips(network)
         self._routes = Translation.routes(network)
@@ -161,12 +162,17 @@ class Cluster:
         """Stops a pod's programs and removes its link; its address is free afterwards."""
         for process in pod.processes:
             process.stop()
+        self._repeated += counters.tcp_segments_sent(pod.place.netns).repeated
         pod.place.remove()
         now = self._clock()
         pod.tenure.to_ns = now
         self._events.deleted(workloads.terminated(pod.thing, now), now)
         self.pods.remove(pod)
         time.sleep(_BETWEEN_TENANTS_S)
+
+    def segments_repeated(self) -> int:
+        """TCP segments that the kernels of its pods sent again until now, of those that are gone, too."""
+        return self._repeated + sum(counters.tcp_segments_sent(pod.place.netns).repeated for pod in self.pods)
 
     def service(self, workload: Workload, pods: list[Pod], *, address: str, port: tuple[str, int, int, str]) -> Object:
         """A ClusterIP Service of ``workload`` with an EndpointSlice; ``port`` is (name, port, target port, protocol)."""

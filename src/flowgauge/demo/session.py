@@ -13,8 +13,8 @@ import threading
 import time
 from typing import Any
 
-from flowgauge.config.model import seconds
-from flowgauge.demo import scene_file
+from flowgauge.config.model import Feature, seconds
+from flowgauge.demo import requirements, scene_file
 from flowgauge.demo.entrance import LOOPBACK, Entrance
 from flowgauge.demo.fault import drop_log
 from flowgauge.demo.flow_demo import ROUTE_HOST, Transfer
@@ -25,6 +25,7 @@ from flowgauge.demo.report.reading import read
 from flowgauge.demo.report.signals import Signals, Truth
 from flowgauge.demo.scene import addresses, counters
 from flowgauge.demo.settings import label_of
+from flowgauge.demo.socket_watch import SocketWatch
 from flowgauge.demo.stage import Stage
 from flowgauge.demo.view import Snapshot, View
 from flowgauge.demo.watch import Click, FirstFlow
@@ -89,8 +90,9 @@ class Session:
         console_url = stage.system.composition.console_url
         self._entrance = Entrance(stage.network.outside, port)
         self._first = FirstFlow(console_url, started)
+        self._sockets = SocketWatch(lambda: stage.story.pods.web)
         self._click = Click(console_url, self._entrance, exact=self._counting() is Counting.EXACT)
-        for end in (self._entrance.stop, self._first.stop, self._click.stop):
+        for end in (self._entrance.stop, self._first.stop, self._click.stop, self._sockets.stop):
             undo.callback(end)
 
     def start(self) -> None:
@@ -116,6 +118,7 @@ class Session:
             raise UsageError(f"the port for clicks on {LOOPBACK} is taken: {error.strerror}") from error
         self._publish()
         story.start_load()
+        self._sockets.start()
         self._setup_s = time.monotonic() - self._started
         self._view.note(f"running after {self._setup_s:.1f} s")
         url, port = system.composition.console_url, self._entrance.port
@@ -158,8 +161,8 @@ class Session:
         self._view.close()
         scene_file.remove(stage.folder)
         self._view.note("stopping the load, then 100 MB with segmentation offloads on, then the last flows (Ctrl-C skips this)")
-        self._click.stop()
-        self._entrance.stop()
+        for end in (self._click, self._entrance, self._sockets):
+            end.stop()
         stage.story.end_load()
         self._stop.refuse_to_go_on(once=False)
         transfer = stage.story.transfer()
@@ -206,6 +209,7 @@ class Session:
             sampling=spec.exporter.sampling,
             keeps_duplicates=spec.collector.deduplicate != "Drop",
             sees_pods=observed,
+            sees_sockets=Feature.RTT in spec.exporter.features and not requirements.without_ebpf(),
             interval_s=seconds(spec.exporter.export_interval),
             setup_s=self._setup_s,
             first_named_flow_s=self._first.after_s,
@@ -224,12 +228,15 @@ class Session:
 
     def _signals(self) -> Signals:
         """The signals' truth, once everything has ended."""
-        pods = self._stage.story.pods
+        pods, cluster = self._stage.story.pods, self._stage.story.cluster
         database = pods.database
         truth = Truth(
             database=database.address,
             database_log=database.processes[0].log_path,
             repeated=counters.tcp_segments_sent(database.place.netns).repeated,
+            pods=sorted({tenure.address for tenure in cluster.truth.tenures() if tenure.kind == "Pod"}),
+            pods_repeated=cluster.segments_repeated(),
+            readings=self._sockets.readings,
             dns_logs=[pod.processes[0].log_path for pod in pods.dns],
             dropped=drop_log.read(self._stage.folder),
         )

@@ -15,7 +15,8 @@ from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Accuracy
 from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known, outside_edge
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import Balance
-from flowgauge.demo.report.signals import Score
+from flowgauge.demo.report.score import Score
+from flowgauge.demo.report.signals import CHECKED
 from flowgauge.demo.report.transfer import MAX_ERROR, TransferAccount
 from flowgauge.schema.flow_query import Measure
 from flowgauge.store.answer import Edge
@@ -51,6 +52,7 @@ class Findings:
         sampling: N of the agents' 1:N.
         keeps_duplicates: whether other nodes' observations of the same packets are stored too.
         sees_pods: whether the document lets agents observe the pods' links.
+        sees_sockets: whether agents can say what sockets know: by eBPF, and not switched off.
         interval_s: export interval.
         setup_s, first_named_flow_s: since the start of the command; None: never.
         visible_s: from a click (or, with sampling, a flow's last packet) to the named flow in the API; None: it never came.
@@ -65,6 +67,7 @@ class Findings:
     sampling: int
     keeps_duplicates: bool
     sees_pods: bool
+    sees_sockets: bool
     interval_s: float
     setup_s: float
     first_named_flow_s: float | None
@@ -95,6 +98,7 @@ def checks(found: Findings) -> list[Check]:
         *_not_ip(found),
         *_names(found),
         *_edges(found),
+        *_signals(found),
         *_ledger(found),
     ]
 
@@ -213,6 +217,16 @@ def _expected(found: Findings) -> Sequence[Known]:
         return [DATABASE_EDGE] if found.counting is Counting.PACKETS else []
     outside = [outside_edge(found.outside_label)] if found.outside_label else []
     return [*outside, *(known for known in STORY if found.sees_pods or known.crosses_nodes)]
+
+
+def _signals(found: Findings) -> Iterator[Check]:
+    """Without every packet, or the row of every connection, a signal may be missing for good reason."""
+    if not (found.exact and found.sees_pods and found.sees_sockets):
+        return
+    for score in found.signals:
+        if score.name in CHECKED:
+            detail = f"{score.measured:g} in flows, {score.truth:g} by the kernel ({score.source})"
+            yield Check(score.name, score.held, f"{detail}, off by {score.error:g}, at most {score.allowed:g} is allowed")
 
 
 def _ledger(found: Findings) -> Iterator[Check]:

@@ -11,7 +11,8 @@ from flowgauge.demo.report.accuracy import Accuracy
 from flowgauge.demo.report.edges import edges
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.rows import batches
-from flowgauge.demo.report.signals import Score, Signals
+from flowgauge.demo.report.score import Score
+from flowgauge.demo.report.signals import Signals
 from flowgauge.demo.report.transfer import TransferAccount
 from flowgauge.demo.truth import TruthLog
 from flowgauge.demo.witness import Place

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Signals against their truth: what flows say of PostgreSQL, DNS and drops, and what logs and the kernel say.
 
-Scored, not checked: on a busy machine figures differ a little, and a signal may be switched off.
+All are scored. Those in ``CHECKED`` must hold where agents see every packet and its socket; the others depend on what was asked
+of the demo while it ran.
 """
 
 from __future__ import annotations
@@ -15,28 +16,22 @@ import numpy as np
 
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
+from flowgauge.demo.report import round_trips
+from flowgauge.demo.report.round_trips import RoundTrips
+from flowgauge.demo.report.score import Score, judged, scored
 from flowgauge.demo.report.tenants import has_text, is_address
 from flowgauge.demo.scene.faults import Dropped
+from flowgauge.demo.scene.sockets import RoundTrip
 from flowgauge.flow.batch import FlowBatch
 
 _SLOWEST_OFF_MS = 100.0
 _RETRANSMITS_OFF = 2.0
 _DROPS_OFF = 5.0
 """A row has the sum over all reasons, and the commonest of them: what came twice may be counted with those of a rule."""
-_SHARE_OFF = 0.05
+REPEATED = "segments sent again by pods"
+CHECKED = (round_trips.MEAN, round_trips.SMALLEST, REPEATED)
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """One signal: what flows say (``measured``), what is so (``truth``), their difference, and whether that is small enough."""
-
-    name: str
-    measured: float
-    truth: float
-    error: float
-    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +40,8 @@ class Truth:
 
     Attributes:
         database: the pod's address; ``database_log`` what PostgreSQL logged, ``repeated`` the segments its kernel sent again.
+        pods: addresses of all pods that there were; ``pods_repeated`` the segments that all of their kernels sent again.
+        readings: round trips from web pods to PostgreSQL, as the kernel had them, in the order of time.
         dns_logs: what the DNS servers logged.
         dropped: address → what faults dropped on the way to it.
     """
@@ -52,6 +49,9 @@ class Truth:
     database: str
     database_log: Path
     repeated: int
+    pods: Sequence[str]
+    pods_repeated: int
+    readings: Sequence[RoundTrip]
     dns_logs: Sequence[Path]
     dropped: Mapping[str, Dropped]
 
@@ -61,20 +61,26 @@ class Signals:
     """Reads batches; ``scores`` afterwards."""
 
     truth: Truth
+    round_trips: RoundTrips = field(init=False)
     _slowest_ms: float = 0.0
     _repeated: int = 0
+    _pods_repeated: int = 0
     _names: set[str] = field(default_factory=set)
     _drops: int = 0
 
+    def __post_init__(self) -> None:
+        self.round_trips = RoundTrips(self.truth.readings)
+
     def add(self, batch: FlowBatch) -> None:
         """Takes what a batch says."""
+        self.round_trips.add(batch)
         of_database = is_address(batch.array("dst_addr"), self.truth.database) & (batch.array("dst_port") == DATABASE_PORT)
         if of_database.any():
             slowest_us = int(batch.array("server_time_max_us")[of_database].max())
             self._slowest_ms = max(self._slowest_ms, slowest_us / 1000)
-        counted = batch.array("duplicate_of") == 0
-        sent = is_address(batch.array("src_addr"), self.truth.database) & counted
-        self._repeated += int(batch.array("retransmits")[sent].sum())
+        again = batch.take((batch.array("duplicate_of") == 0) & (batch.array("retransmits") > 0))
+        self._repeated += _sent_again(again, self.truth.database)
+        self._pods_repeated += sum(_sent_again(again, address) for address in self.truth.pods)
         asked = batch.names("dns_name")
         codes = np.unique(asked.codes[batch.array("dst_port") == DNS_PORT]).tolist()
         self._names |= {asked.values[code] for code in codes} - {""}
@@ -83,22 +89,33 @@ class Signals:
 
     def scores(self) -> list[Score]:
         """Each signal for which there is a truth."""
-        found = [_score("segments sent again by PostgreSQL", self._repeated, self.truth.repeated, _RETRANSMITS_OFF)]
-        durations = [float(text) for text in _DURATION.findall(_text(self.truth.database_log))]
+        truth = self.truth
+        found = [
+            *self.round_trips.scores(),
+            scored(
+                REPEATED,
+                self._pods_repeated,
+                truth.pods_repeated,
+                _RETRANSMITS_OFF,
+                source="TcpRetransSegs of their namespaces",
+            ),
+            scored("segments sent again by PostgreSQL", self._repeated, truth.repeated, _RETRANSMITS_OFF),
+        ]
+        durations = [float(text) for text in _DURATION.findall(_text(truth.database_log))]
         if durations:
-            found.append(_score("slowest query of PostgreSQL, ms", self._slowest_ms, max(durations), _SLOWEST_OFF_MS))
-        names = {name.lower() for log in self.truth.dns_logs for name in _QUESTION.findall(_text(log))}
+            found.append(scored("slowest query of PostgreSQL, ms", self._slowest_ms, max(durations), _SLOWEST_OFF_MS))
+        names = {name.lower() for log in truth.dns_logs for name in _QUESTION.findall(_text(log))}
         wrong = len(names ^ self._names)
-        found.append(Score("names asked of DNS", len(self._names), len(names), wrong, wrong == 0))
-        if self.truth.dropped:
-            truth = sum(one.packets for one in self.truth.dropped.values())
-            found.append(_score("packets dropped by rules", self._drops, truth, _DROPS_OFF))
+        found.append(judged("names asked of DNS", len(self._names), len(names), wrong, 0))
+        if truth.dropped:
+            dropped = sum(one.packets for one in truth.dropped.values())
+            found.append(scored("packets dropped by rules", self._drops, dropped, _DROPS_OFF))
         return found
 
 
-def _score(name: str, measured: float, truth: float, allowed: float) -> Score:
-    error = abs(measured - truth)
-    return Score(name, round(measured, 3), round(truth, 3), round(error, 3), error <= max(allowed, _SHARE_OFF * truth))
+def _sent_again(batch: FlowBatch, address: str) -> int:
+    """Segments that ``address`` sent again."""
+    return int(batch.array("retransmits")[is_address(batch.array("src_addr"), address)].sum())
 
 
 def _text(log: Path) -> str:
