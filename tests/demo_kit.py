@@ -20,6 +20,7 @@ from flowgauge.demo.scene.journal import start_time
 
 FLOWGAUGE = Path(__file__).parents[1] / "flowgauge"
 READY_WITHIN_S = 90.0
+FAULT_ENDS_WITHIN_S = 20.0
 
 
 @dataclass
@@ -123,6 +124,23 @@ class Demo:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+
+class Fault:
+    """``flowgauge demo fault KIND`` as a process, until ``end``."""
+
+    def __init__(self, demo: Demo, kind: str) -> None:
+        self.process = subprocess.Popen(
+            [str(FLOWGAUGE), "demo", "fault", kind], env=demo.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        self.first_line = self.process.stdout.readline()
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Its exit status and what it said after the first line."""
+        self.process.send_signal(how)
+        rest, _ = self.process.communicate(timeout=FAULT_ENDS_WITHIN_S)
+        return self.process.returncode, rest
 
 
 def _command(pid: int) -> str:

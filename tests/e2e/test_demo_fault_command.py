@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_kit import FLOWGAUGE, Demo
+from demo_kit import FAULT_ENDS_WITHIN_S, FLOWGAUGE, Demo, Fault
 
 pytestmark = [
     pytest.mark.root, pytest.mark.bpf, pytest.mark.slow,
@@ -22,7 +22,6 @@ pytestmark = [
 ]  # fmt: skip
 
 SEEN_WITHIN_S = 60.0
-ENDS_WITHIN_S = 20.0
 
 FAULTS = [
     ("delay", "port = 5432", r"round trips between django-psql-example and postgresql:5432 take \d+ ms \(were"),
@@ -55,23 +54,6 @@ def demo(tmp_path_factory: pytest.TempPathFactory, report: Path) -> Iterator[Dem
         yield running
     finally:
         running.close()
-
-
-class Fault:
-    """``flowgauge demo fault KIND`` as a process, until ``end``."""
-
-    def __init__(self, demo: Demo, kind: str) -> None:
-        self.process = subprocess.Popen(
-            [str(FLOWGAUGE), "demo", "fault", kind], env=demo.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert self.process.stdout is not None
-        self.first_line = self.process.stdout.readline()
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
-        """Its exit status and what it said after the first line."""
-        self.process.send_signal(how)
-        rest, _ = self.process.communicate(timeout=ENDS_WITHIN_S)
-        return self.process.returncode, rest
 
 
 def _disturbed(demo: Demo) -> list[str]:
@@ -141,7 +123,7 @@ def test_faults_do_not_spoil_the_demos_checks(demo: Demo, report: Path) -> None:
     fault = Fault(demo, "loss")
     time.sleep(3)
     demo.stop(signal.SIGINT, within_s=150)
-    rest, _ = fault.process.communicate(timeout=ENDS_WITHIN_S)
+    rest, _ = fault.process.communicate(timeout=FAULT_ENDS_WITHIN_S)
     assert rest == "loss: removed, since the demo ends\n"
     found = json.loads(report.read_text())
     timely = ("first named flow", "a click becomes a named flow")
@@ -150,3 +132,4 @@ def test_faults_do_not_spoil_the_demos_checks(demo: Demo, report: Path) -> None:
     assert scores["packets dropped by rules"]["truth"] > 0
     assert scores["packets dropped by rules"]["held"], scores
     assert scores["names asked of DNS"]["held"], scores
+    assert scores["segments sent again by pods"]["truth"] > 0

@@ -116,6 +116,19 @@ def test_the_first_named_flow_came_within_25_seconds(run: Run) -> None:
     assert run.report["first_named_flow_s"] < 25
 
 
+def test_round_trips_and_segments_sent_again_are_those_of_the_kernel(run: Run) -> None:
+    checked = {check["name"]: check for check in run.report["checks"]}
+    for name, source in (
+        ("round trips to PostgreSQL, ms", "ss -ti, medians of "),
+        ("smallest round trip to PostgreSQL, ms", "minrtt of ss -ti"),
+        ("segments sent again by pods", "TcpRetransSegs"),
+    ):
+        assert checked[name]["held"], checked[name]
+        assert source in checked[name]["detail"]
+    score = next(score for score in run.report["signals"] if score["name"] == "round trips to PostgreSQL, ms")
+    assert score["measured"] == pytest.approx(score["truth"], rel=0.1, abs=1), score
+
+
 def test_it_printed_the_lines_to_paste(run: Run) -> None:
     for words in (
         f"{run.instance['console_url']}/", "curl http://django-psql-example-flow-demo.apps.localhost:", "curl http://127.0.0.1:",

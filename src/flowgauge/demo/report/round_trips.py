@@ -43,8 +43,9 @@ class RoundTrips:
     _rows: dict[Connection, list[_Row]] = field(default_factory=dict)
 
     def add(self, batch: FlowBatch) -> None:
-        """Takes the rows of connections to the database with a round-trip time."""
-        rows = batch.take((batch.array("dst_port") == PORT) & (batch.array("rtt_avg_us") > 0))
+        """Takes the rows of connections to the database with a round-trip time; events of sockets beside them are of a moment."""
+        counted = (batch.array("dst_port") == PORT) & (batch.array("duplicate_of") == 0)
+        rows = batch.take(counted & (batch.array("rtt_avg_us") > 0))
         starts = (rows.array("time_end_ms") - rows.array("duration_ms")).tolist()
         sources, targets = rows.array("src_addr"), rows.array("dst_addr")
         ports, means, smallest = (rows.array(name).tolist() for name in ("src_port", "rtt_avg_us", "rtt_min_us"))

@@ -78,7 +78,8 @@ class Signals:
         if of_database.any():
             slowest_us = int(batch.array("server_time_max_us")[of_database].max())
             self._slowest_ms = max(self._slowest_ms, slowest_us / 1000)
-        again = batch.take((batch.array("duplicate_of") == 0) & (batch.array("retransmits") > 0))
+        # A row without packets is of a socket behind no link of ours: another demo on this machine has the same addresses.
+        again = batch.take((batch.array("duplicate_of") == 0) & (batch.array("retransmits") > 0) & (batch.array("packets") > 0))
         self._repeated += _sent_again(again, self.truth.database)
         self._pods_repeated += sum(_sent_again(again, address) for address in self.truth.pods)
         asked = batch.names("dns_name")
