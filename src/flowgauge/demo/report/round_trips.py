@@ -43,7 +43,7 @@ class RoundTrips:
     _rows: dict[Connection, list[_Row]] = field(default_factory=dict)
 
     def add(self, batch: FlowBatch) -> None:
-        """Takes the rows of connections to the database with a round-trip time; events of sockets beside them are of a moment."""
+        """Takes the rows of connections to the database that have round trips; events of sockets are of one moment."""
         counted = (batch.array("dst_port") == PORT) & (batch.array("duplicate_of") == 0)
         rows = batch.take(counted & (batch.array("rtt_avg_us") > 0))
         starts = (rows.array("time_end_ms") - rows.array("duration_ms")).tolist()
