@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import cast
 
 import pytest
@@ -14,7 +15,7 @@ from flowgauge.console import capture
 from flowgauge.console.capture import Wanted
 from flowgauge.console.services import Services
 from flowgauge.console.settings import ConsoleSettings
-from flowgauge.runtime.http import HttpServer, Request, Response
+from flowgauge.runtime.http import Handler, HttpServer, Request, Response
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.store import FlowStore
 from flowgauge.wire.captures import pcapng_write
@@ -36,18 +37,12 @@ def _falls_silent(request: Request) -> Response:
     return Response(pieces(), "application/x-pcapng")
 
 
-@pytest.fixture
-def agents(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
-    """Of three nodes: one tells everything, one falls silent in the middle, one takes the question and never answers."""
-    monkeypatch.setattr(capture, "_SILENT_S", 0.5)
-    servers = {"whole": HttpServer("127.0.0.1", 0, {"/api/v1/heads": _whole}),
-               "silent": HttpServer("127.0.0.1", 0, {"/api/v1/heads": _falls_silent})}  # fmt: skip
-    for server in servers.values():
-        server.start()
-    with socket.create_server(("127.0.0.1", 0)) as hung:
-        yield {node: one.url for node, one in servers.items()} | {"hung": f"http://127.0.0.1:{hung.getsockname()[1]}"}
-    for server in servers.values():
-        server.stop()
+@contextmanager
+def _agent(heads: Handler) -> Iterator[str]:
+    server = HttpServer("127.0.0.1", 0, {"/api/v1/heads": heads})
+    server.start()
+    yield server.url
+    server.stop()
 
 
 async def _captured(agents: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
@@ -61,10 +56,48 @@ async def _captured(agents: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]
         await services.client().close()
 
 
-def test_agents_that_fall_silent_are_named_and_hold_nobody_up(agents: dict[str, str]) -> None:
-    body, missing = asyncio.run(_captured(agents))
+def test_as_many_agents_as_there_are_are_asked_at_once() -> None:
+    """Each tells on only when all have been asked."""
+    count, asked = 150, [0]
+
+    async def captured() -> tuple[bytes, Mapping[str, str]]:
+        everybody = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked[0] += 1
+            if asked[0] == count:
+                everybody.set()
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + BEGIN)
+            await everybody.wait()
+            writer.write(PACKET)
+            writer.close()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0, backlog=count) as server:
+            url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            found = await _captured({f"node-{number:03}": url for number in range(count)})
+            everybody.set()
+            return found
+
+    body, missing = asyncio.run(captured())
+    assert missing == {}
+    assert body.count(PACKET[28:-4]) == count
+
+
+def test_an_agent_that_never_answers_is_named_and_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_SILENT_S", 0.5)
+    with _agent(_whole) as whole, socket.create_server(("127.0.0.1", 0)) as hung:
+        body, missing = asyncio.run(_captured({"whole": whole, "hung": f"http://127.0.0.1:{hung.getsockname()[1]}"}))
     assert list(missing) == ["hung"]
     assert missing["hung"].startswith("the agent does not answer: ")
+    assert body.count(PACKET[28:-4]) == 1
+
+
+def test_an_agent_that_falls_silent_in_the_middle_is_named_in_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_SILENT_S", 2.0)
+    with _agent(_whole) as whole, _agent(_falls_silent) as silent:
+        body, missing = asyncio.run(_captured({"whole": whole, "silent": silent}))
+    assert missing == {}
     assert body.count(PACKET[28:-4]) == 2
     assert b"the capture of silent broke off: " in body
     assert b"the capture of whole" not in body

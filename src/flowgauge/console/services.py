@@ -66,9 +66,13 @@ class Services:
         return self.opened[name]
 
     def client(self) -> aiohttp.ClientSession:
-        """The HTTP client for the collector; made on first use, in the server's loop."""
+        """The HTTP client for the collector and agents; made on first use, in the server's loop.
+
+        Without a bound of its own on connections: each viewer of live flows has one, and a capture one to every agent at once.
+        """
         if self.http is None:
-            self.http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, connect=2, sock_connect=2))
+            timeout = aiohttp.ClientTimeout(total=None, connect=2, sock_connect=2)
+            self.http = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=0))
         return self.http
 
     async def close(self) -> None:
