@@ -5,7 +5,7 @@ A flow's row has the smallest and the mean of the smoothed times that its socket
 ``ss`` is the smoothed time of one moment; between two segments it does not change, so it belongs to the last row that began
 before. Single readings differ from the mean of their row where times change within it: the median of the differences must be
 small. The smallest is bounded on both sides: no smoothed time is below the kernel's smallest single one (``minrtt``), and flows
-have seen at least what ``ss`` saw.
+have seen at least what ``ss`` saw. That holds for connections that were read until shortly before their end.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from flowgauge.flow.batch import FlowBatch
 MEAN = "round trips to PostgreSQL, ms"
 SMALLEST = "smallest round trip to PostgreSQL, ms"
 OFF_MS, SHARE_OFF = 1.0, 0.1
+FEWEST_READINGS = 5
+"""Of a connection whose smallest round trip is compared: what a shorter one had after its only reading, nobody knows."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,9 +72,12 @@ class RoundTrips:
             shown = median(reading.smoothed_ms for reading in self.readings)
             source = f"ss -ti, {len(self.readings)} readings, no flow of these connections"
             return [judged(MEAN, 0, shown, shown, 0, source=source)]
-        smallest = (_smallest(readings, self._rows[connection]) for connection, readings in by_connection.items()
-                    if self._rows.get(connection))  # fmt: skip
-        return [_mean(pairs), max(smallest, key=lambda score: score.error - score.allowed)]
+        smallest = [
+            _smallest(readings, self._rows[connection])
+            for connection, readings in by_connection.items()
+            if len(readings) >= FEWEST_READINGS and connection in self._rows
+        ]
+        return [_mean(pairs), *sorted(smallest, key=lambda score: score.error - score.allowed)[-1:]]
 
 
 def _paired(readings: Iterable[RoundTrip], rows: Sequence[_Row]) -> list[tuple[RoundTrip, _Row]]:
