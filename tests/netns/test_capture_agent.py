@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent_kit import AgentProcess, Collector, agent, collector, until
+from flowgauge.agent.main import Agent
+from flowgauge.agent.settings import AgentSettings
+from flowgauge.config import model
+from flowgauge.ebpf import hooks
 from flowgauge.runtime import linux
 from node_kit import A, B, TwoPods, settled, transfer, two_pods
 
@@ -28,6 +34,27 @@ def observing(folder: Path) -> Iterator[tuple[TwoPods, Collector, AgentProcess]]
             words = ["--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0", "--export-interval", "200ms"]
             with agent(words, folder, AS_IN_A_CONTAINER) as running:
                 yield node, to, running
+
+
+@pytest.mark.bpf
+def test_a_kernel_that_loads_and_attaches_nothing_is_captured_after_each_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(ifindex: int, *_: object, **__: object) -> hooks.Attachment:
+        raise OSError(errno.EOPNOTSUPP, f"no hooks at {ifindex}")
+
+    monkeypatch.setattr(hooks, "attach", refuse)
+    with two_pods() as node, collector() as to:
+        settled(node, 1.0)
+        told = model.Collector(address="127.0.0.1", port=to.port)
+        settings = AgentSettings(netns=node.node, node="n1", http_port=0, collector=told)
+        agent_here = Agent(settings)
+        try:
+            agent_here.start()
+            agent_here.apply(replace(settings, exporter=model.Exporter(max_flows=4096)))
+            transfer(node, ("a", "b"), (B, 9000), 500_000)
+            settled(node)
+        finally:
+            agent_here.stop()
+        until(lambda: sum(row["packets"] for row in to.rows() if row["src_addr"] == A) > 10, "flows of a")
 
 
 def test_without_ebpf_flows_are_exported_and_what_is_missing_is_said(tmp_path: Path) -> None:

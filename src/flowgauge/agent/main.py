@@ -22,7 +22,7 @@ from flowgauge.agent.heads_route import routes as heads_routes
 from flowgauge.agent.kernel_side import KernelSide, fixed
 from flowgauge.agent.kernel_told import KernelTold
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.agent.start import Start, interface_choice
+from flowgauge.agent.start import Start, capture_if_no_hook_works, interface_choice
 from flowgauge.agent.status import FramesSeen, Status
 from flowgauge.config.model import seconds
 from flowgauge.enrich.naming import Naming
@@ -82,6 +82,7 @@ class Agent:
         self._begun.wait()
         self._pods.choose(self.settings.exporter, self._source.program)
         self._begun.attach()
+        self._choose_again_without_ebpf(self.settings, self._source)
         self._destinations.start()
         self._source.program.attach_signals()
         self._heads.apply(self.settings.exporter)
@@ -158,6 +159,11 @@ class Agent:
         self.settings = settings
         _log.info("settings_applied", node=settings.node)
 
+    def _choose_again_without_ebpf(self, settings: AgentSettings, source: FlowSource) -> None:
+        """The packet socket may have come after the choice was told to the program that it replaces."""
+        if source.without_ebpf:
+            self._pods.choose(settings.exporter, source.program)
+
     def _sent_as_told(self, settings: AgentSettings) -> AgentSettings:
         """Sends where ``settings`` say, or as before when that cannot be; the settings that hold then."""
         try:
@@ -186,6 +192,8 @@ class Agent:
         except FlowgaugeError:  # nothing was attached yet
             successor.close()
             raise
+        capture_if_no_hook_works(kernel, self._interfaces, self._watch)
+        self._choose_again_without_ebpf(settings, successor)
         self._source.program.detach_signals()
         self._source.program.let_go()
         successor.program.attach_signals()

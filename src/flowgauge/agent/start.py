@@ -61,7 +61,7 @@ class Start:
         if self.watch.ready():
             return
         self.watch.start()
-        self._capture_if_no_hook_works()
+        capture_if_no_hook_works(self.kernel, self.interfaces, self.watch)
 
     def undo(self) -> None:
         """Takes away what there is: for a start that came to nothing."""
@@ -90,15 +90,20 @@ class Start:
         else:
             self._done.set_result(None)
 
-    def _capture_if_no_hook_works(self) -> None:
-        """A kernel that loads the program but attaches it nowhere lacks TCX and clsact."""
-        refused = self.interfaces.refused
-        while refused and self.interfaces.waiting:  # one of them may be taken yet
-            self.watch.run(self.interfaces.more)
-            refused = self.interfaces.refused
-        if refused and not self.kernel.without_ebpf:
-            self.kernel.capture(EnvironmentProblem(f"this kernel attaches the eBPF flow program to no device: {refused}"))
-            self.watch.run(lambda: self.interfaces.move_to(self.kernel))
+
+def capture_if_no_hook_works(kernel: KernelSide, interfaces: Interfaces, watch: NetworkWatch) -> None:
+    """A kernel that loads the program but attaches it nowhere lacks TCX and clsact.
+
+    Raises:
+        EnvironmentProblem: packets cannot be captured, either.
+    """
+    refused = interfaces.refused
+    while refused and interfaces.waiting:  # one of them may be taken yet
+        watch.run(interfaces.more)
+        refused = interfaces.refused
+    if refused and not kernel.without_ebpf:
+        kernel.capture(EnvironmentProblem(f"this kernel attaches the eBPF flow program to no device: {refused}"))
+        watch.run(lambda: interfaces.move_to(kernel))
 
 
 def interface_choice(exporter: Exporter) -> InterfaceChoice:

@@ -184,7 +184,7 @@ def _announced() -> Iterator[None]:
         held = sign_of_life(f"{NAME_PREFIX}observes")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            _log.warning("another_agent_observes", note="both stamp packets: what one of them counts the other leaves out")
+            _log.warning("another_agent_observes", note="both stamp packets, and take them from each other")
         yield
         return
     with held:

@@ -80,6 +80,9 @@ class FlowProgram:
         except EnvironmentProblem:  # it is of another version
             self._let_object_go()
             raise
+        except OSError as error:
+            self._let_object_go()
+            raise EnvironmentProblem(f"the eBPF flow program is loaded, but its maps cannot be used: {error}") from error
 
     def _use(self, loaded: Object, answers: dict[str, Answer]) -> None:
         self._object = loaded
