@@ -6,6 +6,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,13 @@ from pathlib import Path
 import pytest
 
 from agent_kit import until
+from flowgauge.agent.heads import Heads, Question
 from flowgauge.agent.heads_cut import HEAD_BYTES
 from flowgauge.agent.heads_ring import BLOCK_BYTES, BLOCK_FRAMES, HeadsRing
 from flowgauge.agent.heads_route import MAX_CAPTURES
+from flowgauge.config.choice import NamespaceChoice
+from flowgauge.config.model import Enrichment, Exporter
+from flowgauge.enrich.naming import Naming
 from flowgauge.runtime import linux
 from heads_kit import asked, keeping, message, of_tcpdump, packets, tshark
 from node_kit import B6, A, B, TwoPods, settled, transfer, two_pods
@@ -124,6 +129,22 @@ def test_a_full_ring_loses_the_oldest_and_counts_them() -> None:
             assert ring.span()[0] > begin
         finally:
             ring.stop()
+
+
+def test_a_capture_ends_when_the_document_leaves_pods_out(tmp_path: Path) -> None:
+    """What it would show from then on is theirs, too."""
+    with two_pods() as node:
+        naming = Naming(None, Enrichment())
+        heads = Heads("n1", node.node, lambda: {node.ifindex("va"): "va"}, naming)
+        pieces = heads.capture(Question("", 0, 0, 3600.0, 1_000_000), threading.Event())
+        assert next(pieces)
+        heads.apply(Exporter(namespaces=NamespaceChoice(exclude=["private"])))
+        file = tmp_path / "rest.pcapng"
+        reading = threading.Thread(target=lambda: file.write_bytes(b"".join(pieces)), daemon=True)
+        reading.start()
+        reading.join(20)
+        assert not reading.is_alive()
+        heads.stop()
 
 
 def test_payload_is_not_even_in_memory() -> None:

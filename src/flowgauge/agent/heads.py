@@ -160,7 +160,7 @@ class Heads:
         self._kept_ring().freeze(seconds)
 
     def capture(self, question: Question, stopping: threading.Event) -> Generator[bytes, None, None]:
-        """Pieces of a pcapng file, each of whole blocks, until all is told or ``stopping`` is set.
+        """Pieces of a pcapng file, each of whole blocks, until all is told, ``stopping`` is set, or pods are left out.
 
         Raises:
             UsageError: the filter, or the past is asked for and not kept; both before the first piece.
@@ -183,7 +183,7 @@ class Heads:
             until_ns = now_ns() + int(question.follow_s * 1e9)
             marked_ns = settled_ns = lost = 0
             yield [file.begin()]
-            while settled_ns < until_ns and not stopping.is_set():
+            while settled_ns < until_ns and not stopping.is_set() and not self._left_out:
                 settled_ns = now_ns() - _SETTLED_NS
                 while len((piece := ring.read(position)).frames):
                     position = piece.next
