@@ -11,7 +11,7 @@ from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
 from flowgauge.runtime.clock import now_ns
 
-_ENDS = re.compile(r"^\s*\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s", re.MULTILINE)
+_ENDS = re.compile(r"^\s*\d+\s+\d+\s+(\S+):(\d+)\s+(\S+):(\d+)\s")
 _SMOOTHED = re.compile(r"\srtt:([0-9.]+)/")
 _SMALLEST = re.compile(r"\sminrtt:([0-9.]+)")
 
