@@ -15,13 +15,14 @@ ETHERNET, IPV4, IPV6 = 2, 3, 4
 SWITCH, ROUTER, GATEWAY, MPLS, NAT, VLAN_TUNNEL, NAT_PORT = 1001, 1002, 1003, 1006, 1007, 1012, 1020
 _FRAME_BYTES = 18
 _IP_LAYERS = frozenset({"ip", "ipv6"})
-_TYPES = ("eth.type", "vlan.etype", "ieee8021ad.etype", "ieee8021ah.etype", "llc.type")
+_TYPES = ("eth.type", "vlan.etype", "ieee8021ad.etype", "ieee8021ah.etype")
 _LENGTHS = frozenset({"eth.len", "vlan.len"})
 """In place of a type; there is one behind it only with SNAP."""
 _FIRST_TYPE = 0x0600
 MAX_LABELS = 10
 """Read of one stack."""
 _HOPS = ("sflow_245.nexthop", "sflow_245.nexthop.v6")
+_TAKEN_OFF = "sflow_5.extended_vlan_tunnel.tpid_tci_pair"
 _MACS = {"dst_mac": "eth.dst", "src_mac": "eth.src"}
 _ENTRY = {"label": 12, "exp": 9, "bottom": 8}
 _PORTED = ("tcp", "udp", "sctp", "dccp")
@@ -66,6 +67,8 @@ def _link(layers: Pairs) -> dict[str, Any]:
 
 def _type(fields: Fields) -> dict[str, int]:
     """The EtherType of a layer, 0 if it has a length instead."""
+    if "llc.type" in fields:
+        return {"ether_type": _number(fields, "llc.type")}
     told = [_number(fields, label) for label in _TYPES if label in fields]
     if _LENGTHS & fields.keys() or any(value < _FIRST_TYPE for value in told):
         return {"ether_type": 0}
@@ -143,12 +146,11 @@ def device(records: Mapping[int, Pairs], packet: Mapping[str, Any]) -> dict[str,
     found: dict[str, Any] = {}
     fields = {tag: flat(tree) for tag, tree in records.items()}
     vlan = packet.get("vlan_id", 0)
+    if tags := [int(value, 0) & 0xFFF for value in fields.get(VLAN_TUNNEL, {}).get(_TAKEN_OFF, ())]:
+        found["dot1q_customer_vlan_id"] = tags[1] if len(tags) > 1 else vlan
+        found["vlan_id"] = vlan = tags[0]
     if SWITCH in fields and not vlan and 1 <= (told := _number(fields[SWITCH], "sflow_245.vlan.in")) <= 4094:
-        found["vlan_id"] = vlan = told
-    if tags := [
-        int(value, 0) & 0xFFF for value in fields.get(VLAN_TUNNEL, {}).get("sflow_5.extended_vlan_tunnel.tpid_tci_pair", ())
-    ]:
-        found |= {"vlan_id": tags[0], "dot1q_customer_vlan_id": tags[1] if len(tags) > 1 else vlan}
+        found["vlan_id"] = told
     if ROUTER in fields:
         found["next_hop"] = _told(fields[ROUTER], *_HOPS)
         for side in ("src", "dst"):

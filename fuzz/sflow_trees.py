@@ -37,12 +37,12 @@ _SAME_BEGINNINGS = ("dot3Stats", "cpu_", "total_memory", "free_memory")
 
 @dataclass(frozen=True)
 class Place:
-    """One sample in the datagram itself, found by its lengths: format, content, and its records as (format, length)."""
+    """One sample in the datagram itself, found by its lengths: format, content, and the same of its records."""
 
     tag: int
     at: int
     end: int
-    records: Sequence[tuple[int, int]]
+    records: Sequence[tuple[int, int, int]]
 
 
 def places(payload: bytes) -> list[Place]:
@@ -51,10 +51,9 @@ def places(payload: bytes) -> list[Place]:
     for tag, at, length in samples_in(payload):
         start = at + SAMPLE_BYTES.get(tag, length)
         count = int.from_bytes(payload[start - 4 : start])
-        inside = parts_in(payload, start, at + length, min(count, MAX_RECORDS)) if start <= at + length else ()
-        found.append(
-            Place(tag, at, at + length, [(format_, size) for format_, _, size in inside] if tag in SAMPLE_BYTES else [])
-        )
+        whole = tag in SAMPLE_BYTES and start <= at + length
+        inside = list(parts_in(payload, start, at + length, min(count, MAX_RECORDS))) if whole else []
+        found.append(Place(tag, at, at + length, inside))
     return found
 
 
