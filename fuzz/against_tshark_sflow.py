@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import sflow_trees
 from captures_of import Sent
 from offered import SAMPLE_BYTES
-from sflow_packets import MAX_LABELS
+from sflow_packets import MAX_LABELS, VLAN_IDS
 from sflow_samples import Ours, by_us
 from sflow_trees import DISCARDED, EXPANDED_FLOW, Place, by_tshark
 from tshark import Compared, Difference, Known, Pairs, flat, until_differs
@@ -73,7 +73,7 @@ def _captured(one: Difference) -> int:
 
 def _link(one: Difference) -> int:
     """Bytes before the IP packet, at least."""
-    before = {"eth.type": 14, "vlan.id": 4, "ieee8021ad.id": 4, "mpls.label": 4, "llc.dsap": 8, "pppoe.code": 8}
+    before = {"eth.type": 14, **dict.fromkeys(VLAN_IDS, 4), "mpls.label": 4, "llc.dsap": 8, "pppoe.code": 8}
     return sum(size * len(one.record.get(name, ())) for name, size in before.items())
 
 

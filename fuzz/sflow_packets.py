@@ -18,6 +18,7 @@ _IP_LAYERS = frozenset({"ip", "ipv6"})
 _TYPES = ("eth.type", "vlan.etype", "ieee8021ad.etype", "ieee8021ah.etype")
 _LENGTHS = frozenset({"eth.len", "vlan.len"})
 """In place of a type; there is one behind it only with SNAP."""
+VLAN_IDS = ("vlan.id", "ieee8021ad.id", "ieee8021ad.svid", "ieee8021ad.cvid")
 _FIRST_TYPE = 0x0600
 MAX_LABELS = 10
 """Read of one stack."""
@@ -59,7 +60,7 @@ def _link(layers: Pairs) -> dict[str, Any]:
         if not entries:  # what is below labels is a customer's
             found |= {column: _mac(fields, label) for column, label in _MACS.items() if label in fields}
             found |= _type(fields)
-            vlans += [int(value) for label in ("vlan.id", "ieee8021ad.id") for value in fields.get(label, ())]
+            vlans += [int(told) for label, told in ordered(value) if label in VLAN_IDS]
     for column, vlan in zip(("vlan_id", "dot1q_customer_vlan_id"), vlans, strict=False):
         found[column] = vlan
     return found | {"mpls_labels": _stack(entries)}
@@ -130,7 +131,7 @@ def parsed(records: Mapping[int, Pairs]) -> dict[str, Any]:
             "bytes": max(_number(fields, "sflow_245.ethernet.length") - _FRAME_BYTES, 0),
         }
     for tag, version in ((IPV4, "ipv4"), (IPV6, "ipv6")):
-        if tag in records:
+        if tag in records and "src_addr" not in found:
             fields = flat(records[tag])
             found |= {
                 "src_addr": _address(fields, f"sflow_245.{version}_src"),
