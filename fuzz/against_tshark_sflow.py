@@ -191,8 +191,8 @@ def _sample(number: int, place: Place, tree: Pairs, ours: Ours, totals: Counter[
         return
     malformed = [byte for datagram, byte in ours.problems if datagram == number and place.at <= byte < place.end]
     for (format_, start, size), following, record in zip(place.records, place.records[1:], shown, strict=False):
-        # The next record is where it should be (and no zeros, which are anywhere): tshark read just this many bytes.
-        if following[0] and size % 4 == 0 and any(start <= byte < start + size for byte in malformed):
+        # The next record is where it should be, and is neither zeros nor the same again: tshark read just this many bytes.
+        if following[0] not in (0, format_) and size % 4 == 0 and any(start <= byte < start + size for byte in malformed):
             yield Difference(at, f"malformed {format_}", True, False, flat(record[2]))
     if malformed:
         totals["samples with something malformed"] += 1

@@ -41,7 +41,7 @@ def test_tshark_reads_mutated_captures_alike() -> None:
 @pytest.mark.slow
 @pytest.mark.tool("tshark")
 def test_tshark_reads_mutated_sflow_alike() -> None:
-    assert "samples compared whole" in fuzzed("against_tshark_sflow.py", FUZZ_SECONDS="30", FUZZ_SEED="23")
+    assert "samples compared whole" in fuzzed("against_tshark_sflow.py", FUZZ_SECONDS="20", FUZZ_SEED="23")
 
 
 @pytest.mark.skipif(not RECORD.exists(), reason="no record of a long run")
