@@ -13,6 +13,7 @@ What differs for a reason is in ``KNOWN``; anything else is written to ``reports
 from __future__ import annotations
 
 import random
+import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,10 +176,12 @@ def differences(sent: Sequence[Sent], ours: Ours, totals: Counter[str]) -> Itera
                 totals["samples that tshark did not find"] += 1
                 break
             if place.tag in SAMPLE_BYTES and place.end - place.at >= SAMPLE_BYTES[place.tag]:
-                yield from _sample(number, place, tree, ours, totals)
+                yield from _sample(number, sent[number].payload, place, tree, ours=ours, totals=totals)
 
 
-def _sample(number: int, place: Place, tree: Pairs, ours: Ours, totals: Counter[str]) -> Iterator[Difference]:
+def _sample(
+    number: int, payload: bytes, place: Place, tree: Pairs, *, ours: Ours, totals: Counter[str]
+) -> Iterator[Difference]:
     at = number, place.at + SAMPLE_BYTES[place.tag]
     totals["samples"] += 1
     words, fixed = ours.words.get(at, {}), sflow_trees.fixed(tree)
@@ -191,8 +194,9 @@ def _sample(number: int, place: Place, tree: Pairs, ours: Ours, totals: Counter[
         return
     malformed = [byte for datagram, byte in ours.problems if datagram == number and place.at <= byte < place.end]
     for (format_, start, size), following, record in zip(place.records, place.records[1:], shown, strict=False):
-        # The next record is where it should be, and is neither zeros nor the same again: tshark read just this many bytes.
-        if following[0] not in (0, format_) and size % 4 == 0 and any(start <= byte < start + size for byte in malformed):
+        # Where tshark found the next record, and could not have found it elsewhere, it has read just this many bytes.
+        only = payload[start:].count(struct.pack("!II", following[0], following[2])) == 1
+        if only and size % 4 == 0 and any(start <= byte < start + size for byte in malformed):
             yield Difference(at, f"malformed {format_}", True, False, flat(record[2]))
     if malformed:
         totals["samples with something malformed"] += 1
