@@ -62,7 +62,8 @@ def _framing9() -> dict[str, Case]:
             ),
         ),
         "netflow9-source-ids": v9(
-            "Trap 21. Numbers count the packets of a source id: id 1 loses two, id 2 none; an id that comes after a reload begins"
+            "Trap 21. Numbers count the packets of a source id: id 1 loses two, which are taken to have held a record each as its"
+            " others did, id 2 none; an id that comes after a reload begins"
             " anew and knows no templates of the other.",
             *[packet(basic_template9(), good, sequence=n, source_id=1) for n in (5, 6, 9)],
             *[packet(basic_template9(), good, sequence=n, source_id=2) for n in (100, 101)],
