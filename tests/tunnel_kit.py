@@ -210,6 +210,10 @@ def expected_tunnel(tunnel: str, node: str) -> tuple[str, int, str, str]:
     return kind, 0 if kind == "ipip" else 42, ENDS[node][family], ENDS[_OTHER[node]][family]
 
 
+QUIET_S = 1.2
+"""Nodes tell their multicast groups over IPv6 once a second at first (RFC 3810 §9.11): none may come while hooks attach."""
+
+
 @contextmanager
 def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, **options: Any) -> Iterator[dict[str, Counted]]:
     """Observes devices of places, by default all of both nodes; what each place counted is in the mapping at the end."""
@@ -221,6 +225,8 @@ def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, 
             for number, place in enumerate(devices, 1)
         }
         hooks, before = [], {}
+        for place in devices:
+            _settled(built.netns[place], QUIET_S)
         for place, program in programs.items():
             before[place] = counters.devices(built.netns[place])
             with linux.in_netns(built.netns[place]):
@@ -241,10 +247,10 @@ def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, 
             found[place] = Counted(evicted, flows(evicted), touched(program.counters()), passed, not_ip)
 
 
-def _settled(netns: str) -> None:
-    """Waits until nothing has moved for 0.2 s."""
+def _settled(netns: str, quiet_s: float = 0.2) -> None:
+    """Waits until nothing has moved for so long."""
     before, since = counters.devices(netns), time.monotonic()
-    while time.monotonic() - since < 0.2:
+    while time.monotonic() - since < quiet_s:
         time.sleep(0.02)
         now = counters.devices(netns)
         if now != before:
