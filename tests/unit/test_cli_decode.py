@@ -354,3 +354,13 @@ def test_pipes_and_readers_that_go_away(tmp_path: Path) -> None:
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120, check=True, env={**os.environ})
     assert done.stderr == ""
     assert json.loads(done.stdout)["bytes"] == 1
+
+
+def test_a_reader_that_goes_away_in_the_middle_ends_it_quietly(tmp_path: Path) -> None:
+    """A megabyte is more than a pipe holds: it is the verb itself that writes to nobody."""
+    records = a_set(256, *[basic(size) for size in range(100)])
+    path = capture(tmp_path / "a.pcap", message(basic_template()), *[message(records, sequence=100 * n) for n in range(50)])
+    command = f"{sys.executable} -m flowgauge.cli.main decode {path} | head -1; echo status ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[1:] in (["status 0"], ["status 141"])
+    assert done.stderr == ""

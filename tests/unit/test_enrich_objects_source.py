@@ -15,6 +15,7 @@ from enrich_kit import Flow, batch, ns, pod, texts
 from flowgauge.config.model import Enrichment
 from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
+from flowgauge.enrich import objects_source
 from flowgauge.enrich.kubernetes import KubernetesIndex
 from flowgauge.enrich.objects_source import ObjectsSource
 from flowgauge.enrich.stage import Enricher
@@ -134,3 +135,25 @@ def test_readers_see_one_state_while_another_thread_writes(tmp_path: Path, index
     assert texts(enrich(batch(*now)), "dst_service") == [
         "web" if number % 2 == 0 else "" for number in range(rounds - 8, rounds)
     ]
+
+
+def test_flows_of_a_pod_that_is_as_new_meet_its_name(
+    tmp_path: Path, index: KubernetesIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first flows may be there before the follower looks again: whoever names them looks first."""
+    monkeypatch.setattr(objects_source, "_POLL_S", 3600.0)
+    log = EventLog(tmp_path / "events.log")
+    owner = log.added(workloads.deployment("shop", "web", 1, {"app": "web"}, ns(0)), ns(0))
+    template = log.added(workloads.replica_set(owner, "5d8f", ns(0)), ns(0))
+    first = log.added(pod(template, "first", A), ns(0))
+    source = ObjectsSource(tmp_path / "events.log", index)
+    source.start()
+    try:
+        enrich = Enricher(index, Enrichment(), catch_up=source.catch_up)
+        log.deleted(workloads.terminated(first, ns(9000)), ns(9000))
+        log.added(pod(template, "second", A, 9100), ns(9100))
+        time.sleep(objects_source._FRESH_S)
+        assert texts(enrich(batch(Flow(A, PEER, start=9500, end=9500))), "src_name") == ["second"]
+    finally:
+        source.stop()
+    source.catch_up()

@@ -52,11 +52,11 @@ def test_trap_59_a_basic_list_of_enterprise_elements() -> None:
 
 
 def test_what_has_no_column_is_told_beside_them() -> None:
-    """VRFs by number, and Juniper's common properties (CPID), whose bits are Juniper's business."""
-    fields = [*KEY, (234, 4), (235, 4), (137, 2, 2636), (1, 4)]
+    """Line cards and processes by number, and Juniper's common properties (CPID), whose bits are Juniper's business."""
+    fields = [*KEY, (141, 4), (143, 4), (137, 2, 2636), (1, 4)]
     record = ENDS + struct.pack("!IIHI", 7, 8, 0x0800, 5)
     _, (detail,) = details(message(a_set(2, template(256, fields)), a_set(256, record)))
-    assert dict(detail.extra) == {"ingressVRFID": [7], "egressVRFID": [8], "pen2636_137": [b"\x08\x00"]}
+    assert dict(detail.extra) == {"lineCardId": [7], "meteringProcessId": [8], "pen2636_137": [b"\x08\x00"]}
 
 
 def test_trap_59_a_list_of_records() -> None:

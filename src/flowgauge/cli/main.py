@@ -170,7 +170,9 @@ def guarded(call: Callable[[], Any]) -> int:
         return _say_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as end:
+        if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
+            raise  # typer makes a SystemExit of it when a verb itself wrote to nobody
         _drop_output()
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the last place that can turn it into a sentence

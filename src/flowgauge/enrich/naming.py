@@ -28,7 +28,7 @@ class Naming:
     def __init__(self, objects: Path | None, enrichment: Enrichment, forgot: Callable[[int], None] = lambda _: None) -> None:
         self._index, self.dns = KubernetesIndex(), DnsNames(forgot)
         self._source = ObjectsSource(objects, self._index) if objects else None
-        self.stage = Enricher(self._index, enrichment, self.dns)
+        self.stage = self._stage(enrichment)
 
     def start(self) -> None:
         """Reads the objects that are there, and follows them; UsageError when there is nothing at the path."""
@@ -46,8 +46,13 @@ class Naming:
 
     def changed(self, enrichment: Enrichment) -> Enricher:
         """The stage under another ``enrichment``, with what is known of objects."""
-        self.stage = Enricher(self._index, enrichment, self.dns)
+        self.stage = self._stage(enrichment)
         return self.stage
+
+    def _stage(self, enrichment: Enrichment) -> Enricher:
+        if self._source is None:
+            return Enricher(self._index, enrichment, self.dns)
+        return Enricher(self._index, enrichment, self.dns, self._source.catch_up)
 
     def samples(self) -> Iterable[Sample]:
         """What ``/metrics`` tells of names."""

@@ -8,6 +8,7 @@ One thread of its own after ``start``.
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -19,7 +20,9 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.metrics import Sample
 
 _POLL_S = 0.2
-"""How late a change may be known: far below an export interval, so that a flow meets its names."""
+"""How late a change may be known while no flows come."""
+_FRESH_S = 0.01
+"""How late it may be known to flows: nobody's first packet is exported, received and decoded within it."""
 _MAX_PROBLEMS = 100
 _STOP_WITHIN_S = 5.0
 
@@ -55,6 +58,7 @@ class ObjectsSource:
         self._stopping = threading.Event()
         self._complete = False
         self._limit = logs.RateLimit()
+        self._turn, self._looked_at = threading.Lock(), 0.0
         self._thread = threading.Thread(target=self._follow, name="objects", daemon=True)
 
     def start(self) -> None:
@@ -64,7 +68,7 @@ class ObjectsSource:
             UsageError: there is nothing at the path.
         """
         self._files.check()
-        self._take(self._files.poll())
+        self._look()
         self._complete = True
         _log.info("objects_read", path=str(self._path), changes=self.applied, malformed=self.malformed)
         self._thread.start()
@@ -86,15 +90,30 @@ class ObjectsSource:
             Sample("objects_malformed", "Kubernetes objects left out as malformed.", self.malformed, cumulative=True),
         ]
 
+    def catch_up(self) -> None:
+        """Takes what has been written until now, from any thread: flows that come next may be of a pod that is as new."""
+        if self._complete and time.monotonic() - self._looked_at > _FRESH_S:
+            self._look_again()
+
     def _follow(self) -> None:
         try:
             while not self._stopping.wait(_POLL_S):
-                try:
-                    self._take(self._files.poll())
-                except OSError as error:  # the file system, for a moment: what is known stays known
-                    self._tell("objects_unreadable", error=str(error))
+                self._look_again()
         finally:
-            self._files.close()
+            with self._turn:
+                self._files.close()
+
+    def _look_again(self) -> None:
+        try:
+            self._look()
+        except OSError as error:  # the file system, for a moment: what is known stays known
+            self._tell("objects_unreadable", error=str(error))
+
+    def _look(self) -> None:
+        with self._turn:
+            if not self._stopping.is_set():
+                self._looked_at = time.monotonic()
+                self._take(self._files.poll())
 
     def _take(self, found: Iterator[Change | ObjectProblem]) -> None:
         before = self.applied

@@ -11,7 +11,7 @@ Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -54,10 +54,12 @@ class Enricher:
         index: who has which address.
         enrichment: section ``spec.collector.enrichment`` of the document.
         dns: names that clients resolved; None: nobody tells any.
+        catch_up: called before each batch, so that what is known is as new as its flows.
     """
 
-    def __init__(self, index: KubernetesIndex, enrichment: Enrichment, dns: DnsNames | None = None) -> None:
-        self._index, self._dns = index, dns or DnsNames()
+    def __init__(self, index: KubernetesIndex, enrichment: Enrichment, dns: DnsNames | None = None,
+                 catch_up: Callable[[], None] = lambda: None) -> None:  # fmt: skip
+        self._index, self._dns, self._catch_up = index, dns or DnsNames(), catch_up
         identities = Identities(enrichment)
         self._layer_of = identities.layer_of
         self._blocks, self._table = Blocks(enrichment), IdentityTable(identities)
@@ -70,6 +72,7 @@ class Enricher:
 
     def __call__(self, batch: FlowBatch) -> FlowBatch:
         """``batch`` with names, Service, subnet, layer and how the identity is known, for both ends."""
+        self._catch_up()
         end_ms = batch.array("time_end_ms")
         start_ms = end_ms - batch.array("duration_ms").astype(np.int64)
         numbered, own, translated = _numbered(batch, self._numbers)
