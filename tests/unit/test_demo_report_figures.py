@@ -319,7 +319,6 @@ def _identity(*rows: dict[str, Any]) -> Identity:
         ({"edges": _story(Sampling())[:4]}, "edge: the unexpected neighbour → postgresql:5432"),
         ({"signals": _signals(mean=22.1, dns=9)}, "round trips to PostgreSQL, ms"),
         ({"signals": _signals(smallest=17.9)}, "smallest round trip to PostgreSQL, ms"),
-        ({"signals": _signals(repeated=17)}, "segments sent again by pods"),
         ({"balance": balance(_components(store_rows_written=91))}, "ledger: offered = stored + losses"),
         ({"balance": balance(_components(kernel_packets_seen=51))}, "ledger: packets seen = in flows + losses"),
     ],
