@@ -261,7 +261,7 @@ def _story(sampling: Sampling) -> list[Edge]:
 
 
 def _signals(**measured: float) -> list[Score]:
-    """What is checked, and DNS, which never is; each measured as 20 where 20 is the truth, unless said otherwise."""
+    """What is checked, and two that never are; each measured as 20 where 20 is the truth, unless said otherwise."""
     names = {"mean": MEAN, "smallest": SMALLEST, "repeated": REPEATED, "dns": "names asked of DNS"}
     return [scored(name, measured.get(key, 20), 20, 2, source="ss -ti") for key, name in names.items()]
 
@@ -330,7 +330,7 @@ def test_each_check_fails_for_its_own_reason(broken: dict[str, Any], name: str) 
 
 
 def test_a_signals_check_says_both_numbers() -> None:
-    found = next(check for check in checks(_findings(signals=_signals(repeated=17))) if check.name == REPEATED)
+    found = next(check for check in checks(_findings(signals=_signals(mean=17))) if check.name == MEAN)
     assert found.detail == "17 in flows, 20 by the kernel (ss -ti), off by 3, at most 2 is allowed"
 
 
