@@ -116,11 +116,12 @@ def test_the_first_named_flow_came_within_25_seconds(run: Run) -> None:
     assert run.report["first_named_flow_s"] < 25
 
 
-def test_round_trips_are_those_of_the_kernel(run: Run) -> None:
+def test_round_trips_and_segments_sent_again_are_those_of_the_kernel(run: Run) -> None:
     checked = {check["name"]: check for check in run.report["checks"]}
     for name, source in (
         ("round trips to PostgreSQL, ms", "ss -ti, medians of "),
         ("smallest round trip to PostgreSQL, ms", "minrtt of ss -ti"),
+        ("segments sent again by pods", "TcpRetransSegs"),
     ):
         assert checked[name]["held"], checked[name]
         assert source in checked[name]["detail"]

@@ -69,7 +69,7 @@ int BPF_PROG(on_socket_event, struct sock *sk, int before, int now)
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(on_connect_again, struct sock *sk, const struct sk_buff *skb)
 {
-	if (sk->__sk_common.skc_state == BPF_TCP_SYN_SENT)
+	if (was_sent_again(ctx) && sk->__sk_common.skc_state == BPF_TCP_SYN_SENT)
 		emit(sk, SOCKET_RETRYING, SOCKET_UNKNOWN);
 	return 0;
 }

@@ -45,6 +45,11 @@ struct tcp_skb_cb {
 	__u16 tcp_gso_segs;
 };
 
+/* As in ftrace's buffer: tells what arguments the hook has. */
+struct trace_event_raw_tcp_retransmit_skb {
+	int err;
+};
+
 /* skc_rcv_saddr and skc_daddr are the local and the remote address. */
 struct sock_common {
 	__be32 skc_daddr, skc_rcv_saddr;

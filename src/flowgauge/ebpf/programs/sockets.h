@@ -110,6 +110,16 @@ int BPF_PROG(on_tcp_receive, struct sock *sk)
 	return 0;
 }
 
+/*
+ * Since Linux 6.17 this hook is called for attempts that failed too, with the error as its third argument: mostly because the
+ * segment still waits in this machine's own queue. Older kernels have two arguments, and libbpf makes the reading of another
+ * one code that is never reached, which their verifiers skip.
+ */
+static __always_inline bool was_sent_again(const unsigned long long *arguments)
+{
+	return !bpf_core_field_exists(struct trace_event_raw_tcp_retransmit_skb, err) || (int)arguments[2] == 0;
+}
+
 SEC("tp_btf/tcp_retransmit_skb")
 int BPF_PROG(on_retransmit, const struct sock *sk, const struct sk_buff *skb)
 {
@@ -118,6 +128,8 @@ int BPF_PROG(on_retransmit, const struct sock *sk, const struct sk_buff *skb)
 	struct flow_key key = {};
 	struct socket_value *value;
 
+	if (!was_sent_again(ctx))
+		return 0;
 	if (!key_of_socket(&key, &sk->__sk_common, sk->__sk_common.skc_num))
 		return 0;
 	value = value_of_socket(&key);
