@@ -17,11 +17,14 @@ import pytest
 
 from flowgauge.runtime import linux
 from node_kit import FAR, FAR6, A, B, TwoPods, settled, two_pods
+from serving_kit import listening
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.slow, pytest.mark.tool("dnsmasq", "curl", "unshare")]
 
 SHOP, WWW, V6, MANY = "shop.example.org", "www.example.net", "six.example.org", "many.example.org"
 OTHERS = [f"10.9.3.{number}" for number in range(10, 60)]
+WEB = [sys.executable, "-m", "http.server", "8080", "--bind", "::", "--directory"]
+"""A web server of both families; the folder follows."""
 ZONE = [
     f"--host-record={SHOP},{FAR},60", f"--cname={WWW},edge.example.net", f"--cname=edge.example.net,{SHOP}",
     f"--host-record={V6},{FAR6},60", *(f"--host-record={MANY},{address},60" for address in [*OTHERS, FAR]),
@@ -45,23 +48,6 @@ def resolver(node: TwoPods, folder: Path) -> Iterator[Path]:
         running = subprocess.Popen(command, stdout=stream, stderr=stream)
     try:
         yield log
-    finally:
-        running.kill()
-        running.wait()
-
-
-@contextmanager
-def site(node: TwoPods, folder: Path) -> Iterator[None]:
-    """A web server in far, both families."""
-    with linux.in_netns(node.netns["far"]):
-        command = [sys.executable, "-m", "http.server", "8080", "--bind", "::", "--directory", str(folder)]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            if "8080" in node.run("far", "ss", "-Hltn"):
-                break
-            time.sleep(0.05)
-        yield
     finally:
         running.kill()
         running.wait()
@@ -93,7 +79,7 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
 
 def test_a_connection_has_the_name_that_its_client_asked_for(node: TwoPods, tmp_path: Path) -> None:
     out = tmp_path / "flows.jsonl"
-    with resolver(node, tmp_path) as log, site(node, tmp_path), standalone(node, out):
+    with resolver(node, tmp_path) as log, listening(node, "far", [*WEB, str(tmp_path)], 8080), standalone(node, out):
         for name in (SHOP, WWW, V6):
             browse(node, tmp_path, name)
             time.sleep(1.2)  # so that the next name is asked for after these flows
@@ -118,7 +104,7 @@ def test_over_tcp_each_of_many_addresses_has_the_name(node: TwoPods, tmp_path: P
     out = tmp_path / "flows.jsonl"
     node.run("node", "ip", "route", "add", "10.9.3.0/26", "via", FAR)
     node.run("far", "sh", "-c", "".join(f"ip addr add {address}/32 dev eth0; " for address in OTHERS))
-    with resolver(node, tmp_path), site(node, tmp_path), standalone(node, out):
+    with resolver(node, tmp_path), listening(node, "far", [*WEB, str(tmp_path)], 8080), standalone(node, out):
         browse(node, tmp_path, MANY, "use-vc")
         for address in (OTHERS[0], OTHERS[30], FAR):
             node.run("a", "curl", "-s", "-o", "/dev/null", f"http://{address}:8080/")

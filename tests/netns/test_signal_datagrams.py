@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowgauge.demo.scene import kernel
-from flowgauge.runtime import linux
 from node_kit import A6, B6, A, B, Observed, TwoPods, observed, two_pods
+from serving_kit import telling
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -56,18 +54,9 @@ def followed(node: TwoPods, **options: Any) -> Iterator[Observed]:
         yield watch
 
 
-@contextmanager
-def server(node: TwoPods, port: int) -> Iterator[int]:
+def server(node: TwoPods, port: int) -> AbstractContextManager[int]:
     """A server in pod b that answers with its process id, which is what this gives, too."""
-    with linux.in_netns(node.netns["b"]):
-        started = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert started.stdout is not None
-        assert int(started.stdout.readline()) == started.pid
-        yield started.pid
-    finally:
-        started.kill()
-        started.communicate()
+    return telling(node, SERVER, port)
 
 
 def ask(node: TwoPods, to: tuple[str, int], *, connected: bool = False, times: int = 1) -> int:

@@ -5,11 +5,9 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +18,9 @@ from flowgauge.agent import socket_events
 from flowgauge.agent.attribution import NO_USER
 from flowgauge.demo.scene import cgroups, kernel
 from flowgauge.ebpf import abi
-from flowgauge.runtime import linux
 from flowgauge.schema.enums import INITIATOR, SOCKET_EVENT, TCP_STATE_FINAL
 from node_kit import A6, B6, A, B, Observed, TwoPods, observed, transfer, two_pods
+from serving_kit import telling
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -68,20 +66,9 @@ def followed(node: TwoPods, **options: Any) -> Iterator[Observed]:
         yield watch
 
 
-@contextmanager
-def server(node: TwoPods, port: int, folder: Path | None = None) -> Iterator[int]:
+def server(node: TwoPods, port: int, folder: Path | None = None) -> AbstractContextManager[int]:
     """The forking server in pod b, in a control group if told so; its process id."""
-    with linux.in_netns(node.netns["b"]):
-        started = subprocess.Popen([sys.executable, "-c", SERVER, str(port)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert started.stdout is not None
-        if folder is not None:
-            (folder / "cgroup.procs").write_text(str(started.pid))
-        assert int(started.stdout.readline()) == started.pid
-        yield started.pid
-    finally:
-        started.kill()
-        started.communicate()
+    return telling(node, SERVER, port, folder)
 
 
 def call(node: TwoPods, to: tuple[str, int]) -> tuple[int, int]:

@@ -6,18 +6,17 @@ from __future__ import annotations
 import re
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from flowgauge.demo.scene import kernel
-from flowgauge.runtime import linux
 from hello_kit import INITIALS, PROTOCOL, SERVER_NAME
 from node_kit import B6, A, B, Observed, TwoPods, observed, two_pods
+from serving_kit import listening
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("openssl", "curl")]
@@ -49,21 +48,10 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def server(node: TwoPods, folder: Path, *options: str) -> Iterator[None]:
+def server(node: TwoPods, folder: Path, *options: str) -> AbstractContextManager[None]:
     """``openssl s_server`` in b on port 4433, both families."""
     command = ["openssl", "s_server", "-accept", "4433", "-cert", "cert.pem", "-key", "key.pem", "-www", *options]
-    with linux.in_netns(node.netns["b"]):
-        running = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            if "4433" in node.run("b", "ss", "-Hltn"):
-                break
-            time.sleep(0.05)
-        yield
-    finally:
-        running.kill()
-        running.wait()
+    return listening(node, "b", command, 4433, folder)
 
 
 @contextmanager

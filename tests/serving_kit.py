@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For tests: programs that serve in a place of a node, there until the block ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from flowgauge.runtime import linux
+from node_kit import TwoPods
+
+
+@contextmanager
+def listening(node: TwoPods, place: str, command: Sequence[str], port: int, folder: Path | None = None) -> Iterator[None]:
+    """A program that listens on a port of TCP, once it does."""
+    with linux.in_netns(node.netns[place]):
+        running = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if f":{port} " in node.run(place, "ss", "-Hltn"):
+                break
+            time.sleep(0.05)
+        yield
+    finally:
+        running.kill()
+        running.wait()
+
+
+@contextmanager
+def telling(node: TwoPods, source: str, port: int, group: Path | None = None) -> Iterator[int]:
+    """A Python program in pod b, told its port, that prints its process id when it serves; that id.
+
+    Args:
+        node: where.
+        source: the program.
+        port: its argument.
+        group: a control group into which it goes.
+    """
+    with linux.in_netns(node.netns["b"]):
+        started = subprocess.Popen([sys.executable, "-c", source, str(port)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert started.stdout is not None
+        if group is not None:
+            (group / "cgroup.procs").write_text(str(started.pid))
+        assert int(started.stdout.readline()) == started.pid
+        yield started.pid
+    finally:
+        started.kill()
+        started.communicate()
