@@ -40,6 +40,13 @@ def test_files_hold_one_concept() -> None:
     assert statistics.median(n for name, n in lengths.items() if not name.endswith("__init__.py")) < 160
 
 
+def test_no_two_test_files_have_the_same_name() -> None:
+    # The folders of tests are no packages: pytest imports a file by its bare name and stops at a second one.
+    names = [p.name for p in tracked("tests/*test_*.py")]
+    assert names
+    assert sorted(names) == sorted(set(names))
+
+
 def test_no_tracked_file_names_a_machine_or_a_registry() -> None:
     forbidden = re.compile(r"/(?:work|root|farm)/|https?://[^\s\"')]*(?:registry|hosted\.org|/simple/)")
     texts = [
