@@ -276,6 +276,12 @@ def _ipfix() -> dict[str, Case]:
                 a_set(301, struct.pack("!II", 1, 4000)),
             ),
         ),
+        "ipfix-rates-of-other-domains": ipfix(
+            "Trap 67. Domains 1 and 2 tell rates, which count for them; domain 3 tells none. It has that of interface 7, on which the"
+            " others agree; that of interface 8 and of the device, on which they differ, is not known, and said to be disputed.",
+            *[_tells(domain, whole=domain * 100, interface_8=domain * 10) for domain in (1, 2)],
+            message(a_set(2, _SAMPLED), a_set(256, *[key(n) + struct.pack("!II", n, n) for n in (7, 8, 9)]), domain=3),
+        ),
         "ipfix-64-bit-counters": ipfix(
             "Trap 92. Counters beyond 2^53 are written as they are: whoever reads JSON into floats must know it.",
             message(a_set(2, template(256, [*KEY, (1, 8), (2, 8)])), a_set(256, key() + struct.pack("!QQ", 2**64 - 1, 2**53 + 1))),
@@ -290,6 +296,21 @@ _TOLD = (
     struct.pack("!II", 2, 1998), struct.pack("!HH", 2, 128), struct.pack("!d", 0.01), b"\x14", struct.pack("!Q", 100_000),
     struct.pack("!H", 512), struct.pack("!H", 5), b"",
 )  # fmt: skip
+
+
+def _tells(domain: int, whole: int, interface_8: int) -> bytes:
+    """A message with the rates of a domain, that of interface 7 always 50, and one flow of another interface."""
+    return message(
+        a_set(3, template(300, [(149, 4), (34, 4)], scope=1), template(301, [(10, 4), (34, 4)], scope=1)),
+        a_set(300, struct.pack("!II", domain, whole)),
+        a_set(301, struct.pack("!4I", 7, 50, 8, interface_8)),
+        a_set(2, _SAMPLED),
+        a_set(256, key(domain) + struct.pack("!II", 9, domain)),
+        domain=domain,
+    )
+
+
+_SAMPLED = template(256, [*KEY, (10, 4), (1, 4)])
 
 
 def _names() -> bytes:

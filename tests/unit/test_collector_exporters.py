@@ -133,6 +133,7 @@ def test_an_exporter_behind_a_relay_has_the_relays_account() -> None:
         ({"rates": (RateReport(1, "interface 7", 1000, 1100.0),)}, {}, ""),
         ({}, {"flow_sampling": 0}, "does not tell whether it samples"),
         ({}, {"flow_sampling": 0, "sampling": 100}, ""),
+        ({}, {"flow_sampling": 0, "flow_sampling_source": 7}, "its other domains tell different sampling rates"),
     ],
 )
 def test_the_most_important_thing_is_said(report: dict[str, Any], exporter: dict[str, Any], words: str) -> None:

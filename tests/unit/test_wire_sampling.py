@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from flowgauge.schema.enums import SAMPLING_SOURCE
+from flowgauge.wire import streams
 from flowgauge.wire.decoder import Decoded, Decoder
 from flowgauge.wire.sampling import rate_of
 from netflow9_kit import INTERFACE, SYSTEM, TEMPLATE, Spec, flowset, options_template, packet
@@ -168,6 +169,65 @@ def test_the_rate_told_in_another_domain_of_the_exporter_is_the_last_resort() ->
     assert seen(flowset(256, flow(5)), decoder=decoder, source_id=256) == {5: (77, "system")}
     other = decode(packet(flowset(0, template9(256, FLOW)), flowset(256, flow(5))), decoder=decoder, source="192.0.2.9")
     assert rates(other) == {5: (0, "unknown")}
+
+
+def system(rate: int) -> tuple[bytes, bytes]:
+    return told([(SYSTEM, 4)], [(34, 4)], struct.pack("!II", 0, rate))
+
+
+def test_domains_that_differ_tell_no_rate_of_a_third_until_they_agree() -> None:
+    decoder = Decoder()
+    flows = flowset(256, flow(5))
+    assert seen(*system(100), flows, decoder=decoder, source_id=1) == {5: (100, "system")}
+    assert seen(flows, decoder=decoder, source_id=3) == {5: (100, "system")}
+    assert seen(*system(200), flows, decoder=decoder, source_id=2) == {5: (200, "system")}
+    disputed = decode(packet(flows, source_id=3, sequence=1), decoder=decoder)
+    assert rates(disputed) == {5: (0, "disputed")}
+    assert disputed.counts["decode_rates_disputed"] == 1
+    assert seen(flows, decoder=decoder, source_id=1) == {5: (100, "system")}
+    seen(*system(200), decoder=decoder, source_id=1)
+    assert seen(flows, decoder=decoder, source_id=3) == {5: (200, "system")}
+
+
+def test_what_a_domain_says_of_itself_counts_before_what_others_say_of_samplers() -> None:
+    decoder = Decoder()
+    sampler = told([(SYSTEM, 4)], [(48, 1), (50, 4)], struct.pack("!IBI", 0, 3, 40))
+    seen(*sampler, decoder=decoder, source_id=1)
+    named = flowset(256, flow(5, sampler=3))
+    assert seen(named, decoder=decoder, source_id=2) == {5: (40, "selector")}
+    assert seen(*system(10), named, decoder=decoder, source_id=2) == {5: (10, "system")}
+
+
+def test_a_domain_whose_samplers_differ_disputes_the_rate_of_the_device() -> None:
+    decoder = Decoder()
+    seen(*system(100), decoder=decoder, source_id=1)
+    differing = struct.pack("!IBI", 0, 1, 64), struct.pack("!IBI", 0, 2, 128)
+    seen(*told([(SYSTEM, 4)], [(48, 1), (50, 4)], *differing), decoder=decoder, source_id=2)
+    flows = flowset(256, flow(1, sampler=2), flow(2, sampler=9))
+    assert seen(flows, decoder=decoder, source_id=3) == {1: (128, "selector"), 2: (0, "disputed")}
+
+
+def test_rates_are_bounded_by_address_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAX_RATES_OF_ADDRESS", 3)
+    decoder = Decoder()
+    four = [struct.pack("!II", interface, 30) for interface in (1, 2, 3, 4)]
+    interfaces = told([(INTERFACE, 4)], [(34, 4)], *four)
+    found = seen(*interfaces, flowset(256, flow(1, in_if=3), flow(2, in_if=4)), decoder=decoder)
+    assert found == {1: (30, "interface"), 2: (0, "unknown")}
+    other = decode(packet(*interfaces, source_id=2), decoder=decoder, source="192.0.2.9")
+    assert other.counts["decode_options_records"] == 4
+    (report,) = (one for one in decoder.reports() if one.obs_domain_id == 2)
+    assert [rate.of for rate in report.rates] == ["interface 1", "interface 2", "interface 3"]
+
+
+def test_the_rates_of_a_domain_that_is_forgotten_hold_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "MAX_STREAMS_OF_ADDRESS", 2)
+    decoder = Decoder()
+    flows = flowset(256, flow(5))
+    seen(*system(100), decoder=decoder, source_id=1)
+    seen(*system(200), decoder=decoder, source_id=2)
+    assert seen(flows, decoder=decoder, source_id=3) == {5: (0, "disputed")}
+    assert seen(flows, decoder=decoder, source_id=3) == {5: (200, "system")}
 
 
 def test_samplers_of_one_rate_hold_for_records_that_name_none() -> None:

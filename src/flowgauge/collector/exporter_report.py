@@ -162,7 +162,10 @@ def _of_sampling(exporter: Exporter, reports: Sequence[StreamReport]) -> str:
     for one in (each for report in reports for each in report.rates if each.rate and each.effective):
         if not 1 / RATE_DIFFERS < one.effective / one.rate < RATE_DIFFERS:
             return f"on {one.of} it samples 1 of {one.effective:,.0f} packets, not 1 of {one.rate:,} as it says: totals are off"
-    if exporter.sampling_now[1] == "unknown" and exporter.flows:
+    source = exporter.sampling_now[1]
+    if source == "disputed":
+        return "its other domains tell different sampling rates, and this one none: its figures are taken as complete"
+    if source == "unknown" and exporter.flows:
         return "it does not tell whether it samples: its figures are taken as complete"
     return ""
 

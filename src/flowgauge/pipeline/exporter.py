@@ -7,12 +7,13 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from flowgauge.schema.enums import SAMPLING_SOURCE
+from flowgauge.schema.enums import SAMPLING_SOURCE, code
 
 AGENT_SILENT_S = 60.0
 """An agent not heard for so long, or for three of its intervals, is gone: its node's flows are then counted elsewhere."""
 RATE_SPAN_S = 10.0
 """Time over which ``flows_per_s`` is levelled."""
+_DISPUTED = code(SAMPLING_SOURCE, "disputed")
 
 Named = Literal["interface", "vrf", "application"]
 """What exporters name in options data."""
@@ -70,7 +71,7 @@ class Exporter:
     @property
     def sampling_now(self) -> tuple[int, str]:
         """(one of how many packets it observes, 0 when not known; label of ``enums.SAMPLING_SOURCE``)."""
-        if self.flow_sampling:
+        if self.flow_sampling or self.flow_sampling_source == _DISPUTED:
             return self.flow_sampling, SAMPLING_SOURCE[self.flow_sampling_source]
         return self.sampling, "system" if self.sampling else "unknown"
 

@@ -159,6 +159,12 @@ COUNTERS: tuple[Counter, ...] = (
     Counter(
         "pipeline_flows_forgotten", "flows", Sum.NOTE, "Flows forgotten early: other observations of them may count twice."
     ),
+    Counter(
+        "decode_rates_disputed",
+        "records",
+        Sum.NOTE,
+        "Flows of unknown sampling rate: other observation domains of the exporter tell different ones, their own tells none.",
+    ),
     # Datagrams passed on by `flowgauge tee`: received = refused + passed on; passed on × receivers = sent + failed.
     Counter("tee_datagrams_refused", "datagrams", Sum.NOTE, "Datagrams of senders that are not allowed, or that came back."),
     Counter("tee_datagrams_sent", "datagrams", Sum.NOTE, "Datagrams handed to the network, once for each receiver."),

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-SAMPLING_SOURCE = ("unknown", "record", "selector", "interface", "system", "configured", "agent")
+SAMPLING_SOURCE = ("unknown", "record", "selector", "interface", "system", "configured", "agent", "disputed")
+"""``disputed``: told by other domains of the exporter only, which differ, so that the rate is not known."""
 SAMPLING_ALGORITHM = ("", "packet", "flow", "other")
 FLOW_FORMAT = ("", "netflow1", "netflow5", "netflow7", "netflow9", "ipfix", "sflow5", "agent", "pcap", "pbflow")
 RECORD_KIND = ("flow", "options", "counter", "event", "conversation")

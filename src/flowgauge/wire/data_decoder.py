@@ -62,8 +62,8 @@ class DataDecoder:
         self.blocks: list[Block] = []
         self.options: list[OptionsData] = []
         self._connections: list[tuple[int, Part]] = []
-        self._said_last: dict[int, tuple[int, int]] = {}
-        """By identity of an exporter: that of its stream that spoke last, and of the records it said."""
+        self._said_last: dict[int, int] = {}
+        """By identity of a stream that of the records it said last."""
 
     def decode(self, sets: Sets, history: History) -> None:
         """Decodes data sets, each by the template in force at its place."""
@@ -213,18 +213,16 @@ class DataDecoder:
         return counts
 
     def _learn(self, stream: Stream, records: Told) -> None:
-        """What the stream, and its exporter, said of themselves; unless it is what they said last."""
-        exporter = stream.rates_elsewhere
-        if self._said_last.get(id(exporter)) == (id(stream), id(records)):
+        """What the stream said of itself; unless it is what it said last."""
+        if self._said_last.get(id(stream)) == id(records):
             return
-        self._said_last[id(exporter)] = id(stream), id(records)
+        self._said_last[id(stream)] = id(records)
         for record in records:
             boot_ms = record.get(BOOT_ELEMENT)
             if isinstance(boot_ms, int):
                 stream.boot_ms = min(boot_ms, MAX_BOOT_MS)
             if rate := rate_of(record):
-                stream.rates.put(record, rate)
-                exporter.put(record, rate)
+                stream.exporter_rates.put(stream.rates, record, rate)
             for name in SAID & record.keys():
                 if isinstance(value := record[name], int):
                     stream.said[name] = value

@@ -32,6 +32,7 @@ from flowgauge.wire.netflow_legacy import LegacyDecoder
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pool import Pool
 from flowgauge.wire.problems import MAX_PROBLEMS, Problems
+from flowgauge.wire.sampling import DISPUTED
 from flowgauge.wire.scratch import Scratch
 from flowgauge.wire.sflow import headers as sflow_headers
 from flowgauge.wire.sflow.decoder import SflowDecoder
@@ -128,6 +129,8 @@ class Decoder:
             problems.add_all(unknown, base[unknown], "version", "1, 5, 7, 9, 10 or sFlow 5", versions[unknown].astype(np.int64))
         flows = assemble(blocks, self._pool, fresh=self.fresh)
         counts["decode_records"] += len(flows)
+        if "sampling_source" in flows:
+            counts["decode_rates_disputed"] += int(np.count_nonzero(flows.array("sampling_source") == DISPUTED))
         counts["decode_error_datagrams"] += problems.datagrams
         return Decoded(
             flows,

@@ -129,8 +129,7 @@ def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, 
 def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | None]) -> int:
     if stream.boot_ms == NOT_TOLD:
         stream.boot_ms = each.boot_ms
-    for rates in (stream.rates, stream.rates_elsewhere):
-        _restore_rates(each.rates, rates)
+    stream.exporter_rates.take_over(stream.rates, _rates(each.rates))
     count = 0
     for template_id, index, announced_ns in each.templates:
         layout = layouts[index] if 0 <= index < len(layouts) else None
@@ -140,17 +139,14 @@ def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | No
     return count
 
 
-def _restore_rates(each: SavedRates, rates: Rates) -> None:
-    """Adds what has not been told anew."""
-    for index, direction, rate in each.interfaces[:MAX_RATES]:
-        if _sane(rate):
-            rates.interfaces.setdefault((index, direction), rate)
-    for known, told in ((rates.selectors, each.selectors), (rates.templates, each.templates)):
-        for number, rate in told[:MAX_RATES]:
-            if number >= 0 and _sane(rate):
-                known.setdefault(number, rate)
-    if not rates.system and _sane(each.system):
-        rates.system = each.system
+def _rates(each: SavedRates) -> Rates:
+    """Those that make sense."""
+    return Rates(
+        selectors={number: rate for number, rate in each.selectors[:MAX_RATES] if number >= 0 and _sane(rate)},
+        interfaces={(index, direction): rate for index, direction, rate in each.interfaces[:MAX_RATES] if _sane(rate)},
+        templates={number: rate for number, rate in each.templates[:MAX_RATES] if number >= 0 and _sane(rate)},
+        system=each.system if _sane(each.system) else 0,
+    )
 
 
 def _sane(rate: int) -> bool:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What exporters tell of their sampling in options data, and which rate holds for a record that does not carry one.
 
-The record's own rate comes first. Then what was told of its sampler or selector (48, 302), of its interface (in its direction),
-of its template, of the system, and at last of another domain of the same exporter, since some devices tell there. A record for
-which nothing was told has no rate: 0, unknown, which is not 1. What is told later does not change flows that have been passed
-on; within a batch options are read first.
+The record's own rate comes first. Then what was told in its own domain: of its sampler or selector (48, 302), of its interface
+(in its direction), of its template, of the system. At last what other domains of the same exporter told, since some devices
+tell there, as far as those agree (see ``exporter_rates``). A record for which nothing was told has no rate: 0, unknown, which
+is not 1. What is told later does not change flows that have been passed on; within a batch options are read first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.schema.enums import SAMPLING_SOURCE, code
+from flowgauge.wire.budget import Budget
 from flowgauge.wire.decoded import Value
 
 MAX_RATE = (1 << 32) - 1
@@ -26,9 +27,11 @@ MAX_RATES = 4096
 """Rates of selectors, of interfaces and of templates, each, kept of one domain."""
 INGRESS, EGRESS, EITHER = 0, 1, 2
 """Directions of a rate told of an interface; the first two as flowDirection (61) has them."""
-SELECTOR, INTERFACE, SYSTEM = (code(SAMPLING_SOURCE, label) for label in ("selector", "interface", "system"))
+SELECTOR, INTERFACE, SYSTEM, DISPUTED = (
+    code(SAMPLING_SOURCE, label) for label in ("selector", "interface", "system", "disputed")
+)
 
-_Key = TypeVar("_Key", int, tuple[int, int])
+Key = TypeVar("Key", int, tuple[int, int])
 Record = Mapping[str, Value]
 Numbers = npt.NDArray[np.uint64]
 RatesAndSources = tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint8]]
@@ -63,49 +66,86 @@ def _rounded(rate: float) -> int:
 
 @dataclass(slots=True)
 class Rates:
-    """The rates of one observation domain, or of all domains of an exporter.
+    """The rates of one observation domain.
 
     Attributes:
         selectors: by number of the sampler or selector.
         interfaces: by ifIndex and direction.
         templates: by template id.
         system: of everything else; 0 = not told.
+        room: how many it may keep.
     """
 
     selectors: dict[int, int] = field(default_factory=dict)
     interfaces: dict[tuple[int, int], int] = field(default_factory=dict)
     templates: dict[int, int] = field(default_factory=dict)
     system: int = 0
+    room: Budget = field(default_factory=lambda: Budget(3 * MAX_RATES), compare=False, repr=False)
 
     def __bool__(self) -> bool:
-        return bool(self.system or self.selectors or self.interfaces or self.templates)
+        return bool(self.system or len(self))
+
+    def __len__(self) -> int:
+        """How many of its rates take room."""
+        return len(self.selectors) + len(self.interfaces) + len(self.templates)
 
     def learn(self, record: Record) -> None:
         """Takes in an options record, if it tells of sampling."""
         if rate := rate_of(record):
             self.put(record, rate)
 
-    def put(self, record: Record, rate: int) -> None:
-        """Takes in a record of which the rate is known already."""
+    def put(self, record: Record, rate: int) -> bool:
+        """Takes in a record of which the rate is known already; whether that is new."""
         selector = _first(record, "samplerId", "selectorId")
         interface, direction = _interface(record)
         template = _first(record, "templateId", "scopeTemplate")
         if selector is not None:
-            _put(self.selectors, selector, rate)
-        elif interface:
-            _put(self.interfaces, (interface, direction), rate)
-        elif template:
-            _put(self.templates, template, rate)
-        else:
-            self.system = rate
+            return self.keep(self.selectors, selector, rate)
+        if interface:
+            return self.keep(self.interfaces, (interface, direction), rate)
+        if template:
+            return self.keep(self.templates, template, rate)
+        before, self.system = self.system, rate
+        return before != rate
+
+    def keep(self, known: dict[Key, int], number: Key, rate: int) -> bool:
+        """Puts a rate into one of its own dicts, where there is room; whether that is new."""
+        before = known.get(number)
+        if before is None:
+            if len(known) >= MAX_RATES or self.room.room <= 0:
+                return False
+            self.room.take(1)
+        known[number] = rate
+        return before != rate
+
+    def take_over(self, other: Rates) -> None:
+        """Adds what ``other`` has of which nothing has been told here."""
+        self._add(self.selectors, other.selectors)
+        self._add(self.interfaces, other.interfaces)
+        self._add(self.templates, other.templates)
+        self.system = self.system or other.system
+
+    def _add(self, known: dict[Key, int], others: Mapping[Key, int]) -> None:
+        for number, rate in others.items():
+            if number not in known:
+                self.keep(known, number, rate)
+
+    @property
+    def whole(self) -> int | None:
+        """What it says of its exporter as a whole: 0 where its samplers differ, None where it says nothing of that."""
+        if self.system or not self.selectors:
+            return self.system or None
+        return self.general(0)
 
     def general(self, template_id: int) -> int:
         """What holds for records of a template of which nothing nearer is known.
 
         That is also the rate of the samplers when they all have the same, for exporters whose records do not name theirs.
         """
+        if told := self.templates.get(template_id) or self.system:
+            return told
         common = set(self.selectors.values())
-        return self.templates.get(template_id) or self.system or (common.pop() if len(common) == 1 else 0)
+        return common.pop() if len(common) == 1 else 0
 
 
 def _first(record: Record, *names: str) -> int | None:
@@ -121,11 +161,6 @@ def _interface(record: Record) -> tuple[int, int]:
         if isinstance(value, int) and value > 0:
             return value, direction if isinstance(direction, int) and direction != EITHER else implied
     return 0, EITHER
-
-
-def _put(rates: dict[_Key, int], key: _Key, rate: int) -> None:
-    if key in rates or len(rates) < MAX_RATES:
-        rates[key] = rate
 
 
 @dataclass(frozen=True, slots=True)

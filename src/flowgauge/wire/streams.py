@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +18,11 @@ import numpy.typing as npt
 from flowgauge.wire.budget import Budget
 from flowgauge.wire.connections import Connections
 from flowgauge.wire.dialect import Dialect
+from flowgauge.wire.exporter_rates import MAX_RATES_IN_ALL, MAX_RATES_OF_ADDRESS, ExporterRates
 from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.grouping import Index, group
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.pending import MAX_BYTES, MAX_BYTES_OF_ADDRESS, Pending
-from flowgauge.wire.sampling import Rates
 from flowgauge.wire.sequence import SequenceState
 from flowgauge.wire.templates import Templates
 
@@ -44,13 +43,23 @@ PROVEN_NS = 60_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all streams of one address share: dialect, layouts, and its budgets of waiting bytes and of template fields."""
+    """What all streams of one address share: dialect, layouts, budgets of waiting bytes and of template fields, rates."""
 
     dialect: Dialect
     layouts: Layouts
     waiting: Budget
     fields: Budget
-    rates: Rates
+    rates: ExporterRates
+
+    def share(self) -> Shared:
+        """Of what all addresses share, the part of one."""
+        return Shared(
+            self.dialect,
+            self.layouts,
+            Budget(MAX_BYTES_OF_ADDRESS, self.waiting),
+            Budget(MAX_FIELDS_OF_ADDRESS, self.fields),
+            ExporterRates(Budget(MAX_RATES_OF_ADDRESS, self.rates.room)),
+        )
 
 
 @dataclass(slots=True)
@@ -73,15 +82,14 @@ class Stream:
         heard_ns: when its latest message came.
         skew_ns: how far the message's export time was behind that (its clock's error, and up to a second).
         aliases: addresses that its records give for their exporter (elements 130, 131), as relays' and many routers' do.
-        rates, rates_elsewhere: what it told of its sampling, and what any domain of the exporter did.
+        rates, exporter_rates: what it told of its sampling, and what all domains of its exporter did.
         uptime: how its clock counts (NetFlow v9).
         said: what it told of its own losses and exports, by IANA name (RFC 5982 §4.2's and RFC 5153's counters).
     """
 
     __slots__ = (
-        "aliases", "boot_ms", "domain", "exporter_addr", "heard_ns", "pending", "port", "rates",
-        "rates_elsewhere", "said", "sequence", "skew_ns",
-        "templates", "uptime",
+        "aliases", "boot_ms", "domain", "exporter_addr", "exporter_rates", "heard_ns", "pending", "port", "rates",
+        "said", "sequence", "skew_ns", "templates", "uptime",
     )  # fmt: skip
 
     def __init__(self, exporter_addr: bytes, domain: int, port: int, shared: Shared) -> None:
@@ -91,7 +99,7 @@ class Stream:
         self.pending = Pending(shared.waiting)
         self.boot_ms = NOT_TOLD
         self.heard_ns = self.skew_ns = 0
-        self.rates, self.rates_elsewhere = Rates(), shared.rates
+        self.rates, self.exporter_rates = shared.rates.join(), shared.rates
         self.uptime = Uptime()
         self.said: dict[str, int] = {}
         self.aliases: dict[bytes, None] = {}
@@ -100,6 +108,11 @@ class Stream:
         """Remembers an address that records give for their exporter."""
         if len(self.aliases) < MAX_ALIASES and addr != self.exporter_addr:
             self.aliases[addr] = None
+
+    def clear(self) -> None:
+        """Gives back what it keeps of budgets that are shared."""
+        self.templates.clear()
+        self.exporter_rates.leave(self.rates)
 
 
 class _Exporter:
@@ -125,7 +138,7 @@ class _Exporter:
             self.splits[domain].discard(port)
             if not self.splits[domain]:
                 del self.splits[domain]
-        stream.templates.clear()
+        stream.clear()
         return stream
 
 
@@ -137,7 +150,8 @@ class Streams:
     """
 
     def __init__(self, dialect: Dialect, layouts: Layouts) -> None:
-        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL), Rates())
+        rates = ExporterRates(Budget(MAX_RATES_IN_ALL))
+        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL), rates)
         self._new: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._proven: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._recent: set[bytes] = set()
@@ -215,7 +229,8 @@ class Streams:
             exporter.splits[domain] = {former}
             stream.port = former
         child = self.get(addr, domain, port, 0)
-        child.boot_ms, child.rates = stream.boot_ms, deepcopy(stream.rates)
+        child.boot_ms = stream.boot_ms
+        child.exporter_rates.take_over(child.rates, stream.rates)
         for held in stream.templates:
             child.templates.take_over(held.template.template_id, held.template.layout, announced_ns=held.announced_ns)
         return child
@@ -249,9 +264,7 @@ class Streams:
             return exporter
         exporter = self._new.get(addr)
         if exporter is None:
-            everyone = self._all
-            waiting, fields = Budget(MAX_BYTES_OF_ADDRESS, everyone.waiting), Budget(MAX_FIELDS_OF_ADDRESS, everyone.fields)
-            exporter = self._new[addr] = _Exporter(Shared(everyone.dialect, everyone.layouts, waiting, fields, Rates()), now_ns)
+            exporter = self._new[addr] = _Exporter(self._all.share(), now_ns)
         elif now_ns - exporter.first_ns >= PROVEN_NS:
             self._proven[addr] = self._new.pop(addr)
         else:

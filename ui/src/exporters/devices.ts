@@ -95,6 +95,7 @@ const SOURCES: Record<string, string> = {
   system: "told of the device",
   configured: "set in our configuration",
   unknown: "not told: taken as every packet",
+  disputed: "told by its other domains, which differ: taken as every packet",
 };
 
 const samplingOf = (one: Exporter): string => (one.sampling ? `1:${count(one.sampling)}` : "unknown");
