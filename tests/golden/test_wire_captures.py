@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import device_cases
+import private_cases
 import template_cases
 import wire_cases
 from flowgauge.flow.rows import to_rows
@@ -27,7 +28,7 @@ from flowgauge.wire.decoder import Decoder
 
 FOLDER = Path(__file__).parent / "wire"
 CASES = sorted(path for path in FOLDER.iterdir() if path.is_dir())
-BUILT = wire_cases.CASES | device_cases.CASES | template_cases.CASES
+BUILT = wire_cases.CASES | device_cases.CASES | private_cases.CASES | template_cases.CASES
 FRAME_AND_HEADERS = 14 + 20 + 8
 
 

@@ -20,8 +20,9 @@ _ONE_DIRECTION = ((IANA, 1), (IANA, 2), (IANA, 85), (IANA, 86))
 """Where a record has these, initiator and responder are counted beside them: one kind counts, not both."""
 _COUNTERS = (1, 2, 85, 86, 23, 24, 352)
 _KEY = frozenset({
-    4, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 27, 28, 29, 30, 34, 35, 48, 49, 50, 56, 57, 58, 59, 60, 80, 81, 95, 96, 130, 131,
-    136, 148, 225, 226, 227, 228, 239, 243, 245, 252, 253, 254, 255, 256, 281, 282, 302, 304, 305, 306, 309, 310,
+    4, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 27, 28, 29, 30, 34, 35, 44, 45, 48, 49, 50, 56, 57, 58, 59, 60, 80, 81, 95, 96,
+    130, 131, 136, 148, 169, 170, 180, 181, 182, 183, 225, 226, 227, 228, 239, 243, 245, 252, 253, 254, 255, 256, 281, 282,
+    302, 304, 305, 306, 309, 310,
 })  # fmt: skip
 """Elements that say which flow it is, and how it was observed: they hold for both directions. Others are the forward one's."""
 

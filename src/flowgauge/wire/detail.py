@@ -87,7 +87,7 @@ class ExtraReader:
 
 
 def _sources(step: object) -> Iterator[Source]:
-    """The fields that a step, or anything that holds steps, reads."""
+    """The fields that a step, or anything that holds steps, reads; what it reads ``aside`` remains to be shown."""
     if isinstance(step, Source):
         yield step
     elif isinstance(step, tuple):
@@ -96,7 +96,7 @@ def _sources(step: object) -> Iterator[Source]:
     elif isinstance(step, partial):
         yield from _sources(tuple(step.keywords.values()))
     elif is_dataclass(step):
-        yield from _sources(tuple(getattr(step, field.name) for field in fields(step)))
+        yield from _sources(tuple(getattr(step, field.name) for field in fields(step) if field.name != "aside"))
 
 
 def _values(records: Records, source: Source, element: Element) -> Sequence[Value | None]:

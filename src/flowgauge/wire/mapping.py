@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from flowgauge.schema import enums
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import BY_NAME, COLUMNS
+from flowgauge.schema.vendors import JUNIPER
 from flowgauge.wire import biflow
 from flowgauge.wire.connections import ConnectionFields, connection_fields
 from flowgauge.wire.elements import IANA, Elements
@@ -23,7 +24,9 @@ from flowgauge.wire.readers import (
     Code,
     CodeIfSet,
     FirstSet,
+    ForwardingException,
     Number,
+    OrElse,
     Source,
     Sources,
     Step,
@@ -55,6 +58,17 @@ _ALSO: Mapping[str, tuple[int, ...]] = {
 }
 """IANA elements that stand in where the column's own is missing, the preferred first: delta, total, then what it was behind
 the observation point (post…): never beside the column's own, which is what the packets had when they were seen."""
+
+_PARTS: Mapping[str, tuple[int, ...]] = {
+    "src_port": (180, 182),
+    "dst_port": (181, 183),
+    "src_addr": (170, 44),
+    "dst_addr": (169, 45),
+}
+"""IANA elements of which the one that is not zero stands in: ports of UDP and TCP, prefixes where records are of networks."""
+_BEHIND: Mapping[str, int] = {"bytes": 23, "packets": 24}
+"""Counters behind the observation point, for records whose own ones (1, 2) are zero."""
+_CPID, _CPID_BYTES = (JUNIPER, 137), 2
 
 _SHIFTS: Mapping[str, int] = {"flow_direction": 1}
 """Code of an enumerated column less its value on the wire: flowDirection is 0 ingress, 1 egress, from our agent 2 inner."""
@@ -129,7 +143,9 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
             texts.append((column.name, Strings(found[0])))
         elif step := _step(column, found):
             steps[column.name] = step
-    steps |= _sampling(iana) | _icmp(iana, ours=ours)
+    steps |= _behind(steps, iana) | _sampling(iana) | _icmp(iana, ours=ours)
+    if told := tuple(source for source in sources.get(_CPID, ()) if source.length == _CPID_BYTES):
+        steps.setdefault("forwarding_status", ForwardingException("forwarding_status", told))
     if stack := [iana[number] for number in _MPLS_STACK if number in iana]:
         texts.append(("mpls_labels", MplsLabels(tuple(stack))))
     if (section := packet_section(sources, frozenset(steps))) is not None:
@@ -174,7 +190,13 @@ def _by_element() -> dict[int, list[Column]]:
     table: dict[int, list[Column]] = {}
     for column in COLUMNS:
         if column.name not in _BY_RULE:
-            for number in {column.element, column.element_v6, column.enterprise, *_ALSO.get(column.name, ())} - {0}:
+            for number in {
+                column.element,
+                column.element_v6,
+                column.enterprise,
+                *_ALSO.get(column.name, ()),
+                *_PARTS.get(column.name, ()),
+            } - {0}:
                 table.setdefault(number, []).append(column)
     return table
 
@@ -201,10 +223,22 @@ def _sources_of(column: Column, sources: Sources, pen: int) -> tuple[Source, ...
     own = [source for number in (column.element_v6, column.element) if number for source in sources.get((IANA, number), ())]
     if own:
         return tuple(own)
+    if parts := tuple(source for number in _PARTS.get(column.name, ()) for source in sources.get((IANA, number), ())):
+        return parts
     others = [(IANA, number) for number in _ALSO.get(column.name, ())]
     if column.enterprise:
         others.append((pen, column.enterprise))
     return next((tuple(sources[key]) for key in others if key in sources), ())
+
+
+def _behind(steps: Mapping[str, Step], iana: Mapping[int, Source]) -> dict[str, Step]:
+    """The counters of templates that count before and behind the observation point."""
+    found: dict[str, Step] = {}
+    for name, number in _BEHIND.items():
+        step = steps.get(name)
+        if isinstance(step, Number) and number in iana and BY_NAME[name].element in iana:
+            found[name] = OrElse(step, Number(name, iana[number]))
+    return found
 
 
 def _step(column: Column, found: tuple[Source, ...]) -> Step | None:

@@ -25,6 +25,9 @@ _WHOLE_ADDRESS = np.dtype((np.void, 16))
 _MAPPED_ZERO = np.void(V4_MAPPED_PREFIX + bytes(4))
 INTEGER_BYTES = frozenset({1, 2, 4, 8})
 _OCTET_MAX = 255
+_CPID_BITS, _CPID_VALUE, _CPID_EXCEPTION = 10, 0x3FF, 2
+_FORWARDED, _DROPPED = np.uint8(64), np.uint8(128)
+"""forwardingStatus (RFC 7270 §4.12): two bits of status, and no reason."""
 
 
 class Step(Protocol):
@@ -217,6 +220,48 @@ def _copy(records: Records, source: Source, target: Array) -> None:
     _, offset = records.fixed.dtype.fields[source.name][:2]  # type: ignore[index]
     only = np.dtype({"names": ["it"], "formats": [piece], "offsets": [offset], "itemsize": records.fixed.itemsize})
     target.view(piece).reshape(-1)[...] = records.fixed.view(only)["it"]
+
+
+@dataclass(frozen=True, slots=True)
+class OrElse:
+    """A counter, and where it is zero another one: exporters of what leaves by an interface count nothing that came in.
+
+    Attributes:
+        aside: the other one; it is an element of its own, too, which is shown as such.
+    """
+
+    step: Number
+    aside: Number
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        self.step.fill(records, out)
+        target = out[self.step.column]
+        if not target.all():
+            other = np.zeros_like(target)
+            self.aside.fill(records, {self.step.column: other})
+            np.copyto(target, other, where=target == 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardingException:
+    """Whether Juniper's inline monitoring tells of a forwarding exception: dropped, else forwarded; 0 where it tells nothing.
+
+    Attributes:
+        aside: commonPropertiesId, of which a template may have several: six bits of kind, ten of value.
+    """
+
+    column: str
+    aside: tuple[Source, ...]
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        target = out[self.column]
+        target[...] = 0
+        for source in self.aside:
+            told = integers(records, source)
+            status = np.where(told & _CPID_VALUE, _DROPPED, _FORWARDED)
+            np.copyto(target, status, where=told >> _CPID_BITS == _CPID_EXCEPTION)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,8 @@ class PacketSection:
         if "bytes" in self.columns:
             whole = integers(records, self.length).astype(np.int64) if self.length else end - start
             plain = layer3_bytes(heads, start, whole, np.zeros(len(start), np.int64))
+            if self.length is None:  # how long the frame was, only the packet itself says (Junos Evolved)
+                plain = np.where(heads.l3_bytes > 0, heads.l3_bytes, plain)
             out["bytes"][...] = plain if self.is_frame or self.length is None else np.maximum(whole, 0)
 
     def _kinds(self, buffer: Octets, start: Offsets, end: Offsets) -> npt.NDArray[np.int32]:

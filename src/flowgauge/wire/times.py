@@ -162,12 +162,22 @@ class FlowTimes:
             begin[...] = self.start[0](records, self.start[1])
         if self.end:
             finish[...] = self.end[0](records, self.end[1])
+        if self.start and self.end and self.start[0] is self.end[0] is since_boot:
+            self._keep_apart(records, begin, finish)
         if not self.start and not self.end:
             finish[...] = _export_ns(records)
         if not self.end and self.start:
             finish[...] = begin + self._lasted(records)
         if not self.start:
             begin[...] = finish - self._lasted(records)
+
+    def _keep_apart(self, records: Records, begin: Array, finish: Array) -> None:
+        """Lets flows of an exporter whose start nobody told end at the export, and last as long as their uptimes say."""
+        unknown = records.sets.boot_ms == NOT_TOLD
+        if unknown.any() and self.start and self.end:
+            rows = np.flatnonzero(unknown[records.set_row])
+            first, last = (integers(records, source)[rows].astype(np.uint32) for _, source in (self.start, self.end))
+            begin[rows] = finish[rows] - np.maximum((last - first).view(np.int32), 0).astype(np.int64) * 1_000_000
 
     def _lasted(self, records: Records) -> Array | int:
         if self.duration is None:

@@ -11,9 +11,10 @@ import numpy as np
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
 from flowgauge.wire.packet_headers import layer3_bytes, parse
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
+from flowgauge.wire.packet_headers_found import Heads
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, PPP_FRAME
 from flowgauge.wire.sflow.reading import IP, NOTHING, PORTS, Reading
-from flowgauge.wire.views import Octets
+from flowgauge.wire.views import Octets, Offsets
 
 HEADER, ETHERNET, IPV4_RECORD, IPV6_RECORD = 1, 2, 3, 4
 
@@ -23,6 +24,8 @@ _KINDS[[1, 7, 11, 12, 13]] = ETHERNET_FRAME, PPP_FRAME, IPV4, IPV6, MPLS
 
 _HEADER_FIELDS, _HEADER_BYTES = 4, 16
 _ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES = 24, 32, 56
+_CUT_BYTES, _LONGEST_BYTES = 128, 9216
+"""What agents keep of a packet at least, unless told otherwise, and the longest packets of their links: others are lies."""
 _FRAME_BYTES = 18
 """Ethernet header and check sequence, which the length of an Ethernet record includes."""
 
@@ -57,11 +60,18 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
     heads = parse(reading.windows, start, start + np.minimum(captured, room), kind, inner=inner)
     for column, name in _FROM_HEADS.items():
         reading.sheet.put(column, parts.owner, getattr(heads, name))
+    frame_bytes = _whole_frames(heads, start, frame_bytes, stripped, captured)
     reading.sheet.put("bytes", parts.owner, layer3_bytes(heads, start, frame_bytes, stripped))
     if heads.labels.shape[1]:
         reading.stacks()[parts.owner, : heads.labels.shape[1]] = heads.labels
     reading.lacking[parts.owner] = np.where(heads.is_ip, heads.portless * np.uint8(PORTS), IP)
     shown[parts.owner] = True
+
+
+def _whole_frames(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: Offsets, captured: Offsets) -> Offsets:
+    """Frame lengths, where agents give that of the piece instead (Juniper) as the packet's own header has it."""
+    pieces = (captured >= _CUT_BYTES) & (frame_bytes - stripped <= captured) & (heads.l3_bytes <= _LONGEST_BYTES)
+    return np.where(pieces, np.maximum(frame_bytes, heads.l3_at - start + heads.l3_bytes), frame_bytes)
 
 
 def _parsed(reading: Reading, shown: Mask) -> None:

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+# ruff: noqa: E501 - fields of a template read as one line
+"""Golden cases of exports that count, time or name things elsewhere than the standard elements, after what devices send.
+
+``python tests/private_cases.py`` writes README and in.pcap of each case to ``golden/wire``; expected.json is written by
+``FLOWGAUGE_UPDATE_GOLDEN=1`` and reviewed.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from device_cases import FOLDER, JUNIPER, KEY, ipfix, key, short, v9
+from flowgauge.flow.addresses import packed
+from netflow9_kit import EXPORT_S, UPTIME_MS, flowset, packet
+from netflow9_kit import template as template9
+from sflow_kit import ethernet, flow_sample, ipv4, raw, tcp
+from wire_cases import Case, capture, sflow
+from wire_kit import VARIABLE, a_set, message, template
+
+PROCERA = 15397
+ENDS = bytes((10, 0, 0, 1, 10, 0, 0, 2))
+LAST_MS = struct.pack("!II", UPTIME_MS - 5000, UPTIME_MS - 1000)
+
+
+def _behind() -> Case:
+    fields = (*KEY, (1, 4), (2, 4), (23, 4), (24, 4), (61, 1), (22, 4), (21, 4))
+    flows = [
+        key(number) + struct.pack("!IIIIB", *counters) + LAST_MS
+        for number, counters in enumerate(((1500, 3, 0, 0, 0), (0, 0, 3200, 8, 1), (900, 2, 880, 2, 0)), 1)
+    ]
+    return v9(
+        "Counters before and behind the observation point in one template: FreeBSD's ng_netflow leaves those behind at zero, an "
+        "exporter of what goes out leaves the others; where both count, those before it do (trap 54).",
+        packet(flowset(0, template9(256, fields)), flowset(256, *flows, pad=2)),
+    )
+
+
+def _barracuda() -> Case:
+    fields = [*KEY, (10, 4), (14, 4), (85, 8), (86, 8), (1, 8), (2, 8), (22, 4), (21, 4), (161, 4), (233, 1)]
+    flows = [
+        key(source) + struct.pack("!IIQQQQIIIB", 48660, 26092, *counters, 2395375053, 2395395322, 20269, 2)
+        for source, counters in ((1, (65, 1, 0, 0)), (2, (81, 1, 81, 1)))
+    ]
+    return ipfix(
+        "Barracuda: uptimes in IPFIX without the start that they count from: the flow ends at the export and lasted as long as they "
+        "say; a total beside a delta of zero was told before (traps 54, 55).",
+        message(a_set(2, template(256, fields)), a_set(256, *flows)),
+    )
+
+
+def _junos_evolved() -> Case:
+    head = ethernet(0x0800, ipv4(6, tcp(content=bytes(80)), total=1500))[:64]
+    fields = [(315, VARIABLE), (137, 2, JUNIPER), (137, 2, JUNIPER), (61, 1)]
+    records = [short(head) + struct.pack("!HHB", 1 << 10 | 3, 2 << 10 | reason, 0) for reason in (0, 57)]
+    return ipfix(
+        "Junos Evolved inline monitoring: pieces of frames without the frame's size: the IP header knows it; of two common "
+        "properties one is a forwarding exception, which drops the packet (traps 29, 60, 63).",
+        message(a_set(2, template(600, fields)), a_set(600, *records)),
+    )
+
+
+def _flexible() -> Case:
+    fields = ((8, 4), (12, 4), (4, 1), (180, 2), (181, 2), (182, 2), (183, 2), (1, 4), (2, 4), (152, 8), (153, 8))
+    times = struct.pack("!QQ", EXPORT_S * 1000 - 900, EXPORT_S * 1000 - 100)
+    flows = [
+        ENDS + bytes((proto,)) + struct.pack("!HHHHII", *ports, 76, 1) + times
+        for proto, ports in ((17, (5000, 53, 0, 0)), (6, (0, 0, 40000, 443)))
+    ]
+    return v9(
+        "Cisco Flexible NetFlow, keyed by ports of UDP and of TCP instead of ports.",
+        packet(flowset(0, template9(256, fields)), flowset(256, *flows, pad=2)),
+    )
+
+
+def _aggregated() -> Case:
+    fields = ((44, 4), (45, 4), (9, 1), (13, 1), (16, 2), (17, 2), (3, 4), (1, 4), (2, 4), (22, 4), (21, 4))
+    record = bytes((10, 1, 0, 0, 10, 2, 3, 0, 16, 24)) + struct.pack("!HHIII", 64500, 64501, 12, 90_000, 80) + LAST_MS
+    return v9(
+        "Records of an aggregation by prefix: networks where addresses would be.",
+        packet(flowset(0, template9(256, fields)), flowset(256, record)),
+    )
+
+
+def _streamcore() -> Case:
+    fields = (*KEY, (1, 4), (2, 4), (22, 4), (21, 4), (8192, 4), (8196, 1), (8256, 24), (8384, 4))
+    record = key() + struct.pack("!II", 3943, 10) + LAST_MS + struct.pack("!IB24sI", 17, 1, b"live.example.org", 1171)
+    return v9(
+        "Streamcore: private ids below 32768, among them texts that are filled up with zeros (traps 19, 31).",
+        packet(flowset(0, template9(256, fields)), flowset(256, record, pad=3)),
+    )
+
+
+def _procera() -> Case:
+    fields = [(8, 4), (12, 4), (27, 16), (28, 16), (4, 1), (7, 2), (11, 2), (150, 4), (151, 4), (1, VARIABLE, PROCERA),
+              (3, 8, PROCERA), (4, 8, PROCERA), (15, VARIABLE, PROCERA)]  # fmt: skip
+    times = struct.pack("!II", EXPORT_S - 60, EXPORT_S - 30)
+    four = (
+        ENDS
+        + bytes(32)
+        + struct.pack("!BHH", 6, 53787, 443)
+        + times
+        + short(b"HTTPS")
+        + struct.pack("!QQ", 60, 0)
+        + short(b"INITIAL")
+    )
+    six = bytes(8) + packed("2001:db8::1") + packed("2001:db8::2") + struct.pack("!BHH", 17, 5000, 53) + times + short(b"DNS")
+    six += struct.pack("!QQ", 86, 78) + short(b"")
+    return ipfix(
+        "Procera: bytes of both directions under its own number only, seen from the network and not from the flow: an event, "
+        "which has them as they are; the service is the application (traps 26, 62).",
+        message(a_set(2, template(256, fields)), a_set(256, four, six)),
+    )
+
+
+def _juniper_qfx() -> Case:
+    head = ethernet(0x0800, ipv4(6, tcp(content=bytes(200)), total=1500))[:128]
+    small = ethernet(0x0800, ipv4(6, tcp()))
+    return sflow(
+        "Juniper QFX and EX, sFlow: some releases give the length of the captured piece as the frame's; the IP header knows "
+        "better. A small frame captured whole is as long as it is (trap 77).",
+        flow_sample(raw(head, frame=132), sequence=1),
+        flow_sample(raw(head, frame=1518), sequence=2),
+        flow_sample(raw(small), sequence=3),
+    )
+
+
+CASES: dict[str, Case] = {
+    "counters-behind": _behind(),
+    "device-barracuda": _barracuda(),
+    "device-junos-evolved": _junos_evolved(),
+    "device-cisco-flexible": _flexible(),
+    "device-cisco-aggregation": _aggregated(),
+    "device-streamcore": _streamcore(),
+    "device-procera": _procera(),
+    "device-juniper-qfx": _juniper_qfx(),
+}
+
+
+def main() -> None:
+    """Writes the cases."""
+    for name, case in CASES.items():
+        (FOLDER / name).mkdir(exist_ok=True)
+        (FOLDER / name / "README.md").write_text(case.readme + "\n")
+        (FOLDER / name / "in.pcap").write_bytes(capture(case))
+
+
+if __name__ == "__main__":
+    main()
