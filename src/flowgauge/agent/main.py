@@ -7,7 +7,6 @@ HTTP thread answers. Settings change through :meth:`Agent.apply`, which takes ef
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -32,6 +31,7 @@ from flowgauge.runtime import linux, logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import HttpServer
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.report import write_report
 
 _TICK_S = 0.2
 """Longest time until a stop or new settings are noticed."""
@@ -124,7 +124,7 @@ class Agent:
         self._source.program.detach_signals()
         self._flush(_FINAL_BUDGET_S)
         self._destinations.stop()
-        self._write_report()
+        write_report("agent", self.settings.report_path, self._status.report)
         self._http.stop()
         self._heads.stop()
         self._source.close()
@@ -228,15 +228,6 @@ class Agent:
 
     def _not_ip(self) -> dict[int, FramesSeen]:
         return self._source.not_ip()
-
-    def _write_report(self) -> None:
-        path = self.settings.report_path
-        if path is None:
-            return
-        try:
-            path.write_text(json.dumps(self._status.report(), indent=1), encoding="utf-8")
-        except OSError as error:
-            _log.warning("report_not_written", path=str(path), error=str(error))
 
 
 def run_agent(

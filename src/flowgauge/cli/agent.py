@@ -3,11 +3,6 @@
 
 from __future__ import annotations
 
-import queue
-import signal
-import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +10,7 @@ import typer
 
 from flowgauge.cli.completion import filter_words
 from flowgauge.cli.options import LogLevel, output_option
+from flowgauge.cli.rereading import until_told
 
 if TYPE_CHECKING:
     from flowgauge.agent.settings import AgentSettings
@@ -123,7 +119,7 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     from flowgauge.agent.start import Start
 
     begun = Start(first)
-    stop, changes = _signals(settings)  # before there are hooks, which somebody has to take away again
+    stop, changes = until_told("agent", settings)  # before there are hooks, which somebody has to take away again
     begun.begin()
     # Packets are counted while the rest is imported.
     from flowgauge.agent.main import run_agent
@@ -190,26 +186,3 @@ def _collector_flags(text: str) -> list[Flag]:
         raise UsageError(f"--collector {text}: an agent must be told the collector's port (1 to 65535)")
     flags = [Flag("--collector", "spec.collector.address", host)]
     return [*flags, Flag("--collector", "spec.collector.port", port)] if port else flags
-
-
-def _signals(settings: Callable[[], AgentSettings]) -> tuple[threading.Event, queue.SimpleQueue[AgentSettings]]:
-    """SIGTERM and SIGINT stop; SIGHUP reads the document again and hands over what it says now."""
-    from flowgauge.errors import UsageError
-    from flowgauge.runtime import logs, signals
-
-    stop = threading.Event()
-    changes: queue.SimpleQueue[AgentSettings] = queue.SimpleQueue()
-
-    on_a_terminal = sys.stdin.isatty()
-
-    def reread() -> None:
-        if on_a_terminal and not sys.stdin.isatty():  # it was closed: nobody asks for a document to be read again
-            stop.set()
-            return
-        try:
-            changes.put(settings())
-        except UsageError as error:
-            logs.get("agent").error("settings_not_applied", error=str(error))
-
-    signals.on({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: reread})
-    return stop, changes

@@ -3,16 +3,13 @@
 
 from __future__ import annotations
 
-import queue
-import signal
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowgauge.cli.options import LogLevel
+from flowgauge.cli.rereading import until_told
 
 if TYPE_CHECKING:
     from flowgauge.collector.settings import CollectorSettings
@@ -96,7 +93,7 @@ def collect(  # noqa: PLR0917 - typer passes options by name
         raise UsageError("--dataset is where --read stores; what arrives from the network is live")
     first = settings()
     logs.configure(first.log_level)
-    stop, changes = _signals(settings)
+    stop, changes = until_told("collector", settings)
     if files:
         from flowgauge.cli.collect_files import read_files
 
@@ -136,21 +133,3 @@ def _documented_store(storage: Storage) -> str:
     raise UsageError(
         f"spec.storage.type is {storage.type}, which this build cannot write to: give --store-url of another store"
     )
-
-
-def _signals(settings: Callable[[], CollectorSettings]) -> tuple[threading.Event, queue.SimpleQueue[CollectorSettings]]:
-    """SIGTERM and SIGINT stop; SIGHUP reads the document again and hands over what it says now."""
-    from flowgauge.errors import UsageError
-    from flowgauge.runtime import logs, signals
-
-    stop = threading.Event()
-    changes: queue.SimpleQueue[CollectorSettings] = queue.SimpleQueue()
-
-    def reread() -> None:
-        try:
-            changes.put(settings())
-        except UsageError as error:
-            logs.get("collector").error("settings_not_applied", error=str(error))
-
-    signals.on({signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: reread})
-    return stop, changes

@@ -15,7 +15,6 @@ Settings change through :meth:`CollectorProcess.apply`, called by the main threa
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -46,6 +45,7 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import Handler, HttpServer, is_loopback
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.report import write_report
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
 from flowgauge.store.store import FlowStore
@@ -153,7 +153,7 @@ class CollectorProcess:
         self._ledger_writer.stop(LEDGER_STOP_S)
         if self._spool is not None:
             self._spool.stop(told=self._ledger_writer.told)
-        self._write_report()
+        write_report("collector", self.settings.report_path, self._status.report)
         self._http.stop()
         self._store.close()
         self._ledger_store.close()
@@ -255,15 +255,6 @@ class CollectorProcess:
         allowed, held_back = self._limit.allow(counter)
         if allowed:
             _log.warning(counter, flows=segment.rows, detail="the store is too slow, or away", held_back=held_back)
-
-    def _write_report(self) -> None:
-        path = self.settings.report_path
-        if path is None:
-            return
-        try:
-            path.write_text(json.dumps(self._status.report(), indent=1), encoding="utf-8")
-        except OSError as error:
-            _log.warning("report_not_written", path=str(path), error=str(error))
 
 
 def _spool(settings: CollectorSettings, ledger: Ledger) -> Spool | None:

@@ -16,6 +16,7 @@ from flowgauge.run.on_host import on_this_host
 from flowgauge.run.part import PartStatus, State
 from flowgauge.run.system import RunOptions, System
 from flowgauge.run.watch import WatchedFile
+from flowgauge.runtime.signals import Terminal
 
 _LOOK_S = 0.5
 """How often the document is looked at: a change is taken up within twice this time."""
@@ -53,7 +54,10 @@ def run_system(options: RunOptions) -> None:
 
 
 class _Signals:
-    """SIGINT and SIGTERM set ``stop``; during the start, or a second time, they interrupt. SIGHUP sets ``reread``."""
+    """SIGINT and SIGTERM set ``stop``; during the start, or a second time, they interrupt.
+
+    SIGHUP sets ``reread``, or ``stop`` when it is that of a closed terminal.
+    """
 
     def __init__(self) -> None:
         self.started = False
@@ -61,7 +65,8 @@ class _Signals:
         self.reread = threading.Event()
         signal.signal(signal.SIGINT, self._end)
         signal.signal(signal.SIGTERM, self._end)
-        signal.signal(signal.SIGHUP, lambda *_: self.reread.set())
+        self._terminal = Terminal()
+        signal.signal(signal.SIGHUP, lambda *_: (self.stop if self._terminal.is_gone else self.reread).set())
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
         if self.stop.is_set() or not self.started:

@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def mount_point(mountinfo: Path = Path("/proc/self/mountinfo")) -> Path | None:
+def mount_point() -> Path | None:
     """Where the version 2 hierarchy is mounted (proc_pid_mountinfo(5)): on a hybrid system not at the usual place."""
-    for line in mountinfo.read_text(encoding="utf-8").splitlines():
+    for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
         if after.split()[0] == "cgroup2":
             return Path(before.split()[4])

@@ -143,11 +143,15 @@ MAX_KEYS = 1000
 """Keys of one limit that are remembered; keys come from outside (names of devices), so all are forgotten beyond it."""
 
 
-class RateLimit:
-    """Lets an event through ``burst`` times per ``period_s`` and key, and tells how many were held back."""
+PERIOD_S = 30.0
+"""For how long an event that has come often enough is held back."""
 
-    def __init__(self, burst: int = 3, period_s: float = 30.0) -> None:
-        self._burst, self._period_s = burst, period_s
+
+class RateLimit:
+    """Lets an event through ``burst`` times per ``PERIOD_S`` and key, and tells how many were held back."""
+
+    def __init__(self, burst: int = 3) -> None:
+        self._burst = burst
         self._lock = threading.Lock()
         self._windows: dict[str, tuple[float, int]] = {}
 
@@ -159,7 +163,7 @@ class RateLimit:
                 self._windows.clear()
             start, count = self._windows.get(key, (now, 0))
             held_back = 0
-            if now - start >= self._period_s:
+            if now - start >= PERIOD_S:
                 held_back, start, count = max(0, count - self._burst), now, 0
             self._windows[key] = (start, count + 1)
         return count < self._burst, held_back

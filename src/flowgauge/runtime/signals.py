@@ -9,10 +9,26 @@ reads it does the work, like any other thread.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Mapping
+
+
+class Terminal:
+    """The terminal at standard input, if the process is started on one.
+
+    A terminal that is closed sends SIGHUP, which asks services to read their document again.
+    """
+
+    def __init__(self) -> None:
+        self._was_there = os.isatty(0)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was closed: then nobody has asked for anything."""
+        return self._was_there and not os.isatty(0)
 
 
 def on(actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
