@@ -8,7 +8,7 @@ data. Used by the main thread.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from flowgauge.agent import node_counters
 from flowgauge.agent.node_counters import NodeCounters
@@ -24,14 +24,14 @@ AGAIN_S = 60.0
 class KernelTold:
     """The counters of the network namespace ``netns``; empty: the process's own."""
 
-    def __init__(self, netns: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._netns, self._clock = netns, clock
-        self._due_s = self._all_due_s = clock()
+    def __init__(self, netns: str) -> None:
+        self._netns = netns
+        self._due_s = self._all_due_s = time.monotonic()
         self._told: dict[int, tuple[int, ...]] = {}
 
     def due(self, names: Mapping[int, str]) -> Kernel:
         """What is to be told now; ``names`` of devices by ifIndex."""
-        now = self._clock()
+        now = time.monotonic()
         if now < self._due_s:
             return Kernel()
         self._due_s = now + TELL_S

@@ -13,7 +13,6 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
 from flowgauge.export.messages import STREAM_MESSAGE_BYTES, Message
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.runtime.clock import Clock, now_ns
 from flowgauge.schema.told import Answer, Kernel
 from flowgauge.wire import options_encode
 from flowgauge.wire.ipfix import FIRST_DATA_SET, SET_HEADER_BYTES
@@ -27,8 +26,8 @@ TEMPLATE_BYTES = 1_024
 class SelfContainedMessages(Messages):
     """As its base, but each message can be read alone."""
 
-    def __init__(self, settings: AgentSettings, clock: Clock = now_ns) -> None:
-        super().__init__(settings, clock)
+    def __init__(self, settings: AgentSettings) -> None:
+        super().__init__(settings)
         self._flows = FlowEncoder(STREAM_MESSAGE_BYTES - TEMPLATE_BYTES - SET_HEADER_BYTES, settings.pen)
 
     def templates(self) -> list[Message]:

@@ -14,7 +14,7 @@ from flowgauge.agent.messages import AgentMessages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
 from flowgauge.export.messages import Message
-from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.clock import now_ns
 from flowgauge.schema.told import Answer, Kernel
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, FlowEncoder
 from flowgauge.wire.ipfix_write import Piece, in_sets
@@ -38,9 +38,9 @@ _RANDOM = 2
 class NetFlow9Messages(AgentMessages):
     """As NetFlow v9, over UDP."""
 
-    def __init__(self, settings: AgentSettings, clock: Clock = now_ns) -> None:
-        writer = PacketWriter(settings.domain, settings.mtu_bytes, clock() // 1_000_000_000)
-        super().__init__(settings, writer, FlowEncoder(writer.room, None), set(), clock)
+    def __init__(self, settings: AgentSettings) -> None:
+        writer = PacketWriter(settings.domain, settings.mtu_bytes, now_ns() // 1_000_000_000)
+        super().__init__(settings, writer, FlowEncoder(writer.room, None), set(), now_ns)
 
     def options(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Message]:
         """The sampling rate; names of interfaces when they changed or are due again. Counters have no place here."""

@@ -25,7 +25,7 @@ from flowgauge.config.model import Listener, Tls
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.flow.addresses import packed
 from flowgauge.runtime import logs
-from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.pbflow.decoder import PbflowDecoder
 from flowgauge.wire.pbflow.messages import METHOD, REPLY, SERVICE
@@ -53,11 +53,9 @@ class GrpcListener:
         arrived: queue.SimpleQueue[Any],
         ledger: Ledger,
         refusals: Refusals,
-        *,
-        clock: Clock = now_ns,
     ) -> None:
         self._host, self._settings, self._arrived, self._ledger = host, settings, arrived, ledger
-        self._refusals, self._clock = refusals, clock
+        self._refusals = refusals
         self._allow = AllowList(settings.allow)
         self._road = Road(PbflowDecoder())
         self._lock = threading.Lock()
@@ -116,9 +114,7 @@ class GrpcListener:
         sender, port = _peer(context.peer())
         if not self._allow.open and not self._allow.lets_in(np.frombuffer(sender, np.uint8).reshape(1, 16)).all():
             self._ledger.add("receive_refused", 1)
-            self._refusals.add(
-                np.frombuffer(sender, np.uint8).reshape(1, 16), f"{self.name}: not in the allow-list", self._clock()
-            )
+            self._refusals.add(np.frombuffer(sender, np.uint8).reshape(1, 16), f"{self.name}: not in the allow-list", now_ns())
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "this address may not send here")
         if not self._room(len(payload)):
             self._ledger.add("receive_calls_refused", 1)
@@ -127,7 +123,7 @@ class GrpcListener:
         self._ledger.add("receive_datagrams", 1)
         self._ledger.add("receive_bytes", len(payload))
         message = Relayed(payload, sender, port)
-        self._arrived.put(RelayedMessages(self._road, [message], self._clock(), lambda: self._release(len(payload), safe)))
+        self._arrived.put(RelayedMessages(self._road, [message], now_ns(), lambda: self._release(len(payload), safe)))
         if not safe.wait(ANSWER_S):
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the collector is behind")
         return REPLY

@@ -16,7 +16,7 @@ from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.errors import FlowgaugeError
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.runtime import logs
-from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema.flow_query import Window
 from flowgauge.store.store import KERNEL, FlowStore, LedgerRow
@@ -58,9 +58,9 @@ class LedgerWriter:
     def __init__(
         self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, former: Former | None = None, *,
         parts: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
-        kernels: Callable[[], Mapping[str, Mapping[str, int]]] = dict, clock: Clock = now_ns,
+        kernels: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
     ) -> None:  # fmt: skip
-        self._store, self._ledger, self._agents, self._clock = store, ledger, agents, clock
+        self._store, self._ledger, self._agents = store, ledger, agents
         self._former, self._parts, self._kernels = former, parts, kernels
         self._written: dict[Place, tuple[int, float]] = {}
         self.told = False
@@ -89,7 +89,7 @@ class LedgerWriter:
         former = self._former.former_ledgers if self._former is not None else {}
         current = self._current(former)
         due = {place: value for place, value in current.items() if self._is_due(place, value, now)}
-        time_ms = self._clock() // 1_000_000
+        time_ms = now_ns() // 1_000_000
         try:
             self._store.write_ledger([LedgerRow(time_ms, *place, value) for place, value in due.items()])
         except FlowgaugeError as error:
@@ -132,15 +132,16 @@ class LedgerWriter:
         return value != written or now - at >= REPEAT_S
 
 
-def remember_agents(store: FlowStore, directory: ExporterDirectory, clock: Clock = now_ns) -> None:
+def remember_agents(store: FlowStore, directory: ExporterDirectory) -> None:
     """Tells the directory which agents were there until now, so that dedup is right from the first flow on after a restart."""
-    now_ms = clock() // 1_000_000
+    time_ns = now_ns()
+    now_ms = time_ns // 1_000_000
     try:
         changes = store.ledger(Window(now_ms - RECENT_MS, now_ms + 1))
     except FlowgaugeError as error:
         _log.info("agents_not_remembered", error=str(error))
         return
     nodes = {change.instance.rpartition("@")[0] for change in changes if change.component == "agent"}
-    directory.know_agents(nodes, clock())
+    directory.know_agents(nodes, time_ns)
     if nodes:
         _log.info("agents_remembered", nodes=sorted(nodes)[:20], count=len(nodes))

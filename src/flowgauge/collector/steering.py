@@ -62,5 +62,6 @@ def _fold_in(offset: int) -> list[bytes]:
     return [_one(_KEEP, 0), _source(offset), _one(_TO_INDEX, 0), _one(_LOAD_KEPT, 0), _one(_XOR_INDEX, 0)]
 
 
-def _one(opcode: int, operand: int, *, yes: int = 0, no: int = 0) -> bytes:
-    return struct.pack("=HBBI", opcode, yes, no, operand)
+def _one(opcode: int, operand: int, *, no: int = 0) -> bytes:
+    """One instruction (struct sock_filter); ``no``: how many are passed over when a comparison fails."""
+    return struct.pack("=HBBI", opcode, 0, no, operand)

@@ -43,9 +43,9 @@ def field_names(model: type[BaseModel]) -> dict[str, str]:
     return {info.alias or name: name for name, info in model.model_fields.items()}
 
 
-def section_at(location: Sequence[str | int], root: type[BaseModel] = FlowCollector) -> type[BaseModel] | None:
+def section_at(location: Sequence[str | int]) -> type[BaseModel] | None:
     """The model whose fields stand below ``location``; None where there is none."""
-    model: type[BaseModel] | None = root
+    model: type[BaseModel] | None = FlowCollector
     for key in location:
         if isinstance(key, int):
             continue

@@ -34,27 +34,19 @@ from flowgauge.console.settings import ConsoleSettings
 from flowgauge.runtime import clock
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.opening import open_store
-from flowgauge.store.store import FlowStore
 
 _TOPICS = (
     status, flows, flows_arrow, groups, topology, troubles, filters, columns, ledger, live, capture, exporters, nodes, datasets,
 )  # fmt: skip
 
 
-def create_app(settings: ConsoleSettings, store: FlowStore | None = None, now_ns: clock.Clock = clock.now_ns) -> FastAPI:
-    """The application; UsageError when ``settings`` would leave it open to others.
-
-    Args:
-        settings: where to listen, whom to ask, who may ask.
-        store: what answers; None opens the one that ``settings`` name.
-        now_ns: the clock.
-    """
+def create_app(settings: ConsoleSettings) -> FastAPI:
+    """The application; UsageError when ``settings`` would leave it open to others."""
     settings.check()
     services = Services(
         settings=settings,
-        store=store or open_store(settings.store_url, settings.store_secret),
-        ledger=Ledger("console", f"console@{now_ns() // 1_000_000}"),
-        now_ns=now_ns,
+        store=open_store(settings.store_url, settings.store_secret),
+        ledger=Ledger("console", f"console@{clock.now_ns() // 1_000_000}"),
     )
     app = FastAPI(
         title="Flowgauge",

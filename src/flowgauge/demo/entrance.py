@@ -14,9 +14,9 @@ import threading
 
 from flowgauge.demo.relay import relay
 from flowgauge.demo.scene import addresses
+from flowgauge.run.part import LOOPBACK
 from flowgauge.runtime import linux
 
-LOOPBACK = "127.0.0.1"
 PREFERRED_PORT = 8080
 """Taken when it is free, for it is what people expect of a web page."""
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from flowgauge.config.model import Feature, seconds
 from flowgauge.demo import requirements, scene_file
-from flowgauge.demo.entrance import LOOPBACK, Entrance
+from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.fault import drop_log
 from flowgauge.demo.flow_demo import ROUTE_HOST, Transfer
 from flowgauge.demo.invitation import Invitation, ssh_line
@@ -32,6 +32,7 @@ from flowgauge.demo.watch import Click, FirstFlow
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError, UsageError
 from flowgauge.query.completeness import completeness
 from flowgauge.query.topology import topology
+from flowgauge.run.part import LOOPBACK
 from flowgauge.runtime import instance
 from flowgauge.runtime.clock import now_ns
 from flowgauge.schema.flow_query import FlowQuery, Window

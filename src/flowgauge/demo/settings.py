@@ -13,7 +13,7 @@ from flowgauge.config.environment import as_environment
 from flowgauge.config.load import load
 from flowgauge.config.model import Enrichment, ExporterType, Spec, StorageType
 from flowgauge.errors import UsageError
-from flowgauge.run.compose import LOOPBACK
+from flowgauge.run.part import LOOPBACK
 
 OWN_DOCUMENT = Path(__file__).with_name("flowcollector.yaml")
 _LABELS_PATH = "spec.collector.enrichment.subnetLabels"

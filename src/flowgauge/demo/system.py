@@ -19,9 +19,9 @@ from flowgauge.demo.report.ledger import Balance, balance
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.settings import Settings
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.run.compose import LOOPBACK, AgentPlace, Composition, Plan, compose
+from flowgauge.run.compose import AgentPlace, Composition, Plan, compose
 from flowgauge.run.machine import kept_token
-from flowgauge.run.part import PartStatus
+from flowgauge.run.part import LOOPBACK, PartStatus
 from flowgauge.run.supervisor import Supervisor
 from flowgauge.store.clickhouse.client import embedded_about, parse_address
 from flowgauge.store.opening import open_store

@@ -12,11 +12,12 @@ import time
 from typing import Any
 
 from flowgauge.demo import http_json
-from flowgauge.demo.entrance import LOOPBACK, Entrance
+from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.flow_demo import ROUTE_HOST, SPACE, WEB
 from flowgauge.demo.scene import addresses
 from flowgauge.demo.worker import Worker
 from flowgauge.errors import EnvironmentProblem
+from flowgauge.run.part import LOOPBACK
 from flowgauge.runtime.clock import now_ns
 
 _POLL_S = 0.2

@@ -32,10 +32,10 @@ _EXTRA_BYTES = {
 
 
 @functools.cache
-def enumerators(name: str, path: Path = KERNEL_BTF) -> dict[int, str]:
+def enumerators(name: str) -> dict[int, str]:
     """Value (as 32 bits) → name of each member of ``enum name``; nothing when the kernel does not tell."""
     try:
-        with path.open("rb") as file:  # sysfs gives no size, so read_bytes would not do
+        with KERNEL_BTF.open("rb") as file:  # sysfs gives no size, so read_bytes would not do
             data = file.read()
     except OSError:
         return {}

@@ -18,12 +18,8 @@ from pathlib import Path
 from flowgauge.config.groups import stored_groups
 from flowgauge.config.model import Collector, Spec, StorageType, seconds
 from flowgauge.errors import UsageError
-from flowgauge.run.part import Part, free_port
+from flowgauge.run.part import LOOPBACK, Part, free_port
 from flowgauge.store.secret import new_secret, reader_key
-
-LOOPBACK = "127.0.0.1"
-SERVED = frozenset({StorageType.EMBEDDED, StorageType.CLICKHOUSE})
-"""Storage types of this build; the others are kept in the embedded store for the time being."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+LOOPBACK = "127.0.0.1"
+"""Where parts of one machine meet."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -68,20 +71,20 @@ def secret_pipe(secret: str) -> int:
     return read_end
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
-    """A port of ``host`` that nobody uses at the moment."""
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """A port of this machine that nobody uses at the moment."""
     with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((host, 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether nobody listens at a TCP port of ``host``."""
+def is_free(port: int) -> bool:
+    """Whether nobody listens at a TCP port of this machine."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: an old connection is no listener
         try:
-            probe.bind((host, port))
+            probe.bind((LOOPBACK, port))
         except OSError:
             return False
         return True

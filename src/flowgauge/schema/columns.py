@@ -23,17 +23,16 @@ ICMP_PROTOCOLS = frozenset({1, 58})
 """Protocols with a type and a code."""
 
 
-def _both_ends(column: Column, *, dst_element: int = 0, dst_element_v6: int = 0, dst_netobserv: str = "",
-               dst_enterprise: int = 0, dst_otel: str = "") -> tuple[Column, Column]:  # fmt: skip
-    """Declares a pair: ``column`` is named without its end; the destination's numbers follow or derive from the source's."""
+def _both_ends(column: Column, *, dst_element: int = 0, dst_element_v6: int = 0) -> tuple[Column, Column]:
+    """Declares a pair: ``column`` is named without its end; the destination's names and own numbers derive from the source's."""
     src = replace(column, name=f"src_{column.name}", title=f"Source {column.title}",
                   held_as=f"src_{column.held_as}" if column.held_as else "")  # fmt: skip
     dst = replace(column, name=f"dst_{column.name}", title=f"Destination {column.title}",
                   held_as=f"dst_{column.held_as}" if column.held_as else "",
                   element=dst_element, element_v6=dst_element_v6,
-                  enterprise=dst_enterprise or (column.enterprise + 1 if column.enterprise else 0),
-                  netobserv=dst_netobserv or column.netobserv.replace("Src", "Dst"),
-                  otel=dst_otel or column.otel.replace("source", "destination"))  # fmt: skip
+                  enterprise=column.enterprise + 1 if column.enterprise else 0,
+                  netobserv=column.netobserv.replace("Src", "Dst"),
+                  otel=column.otel.replace("source", "destination"))  # fmt: skip
     return src, dst
 
 

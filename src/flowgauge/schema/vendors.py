@@ -9,7 +9,6 @@ from __future__ import annotations
 REVERSE = 29305
 """RFC 5103 §6.1: the IANA element of the same number, of a biflow's reverse direction."""
 NTOP = 35632
-CISCO = 9
 JUNIPER = 2636
 NETOBSERV = 4294967294
 """Stands for the enterprise number under which NetObserv exports its elements: its configuration says which."""

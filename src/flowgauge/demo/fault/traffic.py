@@ -21,7 +21,6 @@ PORT = 9100
 """On which the pods of the bulk transfer listen for the duration of a fault."""
 _TIMEOUT_S = 1.0
 _PIECE = bytes(16_384)
-_SMALL_BUFFER = 4096
 
 Work = Callable[[threading.Event], None]
 """Runs until the event is set; what goes wrong with a socket is the point, and no error."""

@@ -24,9 +24,9 @@ class Score:
     source: str = ""
 
 
-def scored(name: str, measured: float, truth: float, allowed: float, *, share: float = SHARE_OFF, source: str = "") -> Score:
-    """Allows a difference of ``allowed`` or of this share of the truth, whichever is larger."""
-    return judged(name, measured, truth, abs(measured - truth), max(allowed, share * truth), source=source)
+def scored(name: str, measured: float, truth: float, allowed: float, *, source: str = "") -> Score:
+    """Allows a difference of ``allowed`` or of ``SHARE_OFF`` of the truth, whichever is larger."""
+    return judged(name, measured, truth, abs(measured - truth), max(allowed, SHARE_OFF * truth), source=source)
 
 
 def judged(name: str, measured: float, truth: float, error: float, allowed: float, *, source: str = "") -> Score:

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-UNDERLAY = "192.168.50.0/24"
 ROUTER = "192.168.50.254"
 
 PODS = "10.244.0.0/16"
-SERVICES = "10.96.0.0/16"
 POD_GATEWAY = "169.254.1.1"
 """Next hop of every pod, as with routed container networks: the node's end of the pod's link answers for it."""
 
-CLIENTS = "203.0.113.0/24"
 OUTSIDE_GATEWAY = "203.0.113.1"
 CLIENT = "203.0.113.10"
 """The outside client that makes the load."""
