@@ -1,12 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hooks on devices: both kinds, devices without Ethernet, and what is left when a process is killed."""
+"""Hooks on devices: both kinds, and what is left when a process is killed."""
 
 from __future__ import annotations
 
 import array
 import errno
-import fcntl
-import os
 import socket
 import struct
 import subprocess
@@ -18,7 +16,6 @@ from contextlib import contextmanager
 import pytest
 
 from ebpf_kit import flows, loaded, touched
-from flowgauge.demo.scene import kernel
 from flowgauge.ebpf import bpf_syscall, clsact
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.runtime import linux
@@ -27,7 +24,6 @@ from node_kit import A, B, TwoPods, observed, settled, transfer, two_pods
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 _PROG_QUERY = 16
-_TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x1, 0x1000
 
 
 @pytest.fixture
@@ -185,33 +181,6 @@ def test_a_qdisc_that_cannot_be_looked_at_stays_and_the_links_count(node: TwoPod
         assert lasting.kind == "tcx"
         lasting.detach()
         assert tcx_programs(node, "va") == 0
-
-
-def test_a_device_without_ethernet_headers(node: TwoPods) -> None:
-    """A tun device, as WireGuard and IP tunnels are: its packets begin with the IP header."""
-    with linux.in_netns(node.node):
-        tun = os.open("/dev/net/tun", os.O_RDWR)
-        fcntl.ioctl(tun, _TUNSETIFF, struct.pack("16sH22x", b"tun0", _IFF_TUN | _IFF_NO_PI))
-        os.set_blocking(tun, False)
-    kernel.ip_batch(node.node, ["addr add 10.9.8.1/24 dev tun0", "link set tun0 up"])
-    udp = struct.pack("!HHHH", 4000, 5000, 12, 0) + b"tun!"
-    packet = struct.pack("!BBHHHBBH", 0x45, 0, 32, 1, 0, 64, 17, 0) + socket.inet_aton("10.9.8.9") + socket.inet_aton(A)
-    checksum = sum(struct.unpack("!10H", packet))
-    checksum = (checksum & 0xFFFF) + (checksum >> 16)
-    packet = packet[:10] + struct.pack("!H", ~checksum & 0xFFFF) + packet[12:]
-    with observed(node, ["tun0", "va"]) as watch, node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as pod:
-        pod.bind((A, 5000))
-        os.write(tun, packet + udp)
-        assert pod.recv(10) == b"tun!"
-        pod.sendto(b"back", ("10.9.8.9", 4000))
-        rows = [row for row in watch.flows() if row["proto"] == 17]
-    os.close(tun)
-    tun0, va = node.ifindex("va") + 0, node.ifindex("va")
-    assert [(row["src_addr"], row["src_port"], row["dst_port"], row["bytes"], len(row["observed"])) for row in rows] == [
-        (A, 5000, 4000, 32, 2),
-        ("10.9.8.9", 4000, 5000, 32, 2),
-    ]
-    assert tun0 == va
 
 
 def test_a_device_that_is_not_there_is_an_error_with_its_cause(node: TwoPods) -> None:
