@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,21 @@ from pathlib import Path
 
 from flowgauge.runtime import linux
 from node_kit import TwoPods
+
+FORKING = """
+import os, socket, sys
+listener = socket.create_server(("", int(sys.argv[1])))
+print(os.getpid(), flush=True)
+while True:
+    accepted, _ = listener.accept()
+    if os.fork() == 0:
+        accepted.recv(100)
+        accepted.sendall(str(os.getpid()).encode())
+        accepted.recv(100)
+        os._exit(0)
+    accepted.close()
+"""
+"""Forks a process for each connection, as PostgreSQL does, which tells its id."""
 
 
 @contextmanager
@@ -51,3 +67,14 @@ def telling(node: TwoPods, source: str, port: int, group: Path | None = None) ->
     finally:
         started.kill()
         started.communicate()
+
+
+def call(node: TwoPods, to: tuple[str, int]) -> tuple[int, int]:
+    """One exchange of pod a with the server that forks: (the client's port, the worker's process id)."""
+    with node.socket("a", socket.AF_INET6 if ":" in to[0] else socket.AF_INET, socket.SOCK_STREAM) as client:
+        client.connect(to)
+        client.sendall(b"who are you")
+        worker = int(client.recv(100))
+        port: int = client.getsockname()[1]
+    time.sleep(0.1)
+    return port, worker

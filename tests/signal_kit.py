@@ -20,6 +20,7 @@ from flowgauge.ebpf.kernel_types import enumerators
 from flowgauge.ebpf.translations import join
 from flowgauge.flow import addresses
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.schema.enums import INITIATOR, SOCKET_EVENT, TCP_STATE_FINAL
 from node_kit import TwoPods
 
 _NUMBERS = (
@@ -77,6 +78,17 @@ def one(among: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
     found = [row for row in among if wanted.items() <= row.items()]
     assert len(found) == 1, (wanted, found or among)
     return found[0]
+
+
+def events(rows: list[dict[str, Any]], **wanted: Any) -> list[tuple[str, str, str]]:
+    """(event, how the connection stands, who opened it) of one socket's rows, in order."""
+    found = sorted(
+        (row for row in rows if row["socket_event"] and wanted.items() <= row.items()), key=lambda row: row["time_end_ns"]
+    )
+    return [
+        (SOCKET_EVENT[row["socket_event"]], TCP_STATE_FINAL[row["tcp_state_final"]], INITIATOR[row["initiator"]])
+        for row in found
+    ]
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from dns_kit import NOERROR, NXDOMAIN, TYPE_AAAA, answer, query
 from flowgauge.demo.scene import kernel
 from node_kit import FAR, A, B, Observed, TwoPods, observed, two_pods
 from signal_kit import one, told
@@ -34,8 +35,6 @@ table ip svc {{
   }}
 }}
 """
-NOERROR, NXDOMAIN = 0, 3
-TYPE_A, TYPE_AAAA = 1, 28
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +48,6 @@ def node() -> Iterator[TwoPods]:
 def followed(node: TwoPods, **options: Any) -> Iterator[Observed]:
     with observed(node, dns=True, **options) as watch:
         yield watch
-
-
-def question(name: str, kind: int = TYPE_A) -> bytes:
-    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
-    return labels + b"\0" + struct.pack("!HH", kind, 1)
-
-
-def query(number: int, name: str, kind: int = TYPE_A) -> bytes:
-    return struct.pack("!HHHHHH", number, 0x0100, 1, 0, 0, 0) + question(name, kind)
-
-
-def answer(asked: bytes, rcode: int = NOERROR) -> bytes:
-    return asked[:2] + struct.pack("!H", 0x8180 | rcode) + asked[4:]
 
 
 @dataclass(slots=True)

@@ -18,10 +18,10 @@ from flowgauge.agent import socket_events
 from flowgauge.agent.attribution import NO_USER
 from flowgauge.demo.scene import cgroups, kernel
 from flowgauge.ebpf import abi
-from flowgauge.schema.enums import INITIATOR, SOCKET_EVENT, TCP_STATE_FINAL
+from flowgauge.schema.enums import SOCKET_EVENT
 from node_kit import A6, B6, A, B, Observed, TwoPods, observed, transfer, two_pods
-from serving_kit import telling
-from signal_kit import one, told
+from serving_kit import FORKING, call, telling
+from signal_kit import events, one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -34,20 +34,6 @@ table ip svc {{
   }}
 }}
 """
-SERVER = """
-import os, socket, sys
-listener = socket.create_server(("", int(sys.argv[1])))
-print(os.getpid(), flush=True)
-while True:
-    accepted, _ = listener.accept()
-    if os.fork() == 0:
-        accepted.recv(100)
-        accepted.sendall(str(os.getpid()).encode())
-        accepted.recv(100)
-        os._exit(0)
-    accepted.close()
-"""
-"""Forks a process for each connection, as PostgreSQL does, which tells its id."""
 POD_UID = "8d1c2f1e-5f3a-4c58-9b1c-2f60a1d7e9b0"
 CONTAINER = "9b" * 32
 
@@ -68,29 +54,7 @@ def followed(node: TwoPods, **options: Any) -> Iterator[Observed]:
 
 def server(node: TwoPods, port: int, folder: Path | None = None) -> AbstractContextManager[int]:
     """The forking server in pod b, in a control group if told so; its process id."""
-    return telling(node, SERVER, port, folder)
-
-
-def call(node: TwoPods, to: tuple[str, int]) -> tuple[int, int]:
-    """One exchange with the server: (the client's port, the worker's process id)."""
-    with node.socket("a", socket.AF_INET6 if ":" in to[0] else socket.AF_INET, socket.SOCK_STREAM) as client:
-        client.connect(to)
-        client.sendall(b"who are you")
-        worker = int(client.recv(100))
-        port: int = client.getsockname()[1]
-    time.sleep(0.1)
-    return port, worker
-
-
-def events(rows: list[dict[str, Any]], **wanted: Any) -> list[tuple[str, str, str]]:
-    """(event, how the connection stands, who opened it) of one socket's rows, in order."""
-    found = sorted(
-        (row for row in rows if row["socket_event"] and wanted.items() <= row.items()), key=lambda row: row["time_end_ns"]
-    )
-    return [
-        (SOCKET_EVENT[row["socket_event"]], TCP_STATE_FINAL[row["tcp_state_final"]], INITIATOR[row["initiator"]])
-        for row in found
-    ]
+    return telling(node, FORKING, port, folder)
 
 
 def flows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

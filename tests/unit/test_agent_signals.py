@@ -18,7 +18,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.libbpf import LoadError
 from flowgauge.ebpf.map_reader import Entries
-from flowgauge.ebpf.signal_hooks import SIGNALS, Support, refusal
+from flowgauge.ebpf.signal_hooks import SIGNALS, Support, ask, is_measured, refusal
 from flowgauge.ebpf.tables import Evicted, empty
 from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import join
@@ -164,6 +164,35 @@ def test_a_refusal_says_something_of_the_kernel_or_nothing(number: int, support:
     assert answer.support is support
     assert not answer.programs
     assert answer.words.startswith(support.value)
+
+
+@pytest.mark.parametrize(
+    ("signal", "lacking", "words"),
+    [
+        ("process", "on_datagram_sent", "on, of TCP only: UDP needs Linux >= 6.3"),
+        (
+            "drops",
+            "on_drop_at_socket",
+            "on, without the state of the socket that was to receive the packet: needs Linux >= 6.11",
+        ),
+        ("process", "on_owner_state", "not supported: needs Linux >= 5.11"),
+        ("process", "", "on"),
+    ],
+)
+def test_a_kernel_that_gives_part_of_a_signal_says_what_it_lacks(signal: str, lacking: str, words: str) -> None:
+    class Loaded:
+        def close(self) -> None:
+            pass
+
+    def load(programs: frozenset[str]) -> Any:
+        if lacking in programs:
+            raise LoadError(errno.ESRCH, "load eBPF programs", "")
+        return Loaded()
+
+    answer = ask([signal], load)[signal]
+    assert answer.words == words
+    assert is_measured(answer.words) is (answer.support is Support.AVAILABLE) is bool(answer.programs)
+    assert lacking not in answer.programs
 
 
 def test_a_wait_of_ten_seconds_stays_ten_seconds() -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from flowgauge.agent.kernel_probes import Answer, can_observe
+from flowgauge.agent.kernel_probes import EVERYTHING, Answer, can_observe
+from flowgauge.config.model import Feature
+from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.signal_hooks import Support
 from flowgauge.run import doctor
 from flowgauge.run.doctor import Verdict
@@ -60,8 +62,19 @@ def test_every_hook_of_this_kernel_is_told() -> None:
     done = run("--kernel", "--json")
     found = {one["hook"]: one["support"] for one in json.loads(done.stdout)}
     assert done.returncode == 0, done.stderr
-    assert {"TCX hooks", "clsact filters", "packet socket with a ring", "signal rtt", "signal drops"} <= found.keys()
+    assert {"TCX hooks", "clsact filters", "packet socket with a ring"} <= found.keys()
     assert found["flow program"] == "available"
+    features = {feature.value for feature in Feature} - {"nat", "rttHistogram"} | {"tunnels"}
+    assert {f"signal {name}" for name in features} <= found.keys()
+
+
+@pytest.mark.bpf
+def test_what_doctor_tries_is_all_that_an_agent_can_be_told_to_measure() -> None:
+    program = FlowProgram(EVERYTHING)
+    program.load()
+    off = [name for name, state in program.features().items() if state == "off"]
+    program.close()
+    assert not off
 
 
 @pytest.mark.parametrize(

@@ -21,31 +21,41 @@ from initramfs import Archive, shared_libraries
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CACHE = ROOT / ".cache" / "kernels"
-PACKAGE = "linux-image-cloud-amd64"
+PACKAGE = "linux-image-amd64"
+"""Not the smaller one for clouds, which has no PPP."""
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
     "busybox": "busybox-static",
     "dpkg-deb": "dpkg",
     "apt-get": "apt",
     "ip": "iproute2",
+    "ss": "iproute2",
+    "pppd": "ppp",
 }
 MODULES = (
     "veth", "sch_ingress", "cls_bpf", "vxlan", "geneve", "ip_gre", "ipip", "ip6_tunnel", "ip6_gre", "wireguard", "8021q",
+    "tun", "ppp_async", "pppoe",
 )  # fmt: skip
 KERNEL_WORDS = "console=ttyS0 quiet panic=-1 no_timer_check"
 """Without the check, which a busy machine fails: an emulated timer may be late."""
 LIBRARIES = ("libbpf.so.1",)
+INSIDE = ("ip", "ss", "pppd")
+"""Programs of this machine that the guest has."""
 PASSED = "kernel test: passed"
 
 INIT = """#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mkdir -p /dev/pts /etc/ppp
+/bin/busybox mount -t devpts pts /dev/pts
+/bin/busybox mount -t cgroup2 cgroup /sys/fs/cgroup
+/bin/busybox ln -s /bin/busybox /usr/bin/unshare
 /bin/busybox mount -t tmpfs run /run
 /bin/busybox mount -t tmpfs tmp /tmp
 for module in {modules}; do /bin/busybox insmod $module || echo "module $module was not loaded"; done
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={path} PYTHONDONTWRITEBYTECODE=1 HOME=/tmp OPENBLAS_NUM_THREADS=1
-{python} {guest}
+{python} {guest} {scenes}
 /bin/busybox poweroff -f
 """
 
@@ -72,7 +82,7 @@ def kernel_package() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
     cached = sorted(CACHE.glob(f"{names[0]}_*.deb"))
     if not cached:
-        print(f"downloading {names[0]} (27 MB)", flush=True)
+        print(f"downloading {names[0]} (71 MB)", flush=True)
         done = subprocess.run(["apt-get", "download", names[0]], cwd=CACHE, capture_output=True, text=True, check=False)
         cached = sorted(CACHE.glob(f"{names[0]}_*.deb"))
         if not cached:
@@ -114,15 +124,16 @@ def _needs(module: Path) -> list[str]:
     return [name for name in found.split(",") if name]
 
 
-def build(kernel: Path, archive: Path) -> None:
+def build(kernel: Path, archive: Path, scenes: list[str]) -> None:
     """Writes the guest's root file system."""
     imported = subprocess.run(
         [sys.executable, str(HERE / "imported.py"), str(HERE / "guest.py")], capture_output=True, text=True, check=True,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}:{HERE}"},
     ).stdout.splitlines()  # fmt: skip
     python = Path(sys.executable).resolve()
-    ip = Path(shutil.which("ip") or "").resolve()
-    binaries = {python, ip, *(Path(name) for name in imported if name.endswith(".so") or ".so." in name)}
+    tools = {name: Path(shutil.which(name) or "").resolve() for name in INSIDE}
+    plugins = [*Path("/usr/lib/pppd").glob("*/rp-pppoe.so")]
+    binaries = {python, *tools.values(), *plugins, *(Path(name) for name in imported if name.endswith(".so") or ".so." in name)}
     with Archive(archive) as out:
         for folder in ("proc", "sys", "dev", "run", "tmp", "etc"):
             out.folder(Path("/", folder))
@@ -133,9 +144,10 @@ def build(kernel: Path, archive: Path) -> None:
         for path in (ROOT / "src/flowgauge").rglob("*"):
             if path.is_file() and not {"static", "__pycache__"} & {*path.parts}:
                 out.copy(path)
-        for path in (HERE / "guest.py", HERE / "guest_devices.py"):
+        for path in HERE.glob("guest*.py"):
             out.copy(path)
-        out.file(Path("/usr/bin/ip"), ip.read_bytes(), 0o755)
+        for name, tool in tools.items():
+            out.file(Path("/usr/bin", name), tool.read_bytes(), 0o755)
         out.file(Path("/bin/busybox"), Path(shutil.which("busybox") or "").read_bytes(), 0o755)
         inside = [Path("/modules", path.name) for path in modules(kernel)]
         for source, target in zip(modules(kernel), inside, strict=True):
@@ -143,7 +155,8 @@ def build(kernel: Path, archive: Path) -> None:
         path = ":".join(
             str(folder) for folder in (ROOT / "src", ROOT / "tests", HERE, *(p for p in sys.path if p.endswith("-packages")))
         )
-        text = INIT.format(modules=" ".join(map(str, inside)), path=path, python=python, guest=HERE / "guest.py")
+        text = INIT.format(modules=" ".join(map(str, inside)), path=path, python=python, guest=HERE / "guest.py",
+                           scenes=" ".join(scenes))  # fmt: skip
         out.file(Path("/init"), text.encode(), 0o755)
 
 
@@ -168,13 +181,14 @@ def boot(kernel: Path, archive: Path, within_s: float) -> bool:
 def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--within", type=float, default=900, metavar="SECONDS", help="give up after so long (default: 900)")
+    parser.add_argument("--within", type=float, default=1800, metavar="SECONDS", help="give up after so long (default: 1800)")
+    parser.add_argument("scenes", nargs="*", help="pods, signals, layer3, devices (default: all)")
     arguments = parser.parse_args()
     try:
         require()
         kernel = unpacked(kernel_package())
         archive = CACHE / "guest.cpio"
-        build(kernel, archive)
+        build(kernel, archive, arguments.scenes)
     except Missing as lacking:
         print(f"test-kernels: {lacking}", file=sys.stderr)
         return 3

@@ -12,8 +12,7 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 from flowgauge.agent import privileges
 from flowgauge.agent.capture_ring import Ring
@@ -29,6 +28,21 @@ from flowgauge.runtime import linux
 _LOOPBACK = 1
 """ifIndex of the loopback device of a fresh namespace."""
 _PROGRAM, _TCX, _CLSACT, _CAPTURE = "flow program", "TCX hooks", "clsact filters", "packet socket with a ring"
+_SINCE = "5.10"
+"""Of the flow program."""
+EVERYTHING = ProgramOptions(
+    max_flows=64,
+    rtt=True,
+    drops=True,
+    dns=True,
+    server_time=True,
+    process=True,
+    sockets=True,
+    tls=True,
+    icmp_errors=True,
+    tunnels=True,
+)
+"""All that an agent may be told to measure: what is switched off the kernel does not look at."""
 _MEANS_NO = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOENT, errno.ENOSYS, errno.ENOPROTOOPT, errno.EAFNOSUPPORT})
 
 
@@ -40,7 +54,7 @@ class Answer:
         hook: its name.
         since: the first Linux version that has it.
         without: what is lost when it is not there.
-        detail: why it is not there, or why that is not known.
+        detail: why it is not there, or why that is not known; of what is there, what it lacks.
     """
 
     hook: str
@@ -61,10 +75,7 @@ class _Probe:
 
 def answers() -> list[Answer]:
     """All answers; takes about a second. Loads the flow program once, with every signal, when that is possible."""
-    options = ProgramOptions(max_flows=64)
-    known = {field.name for field in fields(options)}
-    switched_on: dict[str, Any] = {one.name: True for one in SIGNALS if one.name in known}
-    program = FlowProgram(replace(options, **switched_on))
+    program = FlowProgram(EVERYTHING)
     refused = _refusal(program)
     try:
         found = [_ask(probe, None if refused else program, refused) for probe in _PROBES]
@@ -115,8 +126,11 @@ def _signals(program: FlowProgram, refused: str) -> Iterator[Answer]:
         if answer is None:
             yield Answer(f"signal {signal.name}", signal.since, without, Support.COULD_NOT_TELL, refused)
         else:
-            detail = "" if answer.support is Support.AVAILABLE else answer.words
+            detail = answer.words if answer.support is not Support.AVAILABLE else answer.words.partition(", ")[2]
             yield Answer(f"signal {signal.name}", signal.since, without, answer.support, detail)
+    for name, without in _OF_PACKETS.items():
+        support = Support.COULD_NOT_TELL if refused else Support.AVAILABLE
+        yield Answer(f"signal {name}", _SINCE, without, support, refused)
 
 
 def _types(_: FlowProgram | None) -> None:
@@ -176,10 +190,19 @@ _LOST = {
 }
 """Of signals with hooks of their own: what is not known without them."""
 
+_OF_PACKETS = {
+    "dns": "questions, answers and names of DNS",
+    "serverTime": "how long servers take to answer",
+    "tls": "names of servers, versions and ciphers of TLS and QUIC",
+    "icmpErrors": "which flows the errors of ICMP are about",
+    "tunnels": "inner flows of tunnels where they arrive",
+}
+"""Of signals that the flow program reads from packets, which is refused as a whole or not at all."""
+
 _PROBES = (
     _Probe("type information (BTF)", "5.2", "all of eBPF: packets are captured by a packet socket, without signals", _types),
     _Probe("bpf(2)", "4.4", "all of eBPF, as above", _load),
-    _Probe(_PROGRAM, "5.10", "all of eBPF, as above", _flow_program),
+    _Probe(_PROGRAM, _SINCE, "all of eBPF, as above", _flow_program),
     _Probe(_TCX, "6.6", "nothing: clsact filters are used, which a killed agent leaves behind until the next one", _tcx),
     _Probe(_CLSACT, "4.5", "nothing where there are TCX hooks; else all of eBPF (modules sch_ingress, cls_bpf)", _clsact),
     _Probe("map batches", "5.6", "flows of eBPF: they could not be read fast enough", _batches),

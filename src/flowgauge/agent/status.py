@@ -12,6 +12,7 @@ from flowgauge.agent.chosen_pods import ChosenPods
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.program import Program
 from flowgauge.agent.settings import AgentSettings
+from flowgauge.ebpf.signal_hooks import is_measured
 from flowgauge.runtime.http import Handler, as_json, health_routes
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.metrics import Exposition, Sample
@@ -111,8 +112,8 @@ class Status:
         yield Sample("agent_without_ebpf", "1 while packets are captured, not counted by eBPF: then signals are missing.",
                      int(bool(without)), {"why": without})  # fmt: skip
         for feature, state in self._source().program.features().items():
-            yield Sample("agent_feature", "Whether a signal is measured: 1, or 0 with the state in words.", int(state == "on"),
-                         {"feature": feature, "state": state})  # fmt: skip
+            yield Sample("agent_feature", "Whether a signal is measured: 1, or 0; the state says what it lacks, or why not.",
+                         int(is_measured(state)), {"feature": feature, "state": state})  # fmt: skip
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
                      self._interfaces.attach_failures, cumulative=True)  # fmt: skip
         yield from self._pods.samples()

@@ -28,30 +28,44 @@ class Support(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Programs that measure a signal together, and in words what they lack beside the preferred way."""
+
+    programs: frozenset[str]
+    lacks: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Signal:
     """One signal.
 
     Attributes:
         name: as in the document's ``features``.
-        ways: programs that measure it, the preferred way first; one is taken.
+        ways: how it can be measured, the preferred way first; one is taken.
         since: the first Linux version that has what the last way needs.
     """
 
     name: str
-    ways: tuple[frozenset[str], ...]
+    ways: tuple[Way, ...]
     since: str
 
 
 _OWNERS = frozenset({"on_owner_state", "on_tcp_read"})
+_NO_RECEIVER = "without the state of the socket that was to receive the packet: needs Linux >= 6.11"
 
 SIGNALS: tuple[Signal, ...] = (
-    Signal("rtt", (frozenset({"on_tcp_receive", "on_retransmit", "on_retransmit_synack", "on_tcp_state"}),), "5.9"),
-    Signal("drops", (frozenset({"on_drop_at_socket"}), frozenset({"on_drop"})), "5.17"),
-    # Of UDP, too, since 6.3.
-    Signal("process", (_OWNERS | {"on_datagram_sent", "on_datagram_received"}, _OWNERS), "5.11"),
+    Signal("rtt", (Way(frozenset({"on_tcp_receive", "on_retransmit", "on_retransmit_synack", "on_tcp_state"})),), "5.9"),
+    Signal("drops", (Way(frozenset({"on_drop_at_socket"})), Way(frozenset({"on_drop"}), _NO_RECEIVER)), "5.17"),
+    Signal(
+        "process",
+        (Way(_OWNERS | {"on_datagram_sent", "on_datagram_received"}), Way(_OWNERS, "of TCP only: UDP needs Linux >= 6.3")),
+        "5.11",
+    ),
     # After "process", so that at a tracepoint of both the owner is known before the event is told.
-    Signal("sockets", (frozenset({"on_socket_event", "on_connect_again"}),), "5.11"),
+    Signal("sockets", (Way(frozenset({"on_socket_event", "on_connect_again"})),), "5.11"),
 )
+
+_ON = "on"
 
 _OF_THE_KERNEL = frozenset({errno.EINVAL, errno.EACCES, errno.ENOENT, errno.ESRCH, errno.EOPNOTSUPP, errno.ENOTSUP})
 """What a kernel answers that lacks a tracepoint, an argument of it, or a helper."""
@@ -69,7 +83,12 @@ class Answer:
 def hoped(names: Iterable[str]) -> dict[str, Answer]:
     """The preferred way of each signal among ``names``, before any kernel was asked."""
     wanted = set(names)
-    return {s.name: Answer(Support.AVAILABLE, "on", s.ways[0]) for s in SIGNALS if s.name in wanted}
+    return {s.name: Answer(Support.AVAILABLE, _ON, s.ways[0].programs) for s in SIGNALS if s.name in wanted}
+
+
+def is_measured(words: str) -> bool:
+    """Whether these words of a feature say that it is measured, if only in part."""
+    return words.partition(",")[0] == _ON
 
 
 def ask(names: Iterable[str], load: Callable[[frozenset[str]], Object]) -> dict[str, Answer]:
@@ -82,11 +101,11 @@ def _ask_one(signal: Signal, load: Callable[[frozenset[str]], Object]) -> Answer
     answer = Answer(Support.COULD_NOT_TELL, "could not tell")
     for way in signal.ways:
         try:
-            load(way).close()
+            load(way.programs).close()
         except LoadError as error:
             answer = refusal(signal, error)
         else:
-            return Answer(Support.AVAILABLE, "on", way)
+            return Answer(Support.AVAILABLE, ", ".join(filter(None, (_ON, way.lacks))), way.programs)
     return answer
 
 
