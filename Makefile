@@ -65,7 +65,7 @@ test: setup-test ## All that CI runs
 test-root: $(DEV) bpf ## Tests on network namespaces and eBPF (root)
 	@$(PY) -m pytest -m "root or bpf" tests
 
-test-kernels: $(DEV) bpf ## The eBPF object on Debian's 6.1 kernel, emulated (minutes; needs qemu-system-x86, busybox-static)
+test-kernels: $(DEV) bpf ## The eBPF object on Debian's 6.1 kernel, emulated (half an hour; needs qemu-system-x86, busybox-static, ppp)
 	@$(PY) tools/kernels/run.py $(ARGS)
 
 test-ui: $(DEV) ui ## The console's unit tests and the browser tests

@@ -150,23 +150,24 @@ class Seen:
     Attributes:
         rows: the flows that passed the device.
         counters: of the program, at all devices.
-        device: of the device; bytes with the Ethernet header where it has one.
-        not_ip: frames that were not IP.
+        devices: of each observed device; bytes with the Ethernet header where it has one.
+        not_ip: frames that were not IP, by device.
     """
 
     rows: list[dict[str, Any]]
     counters: dict[str, int]
-    device: Traffic
-    not_ip: NotIp
+    devices: dict[str, Traffic]
+    not_ip: dict[str, NotIp]
 
     def counted(self) -> tuple[int, int]:
         """Packets and layer 3 bytes of the flows."""
         return sum(row["packets"] for row in self.rows), sum(row["bytes"] for row in self.rows)
 
     def by_device(self, header_bytes: int) -> tuple[int, int]:
-        """IP packets and their layer 3 bytes as the device counted, whose packets have ``header_bytes`` before."""
-        packets = self.device.packets - self.not_ip.packets
-        return packets, self.device.layer2_bytes - self.not_ip.bytes - header_bytes * packets
+        """IP packets and their layer 3 bytes as ``link0`` counted, whose packets have ``header_bytes`` before."""
+        device, other = self.devices[LINK], self.not_ip.get(LINK, NotIp(0, 0))
+        packets = device.packets - other.packets
+        return packets, device.layer2_bytes - other.bytes - header_bytes * packets
 
     def by_ends(self) -> dict[tuple[str, str], tuple[int, int]]:
         """Packets and bytes by source and destination."""
@@ -178,16 +179,19 @@ class Seen:
         return found
 
 
-def seen_at(node: TwoPods, work: Callable[[], None], **options: Any) -> Seen:
-    """Observes the pod's device and ``link0`` while ``work`` runs."""
+def seen_at(node: TwoPods, work: Callable[[], None], *below: str) -> Seen:
+    """Observes the pod's device, ``link0`` and what it goes through ``below`` while ``work`` runs."""
+    devices = ("va", LINK, *below)
     settled(node, _QUIET_S)
-    with observed(node, ("va", LINK), **options) as watch:
-        before = counters.devices(node.node)[LINK]
+    with observed(node, devices) as watch:
+        before = counters.devices(node.node)
         work()
-        device = settled(node, 0.5)[LINK].since(before)
+        after = settled(node, 0.5)
         watch.detach()
-        ifindex, counted, not_ip = node.ifindex(LINK), watch.program.counters(), watch.program.not_ip()
+        index = {name: node.ifindex(name) for name in devices}
+        counted, not_ip = watch.program.counters(), watch.program.not_ip()
         rows = flows(watch.program.evict())
-    here = [row for row in rows if any(point.split()[0] == str(ifindex) for point in row["observed"])]
+    here = [row for row in rows if any(point.split()[0] == str(index[LINK]) for point in row["observed"])]
     kept = {name.removeprefix("kernel_packets_"): value for name, value in counted.items() if value}
-    return Seen(here, kept, device, not_ip.get(ifindex, NotIp(0, 0)))
+    passed = {name: after[name].since(before[name]) for name in devices}
+    return Seen(here, kept, passed, {name: not_ip[at] for name, at in index.items() if at in not_ip})

@@ -74,7 +74,7 @@ def test_counts_are_those_of_the_device_and_of_tshark(node: TwoPods, kind: str, 
         seen = seen_at(node, lambda: talk(node))
     assert seen.counted() == seen.by_device(HEADERS[kind])
     assert seen.counted()[1] > 1_200_000
-    assert bool(seen.not_ip.packets) is (kind == "tap"), "neighbours are looked for on a link with addresses only"
+    assert (LINK in seen.not_ip) is (kind == "tap"), "neighbours are looked for on a link with addresses only"
     assert {row["proto"] for row in seen.rows} >= {1, 6, 17, 58}
     shown = by_tshark(tmp_path / "link.pcap")
     for ends in ((A, BEYOND), (BEYOND, A), (A6, BEYOND6), (BEYOND6, A6)):
@@ -110,7 +110,7 @@ def test_super_packets_of_a_virtual_machine_count_as_those_of_the_wire(kind: str
                 for place, then in zip(("a", "beyond"), before, strict=True)]  # fmt: skip
     segments = sum(one.new + one.repeated for one in sent)
     packets, length = seen.counted()
-    assert seen.device.packets < packets / 2, "no super-packet came through: this proves nothing"
+    assert seen.devices[LINK].packets < packets / 2, "no super-packet came through: this proves nothing"
     assert packets == pytest.approx(segments, rel=0.001)
     headers = (60 if ":" in address else 40) + 12  # with TCP timestamps
     assert length == pytest.approx(2 * size + headers * packets, rel=0.002)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flowgauge.runtime import linux
 from node_kit import B, TwoPods, settled, transfer, two_pods
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -43,3 +44,30 @@ def test_what_is_printed_is_what_was_transferred_and_nothing_the_filter_leaves_o
     there = sum(row["bytes"] for row in rows if row["dst_port"] == 9000)
     assert 1_000_000 < there < crossed.rx_bytes
     assert not any(row["node_reporter"] == "" for row in rows)
+
+
+@pytest.mark.tool("setpriv")
+@pytest.mark.parametrize(
+    ("prefix", "words", "note"),
+    [
+        ((), ("--interface", "ens99"), "ens99 matches nothing on n1 (it has eth0, va, vb)"),
+        (
+            ("setpriv", "--bounding-set=-bpf,-sys_admin", "--inh-caps=-bpf,-sys_admin"),
+            (),
+            "packets are captured, without signals: flowgauge agent needs CAP_BPF",
+        ),
+    ],
+    ids=["no such device", "no eBPF"],
+)
+def test_what_it_does_not_see_it_says_at_once(
+    node: TwoPods, prefix: tuple[str, ...], words: tuple[str, ...], note: str
+) -> None:
+    command = [*prefix, sys.executable, "-P", "-m", "flowgauge.cli.main", "agent", "--standalone", "--node", "n1", *words]
+    with linux.in_netns(node.node):
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    with running:
+        assert running.stderr is not None
+        assert "observing n1" in running.stderr.readline()
+        assert running.stderr.readline().startswith(f"note: {note}")
+        running.terminate()
+        assert running.wait(20) == 0

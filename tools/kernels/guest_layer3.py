@@ -24,6 +24,8 @@ from layer3_kit import BEYOND, LINK, Cable, behind, seen_at, talk, tun
 from node_kit import A, TwoPods, two_pods
 
 SIZE = 60_000
+WIRE = "wire"
+"""The Ethernet device below PPP over Ethernet."""
 SESSION = 7
 _ETHERNET_HEADER = 14
 _MACS = {"near": "02:00:00:00:00:01", "beyond": "02:00:00:00:00:02"}
@@ -37,19 +39,23 @@ def findings() -> Iterator[Finding]:
         yield from _device(node, "tun", tun(), 0)
         yield from _device(node, "tap", tun(ethernet=True), _ETHERNET_HEADER)
         yield from _device(node, "ppp", serial_line, 0)
-        yield from _device(node, "pppoe", over_ethernet, 0)
+        yield from _device(node, "pppoe", over_ethernet, 0, WIRE)
 
 
-def _device(node: TwoPods, kind: str, cable: Cable, header_bytes: int) -> Iterator[Finding]:
+def _device(node: TwoPods, kind: str, cable: Cable, header_bytes: int, *below: str) -> Iterator[Finding]:
     with behind(node, cable):
-        seen = seen_at(node, lambda: talk(node, SIZE))
+        seen = seen_at(node, lambda: talk(node, SIZE), *below)
     counted, device = seen.counted(), seen.by_device(header_bytes)
     yield f"{kind}: packets and bytes equal its counters", counted == device and counted[1] > 4 * SIZE, f"{counted}, {device}"
     protocols = {row["proto"] for row in seen.rows}
     yield f"{kind}: TCP, UDP, ICMP over IPv4 and IPv6", protocols >= {1, 6, 17, 58}, protocols
     from_pod = [row for row in seen.rows if (row["src_addr"], row["dst_addr"]) == (A, BEYOND)]
     once = {tuple(point.split()[1] for point in row["observed"]) for row in from_pod}
-    yield f"{kind}: counted once on its way from the pod", once == {("in", "out")}, f"{once}, {seen.counters}"
+    way = "in", "out", *("out" for _ in below)
+    yield f"{kind}: counted once on its way from the pod", once == {way}, f"{once}, {seen.counters}"
+    for name in below:
+        frames, received = seen.not_ip[name].packets, seen.devices[name].rx_packets
+        yield f"{kind}: what comes in at {name} is no IP there", frames == received, f"{frames}, {received}"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -177,6 +178,8 @@ def _packet_socket(_: FlowProgram | None) -> None:
 
 
 def _user_namespaces(_: FlowProgram | None) -> None:
+    if not shutil.which("unshare"):
+        raise OSError(errno.ENOEXEC, "unshare is not installed (Debian: apt-get install util-linux)")
     done = subprocess.run(["unshare", "--user", "true"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise LookupError(done.stderr.strip().rpartition(": ")[2])

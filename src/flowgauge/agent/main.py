@@ -134,6 +134,10 @@ class Agent:
         """True while devices are followed and the first templates were sent."""
         return self._started and self._watch.ready() and self._destinations.sent_anything
 
+    def limits(self) -> list[str]:
+        """What it does not see here, in sentences, once it has started."""
+        return self._status.limits()
+
     def apply(self, settings: AgentSettings) -> None:
         """Takes over changed settings without losing flows; says which need a restart.
 

@@ -99,6 +99,14 @@ class Status:
             ],
         }
 
+    def limits(self) -> list[str]:
+        """What is not seen here, in sentences: devices, all signals for lack of eBPF, or some of them."""
+        source = self._source()
+        if source.without_ebpf:
+            return [*self._interfaces.notes, f"packets are captured, without signals: {source.without_ebpf}"]
+        lacking = {name: state for name, state in source.program.features().items() if state not in ("on", "off")}
+        return [*self._interfaces.notes, *(f"{name}: {state}" for name, state in lacking.items())]
+
     def report(self) -> dict[str, Any]:
         """Everything, for the report file."""
         return {**self.interfaces(), **self.ledger()}

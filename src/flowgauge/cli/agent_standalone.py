@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from flowgauge.agent.main import Agent
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.cli import flow_tables
 from flowgauge.cli.flow_output import Format
@@ -44,8 +45,10 @@ def print_flows(settings: AgentSettings, filter_: str, output: str, objects: Pat
         shown = largest(matching, MAX_ROWS)
         lines.show(to_rows(shown, flow_tables.NEEDED if how is Format.TABLE else None), len(matching) - len(shown))
 
-    def ready(_: object) -> None:
+    def ready(agent: Agent) -> None:
         print(f"observing {settings.node}; Ctrl-C ends", file=sys.stderr)
+        for limit in agent.limits():
+            print(f"note: {limit}", file=sys.stderr)
 
     try:
         run_standalone(settings, show, stop, objects=objects, started=ready)

@@ -17,6 +17,7 @@ from flowgauge.cli.top_table import NEEDED
 from flowgauge.errors import FlowgaugeError
 
 if TYPE_CHECKING:
+    from flowgauge.agent.main import Agent
     from flowgauge.agent.settings import AgentSettings
     from flowgauge.cli.api import Api
     from flowgauge.flow.batch import FlowBatch
@@ -38,7 +39,7 @@ class Source(Protocol):
     skipped: int
     """Rows that were left out because there were too many, or the terminal was too slow."""
     troubles: Sequence[str]
-    """What goes wrong in what passes the filter, the gravest first; a source without a store tells of none."""
+    """What goes wrong in what passes the filter, the gravest first; of a source without a store, what it does not see."""
 
     def start(self, filter_: str) -> None:
         """Begins, or begins anew with another filter (already checked)."""
@@ -160,9 +161,13 @@ class AgentSource(_Queued):
         from flowgauge.run.standalone import run_standalone
 
         try:
-            run_standalone(self._settings, self._hear, self._stop, started=lambda _: self._running.set(), **self._naming)
+            run_standalone(self._settings, self._hear, self._stop, started=self._started, **self._naming)
         except FlowgaugeError as error:
             self._error, self.problem = error, str(error)
+
+    def _started(self, agent: Agent) -> None:
+        self.troubles = agent.limits()
+        self._running.set()
 
     def _hear(self, flows: FlowBatch) -> None:
         matching = self._keep(flows)
