@@ -170,7 +170,7 @@ class CaptureProgram:
 
     def features(self) -> dict[str, str]:
         """What is seen, in words, by the document's feature name."""
-        signals = set(Feature) - {Feature.RTT_HISTOGRAM}  # a form of another
+        signals = [feature for feature in Feature if feature is not Feature.RTT_HISTOGRAM]  # that is a form of another
         asked = {feature.value: getattr(self._options, _snake(feature.value)) for feature in signals}
         states = {name: _WITHOUT_EBPF if on else "off" for name, on in asked.items()}
         states["tunnels"] = _WITHOUT_EBPF if self._options.tunnels else "off"
