@@ -12,7 +12,8 @@ NetFlow v9) share :mod:`flowgauge.wire.template_decoder`; NetFlow 1, 5 and 7 are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 
 import numpy as np
@@ -38,7 +39,7 @@ from flowgauge.wire.sflow import headers as sflow_headers
 from flowgauge.wire.sflow.decoder import SflowDecoder
 from flowgauge.wire.sflow.sampling import SourceSampling
 from flowgauge.wire.template_decoder import TemplateDecoder
-from flowgauge.wire.views import ByteView
+from flowgauge.wire.views import ByteView, Offsets
 
 MAX_DETAILED_PROBLEMS = 1 << 17
 """Malformed places described a batch when everything is to be told: memory has a bound all the same."""
@@ -47,6 +48,21 @@ SWEEP_NS = 10_000_000_000
 """How often templates are looked at for their age."""
 
 __all__ = ["Decoded", "Decoder", "OptionsData", "Problem", "StateError", "StreamReport"]
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the datagrams of one batch hold."""
+
+    blocks: list[Block] = field(default_factory=list)
+    options: list[OptionsData] = field(default_factory=list)
+    counters: list[CounterData] = field(default_factory=list)
+
+    def add(self, blocks: Iterable[Block], options: Iterable[OptionsData] = (), counters: Iterable[CounterData] = ()) -> None:
+        """Adds what the datagrams of one protocol hold."""
+        self.blocks += blocks
+        self.options += options
+        self.counters += counters
 
 
 class Decoder:
@@ -83,11 +99,31 @@ class Decoder:
         """Decodes a batch; never raises for anything that a datagram holds."""
         if not len(datagrams):
             return Decoded(FlowBatch({}, 0), (), {}, ())
+        intake, end = self._intake(datagrams)
+        intake.counts["decode_templates_expired"] += self._expired(int(datagrams.received_ns.max()))
+        found = self._by_protocol(intake, end)
+        flows = assemble(found.blocks, self._pool, fresh=self.fresh)
+        counts, problems = intake.counts, intake.problems
+        counts["decode_records"] += len(flows)
+        if "sampling_source" in flows:
+            counts["decode_rates_disputed"] += int(np.count_nonzero(flows.array("sampling_source") == DISPUTED))
+        counts["decode_error_datagrams"] += problems.datagrams
+        return Decoded(
+            flows,
+            tuple(found.options),
+            {name: n for name, n in counts.items() if n},
+            tuple(problems.found),
+            problems.causes,
+            intake.seen,
+            details(found.blocks, self._extra) if self._extra else (),
+            tuple(found.counters),
+        )
+
+    def _intake(self, datagrams: Datagrams) -> tuple[Intake, Offsets]:
+        """The batch as it is passed along, and where in its buffer each datagram ends."""
         payloads = np.ascontiguousarray(datagrams.payloads)
-        view = ByteView(payloads.reshape(-1))
         slot = payloads.shape[1]
         base = np.arange(len(datagrams), dtype=np.int64) * slot
-        end = base + np.clip(datagrams.lengths, 0, slot)
         numbers = np.arange(self._received, self._received + len(datagrams))
         self._received += len(datagrams)
         origins = Origins(
@@ -95,53 +131,38 @@ class Decoder:
         )
         self._scratch.reset()
         problems = Problems(origins, MAX_DETAILED_PROBLEMS if self._extra else MAX_PROBLEMS)
-        counts = Counter[str]()
-        intake = Intake(view, slot, origins, problems, counts, self._scratch)
-        blocks: list[Block] = []
-        options: list[OptionsData] = []
-        counters: list[CounterData] = []
+        intake = Intake(ByteView(payloads.reshape(-1)), slot, origins, problems, Counter(), self._scratch)
+        return intake, base + np.clip(datagrams.lengths, 0, slot)
 
-        versions = np.where(end - base >= 2, view.u16[base] if slot >= 2 else 0, 0)
-        known = np.zeros(len(datagrams), np.bool_)
-        counts["decode_templates_expired"] += self._expired(int(datagrams.received_ns.max()))
+    def _by_protocol(self, intake: Intake, end: Offsets) -> _Found:
+        """What the datagrams hold, each read by the decoder of its version; ``end``: int64 (n,)."""
+        view, base = intake.view, intake.origins.base
+        found = _Found()
+        versions = np.where(end - base >= 2, view.u16[base] if intake.slot >= 2 else 0, 0)
+        known = np.zeros(len(base), np.bool_)
         for version, templated in self._templated.items():
             rows = np.flatnonzero(versions == version)
             known[rows] = True
             if len(rows):
-                found, told = templated.decode(intake, rows, base[rows], end[rows])
-                blocks += found
-                options += told
+                found.add(*templated.decode(intake, rows, base[rows], end[rows]))
         for version, decoder in self._legacy.items():
             rows = np.flatnonzero(versions == version)
             known[rows] = True
             if len(rows):
-                blocks += decoder.decode(intake, rows, base[rows], end[rows])
+                found.add(decoder.decode(intake, rows, base[rows], end[rows]))
         rows = np.flatnonzero((versions == 0) & (end - base >= 4))
         rows = rows[view.u32[base[rows]] == sflow_headers.VERSION]
         known[rows] = True
         if len(rows):
-            found, told, counters = self._sflow.decode(intake, rows, base[rows], end[rows])
-            blocks += found
-            options += told
-        unknown = np.flatnonzero(~known)
-        counts["decode_unknown_version"] += len(unknown)
-        if self._extra and len(unknown):
-            problems.add_all(unknown, base[unknown], "version", "1, 5, 7, 9, 10 or sFlow 5", versions[unknown].astype(np.int64))
-        flows = assemble(blocks, self._pool, fresh=self.fresh)
-        counts["decode_records"] += len(flows)
-        if "sampling_source" in flows:
-            counts["decode_rates_disputed"] += int(np.count_nonzero(flows.array("sampling_source") == DISPUTED))
-        counts["decode_error_datagrams"] += problems.datagrams
-        return Decoded(
-            flows,
-            tuple(options),
-            {name: n for name, n in counts.items() if n},
-            tuple(problems.found),
-            problems.causes,
-            intake.seen,
-            details(blocks, self._extra) if self._extra else (),
-            tuple(counters),
-        )
+            found.add(*self._sflow.decode(intake, rows, base[rows], end[rows]))
+        self._name_unknown(intake, np.flatnonzero(~known), versions)
+        return found
+
+    def _name_unknown(self, intake: Intake, rows: Offsets, versions: Offsets) -> None:
+        intake.counts["decode_unknown_version"] += len(rows)
+        if self._extra and len(rows):
+            told = versions[rows].astype(np.int64)
+            intake.problems.add_all(rows, intake.origins.base[rows], "version", "1, 5, 7, 9, 10 or sFlow 5", told)
 
     def reports(self) -> list[StreamReport]:
         """How each observation domain of each exporter stands; from the thread that decodes."""
