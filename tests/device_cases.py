@@ -2,26 +2,23 @@
 # ruff: noqa: E501 - fields of a template read as one line
 """Golden cases of NetFlow v9 and IPFIX after what devices are known to send, quirks included, by encoders of the tests.
 
-``python tests/device_cases.py`` writes README and in.pcap of each case to ``golden/wire``; expected.json is written by
-``FLOWGAUGE_UPDATE_GOLDEN=1`` and reviewed.
+Written by ``golden_cases``.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 from flowgauge.flow.addresses import packed
 from netflow9_kit import EXPORT_S, INTERFACE, SYSTEM, UPTIME_MS, Spec, flowset, options_template, packet
 from netflow9_kit import template as template9
-from wire_cases import Case, capture
+from wire_cases import Case
 from wire_kit import VARIABLE, a_set, message, template
 
 NETFLOW_PORT, IPFIX_PORT = 2055, 4739
 REVERSE, CERT, JUNIPER, NTOP = 29305, 6871, 2636, 35632
 KEY: tuple[Spec, ...] = ((8, 4), (12, 4), (7, 2), (11, 2), (4, 1))
-FOLDER = Path(__file__).parent / "golden/wire"
 
 
 def key(source: int = 1, destination: int = 2, src_port: int = 40000, dst_port: int = 443, proto: int = 6) -> bytes:
@@ -377,15 +374,3 @@ CASES: dict[str, Case] = {
     "device-h3c": _h3c(),
     "device-behind-relay": _relay(),
 }
-
-
-def main() -> None:
-    """Writes the cases."""
-    for name, case in CASES.items():
-        (FOLDER / name).mkdir(exist_ok=True)
-        (FOLDER / name / "README.md").write_text(case.readme + "\n")
-        (FOLDER / name / "in.pcap").write_bytes(capture(case))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,20 +2,19 @@
 # ruff: noqa: E501 - fields of a template read as one line
 """Golden cases of exports that count, time or name things elsewhere than the standard elements, after what devices send.
 
-``python tests/private_cases.py`` writes README and in.pcap of each case to ``golden/wire``; expected.json is written by
-``FLOWGAUGE_UPDATE_GOLDEN=1`` and reviewed.
+Written by ``golden_cases``.
 """
 
 from __future__ import annotations
 
 import struct
 
-from device_cases import FOLDER, JUNIPER, KEY, ipfix, key, short, v9
+from device_cases import JUNIPER, KEY, ipfix, key, short, v9
 from flowgauge.flow.addresses import packed
 from netflow9_kit import EXPORT_S, UPTIME_MS, flowset, packet
 from netflow9_kit import template as template9
 from sflow_kit import ethernet, flow_sample, ipv4, raw, tcp
-from wire_cases import Case, capture, sflow
+from wire_cases import Case, sflow
 from wire_kit import VARIABLE, a_set, message, template
 
 PROCERA = 15397
@@ -135,15 +134,3 @@ CASES: dict[str, Case] = {
     "device-procera": _procera(),
     "device-juniper-qfx": _juniper_qfx(),
 }
-
-
-def main() -> None:
-    """Writes the cases."""
-    for name, case in CASES.items():
-        (FOLDER / name).mkdir(exist_ok=True)
-        (FOLDER / name / "README.md").write_text(case.readme + "\n")
-        (FOLDER / name / "in.pcap").write_bytes(capture(case))
-
-
-if __name__ == "__main__":
-    main()

@@ -2,21 +2,20 @@
 # ruff: noqa: E501 - a set of a message reads as one line
 """Golden cases of NetFlow v9 and IPFIX after the traps of framing, templates, types and sequence, by encoders of the tests.
 
-``python tests/template_cases.py`` writes README and in.pcap of each case to ``golden/wire``; expected.json is written by
-``FLOWGAUGE_UPDATE_GOLDEN=1`` and reviewed. ``golden/wire/TRAPS.md`` says which trap is where.
+Written by ``golden_cases``; ``tests/TRAPS.md`` says which trap is where.
 """
 
 from __future__ import annotations
 
 import struct
 
-from device_cases import FOLDER, ipfix, key, short, v9
+from device_cases import ipfix, key, short, v9
 from netflow9_kit import BASIC as BASIC9
 from netflow9_kit import INTERFACE, flowset, options_template, packet
 from netflow9_kit import basic as basic9
 from netflow9_kit import basic_template as basic_template9
 from netflow9_kit import template as template9
-from wire_cases import Case, capture
+from wire_cases import Case
 from wire_kit import BASIC, EXPORT_S, VARIABLE, Spec, a_set, basic, basic_template, message, template
 
 SWAPPED = (*BASIC[:5], (2, 4), (1, 4))
@@ -327,15 +326,3 @@ def _name(index: int, text: str) -> bytes:
 
 _vrf = _name
 CASES: dict[str, Case] = _framing9() | _templates() | _ipfix()
-
-
-def main() -> None:
-    """Writes the cases."""
-    for name, case in CASES.items():
-        (FOLDER / name).mkdir(exist_ok=True)
-        (FOLDER / name / "README.md").write_text(case.readme + "\n")
-        (FOLDER / name / "in.pcap").write_bytes(capture(case))
-
-
-if __name__ == "__main__":
-    main()

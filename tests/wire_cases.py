@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The golden cases of NetFlow 1, 5, 7 and sFlow: each names a trap met in real networks, and builds the datagrams that show it.
 
-``python tests/wire_cases.py`` writes ``golden/wire/<name>/{in.pcap,README.md}`` anew; ``FLOWGAUGE_UPDATE_GOLDEN=1 pytest
-tests/golden/test_wire_captures.py`` then writes what is expected, to be reviewed.
+Written by ``golden_cases``.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from legacy_kit import EXPORT_S, UPTIME_MS, datagram1, datagram5, datagram7, record1, record5, record7
 from sflow_kit import (
@@ -38,7 +36,6 @@ from sflow_kit import (
     words,
 )
 
-FOLDER = Path(__file__).parent / "golden/wire"
 NETFLOW_PORT, SFLOW_PORT = 2055, 6343
 
 
@@ -380,15 +377,3 @@ def capture(case: Case) -> bytes:
         frame = bytes(12) + b"\x08\0" + head + ends + segment + payload
         content += struct.pack("<IIII", EXPORT_S, number, len(frame), len(frame)) + frame
     return content
-
-
-def main() -> None:
-    """Writes every case."""
-    for name, case in CASES.items():
-        (FOLDER / name).mkdir(parents=True, exist_ok=True)
-        (FOLDER / name / "in.pcap").write_bytes(capture(case))
-        (FOLDER / name / "README.md").write_text(f"{case.readme}\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,9 +17,7 @@ from typing import Any
 
 import pytest
 
-import device_cases
-import private_cases
-import template_cases
+import golden_cases
 import wire_cases
 from flowgauge.flow.rows import to_rows
 from flowgauge.wire.datagrams import Datagrams
@@ -28,7 +26,6 @@ from flowgauge.wire.decoder import Decoder
 
 FOLDER = Path(__file__).parent / "wire"
 CASES = sorted(path for path in FOLDER.iterdir() if path.is_dir())
-BUILT = wire_cases.CASES | device_cases.CASES | private_cases.CASES | template_cases.CASES
 FRAME_AND_HEADERS = 14 + 20 + 8
 
 
@@ -90,8 +87,8 @@ def test_how_datagrams_are_batched_does_not_matter(case: Path) -> None:
     assert decoded(case, one_by_one=True) == decoded(case, one_by_one=False)
 
 
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", golden_cases.CASES)
 def test_an_input_is_what_its_builder_writes(name: str) -> None:
     """So that a case can be read where it is made, and changed."""
-    assert (FOLDER / name / "in.pcap").read_bytes() == wire_cases.capture(BUILT[name])
-    assert (FOLDER / name / "README.md").read_text().strip() == BUILT[name].readme
+    assert (FOLDER / name / "in.pcap").read_bytes() == wire_cases.capture(golden_cases.CASES[name])
+    assert (FOLDER / name / "README.md").read_text().strip() == golden_cases.CASES[name].readme
