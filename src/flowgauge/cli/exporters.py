@@ -46,7 +46,7 @@ def exporters(
 
 
 def _lines(found: list[dict[str, Any]], now_ms: int, *, details: bool = False) -> list[str]:
-    from flowgauge.cli.table import Column, Screen, fitted, heading, line
+    from flowgauge.cli.table import Column, Screen, printed
 
     if not found:
         return ["nobody has sent anything yet"]
@@ -56,16 +56,15 @@ def _lines(found: list[dict[str, Any]], now_ms: int, *, details: bool = False) -
         Column("lost", right=True, keep=8), Column("skew", right=True, keep=5), Column("sampling", right=True, keep=6),
         Column("templates", right=True, keep=2), Column("last seen", right=True, keep=7),
     )  # fmt: skip
-    rows = [_cells(one, now_ms) for one in found]
     screen = Screen.of_output()
-    layout = fitted(columns, rows, screen.width)
-    lines = [heading(columns, layout, screen)]
-    for one, cells in zip(found, rows, strict=True):
-        lines.append(line(columns, layout, cells, screen))
-        if one.get("advice"):
-            lines.append(screen.styled(f"  {one['advice']}", "warning"))
-        lines += [f"    {detail}" for detail in (_details(one) if details else ())]
-    return lines
+    notes = [
+        [
+            *([screen.styled(f"  {one['advice']}", "warning")] if one.get("advice") else ()),
+            *(f"    {detail}" for detail in (_details(one) if details else ())),
+        ]
+        for one in found
+    ]
+    return printed(columns, [_cells(one, now_ms) for one in found], screen, notes)
 
 
 def _details(one: dict[str, Any]) -> Iterator[str]:

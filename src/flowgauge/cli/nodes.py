@@ -43,7 +43,7 @@ def nodes(
 
 
 def _lines(found: list[dict[str, Any]], since: str) -> list[str]:
-    from flowgauge.cli.table import Column, Screen, fitted, heading, line
+    from flowgauge.cli.table import Column, Screen, printed
 
     if not found:
         return [f"no agent told of its node in the last {since}"]
@@ -52,14 +52,9 @@ def _lines(found: list[dict[str, Any]], since: str) -> list[str]:
         Column("TCP full", right=True), Column("UDP full", right=True), Column("CPU full", right=True),
         Column("dropped", right=True), Column("errors", right=True),
     )  # fmt: skip
-    rows = [_cells(one) for one in found]
     screen = Screen.of_output()
-    layout = fitted(columns, rows, screen.width)
-    lines = [heading(columns, layout, screen)]
-    for one, cells in zip(found, rows, strict=True):
-        lines.append(line(columns, layout, cells, screen))
-        lines += [screen.styled(f"  {words}", "warning") for words in one["words"]]
-    return lines
+    notes = [[screen.styled(f"  {words}", "warning") for words in one["words"]] for one in found]
+    return printed(columns, [_cells(one) for one in found], screen, notes)
 
 
 def _cells(one: dict[str, Any]) -> list[str]:

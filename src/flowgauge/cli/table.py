@@ -154,7 +154,11 @@ def shortened(text: str, width: int) -> str:
     return set_cell_size(text, front) + "…" + tail
 
 
-def printed(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen) -> list[str]:
-    """The whole table as lines."""
+def printed(columns: Sequence[Column], rows: Sequence[Sequence[str]], screen: Screen,
+            notes: Sequence[Iterable[str]] = ()) -> list[str]:  # fmt: skip
+    """The whole table as lines; ``notes``: lines that follow each row."""
     layout = fitted(columns, rows, screen.width)
-    return [heading(columns, layout, screen), *(line(columns, layout, row, screen) for row in rows)]
+    lines = [heading(columns, layout, screen)]
+    for row, below in zip(rows, notes or [()] * len(rows), strict=True):
+        lines += [line(columns, layout, row, screen), *below]
+    return lines
