@@ -144,9 +144,9 @@ def test_a_template_can_be_withdrawn_and_announced_anew(serving: Callable[..., S
 def test_long_and_short_messages_of_one_turn_stay_in_order(
     serving: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flowgauge.collector import session
+    from flowgauge.wire import datagrams
 
-    monkeypatch.setattr(session, "MATRIX_BYTES", 10_000)
+    monkeypatch.setattr(datagrams, "MATRIX_BYTES", 10_000)
     server, exporter = serving(), Exporter()
     rows = records(1000)
     long = exporter._message(struct.pack("!HH", TEMPLATE, 4 + rows[:800].nbytes) + rows[:800].tobytes(), 800)

@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from flowgauge.collector.session import MATRIX_BYTES
-from flowgauge.wire.datagrams import Datagrams
+from flowgauge.wire.datagrams import Datagrams, neighbours
 from flowgauge.wire.decoded import Decoded, StreamReport
 
 
@@ -67,29 +64,13 @@ class RelayedMessages:
         return len(self.messages)
 
     def datagrams(self) -> Iterator[Datagrams]:
-        """Them, as the decoder takes them: long ones alone, since a row is as long as the longest."""
-        start, longest = 0, 0
-        for number, message in enumerate(self.messages):
-            longest = max(longest, len(message.payload))
-            if number > start and longest * (number - start + 1) > MATRIX_BYTES:
-                yield self._matrix(self.messages[start:number])
-                start, longest = number, len(message.payload)
-        if self.messages[start:]:
-            yield self._matrix(self.messages[start:])
+        """Them, as the decoder takes them."""
+        payloads = [message.payload for message in self.messages]
+        for rows in neighbours(payloads):
+            part = self.messages[rows]
+            senders, ports = b"".join(message.sender for message in part), [message.port for message in part]
+            yield Datagrams.laid_out(payloads[rows], senders, ports, self.received_ns)
 
     def done(self) -> None:
         """They are safe, or counted as lost."""
         self.release()
-
-    def _matrix(self, messages: Sequence[Relayed]) -> Datagrams:
-        count, slot = len(messages), max(1, *(len(message.payload) for message in messages))
-        payloads = np.zeros((count, slot), np.uint8)
-        for row, message in enumerate(messages):
-            payloads[row, : len(message.payload)] = np.frombuffer(message.payload, np.uint8)
-        return Datagrams(
-            payloads=payloads,
-            lengths=np.fromiter((len(message.payload) for message in messages), np.int32, count),
-            source_addr=np.frombuffer(b"".join(message.sender for message in messages), np.uint8).reshape(count, 16),
-            source_port=np.fromiter((message.port for message in messages), np.uint16, count),
-            received_ns=np.full(count, self.received_ns, np.int64),
-        )

@@ -13,16 +13,12 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 from flowgauge.flow.addresses import packed, to_text
-from flowgauge.wire.datagrams import Datagrams
+from flowgauge.wire.datagrams import Datagrams, neighbours
 from flowgauge.wire.decoder import Decoder
 
 READ_BYTES = 1 << 18
 """Read of one connection in one turn: 256 KiB, then the others have their turn."""
-MATRIX_BYTES = 4 << 20
-"""Messages are handed to the decoder as rows of one length; a few long ones among many short ones are parted at this size."""
 
 _IPFIX, _HEADER_BYTES = 10, 16
 _BEGINNING = struct.Struct("!HH")
@@ -128,29 +124,11 @@ class Messages:
 
     def datagrams(self) -> Iterator[Datagrams]:
         """Them, in their order, as the decoder takes them."""
-        start, longest = 0, 0
-        for number, message in enumerate(self.messages):
-            longest = max(longest, len(message))
-            if number > start and longest * (number - start + 1) > MATRIX_BYTES:
-                yield self._matrix(self.messages[start:number])
-                start, longest = number, len(message)
-        if self.messages[start:]:
-            yield self._matrix(self.messages[start:])
+        for rows in neighbours(self.messages):
+            part = self.messages[rows]
+            senders, ports = self.session.sender * len(part), [self.session.peer[1]] * len(part)
+            yield Datagrams.laid_out(part, senders, ports, self.received_ns)
 
     def done(self) -> None:
         """They are not needed any more."""
         self.release(sum(map(len, self.messages)))
-
-    def _matrix(self, messages: list[bytes]) -> Datagrams:
-        count, slot = len(messages), max(map(len, messages))
-        lengths = np.fromiter(map(len, messages), np.int32, count)
-        payloads = np.zeros((count, slot), np.uint8)
-        for row, message in enumerate(messages):
-            payloads[row, : len(message)] = np.frombuffer(message, np.uint8)
-        return Datagrams(
-            payloads=payloads,
-            lengths=lengths,
-            source_addr=np.tile(np.frombuffer(self.session.sender, np.uint8), (count, 1)),
-            source_port=np.full(count, self.session.peer[1], np.uint16),
-            received_ns=np.full(count, self.received_ns, np.int64),
-        )

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ import numpy.typing as npt
 from flowgauge.flow.addresses import packed
 
 MIN_SLOT_BYTES = 32
-"""Slots of :meth:`Datagrams.from_payloads` are at least so long, so that tiny payloads need no special case."""
+"""Slots of :meth:`Datagrams.laid_out` are at least so long, so that tiny payloads need no special case."""
+MATRIX_BYTES = 4 << 20
+"""Messages are laid out in slots of one length; a few long ones among many short ones are parted at this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +41,28 @@ class Datagrams:
         cls, payloads: Sequence[bytes], source: str = "127.0.0.1", port: int = 0, received_ns: int = 0
     ) -> Datagrams:
         """Lays out ``payloads`` as a receiver would; all from one ``source`` and at one time. For files and tests."""
-        count = len(payloads)
-        slot = max((len(payload) for payload in payloads), default=0)
-        slots = np.zeros((count, max(slot, MIN_SLOT_BYTES)), np.uint8)
+        return cls.laid_out(payloads, packed(source) * len(payloads), [port] * len(payloads), received_ns)
+
+    @classmethod
+    def laid_out(cls, payloads: Sequence[bytes], senders: bytes, ports: Sequence[int], received_ns: int) -> Datagrams:
+        """Payloads that came one by one, at one time.
+
+        Args:
+            payloads: n of them.
+            senders: their addresses, 16 bytes each.
+            ports: their source ports.
+            received_ns: when they came.
+        """
+        lengths = np.fromiter(map(len, payloads), np.int32, len(payloads))
+        slots = np.zeros((len(payloads), max(int(lengths.max(initial=0)), MIN_SLOT_BYTES)), np.uint8)
         for row, payload in enumerate(payloads):
             slots[row, : len(payload)] = np.frombuffer(payload, np.uint8)
         return cls(
             payloads=slots,
-            lengths=np.array([len(payload) for payload in payloads], np.int32),
-            source_addr=np.tile(np.frombuffer(packed(source), np.uint8), (count, 1)),
-            source_port=np.full(count, port, np.uint16),
-            received_ns=np.full(count, received_ns, np.int64),
+            lengths=lengths,
+            source_addr=np.frombuffer(bytearray(senders), np.uint8).reshape(-1, 16),
+            source_port=np.array(ports, np.uint16),
+            received_ns=np.full(len(payloads), received_ns, np.int64),
         )
 
     def part(self, first: int, stop: int) -> Datagrams:
@@ -67,3 +80,15 @@ class Datagrams:
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+
+def neighbours(payloads: Sequence[bytes]) -> Iterator[slice]:
+    """Which payloads to lay out together, in their order: long ones alone, since a slot is as long as the longest."""
+    start, longest = 0, 0
+    for number, payload in enumerate(payloads):
+        longest = max(longest, len(payload))
+        if number > start and longest * (number - start + 1) > MATRIX_BYTES:
+            yield slice(start, number)
+            start, longest = number, len(payload)
+    if start < len(payloads):
+        yield slice(start, len(payloads))

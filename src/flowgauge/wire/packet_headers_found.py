@@ -11,6 +11,14 @@ import numpy.typing as npt
 from flowgauge.wire.packet_headers_bytes import Index, Numbers
 from flowgauge.wire.views import Offsets
 
+COLUMNS_OF_HEADS = {
+    "src_addr": "src_addr", "dst_addr": "dst_addr", "src_port": "src_port", "dst_port": "dst_port", "proto": "proto",
+    "ip_tos": "tos", "ip_ttl_min": "ttl", "ip_ttl_max": "ttl", "tcp_flags": "tcp_flags", "icmp_type": "icmp_type",
+    "icmp_code": "icmp_code", "src_mac": "src_mac", "dst_mac": "dst_mac", "ether_type": "ether_type", "vlan_id": "vlan_id",
+    "dot1q_customer_vlan_id": "customer_vlan",
+}  # fmt: skip
+"""Column → attribute of ``Heads``."""
+
 
 @dataclass(slots=True)
 class Heads:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from flowgauge.wire.elements import VARIABLE
 from flowgauge.wire.packet_headers import layer3_bytes, parse
 from flowgauge.wire.packet_headers_bytes import Windows, with_slack
+from flowgauge.wire.packet_headers_found import COLUMNS_OF_HEADS
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, NOTHING
 from flowgauge.wire.readers import Columns, Source, Sources, integers
 from flowgauge.wire.records import Records
@@ -20,14 +21,7 @@ _IP_SECTION = 313
 _FRAME_SECTIONS = (315, 104)
 _FRAME_SIZE, _IP_LENGTH = 312, 224
 
-_FROM_HEADS = {
-    "src_addr": "src_addr", "dst_addr": "dst_addr", "src_port": "src_port", "dst_port": "dst_port", "proto": "proto",
-    "ip_tos": "tos", "ip_ttl_min": "ttl", "ip_ttl_max": "ttl", "tcp_flags": "tcp_flags", "icmp_type": "icmp_type",
-    "icmp_code": "icmp_code", "src_mac": "src_mac", "dst_mac": "dst_mac", "ether_type": "ether_type", "vlan_id": "vlan_id",
-    "dot1q_customer_vlan_id": "customer_vlan",
-}  # fmt: skip
-"""Column → attribute of ``packet_headers_found.Heads``."""
-COLUMNS = (*_FROM_HEADS, "bytes", "packets")
+COLUMNS = (*COLUMNS_OF_HEADS, "bytes", "packets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +46,8 @@ class PacketSection:
         windows = Windows(with_slack(buffer, int(end.max(initial=0))))
         heads = parse(windows, start, end, self._kinds(buffer, start, end))
         for column in self.columns:
-            if column in _FROM_HEADS:
-                out[column][...] = getattr(heads, _FROM_HEADS[column])
+            if column in COLUMNS_OF_HEADS:
+                out[column][...] = getattr(heads, COLUMNS_OF_HEADS[column])
         if "packets" in self.columns:
             out["packets"][...] = 1
         if "bytes" in self.columns:

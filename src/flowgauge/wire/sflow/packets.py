@@ -11,7 +11,7 @@ import numpy as np
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
 from flowgauge.wire.packet_headers import layer3_bytes, parse
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
-from flowgauge.wire.packet_headers_found import Heads
+from flowgauge.wire.packet_headers_found import COLUMNS_OF_HEADS, Heads
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, PPP_FRAME
 from flowgauge.wire.sflow.reading import IP, NOTHING, PORTS, Reading
 from flowgauge.wire.views import Octets, Offsets
@@ -28,14 +28,6 @@ _CUT_BYTES, _LONGEST_BYTES = 128, 9216
 """What agents keep of a packet at least, unless told otherwise, and the longest packets of their links: others are lies."""
 _FRAME_BYTES = 18
 """Ethernet header and check sequence, which the length of an Ethernet record includes."""
-
-_FROM_HEADS = {
-    "src_addr": "src_addr", "dst_addr": "dst_addr", "src_port": "src_port", "dst_port": "dst_port", "proto": "proto",
-    "ip_tos": "tos", "ip_ttl_min": "ttl", "ip_ttl_max": "ttl", "tcp_flags": "tcp_flags", "icmp_type": "icmp_type",
-    "icmp_code": "icmp_code", "src_mac": "src_mac", "dst_mac": "dst_mac", "ether_type": "ether_type", "vlan_id": "vlan_id",
-    "dot1q_customer_vlan_id": "customer_vlan",
-}  # fmt: skip
-"""Column → attribute of ``Heads``."""
 
 
 def packets(reading: Reading, *, inner: bool) -> Mask:
@@ -58,7 +50,7 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
         reading.problem(parts.owner[over], parts.start[over] + 12, "header_length", room[over], captured[over])
     kind = _KINDS[np.minimum(protocol, 255)]
     heads = parse(reading.windows, start, start + np.minimum(captured, room), kind, inner=inner)
-    for column, name in _FROM_HEADS.items():
+    for column, name in COLUMNS_OF_HEADS.items():
         reading.sheet.put(column, parts.owner, getattr(heads, name))
     frame_bytes = _whole_frames(heads, start, frame_bytes, stripped, captured)
     reading.sheet.put("bytes", parts.owner, layer3_bytes(heads, start, frame_bytes, stripped))
