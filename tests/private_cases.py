@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from device_cases import JUNIPER, KEY, ipfix, key, short, v9
+from device_cases import JUNIPER, KEY, REVERSE, ipfix, key, short, v9
 from flowgauge.flow.addresses import packed
 from netflow9_kit import EXPORT_S, UPTIME_MS, flowset, packet
 from netflow9_kit import template as template9
@@ -112,6 +112,19 @@ def _procera() -> Case:
     )
 
 
+def _physical() -> Case:
+    fields = [*KEY, (10, 4), (252, 4), (14, 4), (253, 4), (1, 4), (2, 4), (1, 4, REVERSE), (2, 4, REVERSE)]
+    flows = [
+        key(number) + struct.pack("!IIIIIIII", *interfaces, 650, 5, 1300, 4)
+        for number, interfaces in enumerate(((0, 77, 0, 88), (7, 77, 8, 88)), 1)
+    ]
+    return ipfix(
+        "Cisco: physical interfaces beside interfaces of zero, in both directions of a record; where there are others, these are "
+        "the ones (trap 61).",
+        message(a_set(2, template(256, fields)), a_set(256, *flows)),
+    )
+
+
 def _juniper_qfx() -> Case:
     head = ethernet(0x0800, ipv4(6, tcp(content=bytes(200)), total=1500))[:128]
     small = ethernet(0x0800, ipv4(6, tcp()))
@@ -130,6 +143,7 @@ CASES: dict[str, Case] = {
     "device-junos-evolved": _junos_evolved(),
     "device-cisco-flexible": _flexible(),
     "device-cisco-aggregation": _aggregated(),
+    "interfaces-physical": _physical(),
     "device-streamcore": _streamcore(),
     "device-procera": _procera(),
     "device-juniper-qfx": _juniper_qfx(),

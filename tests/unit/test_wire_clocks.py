@@ -73,6 +73,18 @@ def kept(payload: bytes, received_ns: int, *, fresh: bool = True) -> FlowBatch:
     return Normalise(ExporterDirectory())(decoder.decode(Datagrams.from_payloads([payload], received_ns=received_ns)).flows)
 
 
+def test_uptimes_without_a_start_keep_durations_and_distances_also_where_they_wrap() -> None:
+    """IPFIX of SonicWall and MikroTik; the set before has another uptime, whose flow ends at its own export."""
+    fields = template(256, [(8, 4), (22, 4), (21, 4)])
+
+    def flows(*uptimes: tuple[int, int]) -> bytes:
+        return a_set(256, *(bytes((10, 0, 0, 1)) + struct.pack("!II", *(each % 2**32 for each in pair)) for pair in uptimes))
+
+    payloads = message(a_set(2, fields), flows((7000, 9000))), message(flows((-3000, 2000), (-9000, -5000)), sequence=1)
+    decoded = Decoder().decode(Datagrams.from_payloads(payloads))
+    assert sorted(ages_s(decoded.flows, EXPORT9_S * S)) == [(2, 0), (5, 0), (11, 7)]
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("off_s", [-7200, -600, -61, 61, 7200, 30 * 86_400])
 def test_trap_89_flows_of_a_wrong_clock_are_as_old_when_they_came_as_when_they_were_sent(protocol: str, off_s: int) -> None:

@@ -71,4 +71,6 @@ def mirrored(step: Step) -> Step:
             changes["column"] = mirrored_name(value)
         elif field.name == "steps":
             changes["steps"] = tuple(mirrored(part) for part in value)
+        elif hasattr(value, "column"):
+            changes[field.name] = mirrored(value)
     return replace(step, **changes)

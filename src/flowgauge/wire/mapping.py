@@ -66,8 +66,8 @@ _PARTS: Mapping[str, tuple[int, ...]] = {
     "dst_addr": (169, 45),
 }
 """IANA elements of which the one that is not zero stands in: ports of UDP and TCP, prefixes where records are of networks."""
-_BEHIND: Mapping[str, int] = {"bytes": 23, "packets": 24}
-"""Counters behind the observation point, for records whose own ones (1, 2) are zero."""
+_INSTEAD: Mapping[str, int] = {"bytes": 23, "packets": 24, "in_if": 252, "out_if": 253}
+"""IANA elements for records in which the column's own is zero: counters behind the observation point, physical interfaces."""
 _CPID, _CPID_BYTES = (JUNIPER, 137), 2
 
 _SHIFTS: Mapping[str, int] = {"flow_direction": 1}
@@ -143,7 +143,7 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
             texts.append((column.name, Strings(found[0])))
         elif step := _step(column, found):
             steps[column.name] = step
-    steps |= _behind(steps, iana) | _sampling(iana) | _icmp(iana, ours=ours)
+    steps |= _instead(steps, iana) | _sampling(iana) | _icmp(iana, ours=ours)
     if told := tuple(source for source in sources.get(_CPID, ()) if source.length == _CPID_BYTES):
         steps.setdefault("forwarding_status", ForwardingException("forwarding_status", told))
     if stack := [iana[number] for number in _MPLS_STACK if number in iana]:
@@ -231,10 +231,10 @@ def _sources_of(column: Column, sources: Sources, pen: int) -> tuple[Source, ...
     return next((tuple(sources[key]) for key in others if key in sources), ())
 
 
-def _behind(steps: Mapping[str, Step], iana: Mapping[int, Source]) -> dict[str, Step]:
-    """The counters of templates that count before and behind the observation point."""
+def _instead(steps: Mapping[str, Step], iana: Mapping[int, Source]) -> dict[str, Step]:
+    """The steps of columns for which a template has two elements."""
     found: dict[str, Step] = {}
-    for name, number in _BEHIND.items():
+    for name, number in _INSTEAD.items():
         step = steps.get(name)
         if isinstance(step, Number) and number in iana and BY_NAME[name].element in iana:
             found[name] = OrElse(step, Number(name, iana[number]))

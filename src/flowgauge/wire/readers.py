@@ -224,7 +224,7 @@ def _copy(records: Records, source: Source, target: Array) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OrElse:
-    """A counter, and where it is zero another one: exporters of what leaves by an interface count nothing that came in.
+    """A number, and where it is zero another one: exporters of what leaves by an interface count nothing that came in.
 
     Attributes:
         aside: the other one; it is an element of its own, too, which is shown as such.

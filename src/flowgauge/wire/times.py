@@ -172,11 +172,20 @@ class FlowTimes:
             begin[...] = finish - self._lasted(records)
 
     def _keep_apart(self, records: Records, begin: Array, finish: Array) -> None:
-        """Lets flows of an exporter whose start nobody told end at the export, and last as long as their uptimes say."""
+        """Places flows of exporters that never tell when they started (SonicWall, MikroTik, Barracuda).
+
+        The last flow of a set ends at the export, the others as long before it as their uptimes say.
+        """
         unknown = records.sets.boot_ms == NOT_TOLD
         if unknown.any() and self.start and self.end:
             rows = np.flatnonzero(unknown[records.set_row])
             first, last = (integers(records, source)[rows].astype(np.uint32) for _, source in (self.start, self.end))
+            of_set, origin = records.set_row[rows], np.zeros(len(unknown), np.uint32)
+            origin[of_set] = last
+            after = (last - origin[of_set]).view(np.int32).astype(np.int64)
+            latest = np.zeros(len(unknown), np.int64)
+            np.maximum.at(latest, of_set, after)
+            finish[rows] -= (latest[of_set] - after) * 1_000_000
             begin[rows] = finish[rows] - np.maximum((last - first).view(np.int32), 0).astype(np.int64) * 1_000_000
 
     def _lasted(self, records: Records) -> Array | int:
