@@ -118,10 +118,11 @@ class Reader:
 
 
 def compile_reader(fields: Sequence[FieldNumbers], elements: Elements) -> Reader:
-    """Compiles the fields of a data template; what has no column is skipped over."""
+    """Compiles the fields of a data template; what has no column is skipped over, and so are fields of length 0: not there."""
     sources: dict[tuple[int, int], list[Source]] = {}
     for index, (enterprise, number, length) in enumerate(fields):
-        sources.setdefault((enterprise, number), []).append(Source(index, length))
+        if length:
+            sources.setdefault((enterprise, number), []).append(Source(index, length))
     found = _compiled(sources, elements)
     backwards = biflow.backwards(sources)
     if backwards is None:
@@ -236,7 +237,7 @@ def _instead(steps: Mapping[str, Step], iana: Mapping[int, Source]) -> dict[str,
     found: dict[str, Step] = {}
     for name, number in _INSTEAD.items():
         step = steps.get(name)
-        if isinstance(step, Number) and number in iana and BY_NAME[name].element in iana:
+        if isinstance(step, Number) and BY_NAME[name].element in iana and number in iana:
             found[name] = OrElse(step, Number(name, iana[number]))
     return found
 
@@ -257,9 +258,9 @@ def _single(column: Column, source: Source) -> Step | None:
         step = Words(column.name, source) if column.kind is Kind.U32X4 else Bytes(column.name, source)
     elif column.kind is Kind.ENUM:
         step = Code(column.name, source, _SHIFTS.get(column.name, 0), len(column.labels) - 1)
-    elif column.name == "application_id" and source.length:
+    elif column.name == "application_id":
         step = ApplicationId(column.name, source)
-    elif column.kind not in _FIXED_BYTES and source.length:
+    elif column.kind not in _FIXED_BYTES:
         step = Number(column.name, source)
     return step
 

@@ -71,7 +71,7 @@ def packet_section(sources: Sources, filled: frozenset[str]) -> PacketSection | 
     columns = tuple(name for name in COLUMNS if name not in filled)
     for number in (*_FRAME_SECTIONS, _IP_SECTION):
         found = sources.get((0, number))
-        if found and found[0].length:
+        if found:
             is_frame = number != _IP_SECTION
             length = sources.get((0, _FRAME_SIZE if is_frame else _IP_LENGTH))
             return PacketSection(found[0], is_frame, length[0] if length else None, columns)
