@@ -103,6 +103,7 @@ NTP = T + NTP_TO_UNIX_S
         ([(158, 4), (159, 4)], struct.pack("!II", 1_500_000, 500_000), EXPORT_S * S - 1500 * MS, EXPORT_S * S - 500 * MS),
         ([(22, 4), (21, 4), (160, 8)], struct.pack("!IIQ", 1000, 2500, T * 1000), (T + 1) * S, T * S + 2500 * MS),
         ([(152, 8), (161, 4)], struct.pack("!QI", T * 1000, 1500), T * S, T * S + 1500 * MS),
+        ([(152, 0), (153, 8)], struct.pack("!Q", T * 1000), T * S, T * S),
         ([(153, 8), (162, 4)], struct.pack("!QI", T * 1000, 1_000_000), (T - 1) * S, T * S),
         ([(323, 8)], struct.pack("!Q", T * 1000 + 123), T * S + 123 * MS, T * S + 123 * MS),
         ([(22, 4), (21, 4)], struct.pack("!II", 1000, 2500), EXPORT_S * S - 1500 * MS, EXPORT_S * S),
