@@ -24,6 +24,7 @@ IF_COUNTERS, PORT_NAME, HOST_DESCRIPTION = 1, 1005, 2000
 
 _SFLOW5 = code(FLOW_FORMAT, "sflow5")
 _STATUS = {0: "down", 1: "admin_up", 2: "oper_up", 3: "up"}
+_NETWORK = "bytes_in:Q pkts_in:I errs_in:I drops_in:I bytes_out:Q pkts_out:I errs_out:I drops_out:I"
 _FORMATS: Mapping[int, str] = {
     IF_COUNTERS: """
         ifIndex:I ifType:I ifSpeed:Q ifDirection:I ifStatus:I ifInOctets:Q ifInUcastPkts:I ifInMulticastPkts:I
@@ -35,7 +36,20 @@ _FORMATS: Mapping[int, str] = {
         dot3StatsInternalMacTransmitErrors:I dot3StatsCarrierSenseErrors:I dot3StatsFrameTooLongs:I
         dot3StatsInternalMacReceiveErrors:I dot3StatsSymbolErrors:I""",
     5: "vlan_id:I octets:Q ucastPkts:I multicastPkts:I broadcastPkts:I discards:I",
+    6: """
+        dot11TransmittedFragmentCount:I dot11MulticastTransmittedFrameCount:I dot11FailedCount:I dot11RetryCount:I
+        dot11MultipleRetryCount:I dot11FrameDuplicateCount:I dot11RTSSuccessCount:I dot11RTSFailureCount:I
+        dot11ACKFailureCount:I dot11ReceivedFragmentCount:I dot11MulticastReceivedFrameCount:I dot11FCSErrorCount:I
+        dot11TransmittedFrameCount:I dot11WEPUndecryptableCount:I dot11QoSDiscardedFragmentCount:I
+        dot11AssociatedStationCount:I dot11QoSCFPollsReceivedCount:I dot11QoSCFPollsUnusedCount:I
+        dot11QoSCFPollsUnusableCount:I dot11QoSCFPollsLostCount:I""",
+    7: """
+        dot3adAggPortActorSystemID:6s2x dot3adAggPortPartnerOperSystemID:6s2x dot3adAggPortAttachedAggID:I
+        dot3adAggPortState:4s dot3adAggPortStatsLACPDUsRx:I dot3adAggPortStatsMarkerPDUsRx:I
+        dot3adAggPortStatsMarkerResponsePDUsRx:I dot3adAggPortStatsUnknownRx:I dot3adAggPortStatsIllegalRx:I
+        dot3adAggPortStatsLACPDUsTx:I dot3adAggPortStatsMarkerPDUsTx:I dot3adAggPortStatsMarkerResponsePDUsTx:I""",
     1001: "cpu_5s:I cpu_1m:I cpu_5m:I total_memory:Q free_memory:Q",
+    1002: "elapsed_time:I on_channel_time:I on_channel_busy_time:I",
     1004: "datapath_id:Q port_no:I",
     2003: """
         load_one:f load_five:f load_fifteen:f proc_run:I proc_total:I cpu_num:I cpu_speed:I uptime:I cpu_user:I cpu_nice:I
@@ -45,12 +59,33 @@ _FORMATS: Mapping[int, str] = {
         swap_in:I swap_out:I""",
     2005: """
         disk_total:Q disk_free:Q part_max_used:I reads:I bytes_read:Q read_time:I writes:I bytes_written:Q write_time:I""",
-    2006: "bytes_in:Q pkts_in:I errs_in:I drops_in:I bytes_out:Q pkts_out:I errs_out:I drops_out:I",
+    2006: _NETWORK,
+    2007: """
+        ipForwarding:I ipDefaultTTL:I ipInReceives:I ipInHdrErrors:I ipInAddrErrors:I ipForwDatagrams:I ipInUnknownProtos:I
+        ipInDiscards:I ipInDelivers:I ipOutRequests:I ipOutDiscards:I ipOutNoRoutes:I ipReasmTimeout:I ipReasmReqds:I
+        ipReasmOKs:I ipReasmFails:I ipFragOKs:I ipFragFails:I ipFragCreates:I""",
+    2008: """
+        icmpInMsgs:I icmpInErrors:I icmpInDestUnreachs:I icmpInTimeExcds:I icmpInParamProbs:I icmpInSrcQuenchs:I
+        icmpInRedirects:I icmpInEchos:I icmpInEchoReps:I icmpInTimestamps:I icmpInAddrMasks:I icmpInAddrMaskReps:I
+        icmpOutMsgs:I icmpOutErrors:I icmpOutDestUnreachs:I icmpOutTimeExcds:I icmpOutParamProbs:I icmpOutSrcQuenchs:I
+        icmpOutRedirects:I icmpOutEchos:I icmpOutEchoReps:I icmpOutTimestamps:I icmpOutTimestampReps:I icmpOutAddrMasks:I
+        icmpOutAddrMaskReps:I""",
+    2009: """
+        tcpRtoAlgorithm:I tcpRtoMin:I tcpRtoMax:I tcpMaxConn:I tcpActiveOpens:I tcpPassiveOpens:I tcpAttemptFails:I
+        tcpEstabResets:I tcpCurrEstab:I tcpInSegs:I tcpOutSegs:I tcpRetransSegs:I tcpInErrs:I tcpOutRsts:I tcpInCsumErrs:I""",
+    2010: """
+        udpInDatagrams:I udpNoPorts:I udpInErrors:I udpOutDatagrams:I udpRcvbufErrors:I udpSndbufErrors:I
+        udpInCsumErrors:I""",
+    2100: "mhz:I cpus:I memory:Q memory_free:Q num_domains:I",
+    2101: "state:I cpu_time:I nr_virt_cpu:I",
+    2102: "memory:Q max_memory:Q",
+    2103: "capacity:Q allocation:Q available:Q rd_req:I rd_bytes:Q wr_req:I wr_bytes:Q errs:I",
+    2104: _NETWORK,
 }
-"""Format → its fields, each with its type as ``struct`` writes it."""
+"""Format → its fields, each with its type as ``struct`` writes it; bytes are shown as MAC addresses are."""
 _COMPILED = {
-    tag: (struct.Struct("!" + "".join(field[-1] for field in text.split())), [field[:-2] for field in text.split()])
-    for tag, text in _FORMATS.items()
+    tag: (struct.Struct("!" + "".join(kind for _, kind in fields)), [name for name, _ in fields])
+    for tag, fields in ((tag, [field.split(":") for field in text.split()]) for tag, text in _FORMATS.items())
 }
 READ = frozenset({*_FORMATS, PORT_NAME, HOST_DESCRIPTION})
 
@@ -123,7 +158,8 @@ def _record(tag: int, content: bytes) -> dict[str, Value] | None:
     form, names = _COMPILED[tag]
     if len(content) < form.size:
         return None
-    values: dict[str, Value] = dict(zip(names, form.unpack_from(content), strict=True))
+    read = (value.hex(":") if isinstance(value, bytes) else value for value in form.unpack_from(content))
+    values: dict[str, Value] = dict(zip(names, read, strict=True))
     if tag == IF_COUNTERS:
         values["ifStatus"] = _STATUS[int(values["ifStatus"]) & 3]
     return values
