@@ -187,6 +187,12 @@ def test_what_agents_parsed_themselves() -> None:
     assert (v6["src_addr"], v6["dst_port"], v6["bytes"], v6["proto"]) == ("2001:db8::5", 53, 1460, 17)
 
 
+def test_an_ethernet_record_without_filling_behind_addresses() -> None:
+    """Huawei."""
+    tight = part(2, words(1518) + bytes(range(6)) + bytes(range(6, 12)) + words(0x0800))
+    assert row(tight) == row(ETHERNET_RECORD)
+
+
 def test_an_ethernet_record_alone_gives_bytes_without_the_frame() -> None:
     assert row(ETHERNET_RECORD)["bytes"] == 1500
 
@@ -421,7 +427,7 @@ def test_a_head_longer_than_its_record_reads_what_is_there() -> None:
 
 
 def test_records_too_short_for_their_fields_are_named() -> None:
-    short = [part(1, bytes(12)), part(2, bytes(20)), part(3, bytes(28)), part(1001, bytes(12)), part(1002, words(1, 0)),
+    short = [part(1, bytes(12)), part(2, bytes(16)), part(3, bytes(28)), part(1001, bytes(12)), part(1002, words(1, 0)),
              part(1002, words(2) + bytes(12)), part(1003, bytes(16)), part(1007, words(9) + bytes(20))]  # fmt: skip
     decoded = decode(datagram(*[flow_sample(record, sequence=number) for number, record in enumerate(short)]))
     assert len(decoded.flows) == len(short)

@@ -13,6 +13,7 @@ from flowgauge.wire.packet_headers import layer3_bytes, parse
 from flowgauge.wire.packet_headers_bytes import Index, Mask, Numbers
 from flowgauge.wire.packet_headers_found import COLUMNS_OF_HEADS, Heads
 from flowgauge.wire.packet_headers_link import ETHERNET_FRAME, IPV4, IPV6, MPLS, PPP_FRAME
+from flowgauge.wire.sflow.parts import Parts
 from flowgauge.wire.sflow.reading import IP, NOTHING, PORTS, Reading
 from flowgauge.wire.views import Octets, Offsets
 
@@ -23,7 +24,7 @@ _KINDS = np.zeros(256, np.int32)
 _KINDS[[1, 7, 11, 12, 13]] = ETHERNET_FRAME, PPP_FRAME, IPV4, IPV6, MPLS
 
 _HEADER_FIELDS, _HEADER_BYTES = 4, 16
-_ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES = 24, 32, 56
+_ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES = (20, 24), 32, 56
 _CUT_BYTES, _LONGEST_BYTES = 128, 9216
 """What agents keep of a packet at least, unless told otherwise, and the longest packets of their links: others are lies."""
 _FRAME_BYTES = 18
@@ -68,15 +69,12 @@ def _whole_frames(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: 
 
 def _parsed(reading: Reading, shown: Mask) -> None:
     """Ethernet records, then the IP records, whose length is the better one; only of packets whose head is not there."""
-    ethernet = reading.records(ETHERNET, _ETHERNET_BYTES)
+    ethernet = reading.records(ETHERNET, _ETHERNET_BYTES[0])
     ethernet = ethernet.take(~shown[ethernet.owner])
-    if len(ethernet):
-        frame = reading.windows.take(ethernet.start, _ETHERNET_BYTES)
-        length = frame[:, :4].view(">u4")[:, 0].astype(np.int64)
-        reading.sheet.put("src_mac", ethernet.owner, frame[:, 4:10])
-        reading.sheet.put("dst_mac", ethernet.owner, frame[:, 12:18])
-        reading.sheet.put("ether_type", ethernet.owner, frame[:, 20:24].view(">u4")[:, 0] & 0xFFFF)
-        reading.sheet.put("bytes", ethernet.owner, np.maximum(length - _FRAME_BYTES, 0))
+    padded = ethernet.end - ethernet.start >= _ETHERNET_BYTES[1]
+    for parts, mac_bytes in ((ethernet.take(~padded), 6), (ethernet.take(padded), 8)):
+        if len(parts):
+            _ethernet(reading, parts, mac_bytes)
     for tag, size in ((IPV4_RECORD, _IPV4_BYTES), (IPV6_RECORD, _IPV6_BYTES)):
         parts = reading.records(tag, size)
         parts = parts.take(~shown[parts.owner])
@@ -85,6 +83,17 @@ def _parsed(reading: Reading, shown: Mask) -> None:
             reading.lacking[parts.owner] = NOTHING
             shown[parts.owner] = True
     shown[ethernet.owner] = True
+
+
+def _ethernet(reading: Reading, parts: Parts, mac_bytes: int) -> None:
+    """``sampled_ethernet``: length, addresses, EtherType. XDR fills a MAC address up to eight bytes, Huawei does not."""
+    sheet, last = reading.sheet, 4 + 2 * mac_bytes
+    frame = reading.windows.take(parts.start, last + 4)
+    length = frame[:, :4].view(">u4")[:, 0].astype(np.int64)
+    sheet.put("src_mac", parts.owner, frame[:, 4:10])
+    sheet.put("dst_mac", parts.owner, frame[:, 4 + mac_bytes : 10 + mac_bytes])
+    sheet.put("ether_type", parts.owner, frame[:, last:].view(">u4")[:, 0] & 0xFFFF)
+    sheet.put("bytes", parts.owner, np.maximum(length - _FRAME_BYTES, 0))
 
 
 def _ip(reading: Reading, row: Index, record: Octets, *, v6: bool) -> None:
