@@ -19,10 +19,15 @@ from pathlib import Path
 
 import pytest
 
+from console_kit import Console, running_console
 from flowgauge.cli.main import VERBS
+from flowgauge.console.settings import ConsoleSettings
+from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.http import Handler, HttpServer, Request, Response, as_json
 from flowgauge.runtime.instance import Instance
 from flowgauge.schema import filters
+from flowgauge.store.secret import reader_key
+from store_kit import flows, running_store
 
 pytestmark = pytest.mark.slow
 
@@ -86,16 +91,31 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def running(home: Path, routes: dict[str, Handler]) -> Iterator[None]:
-    """A console that answers so, as the running instance."""
-    server = HttpServer("127.0.0.1", 0, routes)
-    server.start()
+def running(home: Path, url: str) -> Iterator[None]:
+    """The console at ``url`` is that of the running instance."""
     state = home / "run" / "instance.json"
     state.parent.mkdir(exist_ok=True)
-    state.write_text(json.dumps(asdict(Instance(os.getpid(), "run", console_url=server.url))))
+    state.write_text(json.dumps(asdict(Instance(os.getpid(), "run", console_url=url))))
     yield
     state.unlink()
+
+
+@contextlib.contextmanager
+def hostile(routes: dict[str, Handler]) -> Iterator[str]:
+    """A console that answers so."""
+    server = HttpServer("127.0.0.1", 0, routes)
+    server.start()
+    yield server.url
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    """The console over a store with flows of two namespaces."""
+    with running_store(tmp_path_factory.mktemp("store")) as process:
+        process.open().write(FlowBatch.concat([flows("flow-demo"), flows("other-team")]), "rows")
+        with running_console(ConsoleSettings(process.url, reader_key(process.secret))) as running:
+            yield running
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +163,29 @@ def test_the_tab_key_ends_a_word(terminal: Terminal, typed: str, becomes: str) -
     assert terminal.shows(becomes)
 
 
+@pytest.mark.parametrize(
+    ("typed", "becomes"),
+    [
+        ("flowgauge flows namespace = ot", "flowgauge flows namespace = other-team"),
+        ("flowgauge flows 'namespace = flow", "flowgauge flows 'namespace = flow-demo"),
+        ("flowgauge flows 'port = 443 and src_owner = w", "flowgauge flows 'port = 443 and src_owner = web"),
+    ],
+)
+def test_values_are_those_that_the_running_instance_has(
+    terminal: Terminal, home: Path, console: Console, typed: str, becomes: str
+) -> None:
+    with running(home, console.url):
+        terminal.type(f"{typed}\t")
+        assert terminal.shows(becomes)
+
+
+def test_several_values_are_listed(terminal: Terminal, home: Path, console: Console) -> None:
+    with running(home, console.url):
+        terminal.type("flowgauge flows 'namespace = \t\t")
+        assert terminal.shows("flow-demo")
+        assert terminal.shows("other-team")
+
+
 def test_a_name_that_a_shell_would_obey_is_not_offered(terminal: Terminal, home: Path) -> None:
     """Names come from the network; a script of completion is given what is offered to evaluate."""
     names = [
@@ -154,7 +197,7 @@ def test_a_name_that_a_shell_would_obey_is_not_offered(terminal: Terminal, home:
         text = request.value("text", "")
         return as_json([{"at": len(text), "insert": f"{filters.quoted(name)} ", "label": name} for name in names])
 
-    with running(home, {"/api/v1/complete": offers}):
+    with hostile({"/api/v1/complete": offers}) as url, running(home, url):
         terminal.type("flowgauge flows name = \t")
         assert terminal.shows("flowgauge flows name = harmless-b")
     assert not (home / "obeyed").exists()

@@ -7,6 +7,9 @@ is not waited for. A shell replaces the last word; a filter is that and all word
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +19,25 @@ ANSWER_S = 1.0
 """How long the running console may take to tell which values there are."""
 _OBEYED = frozenset("$`\\'\"!;|&<>(){}*?")
 """What a shell obeys on its command line, and scripts of completion before it is there."""
+
+_TYPED = "_TYPER_COMPLETE_ARGS"
+"""Where zsh and fish put the command line up to the cursor."""
+
+
+def close_open_quote() -> None:
+    """Ends the last word where its quote is open; typer would take a blank at its end for that of the word itself."""
+    line = os.environ.get(_TYPED, "")
+    if line.endswith(" "):
+        os.environ[_TYPED] = line + _open_quote(line)
+
+
+def _open_quote(line: str) -> str:
+    """What ends the last word; empty when it has ended, or is in no quotes."""
+    for end in ("", "'", '"'):
+        with contextlib.suppress(ValueError):
+            shlex.split(line + end)
+            return end
+    return ""
 
 
 def words(*choices: str) -> Callable[[str], list[str]]:

@@ -22,6 +22,7 @@ from typer.exceptions import TyperException
 from typer.main import get_command
 
 from flowgauge import __version__
+from flowgauge.cli.completion import close_open_quote
 from flowgauge.errors import FilterError, FlowgaugeError
 
 INTERRUPTED = 130
@@ -156,6 +157,7 @@ def application() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; what went wrong is one sentence on standard error."""
+    close_open_quote()
     return guarded(lambda: application().main(args=arguments, prog_name="flowgauge", standalone_mode=False))
 
 
