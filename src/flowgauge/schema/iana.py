@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """IANA's registry of IPFIX information elements: number, name and abstract data type (RFC 7012 §3.1). A table.
 
-Kept by hand from https://www.iana.org/assignments/ipfix; a number that is not here decodes as bytes under ``ie<number>``.
+Kept by hand from https://www.iana.org/assignments/ipfix; a number that is not here decodes as bytes under ``ie<number>``, and
+sets of 256 bits (unsigned256) are bytes, too.
 """
 
 from __future__ import annotations
@@ -488,6 +489,27 @@ _TABLE = """
 510 gtpuPduType unsigned8
 511 bgpSourceAsPathList basicList
 512 bgpDestinationAsPathList basicList
+513 ipv6ExtensionHeaderType unsigned8
+514 ipv6ExtensionHeaderCount unsigned8
+515 ipv6ExtensionHeadersFull octetArray
+516 ipv6ExtensionHeaderTypeCountList subTemplateList
+517 ipv6ExtensionHeadersLimit boolean
+518 ipv6ExtensionHeadersChainLength unsigned32
+519 ipv6ExtensionHeaderChainLengthList subTemplateList
+520 tcpOptionsFull octetArray
+521 tcpSharedOptionExID16 unsigned16
+522 tcpSharedOptionExID32 unsigned32
+523 tcpSharedOptionExID16List basicList
+524 tcpSharedOptionExID32List basicList
+525 udpSafeOptions octetArray
+526 udpUnsafeOptions unsigned64
+527 udpExID unsigned16
+528 udpSafeExIDList basicList
+529 udpUnsafeExIDList basicList
+530 pathDelayMeanDeltaMicroseconds unsigned32
+531 pathDelayMinDeltaMicroseconds unsigned32
+532 pathDelayMaxDeltaMicroseconds unsigned32
+533 pathDelaySumDeltaMicroseconds unsigned64
 """
 
 
