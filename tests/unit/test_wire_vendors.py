@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from flowgauge.errors import ConfigError
+from flowgauge.schema.columns import BY_NAME
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.element_files import elements_from
-from flowgauge.wire.elements import Elements
+from flowgauge.wire.elements import DATA_TYPES, Elements, vendors_elements
 from ipfix_records_kit import (
     CISCO,
     ENDS,
@@ -54,6 +55,14 @@ def test_netobservs_elements_under_any_enterprise(pen: int) -> None:
 def test_netobservs_numbers_mean_nothing_under_a_vendor_that_is_known() -> None:
     decoded = one_set([*KEY, (7734, VARIABLE, CISCO), (1, 4)], ENDS + short(b"web-1") + struct.pack("!I", 5))
     assert "src_name" not in decoded.flows
+
+
+def test_the_table_of_vendors_names_each_element_once_with_a_type_and_column_that_there_are() -> None:
+    keys = [(element.enterprise, element.number) for element in vendors_elements()]
+    assert len(keys) > 1000
+    assert keys == sorted(set(keys))
+    assert {element.data_type for element in vendors_elements()} <= set(DATA_TYPES)
+    assert {element.column for element in vendors_elements()} - {""} <= BY_NAME.keys()
 
 
 def test_elements_without_a_column_are_told_by_number_and_type() -> None:
