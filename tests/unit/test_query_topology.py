@@ -15,9 +15,10 @@ from flowgauge.flow.addresses import AddressColumn, packed
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.query.topology import topology
-from flowgauge.schema.columns import BY_NAME
+from flowgauge.schema.column import Stored
+from flowgauge.schema.columns import BY_NAME, DEFAULT_GROUPS
 from flowgauge.schema.filters.tree import And, OneOf, Or
-from flowgauge.schema.flow_query import FlowQuery
+from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.schema.roles import Side, to_server
 from flowgauge.store.store import FlowStore
 from store_kit import flows, in_namespace, last, running_store
@@ -27,7 +28,7 @@ CLIENT, SERVER = packed("10.0.0.1"), packed("10.0.0.2")
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowStore]:
-    with running_store(tmp_path_factory.mktemp("store")) as process:
+    with running_store(tmp_path_factory.mktemp("store"), "--groups", ",".join((*DEFAULT_GROUPS, Stored.DNS))) as process:
         yield process.open()
 
 
@@ -72,16 +73,35 @@ def test_both_directions_are_one_edge_towards_the_server(store: FlowStore) -> No
     assert edge.error == 0
 
 
-def test_peers_without_a_workload_go_by_name_subnet_or_nothing(store: FlowStore) -> None:
+def test_peers_without_a_workload_go_by_name_dns_subnet_or_nothing(store: FlowStore) -> None:
     plain = named(
         flows("peers", 1, owners=("",), dst_port=80), dst_owner="", dst_namespace="peers", dst_name="web", src_namespace=""
     )
-    sources = (named(plain, src_subnet="EXT: client"), named(plain, src_name="node-a", src_kind="Node"), plain)
+    inside = named(plain, src_subnet="EXT: client")
+    asked = {"src_dns_name": "api.example.com"}
+    sources = (inside, named(inside, **asked), named(plain, src_name="node-a", src_kind="Node", **asked), plain)
     store.write(FlowBatch.concat(sources), "peers")
     found = topology(store, FlowQuery(last(), either("peers")))
     assert {(node.id, node.kind) for node in found.nodes} == {
-        ("/Subnet/EXT: client", "peer"), ("/Node/node-a", "peer"), ("unknown", "unknown"), ("peers//web", "workload"),
+        ("/Subnet/EXT: client", "peer"), ("/DNS/api.example.com", "peer"), ("/Node/node-a", "peer"), ("unknown", "unknown"),
+        ("peers//web", "workload"),
     }  # fmt: skip
+
+
+def test_both_directions_of_a_named_peer_are_one_edge(store: FlowStore) -> None:
+    there = named(
+        flows("egress", 1, owners=("job",), dst_port=443, src_port=40_000, bytes=10),
+        dst_owner="",
+        dst_dns_name="api.example.com",
+    )
+    back = named(
+        flows("", 1, owners=("",), dst_port=40_000, src_port=443, bytes=70), src_dns_name="api.example.com", src_namespace="",
+        dst_namespace="egress", dst_owner="job",
+    )  # fmt: skip
+    store.write(FlowBatch.concat([there, back]), "egress")
+    (edge,) = topology(store, FlowQuery(last(), either("egress"))).edges
+    assert (edge.src, edge.dst, edge.dst_port) == ("egress//job", "/DNS/api.example.com", 443)
+    assert (edge.bytes_to_server, edge.bytes_to_client) == (10, 70)
 
 
 def test_echo_replies_belong_to_the_edge_of_the_request(store: FlowStore) -> None:
@@ -151,7 +171,7 @@ def in_part(start: int) -> OneOf:
     return OneOf(BY_NAME["src_name"], tuple(str(number) for number in range(start, start + 60)))
 
 
-def test_a_store_without_icmp_types_draws_the_map_all_the_same(tmp_path: Path) -> None:
+def test_a_store_without_icmp_types_and_dns_draws_the_map_all_the_same(tmp_path: Path) -> None:
     with running_store(tmp_path, "--groups", "seen") as process:
         store = process.open()
         store.write(one_way("bare", Side(CLIENT), Side(SERVER), 1, 8), "bare")
@@ -184,3 +204,16 @@ def test_an_empty_map_and_a_wrong_order(store: FlowStore) -> None:
     assert (found.nodes, found.edges, found.others) == ((), (), {"bytes": 0, "packets": 0, "flows": 0})
     with pytest.raises(UsageError, match="ordered by"):
         topology(store, FlowQuery(last(), order_by="time_end_ns"))
+
+
+def test_sums_by_workload_call_peers_as_the_map_does(store: FlowStore) -> None:
+    batch = flows("sums", 4, owners=("", "", "", "web"), src_subnet=("EXT:net", "EXT:net", "", "Pods"))
+    batch = batch.with_columns(
+        {"src_dns_name": Names.from_strings(["api.example.com", "", "api.example.com", "old.example.com"])}
+    )
+    store.write(batch, "sums")
+    query = FlowQuery(last(), in_namespace("sums"), group_by=("src_owner",), by_peer=True)
+    found = {tuple(group.key.values()): group.values[Measure.FLOWS] for group in store.query(query).groups}
+    assert found == {(None, "api.example.com", None): 2, (None, None, "EXT:net"): 1, ("web", None, None): 1}
+    by_namespace = FlowQuery(last(), in_namespace("sums"), group_by=("src_namespace",), by_peer=True)
+    assert list(store.query(by_namespace).groups[0].key) == ["src_namespace", "src_subnet"]

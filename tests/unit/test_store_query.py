@@ -116,7 +116,7 @@ def test_ends_without_a_name_are_told_apart_by_their_subnet_and_others_are_not(s
     subnets = ("EXT:Internet", "EXT:Office", "Pods", "Pods of another node")
     batch = flows("subnets", 4, owners=("", "", "web", "web"), src_subnet=subnets)
     store.write(batch.with_columns({"sampling_rate": np.array([1, 1, 100, 100], np.uint32)}), "subnets")
-    query = FlowQuery(last(), in_namespace("subnets"), group_by=("src_owner",), by_subnet=True, step_ms=60_000)
+    query = FlowQuery(last(), in_namespace("subnets"), group_by=("src_owner",), by_peer=True, step_ms=60_000)
     answer = store.query(query)
     found = {(group.key["src_owner"], group.key["src_subnet"]): group.values[Measure.FLOWS] for group in answer.groups}
     assert found == {(None, "EXT:Internet"): 1, (None, "EXT:Office"): 1, ("web", None): 2}

@@ -110,15 +110,23 @@ describe("an edge", () => {
   const office: TopologyNode = { ...node("", "EXT:head office"), owner_kind: "Subnet", kind: "peer" };
 
   it("picks its flows of both directions", () => {
-    expect(edgeFilter({ dst_port: 8080, proto: 6 }, office, django)).toBe(
+    expect(edgeFilter({ dst_port: 8080, proto: 6 }, office, django, { nodes: [office, django] })).toBe(
       '(src_subnet = "EXT:head office" and dst_namespace = flow-demo and dst_owner = django-psql-example and dst_port = 8080 and proto = 6) or ' +
         '(dst_subnet = "EXT:head office" and src_namespace = flow-demo and src_owner = django-psql-example and src_port = 8080 and proto = 6)',
     );
   });
 
   it("of addresses without a name says that there is none", () => {
-    expect(endTerms({ ...office, kind: "unknown" }, "dst")).toEqual(['not dst_owner ~ "."', 'not dst_name ~ "."', 'not dst_subnet ~ "."']);
+    expect(endTerms({ ...office, kind: "unknown" }, "dst", { nodes: [office] })).toEqual(['not dst_owner ~ "."', 'not dst_name ~ "."', 'not dst_subnet ~ "."']);
     expect(nodeWords({ ...office, kind: "unknown" })).toBe("addresses without a name");
+  });
+
+  it("of a peer that clients resolved goes by that name, and the rest of its subnet by the subnet", () => {
+    const api: TopologyNode = { ...node("", "api.example.com"), owner_kind: "DNS", kind: "peer" };
+    const nodes = [office, django, api];
+    expect(endTerms(api, "dst", { nodes })).toEqual(["dst_dns_name = api.example.com"]);
+    expect(endTerms(office, "src", { nodes })).toEqual(['src_subnet = "EXT:head office"', 'not src_dns_name ~ "."']);
+    expect(endTerms({ ...office, kind: "unknown" }, "src", { nodes })).toContain('not src_dns_name ~ "."');
   });
 
   it("is a sentence with both directions", () => {

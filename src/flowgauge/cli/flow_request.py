@@ -158,8 +158,8 @@ def _flows(api: Api, request: Request) -> dict[str, Any]:
 
 def _groups(api: Api, request: Request) -> dict[str, Any]:
     by, measures = ",".join(request.by), ",".join(_measures(request))
-    subnets = "true" if request.how is Format.TABLE else None
-    asked: Params = {"by": by, "measures": measures, "order": request.top, "top": request.limit, "by_subnet": subnets}
+    peers = "true" if request.how is Format.TABLE else None
+    asked: Params = {"by": by, "measures": measures, "order": request.top, "top": request.limit, "by_peer": peers}
     return api.get("groups", {**request.params(), **asked})
 
 

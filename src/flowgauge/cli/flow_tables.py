@@ -10,7 +10,7 @@ from flowgauge.cli import flow_text, units
 from flowgauge.cli.flow_text import Detail, Row
 from flowgauge.cli.table import NAMES_FIRST, Column, fits
 from flowgauge.schema.columns import BY_NAME
-from flowgauge.schema.flow_query import Measure, subnets_of_nameless
+from flowgauge.schema.flow_query import Measure, peers_of_nameless
 
 FLOW_COLUMNS = (
     Column("TIME", keep=4, style="dim"),
@@ -92,8 +92,8 @@ def group_columns(by: Sequence[str], measures: Sequence[Measure]) -> tuple[Colum
 
 def group_cells(row: Row, by: Sequence[str], measures: Sequence[Measure], seconds: float) -> list[str]:
     """The cells of ``group_columns`` for one group summed over ``seconds``."""
-    subnets = subnets_of_nameless(by)
-    keys = [flow_text.public_value(name, row.get(name)) or flow_text.outside(row, subnets.get(name, "")) or "–" for name in by]
+    peers = peers_of_nameless(by)
+    keys = [flow_text.public_value(name, row.get(name)) or flow_text.outside(row, *peers.get(name, ())) or "–" for name in by]
     rate = [units.size((row.get("bytes") or 0) / seconds, "/s") if seconds > 0 else ""] if Measure.BYTES in measures else []
     return [*keys, *rate, *(_measure_cell(row, measure) for measure in measures)]
 

@@ -36,16 +36,16 @@ def end(row: Row, side: str, detail: Detail) -> str:
     if known := (name or owner) if exact else (owner or name):
         namespace = "" if detail is Detail.BRIEF else row.get(f"{side}_namespace")
         return f"{namespace}/{known}" if namespace else str(known)
-    label = str(row.get(f"{side}_dns_name") or "") or outside(row, f"{side}_subnet")
+    label = outside(row, f"{side}_dns_name", f"{side}_subnet")
     address = str(row.get(f"{side}_addr") or "unknown")
     if not label:
         return address
     return f"{label} ({address})" if exact else label
 
 
-def outside(row: Row, column: str) -> str:
-    """The label of a subnet for people; empty without one."""
-    return str(row.get(column) or "").removeprefix("EXT:").strip()
+def outside(row: Row, *columns: str) -> str:
+    """The first that is there of names from DNS and labels of subnets, for people; empty without any."""
+    return next((label for column in columns if (label := str(row.get(column) or "").removeprefix("EXT:").strip())), "")
 
 
 def is_reply(row: Row) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from flowgauge.cli import flow_tables, units
@@ -17,7 +18,7 @@ from flowgauge.cli.flow_output import Format, flow_table, print_rows
 from flowgauge.cli.flow_text import EXACTNESS, Row, connection, drawn_whole, scaled, variance
 from flowgauge.cli.table import Column, Screen, fitted, heading, line, printed
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.schema.flow_query import Measure, subnets_of_nameless
+from flowgauge.schema.flow_query import Measure, peers_of_nameless
 from flowgauge.store.answer import Sampling
 
 RECONNECT_S = 30.0
@@ -100,7 +101,7 @@ def _say(sentence: str) -> float:
 def _wanted(options: LiveOptions) -> tuple[str, ...]:
     """Columns to ask for: those shown, and those that scale; all for programs that did not choose."""
     if options.by:
-        return tuple(dict.fromkeys((*options.by, *_subnets(options).values(), "bytes", "packets", *EXACTNESS)))
+        return tuple(dict.fromkeys((*options.by, *chain(*_peers(options).values()), "bytes", "packets", *EXACTNESS)))
     return options.columns or (flow_tables.NEEDED if options.how is Format.TABLE else ())
 
 
@@ -201,9 +202,9 @@ class _Sum:
 _MEASURES = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
 
 
-def _subnets(options: LiveOptions) -> dict[str, str]:
-    """Column of a name → that of the subnet that stands for it in a table."""
-    return subnets_of_nameless(options.by) if options.how is Format.TABLE else {}
+def _peers(options: LiveOptions) -> dict[str, tuple[str, ...]]:
+    """Column of a name → those of what stands for it in a table."""
+    return peers_of_nameless(options.by) if options.how is Format.TABLE else {}
 
 
 class _Sums:
@@ -211,8 +212,8 @@ class _Sums:
 
     def __init__(self, options: LiveOptions) -> None:
         self._options = options
-        self._subnets = _subnets(options)
-        self._keys = (*options.by, *self._subnets.values())
+        self._peers = _peers(options)
+        self._keys = (*options.by, *chain(*self._peers.values()))
         self._past: deque[tuple[float, dict[tuple[Any, ...], _Sum]]] = deque()
         self._started = time.monotonic()
         self._drawn_at = self._started
@@ -224,8 +225,7 @@ class _Sums:
         self._skipped += skipped
         sums: dict[tuple[Any, ...], _Sum] = {}
         for row in rows:
-            subnets = (None if row.get(name) else row.get(subnet) for name, subnet in self._subnets.items())
-            sums.setdefault((*(row.get(name) for name in self._options.by), *subnets), _Sum()).add(row)
+            sums.setdefault((*(row.get(name) for name in self._options.by), *self._outside(row)), _Sum()).add(row)
         if sums:
             self._past.append((now, sums))
         while self._past and self._past[0][0] < now - self._options.window_s:
@@ -233,6 +233,14 @@ class _Sums:
         if now - self._drawn_at >= (REDRAW_S if self._redraws else PRINT_S):
             self._drawn_at = now
             self._draw(now)
+
+    def _outside(self, row: Row) -> Iterator[Any]:
+        """What ends without a name go by: the first that is there of each."""
+        for name, parts in self._peers.items():
+            named = bool(row.get(name))
+            for part in parts:
+                yield None if named else row.get(part)
+                named = named or bool(row.get(part))
 
     def _draw(self, now: float) -> None:
         total: dict[tuple[Any, ...], _Sum] = {}

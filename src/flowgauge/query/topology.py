@@ -24,8 +24,8 @@ class Port:
 class TopologyNode:
     """A node of the map.
 
-    ``owner`` and ``owner_kind`` name the workload, or the peer (kind Node, Subnet …) that is none; ``kind`` is ``workload``,
-    ``peer``, or ``unknown`` for all addresses without any name. ``layer`` is ``app``, ``infra`` or empty.
+    ``owner`` and ``owner_kind`` name the workload, or the peer (kind Node, DNS, Subnet …) that is none; ``kind`` is
+    ``workload``, ``peer``, or ``unknown`` for all addresses without any name. ``layer`` is ``app``, ``infra`` or empty.
     """
 
     id: str

@@ -40,17 +40,20 @@ EVERYTHING = Const(value=True)
 
 _NAMES = ("name", "owner", "service", "namespace")
 """What an end may be called, the most exact first; who is outside has none of these."""
+_SINGLE = _NAMES[:2]
+_OF_PEERS = ("dns_name", "subnet")
 
 
-def subnets_of_nameless(group_by: Collection[str]) -> dict[str, str]:
-    """For each end that is grouped by a name: the column with that name → the column with the subnet of who has none.
+def peers_of_nameless(group_by: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """For each end that is grouped by a name: the column with that name → the columns that tell apart who has none.
 
-    An end that is grouped by its subnet or address anyway needs no other.
+    These are the name from DNS, where single workloads are told apart, and the subnet; the first that is there counts. An end
+    that is grouped by one of them or its address anyway needs no other.
     """
     return {
-        f"{end}_{found}": f"{end}_subnet"
+        f"{end}_{found}": tuple(f"{end}_{part}" for part in (_OF_PEERS if found in _SINGLE else _OF_PEERS[1:]))
         for end in ("src", "dst")
-        if not {f"{end}_subnet", f"{end}_addr"} & set(group_by)
+        if not {f"{end}_{part}" for part in (*_OF_PEERS, "addr")} & set(group_by)
         and (found := next((name for name in _NAMES if f"{end}_{name}" in group_by), ""))
     }
 
@@ -63,7 +66,8 @@ class FlowQuery:
         window: which flows, by their end.
         where: bound filter.
         group_by: public column names; empty asks for the flows themselves.
-        by_subnet: ends without the name that they are grouped by are told apart by their subnet, see ``subnets_of_nameless``.
+        by_peer: ends without the name that they are grouped by are told apart by what else they go by, see
+            ``peers_of_nameless``.
         measures: sums wanted for groups.
         order_by: measure by which groups come, largest first; flows themselves always come newest first.
         limit: how many groups or flows, at least 1; the rest of the groups is summed as "others".
@@ -75,7 +79,7 @@ class FlowQuery:
     window: Window
     where: Bound = EVERYTHING
     group_by: tuple[str, ...] = ()
-    by_subnet: bool = False
+    by_peer: bool = False
     measures: tuple[Measure, ...] = (Measure.BYTES, Measure.PACKETS, Measure.FLOWS)
     order_by: str = "bytes"
     limit: int = 100

@@ -108,11 +108,16 @@ class Answer:
     step_ms: int = 0
 
 
+DNS_KIND, SUBNET_KIND = "DNS", "Subnet"
+"""``End.kind`` of a peer that goes by what its clients resolved, and of one that goes by its subnet's label."""
+
+
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of an edge: a workload, else a named peer (node, service, outside name), else a subnet, else nothing known.
+    """One end of an edge: a workload, else a named peer (node, service), a name from DNS, a subnet, or nothing known.
 
-    ``kind`` is the workload's or the peer's kind, ``Subnet``, or empty; ``layer`` ``app``, ``infra`` or empty.
+    ``kind`` is the workload's or the peer's kind, ``DNS_KIND``, ``SUBNET_KIND`` or empty; ``layer`` is ``app``, ``infra`` or
+    empty.
     """
 
     namespace: str

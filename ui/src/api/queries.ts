@@ -38,12 +38,13 @@ function useAnswer<T>(view: View, path: string, params: Record<string, string | 
 }
 
 export const FLOW_LIMIT = 200;
-export const SERIES_BY = "src_owner,src_subnet,dst_owner,dst_subnet";
+/** Who talks to whom, peers by what else they go by, as on the map. */
+export const SERIES_BY = { by: "src_owner,dst_owner", by_peer: "true" };
 /** Each pair is two series, one a direction; six pairs are shown. */
 export const SERIES_TOP = 16;
 
 export const useFlows = (view: View) => useAnswer<Flows>(view, "flows", { limit: FLOW_LIMIT });
-export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { by: SERIES_BY, measure: "bytes", top: SERIES_TOP });
+export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { ...SERIES_BY, measure: "bytes", top: SERIES_TOP });
 export const useTopology = (view: View) => useAnswer<Topology>(view, "topology", {});
 export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
 

@@ -48,7 +48,7 @@ export function Troubles({ topology, view, onView }: Props) {
 function OfEdge({ edge, topology, view, onView }: Props & { edge: TopologyEdge }) {
   const [src, dst] = [edge.src, edge.dst].map((id) => topology.nodes.find((one) => one.id === id));
   const failing = healthOf(edge) === "failing";
-  const filter = src && dst ? edgeFilter(edge, src, dst) : "";
+  const filter = src && dst ? edgeFilter(edge, src, dst, topology) : "";
   return (
     <li className={failing ? "fg-trouble-failing" : "fg-trouble-slow"}>
       {failing ? <FailingIcon aria-label="failing" /> : <SlowIcon aria-label="slow" />}

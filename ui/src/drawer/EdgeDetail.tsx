@@ -29,7 +29,7 @@ interface Props {
 const FLOWS_SHOWN = 12;
 
 export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, onView }: Props) {
-  const filter = edgeFilter(edge, src, dst);
+  const filter = edgeFilter(edge, src, dst, topology);
   const own: View = { ...view, filter };
   const series = useSeries(own);
   return (

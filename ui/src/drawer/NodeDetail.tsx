@@ -29,7 +29,7 @@ export function NodeDetail({ node, topology, seconds, view, onView }: Props) {
   return (
     <>
       <p className="fg-sentence">{nodeSentence(node, serves, asks)}</p>
-      <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${nodeFilter(node)})`) })}>
+      <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${nodeFilter(node, topology)})`) })}>
         Show only its traffic
       </Button>
       {node.ports.length > 0 && (

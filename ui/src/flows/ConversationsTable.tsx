@@ -10,7 +10,7 @@ import { edgeFilter, edgeRate, edgeSentence, healthOf, nodeFilter, nodeWords } f
 import { plain } from "../format/flow";
 import { portName, portText } from "../format/ports";
 import { bytes, count, duration, rate } from "../format/units";
-import { nodeTitle } from "../map/graph";
+import { isOutside, nodeTitle } from "../map/graph";
 import { edgeKey } from "../state/open";
 import "./table.css";
 
@@ -52,7 +52,7 @@ export function ConversationsTable({ topology, seconds, cursor, open, onOpen }: 
           <tbody>
             {topology.edges.map((edge) => {
               const [src, dst, key] = [nodes.get(edge.src), nodes.get(edge.dst), edgeKey(edge)];
-              return src && dst && <Conversation key={key} edge={edge} src={src} dst={dst} seconds={seconds} share={edge.bytes / largest} cursor={key === cursor} open={key === open} onOpen={() => onOpen(key)} />;
+              return src && dst && <Conversation key={key} edge={edge} src={src} dst={dst} topology={topology} seconds={seconds} share={edge.bytes / largest} cursor={key === cursor} open={key === open} onOpen={() => onOpen(key)} />;
             })}
           </tbody>
         </table>
@@ -65,6 +65,7 @@ interface RowProps {
   edge: TopologyEdge;
   src: TopologyNode;
   dst: TopologyNode;
+  topology: Topology;
   seconds: number;
   /** Of the largest conversation. */
   share: number;
@@ -73,18 +74,18 @@ interface RowProps {
   onOpen: () => void;
 }
 
-function Conversation({ edge, src, dst, seconds, share, cursor, open, onOpen }: RowProps) {
+function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, onOpen }: RowProps) {
   const click = (event: MouseEvent) => {
     if (!(event.target as Element).closest("button") && !getSelection()?.toString()) onOpen();
   };
   const { approx, error } = edge;
   return (
     <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
-      <td className="fg-from"><NodeCell node={src} /></td>
+      <td className="fg-from"><NodeCell node={src} topology={topology} /></td>
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
-      <td><NodeCell node={dst} /></td>
+      <td><NodeCell node={dst} topology={topology} /></td>
       <td className="fg-port-cell">
-        <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst)}>{portText(edge.dst_port, edge.proto)}</Value>
+        <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst, topology)}>{portText(edge.dst_port, edge.proto)}</Value>
         <span className="fg-context fg-port-name">{portName(edge.dst_port)}</span>
       </td>
       <td className="fg-number fg-rate">
@@ -109,11 +110,11 @@ function Conversation({ edge, src, dst, seconds, share, cursor, open, onOpen }: 
   );
 } // prettier-ignore
 
-function NodeCell({ node }: { node: TopologyNode }) {
-  const context = node.kind === "unknown" ? "" : node.namespace || (node.owner_kind === "Subnet" ? "outside" : node.owner_kind.toLowerCase());
+function NodeCell({ node, topology }: { node: TopologyNode; topology: Topology }) {
+  const context = node.kind === "unknown" ? "" : node.namespace || (isOutside(node) ? "outside" : node.owner_kind.toLowerCase());
   return (
     <span className="fg-end">
-      <Value column="name" value={plain(node.owner) || node.id} filter={nodeFilter(node)} className="fg-end-name" title={nodeTitle(node)}>
+      <Value column="name" value={plain(node.owner) || node.id} filter={nodeFilter(node, topology)} className="fg-end-name" title={nodeTitle(node)}>
         {nodeTitle(node)}
       </Value>
       {node.namespace ? <Value column="namespace" value={node.namespace} className="fg-context" /> : <span className="fg-context">{context}</span>}

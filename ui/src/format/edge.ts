@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an edge of the map means: its rate, its health, its sentence, and the filter that picks its flows.
-import type { TopologyEdge, TopologyNode, Trouble, WindowMs } from "../api/types";
+import type { Topology, TopologyEdge, TopologyNode, Trouble, WindowMs } from "../api/types";
 import { term } from "../state/terms";
 import { plain } from "./flow";
 import { portWords } from "./ports";
@@ -37,21 +37,28 @@ export function edgeSentence(edge: TopologyEdge, src: string, dst: string, secon
   return `${src} talks to ${dst} over ${portWords(edge.dst_port, edge.proto)}: ${about}${both}, ${rate(edgeRate(edge, seconds))} on average, in ${counted(edge.flows, "flow")}.`;
 }
 
-/** The filter terms that mean one end of a flow to be this node. */
-export function endTerms(node: TopologyNode, end: "src" | "dst"): string[] {
-  if (node.kind === "unknown") return ["owner", "name", "subnet"].map((part) => `not ${end}_${part} ~ "."`);
+type Nodes = Pick<Topology, "nodes">;
+
+/** Columns that name peers, by the kind of the node that goes by them. */
+const PEERS: Record<string, string> = { DNS: "dns_name", Subnet: "subnet" };
+
+/** The filter terms that mean one end of a flow to be this node of a map: what has a name from DNS is not called by its subnet. */
+export function endTerms(node: TopologyNode, end: "src" | "dst", { nodes }: Nodes): string[] {
+  const without = (parts: readonly string[]): string[] => parts.map((part) => `not ${end}_${part} ~ "."`);
+  const dns = nodes.some((one) => one.owner_kind === "DNS") ? ["dns_name"] : [];
+  if (node.kind === "unknown") return without(["owner", "name", ...dns, "subnet"]);
   if (node.kind === "workload") return [term(`${end}_namespace`, node.namespace), term(`${end}_owner`, node.owner)];
-  return [term(`${end}_${node.owner_kind === "Subnet" ? "subnet" : "name"}`, node.owner)];
+  return [term(`${end}_${PEERS[node.owner_kind] ?? "name"}`, node.owner), ...without(node.owner_kind === "Subnet" ? dns : [])];
 }
 
 /** The filter for all flows of a node, in both directions. */
-export const nodeFilter = (node: TopologyNode): string => ["src", "dst"].map((end) => `(${endTerms(node, end as "src" | "dst").join(" and ")})`).join(" or ");
+export const nodeFilter = (node: TopologyNode, map: Nodes): string => (["src", "dst"] as const).map((end) => `(${endTerms(node, end, map).join(" and ")})`).join(" or ");
 
 /** The filter for the flows of an edge, in both directions. */
-export function edgeFilter(edge: Pick<TopologyEdge, "dst_port" | "proto">, src: TopologyNode, dst: TopologyNode): string {
+export function edgeFilter(edge: Pick<TopologyEdge, "dst_port" | "proto">, src: TopologyNode, dst: TopologyNode, map: Nodes): string {
   const one = (client: "src" | "dst", server: "src" | "dst") => {
     const port = edge.dst_port === null ? [] : [term(`${server}_port`, edge.dst_port)];
-    return `(${[...endTerms(src, client), ...endTerms(dst, server), ...port, term("proto", edge.proto)].join(" and ")})`;
+    return `(${[...endTerms(src, client, map), ...endTerms(dst, server, map), ...port, term("proto", edge.proto)].join(" and ")})`;
   };
   return `${one("src", "dst")} or ${one("dst", "src")}`;
 }

@@ -46,7 +46,7 @@ export function nodeTitle(node: TopologyNode | undefined): string {
 
 function subtitle(node: TopologyNode): string {
   if (node.kind === "unknown") return "addresses";
-  return node.owner_kind === "Subnet" ? "subnet" : node.owner_kind;
+  return { Subnet: "subnet", DNS: "name from DNS" }[node.owner_kind] ?? node.owner_kind;
 }
 
 /** The graph of an answer; edges whose ends the answer lacks are left out. */

@@ -19,6 +19,7 @@ router = APIRouter(prefix="/api/v1", tags=["groups"])
 
 MAX_GROUPS = 1000
 MAX_SERIES = 50
+ByPeer = Annotated[bool, Query(description="Tell ends without the name that is grouped by apart by name from DNS, or subnet.")]
 
 
 def group_json(group: Group, measures: tuple[Measure, ...]) -> dict[str, Any]:
@@ -32,11 +33,11 @@ def group_json(group: Group, measures: tuple[Measure, ...]) -> dict[str, Any]:
 
 
 def _query(asked: Question, *, by: str, measures: tuple[Measure, ...], order: str, limit: int, step_ms: int = 0,
-           by_subnet: bool = False) -> FlowQuery:  # fmt: skip
+           by_peer: bool = False) -> FlowQuery:  # fmt: skip
     window = windows.aligned(asked.window, step_ms) if step_ms else asked.window
     return FlowQuery(
         window=window, where=asked.where, group_by=column_names(by), measures=measures, order_by=order, limit=limit,
-        step_ms=step_ms, duplicates=asked.duplicates, by_subnet=by_subnet,
+        step_ms=step_ms, duplicates=asked.duplicates, by_peer=by_peer,
     )  # fmt: skip
 
 
@@ -49,13 +50,11 @@ async def groups(
     measures: Annotated[str, Query(description="Measures, by commas.")] = "bytes,packets,flows",
     order: Annotated[str, Query(description="Measure that decides what comes first.")] = "bytes",
     top: Annotated[int, Query(ge=1, le=MAX_GROUPS, description="How many groups.")] = 10,
-    by_subnet: Annotated[
-        bool, Query(description="Tell ends without the name that is grouped by apart by their subnet.")
-    ] = False,
+    by_peer: ByPeer = False,
 ) -> dict[str, Any]:
     """The largest groups, the rest as one, and the sum of all."""
     wanted = measure_names(measures)
-    query = _query(asked, by=by, measures=wanted, order=order, limit=top, by_subnet=by_subnet)
+    query = _query(asked, by=by, measures=wanted, order=order, limit=top, by_peer=by_peer)
     answer, complete = await asyncio.gather(
         services.ask(asked.store.query, query), services.ask(completeness, asked.store, asked.window)
     )
@@ -79,10 +78,11 @@ async def series(
     measure: Annotated[Measure, Query(description="What is summed in each time bin.")] = Measure.BYTES,
     top: Annotated[int, Query(ge=1, le=MAX_SERIES, description="How many series.")] = 6,
     step_ms: Annotated[int, Query(ge=0, description="Width of a bin; 0 chooses one.")] = 0,
+    by_peer: ByPeer = False,
 ) -> dict[str, Any]:
     """One series for each of the largest groups, and one for all others; values are sums per bin."""
     step = windows.step_for(asked.window, step_ms)
-    query = _query(asked, by=by, measures=(measure,), order=measure.value, limit=top, step_ms=step)
+    query = _query(asked, by=by, measures=(measure,), order=measure.value, limit=top, step_ms=step, by_peer=by_peer)
     answer: Answer = await services.ask(asked.store.query, query)
     return {
         "times_ms": list(answer.times_ms),

@@ -21,7 +21,7 @@ from flowgauge.errors import UsageError
 from flowgauge.schema import enums
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
-from flowgauge.store.answer import Edge, Edges, End
+from flowgauge.store.answer import DNS_KIND, SUBNET_KIND, Edge, Edges, End
 from flowgauge.store.clickhouse import edge_signals
 from flowgauge.store.clickhouse.answers import sampling_of
 from flowgauge.store.clickhouse.ddl import SCALE
@@ -101,7 +101,7 @@ def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
     more += ["sampling_algorithm"] if planner.has("sampling_algorithm") else []
     return (
         f"""
-SELECT {_to_server(planner)} AS to_server, {_end("client", "src", "dst")}, {_end("server", "dst", "src")},
+SELECT {_to_server(planner)} AS to_server, {_end(planner, "client", "src", "dst")}, {_end(planner, "server", "dst", "src")},
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
   proto, {counted} AS counted, {", ".join(f"if(counted, {name}, 0) AS {name}" for name in _OF_COUNTED)}, sampling_rate,
   {", ".join(["drop_packets", *more])}, toUnixTimestamp64Milli(time_end_ms) AS end_ms,
@@ -119,22 +119,22 @@ def _to_server(planner: Planner) -> str:
     return f"multiIf(proto IN ({protocols}), {asked}, {_WITH_PORTS})"
 
 
-def _end(role: str, forward: str, back: str) -> str:
+def _end(planner: Planner, role: str, forward: str, back: str) -> str:
     """The columns of one end: of ``forward`` for flows to the server, of ``back`` for the others."""
 
     def of(column: str) -> str:
         return f"if(to_server, {forward}_{column}, {back}_{column})"
 
-    known = f"{of('owner')} != '', {{0}}, {of('name')} != '', {{1}}, {of('subnet')} != '', {{2}}, ''"
+    names = {"owner": of("owner_kind"), "name": of("kind")}
+    names |= {"dns_name": f"'{DNS_KIND}'"} if planner.has("src_dns_name") else {}
+    names |= {"subnet": f"'{SUBNET_KIND}'"}
+    known = [(f"{of(name)} != ''", of(name), kind) for name, kind in names.items()]
     return ", ".join([
         f"{of('namespace')} AS {role}_namespace",
-        f"multiIf({known.format(of('owner'), of('name'), of('subnet'))}) AS {role}_name",
-        f"multiIf({known.format(of('owner_kind'), of('kind'), _SUBNET)}) AS {role}_kind",
+        f"multiIf({', '.join(f'{is_there}, {name}' for is_there, name, _ in known)}, '') AS {role}_name",
+        f"multiIf({', '.join(f'{is_there}, {kind}' for is_there, _, kind in known)}, '') AS {role}_kind",
         f"{of('layer')} AS layer_of_{role}",
     ])  # fmt: skip
-
-
-_SUBNET = "'Subnet'"
 
 
 def answer(table: pa.Table, window: Window, extra: pa.Table | None = None) -> Edges:

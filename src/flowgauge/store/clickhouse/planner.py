@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from flowgauge.errors import UsageError
 from flowgauge.schema.column import Column, Kind, Stored
 from flowgauge.schema.columns import BY_NAME
-from flowgauge.schema.flow_query import FlowQuery, Measure, subnets_of_nameless
+from flowgauge.schema.flow_query import FlowQuery, Measure, peers_of_nameless
 from flowgauge.store.clickhouse.ddl import DRAWN_WHOLE, SCALE, sampling_sums
 from flowgauge.store.clickhouse.where import Params, columns_of, where
 
@@ -158,14 +158,20 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
     def keys(self, query: FlowQuery) -> dict[str, str]:
         """What a query groups by, as k0…: the values of ``key_columns``."""
         values = [self.column(name).physical for name in query.group_by]
-        if query.by_subnet:
-            values += [f"if({name} = '', {subnet}, '')" for name, subnet in subnets_of_nameless(query.group_by).items()]
+        values += [f"if(concat({', '.join(better)}, '') = '', {part}, '')" for *better, part in self._peers(query)]
         return {f"k{number}": value for number, value in enumerate(values)}
 
     def key_columns(self, query: FlowQuery) -> list[Column]:
         """The columns that a query groups by."""
-        more = subnets_of_nameless(query.group_by).values() if query.by_subnet else ()
-        return [self.column(name) for name in (*query.group_by, *more)]
+        return [self.column(name) for name in (*query.group_by, *(part for *_, part in self._peers(query)))]
+
+    def _peers(self, query: FlowQuery) -> list[tuple[str, ...]]:
+        """Each further column that a query groups by, after those that must be empty for it to count."""
+        found = []
+        for name, parts in peers_of_nameless(query.group_by).items() if query.by_peer else ():
+            stored = (name, *filter(self.has, parts))
+            found += [stored[: length + 1] for length in range(1, len(stored))]
+        return found
 
     def _in_registry_order(self) -> list[str]:
         return [column.physical for column in BY_NAME.values() if column.physical in self._present]
