@@ -61,11 +61,14 @@ def test_what_kernels_count_stands_beside_the_ledger_and_says_how_congested_node
     assert (found.conntrack_entries, found.conntrack_entries_max) == (90, 100)
     assert {name: value for name, value in found.counters.items() if value} == {"listen_overflows": 3}
     assert found.devices == {"eth0": {"device_in_dropped_packets": 12}}
-    assert found.words == (
+    assert tuple(sign.words for sign in found.signs) == (
         "connection tracking is 90 % full: 90 of 100",
         "3 connections found a listener's queue full",
         "eth0 dropped 12 received packets",
     )
+    assert "ethtool -S eth0" in found.signs[2].advice
+    first_word, last_word = found.signs[0].last_ms, found.signs[2].last_ms
+    assert first_word <= last_word <= found.told_ms
     clock[0] += node_kernels.SILENT_S + 1
     assert told.snapshot() == {}
 

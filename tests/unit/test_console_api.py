@@ -115,7 +115,9 @@ def test_what_kernels_count_is_told_by_node_and_is_no_part_of_the_ledger(console
     (node,) = console.api("nodes").json["nodes"]
     assert (node["node"], node["conntrack_entries"], node["conntrack_entries_max"]) == ("node-a", 5, 10)
     assert node["counters"]["udp_receive_overflows"] == 3
-    assert node["words"] == ["3 datagrams found a socket's receive buffer full"]
+    (sign,) = node["signs"]
+    assert (sign["words"], sign["count"], sign["device"]) == ("3 datagrams found a socket's receive buffer full", 3, "")
+    assert 0 < sign["last_ms"] <= node["told_ms"]
 
 
 def test_a_filter_is_checked_and_taken_apart(console: Console) -> None:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowgauge.cli.options import TokenFile, Url, output_option
+
+if TYPE_CHECKING:
+    from flowgauge.cli.table import Screen
 
 
 def nodes(
@@ -24,7 +28,7 @@ def nodes(
     Examples:
       flowgauge nodes
       flowgauge nodes --since 1h
-      flowgauge nodes -o json | jq '.[] | select(.words != [])'
+      flowgauge nodes -o json | jq '.[] | select(.signs != [])'
     """
     import json
 
@@ -53,8 +57,19 @@ def _lines(found: list[dict[str, Any]], since: str) -> list[str]:
         Column("dropped", right=True), Column("errors", right=True),
     )  # fmt: skip
     screen = Screen.of_output()
-    notes = [[screen.styled(f"  {words}", "warning") for words in one["words"]] for one in found]
-    return printed(columns, [_cells(one) for one in found], screen, notes)
+    return printed(columns, [_cells(one) for one in found], screen, [_signs(one, screen) for one in found])
+
+
+def _signs(one: dict[str, Any], screen: Screen) -> list[str]:
+    """What there is to say of a node, each with what to do about it."""
+    from flowgauge.cli.table import visible
+    from flowgauge.cli.units import clock
+
+    lines = []
+    for sign in one["signs"]:
+        lines.append(screen.styled(f"  {visible(sign['words'])} (last at {clock(sign['last_ms'])[:8]})", "warning"))
+        lines += wrap(visible(sign["advice"]), screen.width, initial_indent="    ", subsequent_indent="    ")
+    return lines
 
 
 def _cells(one: dict[str, Any]) -> list[str]:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """How congested nodes were: what their kernels dropped and had no room for, which is what latency is to be compared with.
 
-Pure, of the ledger's rows. Before: the store; after: the API's ``/nodes`` and ``flowgauge nodes``.
+Pure, of the ledger's rows. Before: the store; after: the API's ``/nodes``, the console and ``flowgauge nodes``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from flowgauge.schema.told import DEVICE, NODE
@@ -15,20 +15,74 @@ from flowgauge.store.store import KERNEL, LedgerChange
 NEARLY_FULL = 0.8
 """Share of connection tracking's room above which it is worth a word."""
 
-_WORDS = {
-    "listen_overflows": "{} connections found a listener's queue full",
-    "tcp_backlog_overflows": "{} segments found a socket's backlog full",
-    "tcp_receive_overflows": "{} segments found a socket's receive queue full",
-    "udp_receive_overflows": "{} datagrams found a socket's receive buffer full",
-    "udp_send_overflows": "{} datagrams found a socket's send buffer full",
-    "cpu_dropped_packets": "{} packets found a CPU's queue full",
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "conntrack_entries": (
+        "connection tracking is {share:.0f} % full: {count:,} of {most:,}",
+        "beyond it new connections are dropped: find who opens so many, or raise net.netfilter.nf_conntrack_max",
+    ),
+    "listen_overflows": (
+        "{count:,} connection{s} found a listener's queue full",
+        "a server accepts too slowly for what comes: more replicas of it, or a longer queue (its backlog, net.core.somaxconn)",
+    ),
+    "tcp_backlog_overflows": (
+        "{count:,} segment{s} found a socket's backlog full",
+        "a process takes from its socket too slowly: look for one without CPU time; net.ipv4.tcp_rmem gives it more room",
+    ),
+    "tcp_receive_overflows": (
+        "{count:,} segment{s} found a socket's receive queue full",
+        "a reader is slower than its sender, or memory for sockets is short: look for slow readers, then net.ipv4.tcp_mem",
+    ),
+    "udp_receive_overflows": (
+        "{count:,} datagram{s} found a socket's receive buffer full",
+        "a process reads datagrams too slowly (often DNS, logs or flows): more replicas of it, or a larger net.core.rmem_max",
+    ),
+    "udp_send_overflows": (
+        "{count:,} datagram{s} found a socket's send buffer full",
+        "a process sends datagrams faster than its device takes them: slow it down, or a larger net.core.wmem_max",
+    ),
+    "cpu_dropped_packets": (
+        "{count:,} packet{s} found a CPU's queue full",
+        "one CPU gets more packets than it can handle: spread them (RSS, RPS), or a larger net.core.netdev_max_backlog",
+    ),
+    "device_in_dropped_packets": (
+        "{device} dropped {count:,} received packet{s}",
+        "no room when they came, or nobody wanted them: ethtool -S {device} says which; ethtool -G makes its ring larger",
+    ),
+    "device_out_dropped_packets": (
+        "{device} dropped {count:,} packet{s} to be sent",
+        "its queue is full or shaped: tc -s qdisc show dev {device} says where; send less, or a faster link",
+    ),
+    "device_in_error_packets": (
+        "{device} received {count:,} packet{s} with errors",
+        "cable, transceiver or driver: ethtool -S {device} says which",
+    ),
+    "device_out_error_packets": (
+        "{device} failed to send {count:,} packet{s}",
+        "link, or what a tunnel sends through: ip -s -s link show {device}, ethtool -S {device}",
+    ),
 }
-_DEVICE_WORDS = {
-    "device_in_dropped_packets": "{device} dropped {} received packets",
-    "device_out_dropped_packets": "{device} dropped {} packets to be sent",
-    "device_in_error_packets": "{device} received {} packets with errors",
-    "device_out_error_packets": "{device} failed to send {} packets",
-}
+"""What a counter says when it is worth a word, the node's first, and what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """One thing that a node's kernel had no room for, dropped or found damaged.
+
+    Attributes:
+        counter: which of ``schema.told``; ``conntrack_entries`` when connection tracking was nearly full.
+        device: of which device; empty: of the node.
+        count: by how much the counter went up, or how many entries there were.
+        words: a sentence for people.
+        advice: what it comes from and what to do.
+        last_ms: when it went up last, or was fullest; ms since 1970.
+    """
+
+    counter: str
+    device: str
+    count: int
+    words: str
+    advice: str
+    last_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +95,8 @@ class NodeCongestion:
             without it.
         counters: by how much each counter of the node went up, by its name in ``schema.told.NODE``.
         devices: the same of devices that dropped or failed, by name and then by the names in ``schema.told.DEVICE``.
-        words: sentences about what is not 0, the node's first.
+        signs: what of it is worth a word, the node's first.
+        told_ms: when its agent was heard last, ms since 1970.
     """
 
     node: str
@@ -49,7 +104,8 @@ class NodeCongestion:
     conntrack_entries_max: int
     counters: dict[str, int]
     devices: dict[str, dict[str, int]]
-    words: tuple[str, ...]
+    signs: tuple[Sign, ...]
+    told_ms: int
 
 
 def congestion(changes: Iterable[LedgerChange]) -> list[NodeCongestion]:
@@ -61,25 +117,37 @@ def congestion(changes: Iterable[LedgerChange]) -> list[NodeCongestion]:
     return [_node(name, found) for name, found in sorted(by_node.items())]
 
 
-def _node(name: str, found: dict[str, LedgerChange]) -> NodeCongestion:
+def _node(name: str, found: Mapping[str, LedgerChange]) -> NodeCongestion:
     entries, most = (found[key].value if key in found else 0 for key in ("conntrack_entries", "conntrack_entries_max"))
     counters = {told.name: found[told.name].change if told.name in found else 0 for told in NODE if told.counter}
-    known = {told.name for told in DEVICE}
+    moved = list(_of_devices(found))
     devices: dict[str, dict[str, int]] = {}
-    for key, change in sorted(found.items()):
-        counter, _, device = key.partition("@")
-        if counter in known and device and change.change:
-            devices.setdefault(device, {})[counter] = change.change
-    return NodeCongestion(name, entries, most, counters, devices, tuple(_said(entries, most, counters, devices)))
+    for device, change in moved:
+        devices.setdefault(device, {})[change.counter.partition("@")[0]] = change.change
+    signs = (*_of_node(found, most), *(_sign(change, change.change, device) for device, change in moved))
+    return NodeCongestion(name, entries, most, counters, devices, signs, max(one.told_ms for one in found.values()))
 
 
-def _said(entries: int, most: int, counters: dict[str, int], devices: dict[str, dict[str, int]]) -> Iterator[str]:
-    if most and entries >= NEARLY_FULL * most:
-        yield f"connection tracking is {100 * entries / most:.0f} % full: {entries:,} of {most:,}"
-    for name, words in _WORDS.items():
-        if counters[name]:
-            yield words.format(f"{counters[name]:,}")
-    for device, moved in devices.items():
-        for name, words in _DEVICE_WORDS.items():
-            if name in moved:
-                yield words.format(f"{moved[name]:,}", device=device)
+def _of_devices(found: Mapping[str, LedgerChange]) -> Iterator[tuple[str, LedgerChange]]:
+    """Counters of devices that went up, device by device in the order of ``DEVICE``."""
+    order = {told.name: number for number, told in enumerate(DEVICE)}
+    keys = [(device, order[counter], key) for key in found for counter, _, device in [key.partition("@")] if counter in order]
+    return ((device, found[key]) for device, _, key in sorted(keys) if device and found[key].change)
+
+
+def _of_node(found: Mapping[str, LedgerChange], most: int) -> Iterator[Sign]:
+    for name in _WORDS:
+        change = found.get(name)
+        if change is None:
+            continue
+        if name == "conntrack_entries":
+            if most and change.value >= NEARLY_FULL * most:
+                yield _sign(change, change.value, share=100 * change.value / most, most=most)
+        elif change.change:
+            yield _sign(change, change.change)
+
+
+def _sign(change: LedgerChange, count: int, device: str = "", **more: float) -> Sign:
+    counter = change.counter.partition("@")[0]
+    said, advice = (text.format(count=count, s="" if count == 1 else "s", device=device, **more) for text in _WORDS[counter])
+    return Sign(counter, device, count, said, advice, change.reached_ms)

@@ -31,13 +31,18 @@ class LedgerRow:
 
 @dataclass(frozen=True, slots=True)
 class LedgerChange:
-    """How far a counter of one instance went within a window, and its largest value there."""
+    """How far a counter of one instance went within a window, and its largest value there.
+
+    ``reached_ms`` is when it had that value first, ``told_ms`` when it was told last, ms since 1970.
+    """
 
     component: str
     instance: str
     counter: str
     change: int
     value: int
+    reached_ms: int = 0
+    told_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,14 @@ def to_table(rows: Sequence[LedgerRow]) -> pa.Table:
 
 
 def statement(window: Window) -> Statement:
-    """For each counter of each instance its last value before the window, first and last within; whether its instance spoke."""
+    """For each counter of each instance its last value before the window, first and last within and when; who spoke before."""
     return Statement(
         """SELECT * FROM (
 SELECT component, instance, counter, countIf(time < starts) AS before, maxIf(value, time < starts) AS value_before,
   countIf(time >= starts) AS within, minIf(value, time >= starts) AS first, maxIf(value, time >= starts) AS last,
+  argMaxIf(ms, (value, -ms), time >= starts) AS reached_ms, max(ms) AS told_ms,
   sum(before) OVER (PARTITION BY component, instance) AS spoke
-FROM (SELECT *, fromUnixTimestamp64Milli({start:Int64}, 'UTC') AS starts FROM ledger
+FROM (SELECT *, toUnixTimestamp64Milli(time) AS ms, fromUnixTimestamp64Milli({start:Int64}, 'UTC') AS starts FROM ledger
   WHERE time >= fromUnixTimestamp64Milli({lookback:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({end:Int64}, 'UTC'))
 GROUP BY component, instance, counter) WHERE within > 0
 ORDER BY component, instance, counter""",
@@ -67,7 +68,10 @@ def _changes(table: pa.Table, window: Window) -> Iterable[LedgerChange]:
         else:
             watched = row["spoke"] or _started_ms(row["instance"]) >= window.start_ms - LOOKBACK_MS
             base = 0 if watched else row["first"]
-        yield LedgerChange(row["component"], row["instance"], row["counter"], max(0, row["last"] - base), row["last"])
+        yield LedgerChange(
+            row["component"], row["instance"], row["counter"], max(0, row["last"] - base), row["last"], row["reached_ms"],
+            row["told_ms"],
+        )  # fmt: skip
 
 
 def _started_ms(instance: str) -> int:
