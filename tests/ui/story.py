@@ -118,7 +118,7 @@ STORY = (
 )
 """``flow-demo`` is in all of it but the last two."""
 
-_NAMES = ("namespace", "name", "kind", "owner", "owner_kind", "node", "zone", "subnet", "service")
+_NAMES = ("namespace", "name", "kind", "owner", "owner_kind", "node", "zone", "subnet", "service", "dns_name")
 _NUMBERS = (
     "time_end_ms",
     "duration_ms",

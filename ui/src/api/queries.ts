@@ -5,7 +5,7 @@ import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
-import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, SeriesAnswer, Status, Topology } from "./types";
+import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, Nodes, SeriesAnswer, Status, Topology } from "./types";
 
 /** Agents send running flows every few seconds; asking more often shows nothing new. */
 export const REFRESH_MS = 5_000;
@@ -47,6 +47,7 @@ export const useFlows = (view: View) => useAnswer<Flows>(view, "flows", { limit:
 export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series", { ...SERIES_BY, measure: "bytes", top: SERIES_TOP });
 export const useTopology = (view: View) => useAnswer<Topology>(view, "topology", {});
 export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
+export const useNodes = (view: View, enabled = true) => useAnswer<Nodes>({ ...view, filter: "" }, "nodes", {}, enabled);
 
 /** Who sends, asked again by itself; after a failure the last answer stays. */
 export function useExporters(): Answered<Exporters> {

@@ -214,6 +214,35 @@ export interface Exporter {
   advice: string;
 }
 
+/** Something that a node's kernel had no room for, dropped or found damaged (`query/nodes.py`, Sign). */
+export interface NodeSign {
+  counter: string;
+  /** Of which device; empty: of the node. */
+  device: string;
+  count: number;
+  /** A sentence. */
+  words: string;
+  /** What it comes from and what to do. */
+  advice: string;
+  last_ms: number;
+}
+
+/** One node within a time range; `counters` and `devices` are by how much each went up. */
+export interface NodeCongestion {
+  node: string;
+  conntrack_entries: number;
+  conntrack_entries_max: number;
+  counters: Record<string, number>;
+  devices: Record<string, Record<string, number>>;
+  signs: NodeSign[];
+  told_ms: number;
+}
+
+export interface Nodes {
+  nodes: NodeCongestion[];
+  window: WindowMs;
+}
+
 /** Flows that stay until they are removed, whatever their age. */
 export interface Dataset {
   name: string;

@@ -3,12 +3,13 @@
 import { Button, Skeleton } from "@patternfly/react-core";
 import FilterIcon from "@patternfly/react-icons/dist/esm/icons/filter-icon";
 import { useFlows, useSeries } from "../api/queries";
-import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
+import type { Row, Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { TrafficChart } from "../chart/TrafficChart";
 import { Approx } from "../common/Approx";
 import { edgeFilter, edgeRate, edgeSentence, nodeWords } from "../format/edge";
-import { endMs, endName, flowKey, isScaled, packetError, scaledBytes, servedPort } from "../format/flow";
+import { endMs, endName, flowKey, isScaled, nodesOf, packetError, scaledBytes, servedPort } from "../format/flow";
 import { bytes, capital, count, duration, rate, timeOfDay } from "../format/units";
+import { NodeNotes } from "../nodes/NodeNotes";
 import { PacketsLink } from "../packets/PacketsLink";
 import { packetsLink } from "../state/packets";
 import { narrowed } from "../state/terms";
@@ -32,6 +33,7 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
   const filter = edgeFilter(edge, src, dst, topology);
   const own: View = { ...view, filter };
   const series = useSeries(own);
+  const rows = useFlows(own).data?.rows;
   return (
     <>
       <p className="fg-sentence">{edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}</p>
@@ -40,6 +42,7 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
           {capital(one.words)}.
         </p>
       ))}
+      <NodeNotes names={nodesOf(rows ?? [])} view={view} />
       <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${filter})`) })}>
         Show only this conversation
       </Button>{" "}
@@ -51,7 +54,7 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
       </Section>
       <Numbers edge={edge} seconds={seconds} />
       <Section title="Newest flows">
-        <Flows view={own} onOpen={(open) => onView({ open })} />
+        <Flows rows={rows} onOpen={(open) => onView({ open })} />
       </Section>
     </>
   );
@@ -85,14 +88,12 @@ function Numbers({ edge, seconds }: { edge: TopologyEdge; seconds: number }) {
   );
 }
 
-function Flows({ view, onOpen }: { view: View; onOpen: (key: string) => void }) {
-  const flows = useFlows(view);
-  const rows = flows.data?.rows.slice(0, FLOWS_SHOWN);
+function Flows({ rows, onOpen }: { rows: readonly Row[] | undefined; onOpen: (key: string) => void }) {
   if (!rows) return <Skeleton height="120px" screenreaderText="Loading the flows" />;
   if (rows.length === 0) return <p className="fg-context">None in this time range.</p>;
   return (
     <ul className="fg-links">
-      {rows.map((row) => {
+      {rows.slice(0, FLOWS_SHOWN).map((row) => {
         const { port, end } = servedPort(row);
         return (
           <li key={flowKey(row)}>

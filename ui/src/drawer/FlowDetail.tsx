@@ -8,9 +8,11 @@ import { errorWords } from "../common/Approx";
 import { ErrorNote } from "../common/ErrorNote";
 import { Value } from "../common/ValueMenu";
 import { canFilter, END_PARTS, helpOf, remaining, SECTIONS, shown, titleOf } from "../format/columns";
-import { flowOfKey, isScaled, packetError, remarks, sentence } from "../format/flow";
+import { flowOfKey, isScaled, nodesOf, packetError, remarks, sentence } from "../format/flow";
+import { NodeNotes } from "../nodes/NodeNotes";
 import { PacketsLink } from "../packets/PacketsLink";
-import { packetsOfFlow } from "../state/packets";
+import { aroundFlow, packetsOfFlow } from "../state/packets";
+import { DEFAULT_VIEW } from "../state/view";
 import { Section } from "./Drawer";
 
 export function FlowDetail({ id, dataset, known }: { id: string; dataset: string; known: Row | undefined }) {
@@ -28,6 +30,7 @@ export function FlowDetail({ id, dataset, known }: { id: string; dataset: string
         <p key={remark.text} className={remark.bad ? "fg-bad" : "fg-context"}>{remark.text}</p>
       ))}
       {isScaled(row) && <p className="fg-context">{errorWords(packetError(row))}</p>}
+      <NodeNotes names={nodesOf([row])} view={{ ...DEFAULT_VIEW, ...aroundFlow(row), live: false, dataset }} />
       {!dataset && <PacketsLink href={packetsOfFlow(row)} />}
       <Ends row={row} />
       {SECTIONS.map((section) => (

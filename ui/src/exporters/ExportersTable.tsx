@@ -42,7 +42,7 @@ export function ExportersTable({ rows, nowMs, view, cursor, onSort, onOpen }: Pr
   return (
     <div className="fg-table-place">
       <div className="fg-table-frame" ref={frame} tabIndex={-1}>
-        <table className="fg-table fg-exporters">
+        <table className="fg-table fg-rows-headed fg-exporters">
           <thead>
             <tr>
               {COLUMNS.map((column) => (

@@ -38,6 +38,9 @@ export function plain(value: string): string {
   return value.startsWith("EXT:") ? value.slice(4).trim() || "outside" : value;
 }
 
+/** The nodes on which flows' ends run and that saw them, each once. */
+export const nodesOf = (rows: readonly Row[]): string[] => [...new Set(rows.flatMap((row) => ["src_node", "dst_node", "node_reporter"].map((column) => text(row, column))).filter(Boolean))];
+
 export const namespaceOf = (row: Row, end: End): string => text(row, `${end}_namespace`);
 
 /** What an end is, below its name: its namespace, else what kind of thing it is. */

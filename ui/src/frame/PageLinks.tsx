@@ -4,10 +4,11 @@ import { useRef } from "react";
 import { useKeys } from "../common/keys";
 import { follow, go } from "../state/address";
 
-export type PageName = "traffic" | "packets" | "exporters";
+export type PageName = "traffic" | "nodes" | "packets" | "exporters";
 
 export const PAGES: readonly { name: PageName; title: string; key: string }[] = [
   { name: "traffic", title: "Traffic", key: "t" },
+  { name: "nodes", title: "Nodes", key: "n" },
   { name: "packets", title: "Packets", key: "p" },
   { name: "exporters", title: "Exporters", key: "e" },
 ];

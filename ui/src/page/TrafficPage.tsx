@@ -19,6 +19,7 @@ import { CompletenessBadge } from "../frame/CompletenessBadge";
 import { LiveSwitch, Masthead, ShareButton } from "../frame/Masthead";
 import { TimeRange } from "../frame/TimeRange";
 import { TrafficMap } from "../map/TrafficMap";
+import { NodeTroubles } from "../nodes/NodeNotes";
 import { COMPLETENESS } from "../state/open";
 import { moved } from "../state/range";
 import { narrowed } from "../state/terms";
@@ -78,6 +79,7 @@ export function TrafficPage() {
         <main id="fg-main" className="fg-main" tabIndex={-1}>
           <Summary topology={topology.data} seconds={seconds} sampling={flows.data?.sampling ?? ""}>
             {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
+            <NodeTroubles view={view} />
           </Summary>
           {nothing ? (
             status.data && !view.dataset && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />

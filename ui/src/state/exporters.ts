@@ -42,6 +42,8 @@ export function writeExporters(view: ExportersView, search = ""): string {
   return queryText(query);
 }
 
+export const exportersLink = (view: Partial<ExportersView>): string => `/exporters${writeExporters({ ...DEFAULT_EXPORTERS, ...view })}`;
+
 export type ChangeExporters = (patch: Partial<ExportersView>, replace?: boolean) => void;
 
 export function useExportersView(): [ExportersView, ChangeExporters] {

@@ -74,9 +74,10 @@ export const packetsLink = (view: Partial<PacketsView>): string => `/packets${wr
 /** Around a flow, to both sides. */
 const AROUND_MS = 60_000;
 
+export const aroundFlow = (row: Row): { from: number; to: number } => ({ from: Math.floor(endMs(row) - number(row, "duration_ns") / 1e6) - AROUND_MS, to: endMs(row) + AROUND_MS });
+
 /** The packets of a flow's connection around its time. */
-export const packetsOfFlow = (row: Row): string =>
-  packetsLink({ filter: packetsFilter(row), when: "range", from: Math.floor(endMs(row) - number(row, "duration_ns") / 1e6) - AROUND_MS, to: endMs(row) + AROUND_MS });
+export const packetsOfFlow = (row: Row): string => packetsLink({ filter: packetsFilter(row), when: "range", ...aroundFlow(row) });
 
 export type ChangePackets = (patch: Partial<PacketsView>) => void;
 

@@ -32,6 +32,12 @@ export function rangeLabel(view: View): string {
   return RELATIVE.find((one) => one.since === view.since)?.label ?? `Last ${view.since}`;
 }
 
+/** The range within a sentence: `in the last 15 minutes`. */
+export function rangeWords(view: View): string {
+  if (view.from !== undefined && view.to !== undefined) return `between ${clock.format(view.from)} and ${clock.format(view.to)}`;
+  return `in the ${rangeLabel(view).replace("Last", "last")}`;
+}
+
 /** The range moved by its own length; `steps` -1 is earlier. */
 export function moved(view: View, steps: number, nowMs: number): { from: number; to: number } {
   const to = view.to ?? nowMs;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the Traffic page asks, over which time, and what is open: read from its address and written there.
+// What the Traffic page (and the Nodes page) asks, over which time, and what is open: read from its address and written there.
 import { useCallback, useMemo } from "react";
 import { go, put, queryText, useAddress } from "./address";
 
@@ -74,12 +74,15 @@ export type Change = (patch: Partial<View>, replace?: boolean) => void;
 
 export const trafficLink = (view: Partial<View>, search = ""): string => `/traffic${writeView({ ...DEFAULT_VIEW, ...view }, search)}`;
 
-export function useView(): [View, Change] {
+export const nodesLink = (view: Partial<View>): string => `/nodes${writeView({ ...DEFAULT_VIEW, ...view })}`;
+
+/** The state of a page that has a time: of the Nodes page only that and what is open. */
+export function useView(page: "traffic" | "nodes" = "traffic"): [View, Change] {
   const address = useAddress();
   const view = useMemo(() => parseView(location.search), [address]);
   const change = useCallback<Change>((patch, replace = false) => {
-    go(trafficLink({ ...parseView(location.search), ...patch }, location.search), replace);
-  }, []);
+    go(`/${page}${writeView({ ...parseView(location.search), ...patch }, location.search)}`, replace);
+  }, [page]);
   return [view, change];
 }
 

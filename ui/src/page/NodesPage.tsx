@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// What nodes dropped and had no room for: what a latency may come from that no flow shows. While live it is asked again.
+import { ClipboardCopy, EmptyState, EmptyStateBody, Skeleton } from "@patternfly/react-core";
+import WaitIcon from "@patternfly/react-icons/dist/esm/icons/hourglass-half-icon";
+import { useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { type Answered, useNodes, useStatus } from "../api/queries";
+import type { Nodes } from "../api/types";
+import { onControl, useKeys } from "../common/keys";
+import { Panel } from "../common/Panel";
+import { Drawer } from "../drawer/Drawer";
+import { counted } from "../format/units";
+import { Masthead } from "../frame/Masthead";
+import { TimeRange } from "../frame/TimeRange";
+import { NodeCounters } from "../nodes/NodeCounters";
+import { NodeRows } from "../nodes/NodeRows";
+import { byNeed, knownUntil, needsLook, nodesSentence } from "../nodes/signs";
+import { moved, rangeWords } from "../state/range";
+import { useView, type View } from "../state/view";
+
+export function NodesPage() {
+  const [view, onView] = useView("nodes");
+  const status = useStatus();
+  const client = useQueryClient();
+  const answer = useNodes(view);
+  const [cursor, setCursor] = useState("");
+  const endMs = answer.data ? knownUntil(answer.data, Date.now()) : 0;
+  const nodes = byNeed(answer.data?.nodes ?? [], endMs);
+
+  const open = (node: string) => {
+    setCursor(node);
+    onView({ open: node });
+  };
+  const move = (step: number) => {
+    const at = nodes.findIndex((one) => one.node === (view.open || cursor));
+    const next = nodes[Math.min(nodes.length - 1, Math.max(0, at + step))]?.node;
+    if (!next) return;
+    setCursor(next);
+    if (view.open) onView({ open: next }, true);
+  };
+  const shift = (steps: number) => onView({ ...moved(view, steps, Date.now()), live: false });
+  useKeys({
+    Escape: () => view.open && onView({ open: "" }),
+    j: () => move(1),
+    k: () => move(-1),
+    Enter: (event) => !onControl(event) && cursor && open(cursor),
+    "[": () => shift(-1),
+    "]": () => view.from !== undefined && shift(1),
+  });
+  const one = nodes.find(({ node }) => node === view.open);
+  return (
+    <>
+      <a className="fg-skip" href="#fg-main">
+        Skip to the nodes
+      </a>
+      <Masthead page="nodes" status={status.data} />
+      <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
+        <main id="fg-main" className="fg-main fg-single" tabIndex={-1}>
+          <div className="fg-nodes-head">
+            <Sentence answer={answer} view={view} endMs={endMs} />
+            <TimeRange view={view} onView={onView} refreshing={answer.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />
+          </div>
+          <Panel title="Nodes" words={answer.data ? panelWords(nodes.length, nodes.filter((each) => needsLook(each, endMs)).length) : ""} answer={answer} className="fg-panel-table">
+            {() => (nodes.length === 0 ? <Nobody view={view} /> : <NodeRows nodes={nodes} endMs={endMs} open={view.open} cursor={cursor} onOpen={open} />)}
+          </Panel>
+        </main>
+        {view.open && answer.data && (
+          <Drawer title={view.open} onClose={() => onView({ open: "" })}>
+            {one ? <NodeCounters one={one} endMs={endMs} view={view} /> : <p>Its agent told nothing in this time range. A longer one may have it; if not, look for it among the exporters.</p>}
+          </Drawer>
+        )}
+      </div>
+    </>
+  );
+} // prettier-ignore
+
+const panelWords = (all: number, looks: number): string => `${counted(all, "node")} with an agent${looks ? `; ${looks} to look at` : ""}`;
+
+function Sentence({ answer, view, endMs }: { answer: Answered<Nodes>; view: View; endMs: number }) {
+  if (!answer.data) return answer.error ? <p /> : <Skeleton width="360px" screenreaderText="Loading the summary" />;
+  return <p role="status">{answer.data.nodes.length > 0 && nodesSentence(answer.data.nodes, endMs, rangeWords(view))}</p>;
+}
+
+function Nobody({ view }: { view: View }) {
+  return (
+    <EmptyState titleText={`No agent told of its node ${rangeWords(view)}`} headingLevel="h2" icon={WaitIcon} variant="sm">
+      <EmptyStateBody>
+        <p>
+          Each agent tells every 10 seconds what its node's kernel dropped and had no room for; it needs no setting. Routers and other devices do not tell this, nor do agents that send NetFlow v9.
+          A longer range may show agents that are gone.
+        </p>
+        <ClipboardCopy isReadOnly hoverTip="Copy" clickTip="Copied" variant="inline-compact" isCode>
+          sudo flowgauge run
+        </ClipboardCopy>
+      </EmptyStateBody>
+    </EmptyState>
+  );
+}

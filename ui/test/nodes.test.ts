@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, it } from "vitest";
+import type { NodeCongestion, NodeSign } from "../src/api/types";
+import { nodesOf } from "../src/format/flow";
+import { byNeed, isSilent, nodesSentence, QUEUES, trackingShare, trackingWords } from "../src/nodes/signs";
+import { rangeWords } from "../src/state/range";
+import { DEFAULT_VIEW, nodesLink, parseView } from "../src/state/view";
+
+const NOW = 1_795_646_930_000;
+const sign = (counter: string, device = ""): NodeSign => ({ counter, device, count: 1, words: counter, advice: "", last_ms: NOW });
+const node = (name: string, more: Partial<NodeCongestion> = {}): NodeCongestion => ({
+  node: name, conntrack_entries: 0, conntrack_entries_max: 0, counters: {}, devices: {}, signs: [], told_ms: NOW - 5_000, ...more,
+}); // prettier-ignore
+
+const FULL = node("node-c", {
+  conntrack_entries: 212, conntrack_entries_max: 1_000,
+  counters: { tcp_backlog_overflows: 2, tcp_receive_overflows: 3, cpu_dropped_packets: 120 },
+  devices: { eth0: { device_in_dropped_packets: 4, device_out_error_packets: 1 }, eth1: { device_out_dropped_packets: 5 } },
+  signs: [sign("cpu_dropped_packets"), sign("device_in_dropped_packets", "eth0")],
+}); // prettier-ignore
+const SILENT = node("node-10", { told_ms: NOW - 61_000 });
+
+describe("nodes", () => {
+  it("that need a look come first, then by name as people count", () => {
+    expect(byNeed([node("node-2"), SILENT, node("node-1"), FULL], NOW).map((one) => one.node)).toEqual(["node-10", "node-c", "node-1", "node-2"]);
+  });
+
+  it("whose agent told nothing for a minute are silent", () => {
+    expect([isSilent(SILENT, NOW), isSilent(FULL, NOW)]).toEqual([true, false]);
+  });
+
+  it("are said in one sentence", () => {
+    expect(nodesSentence([node("a"), node("b")], NOW, "now")).toBe("Nothing was dropped and no queue was full on 2 nodes now.");
+    expect(nodesSentence([FULL], NOW, "now")).toBe("node-c dropped something or had no room for it now.");
+    expect(nodesSentence([FULL, SILENT, node("a")], NOW, "now")).toBe(
+      "node-c dropped something or had no room for it now; node-10 is not heard any more; nothing was dropped and no queue was full on 1 of 3 nodes.",
+    );
+  });
+
+  it("have counters of the same kind in one column", () => {
+    expect(QUEUES.map((queue) => [queue.key, queue.of(FULL)])).toEqual([["dropped", 9], ["errors", 1], ["cpu", 120], ["listen", 0], ["tcp", 5], ["udp", 0]]);
+  });
+
+  it("say how full connection tracking was, where there is any", () => {
+    expect([trackingShare(FULL), trackingWords(FULL)]).toEqual([0.212, "212 of 1\u202f000"]);
+    expect([trackingShare(SILENT), trackingWords(SILENT)]).toEqual([null, "not used"]);
+  });
+
+  it("of a flow are those of its ends and of who saw it, each once", () => {
+    expect(nodesOf([{ src_node: "a", dst_node: "b", node_reporter: "a" }, { dst_node: "c" }])).toEqual(["a", "b", "c"]);
+  });
+
+  it("have a page whose address holds the time and what is open", () => {
+    const link = nodesLink({ from: 1_000, to: 2_000, live: false, open: "node-c" });
+    expect(link).toBe("/nodes?from=1000&to=2000&open=node-c");
+    expect(rangeWords(parseView(""))).toBe("in the last 15 minutes");
+    expect(rangeWords({ ...DEFAULT_VIEW, since: "90s" })).toBe("in the last 90s");
+  });
+});
