@@ -8,7 +8,7 @@ import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, nodeWords
 import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
 import { portText, portWords } from "../src/format/ports";
 import { summary, troubled, troubleTime } from "../src/format/summary";
-import { bytes, count, counted, duration, percent, rate } from "../src/format/units";
+import { bytes, count, counted, dateTime, duration, percent, rate, timeRange, zone } from "../src/format/units";
 import { edge, node, trouble } from "./scene";
 
 const ROW: Row = {
@@ -26,6 +26,14 @@ describe("numbers", () => {
   it("groups thousands and knows the singular", () => {
     expect(count(1_234_567)).toBe("1\u202f234\u202f567");
     expect([counted(1, "flow"), counted(2, "flow"), counted(0, "flow")]).toEqual(["1 flow", "2 flows", "0 flows"]);
+  });
+
+  it("says in which zone a full time is, and the day of a range once", () => {
+    const at = Date.parse("2026-11-26T10:02:30Z");
+    expect(zone(at)).toMatch(/^[A-Z]/);
+    expect(dateTime(at).endsWith(` ${zone(at)}`)).toBe(true);
+    expect(timeRange(at, at + 60_000).match(/Nov/g)).toHaveLength(1);
+    expect(timeRange(at, at + 3 * 86_400_000).match(/Nov/g)).toHaveLength(2);
   });
 
   it("gives durations in the unit that fits", () => {

@@ -31,9 +31,9 @@ describe("nodes", () => {
 
   it("are said in one sentence", () => {
     expect(nodesSentence([node("a"), node("b")], NOW, "now")).toBe("Nothing was dropped and no queue was full on 2 nodes now.");
-    expect(nodesSentence([FULL], NOW, "now")).toBe("node-c dropped something or had no room for it now.");
+    expect(nodesSentence([FULL], NOW, "now")).toBe("node-c dropped packets or had no room for them now.");
     expect(nodesSentence([FULL, SILENT, node("a")], NOW, "now")).toBe(
-      "node-c dropped something or had no room for it now; node-10 is not heard any more; nothing was dropped and no queue was full on 1 of 3 nodes.",
+      "node-c dropped packets or had no room for them now; node-10 is not heard any more; nothing was dropped and no queue was full on 1 of 3 nodes.",
     );
   });
 

@@ -61,8 +61,23 @@ function BandName({ band }: { band: Band }) {
   const filter = band.ends.map(pairFilter).join(" or ");
   return (
     <Value column={filter ? "pair" : ""} value={band.label} filter={filter} className="fg-legend-name" title={band.label}>
-      {band.label}
+      <Halves label={band.label} />
     </Value>
+  );
+}
+
+/** Letters of a name that are never cut. */
+const KEPT = 10;
+const cut = (name: string) => ({ flexShrink: Math.max(0, name.length - KEPT) });
+
+/** Who and whom: where there is no room for both, each gives of what it has most. */
+function Halves({ label }: { label: string }) {
+  const [, a, arrow, b] = /^(.+) (→|⇄) (.+)$/.exec(label) ?? [];
+  if (!arrow) return <>{label}</>;
+  return (
+    <>
+      <span style={cut(a ?? "")}>{a}</span> {arrow} <span style={cut(b ?? "")}>{b}</span>
+    </>
   );
 }
 

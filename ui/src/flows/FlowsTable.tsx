@@ -12,7 +12,7 @@ import {
   sentence, servedPort, text,
 } from "../format/flow"; // prettier-ignore
 import { protocol } from "../format/ports";
-import { bytes, count, dateTime, timeOfDay } from "../format/units";
+import { bytes, count, dateTime, timeOfDay, zone } from "../format/units";
 import type { KeyedRow } from "./rows";
 import "./table.css";
 
@@ -49,7 +49,7 @@ export function FlowsTable({ rows, waiting, cursor, open, onOpen, onScrolled, on
         <table className="fg-table">
           <thead>
             <tr>
-              <th scope="col" className="fg-col-time">Time</th>
+              <th scope="col" className="fg-col-time">Time <span className="fg-context">{zone(Date.now())}</span></th>
               <th scope="col" className="fg-from">From</th>
               <th scope="col" className="fg-col-arrow" aria-label="to" />
               <th scope="col">To</th>

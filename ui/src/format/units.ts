@@ -47,12 +47,22 @@ export function percent(share: number): string {
 }
 
 const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
+const dayTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const full = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+
+const zoned = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" });
+
+/** The browser's time zone at a time, in which all times are shown: `UTC`, `GMT+1`. */
+export const zone = (ms: number): string => zoned.formatToParts(ms).find(({ type }) => type === "timeZoneName")?.value ?? "";
 
 /** Time of day, local time; and with milliseconds. */
 export const timeToSecond = (ms: number): string => clock.format(ms);
 export const timeOfDay = (ms: number): string => `${clock.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
-export const dateTime = (ms: number): string => `${full.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
+export const dateTime = (ms: number): string => `${full.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")} ${zone(ms)}`;
+
+/** A range; the day once where it is the same. */
+export const timeRange = (from: number, to: number): string => `${dayTime.format(from)} – ${day.format(from) === day.format(to) ? clock.format(to) : dayTime.format(to)}`;
 
 /** The first letter large, as a sentence begins. */
 export const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);

@@ -6,6 +6,7 @@ import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-i
 import ClockIcon from "@patternfly/react-icons/dist/esm/icons/outlined-clock-icon";
 import SyncIcon from "@patternfly/react-icons/dist/esm/icons/sync-alt-icon";
 import { type FormEvent, type Ref, useState } from "react";
+import { zone } from "../format/units";
 import { moved, RELATIVE, rangeLabel, sinceMs } from "../state/range";
 import type { Change, View } from "../state/view";
 
@@ -78,11 +79,11 @@ function AbsoluteForm({ view, onRange }: { view: View; onRange: (from: number, t
   return (
     <form className="fg-absolute" onSubmit={submit}>
       <label>
-        From
+        From ({zone(start || now)})
         <input type="datetime-local" step={1} value={from} onChange={(event) => setFrom(event.target.value)} />
       </label>
       <label>
-        To
+        To ({zone(end || now)})
         <input type="datetime-local" step={1} value={to} onChange={(event) => setTo(event.target.value)} />
       </label>
       <Button type="submit" variant="secondary" size="sm" isDisabled={!(start < end)}>

@@ -27,8 +27,7 @@ export function NodeTroubles({ view }: { view: View }) {
           <li key={one.node} className="fg-trouble-slow">
             <WarningIcon aria-label="to look at" />
             <div>
-              <Sentences one={one} />
-              <p className="fg-context">on the node{view.filter && ", whatever the filter"}</p>
+              <Sentences one={one} more={view.filter && "of the whole node, whatever the filter"} />
             </div>
             <span className="fg-trouble-ways">
               <a className="pf-v6-c-button pf-m-secondary pf-m-small" href={linkOf(view, one.node)} onClick={follow} aria-label={`Node ${one.node}`}>Node</a>
@@ -50,7 +49,7 @@ export function NodeNotes({ names, view }: { names: readonly string[]; view: Vie
     <>
       {looks.map((one) => (
         <div key={one.node} className="fg-node-note">
-          <Sentences one={one} />
+          <Sentences one={one} more="" />
           <a href={linkOf(view, one.node)} onClick={follow}>What {one.node} dropped then, and what to do</a>
         </div>
       ))}
@@ -58,8 +57,9 @@ export function NodeNotes({ names, view }: { names: readonly string[]; view: Vie
   );
 } // prettier-ignore
 
-function Sentences({ one }: { one: NodeCongestion }) {
-  const more = one.signs.length - SIGNS;
+function Sentences({ one, more }: { one: NodeCongestion; more: string }) {
+  const further = one.signs.length - SIGNS;
+  const context = [further > 0 ? `and ${counted(further, "more sign")}` : "", more].filter(Boolean).join("; ");
   return (
     <>
       {one.signs.slice(0, SIGNS).map((sign) => (
@@ -67,7 +67,7 @@ function Sentences({ one }: { one: NodeCongestion }) {
           {one.node}: {sign.words} <span className="fg-context">{lastWords(sign)}</span>
         </p>
       ))}
-      {more > 0 && <p className="fg-context">and {counted(more, "more sign")}</p>}
+      {context && <p className="fg-context">{context}</p>}
     </>
   );
 }

@@ -3,7 +3,7 @@
 import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-icon";
 import { Fragment, type MouseEvent, useEffect, useRef } from "react";
 import type { NodeCongestion } from "../api/types";
-import { count, percent, timeToSecond } from "../format/units";
+import { count, percent, timeToSecond, zone } from "../format/units";
 import { isSilent, needsLook, QUEUES, trackingShare, trackingWords } from "./signs";
 import { SignLines } from "./SignLines";
 import "../flows/table.css";
@@ -34,7 +34,7 @@ export function NodeRows({ nodes, endMs, open, cursor, onOpen }: Props) {
               <th scope="col" className="fg-from">Node</th>
               {QUEUES.map((queue) => <th key={queue.key} scope="col" className={`fg-number ${queue.className}`} title={queue.help}>{queue.title}</th>)}
               <th scope="col" className="fg-number" title="The most entries that connection tracking had, of how many it may have">Tracked</th>
-              <th scope="col" className="fg-number fg-phone-less" title="When its agent told of it last">Heard</th>
+              <th scope="col" className="fg-number fg-phone-less" title="When its agent told of it last">Heard <span className="fg-context">{zone(endMs)}</span></th>
               <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
             </tr>
           </thead>

@@ -33,7 +33,7 @@ const begun = (words: string): string => (/^(connection tracking|its) /.test(wor
 function Line({ words, last, advice }: { words: string; last: string; advice: string }) {
   return (
     <li>
-      <p className="fg-sign">
+      <p className="fg-sign-words">
         <WarningIcon aria-label="to look at" /> {begun(words)}
         {last && <span className="fg-context"> {last}</span>}
       </p>

@@ -20,7 +20,7 @@ export const byNeed = (nodes: readonly NodeCongestion[], endMs: number): NodeCon
   nodes.toSorted((a, b) => Number(needsLook(b, endMs)) - Number(needsLook(a, endMs)) || natural.compare(a.node, b.node));
 
 /** `last at 10:03:05`, with which a sentence of the API ends. */
-export const lastWords = (sign: NodeSign): string => (sign.last_ms ? `last at ${timeToSecond(sign.last_ms)}` : "");
+export const lastWords = ({ counter, last_ms }: NodeSign): string => (last_ms ? `${counter === "conntrack_entries" ? "fullest" : "last"} at ${timeToSecond(last_ms)}` : "");
 
 export const silentWords = (one: NodeCongestion): string => `its agent was heard last at ${timeToSecond(one.told_ms)}`;
 
@@ -30,7 +30,7 @@ export function nodesSentence(nodes: readonly NodeCongestion[], endMs: number, r
   const silent = nodes.filter((one) => isSilent(one, endMs));
   const fine = nodes.filter((one) => !needsLook(one, endMs)).length;
   const parts = [
-    signed.length > 0 && `${named(signed)} dropped something or had no room for it ${range}`,
+    signed.length > 0 && `${named(signed)} dropped packets or had no room for them ${range}`,
     silent.length > 0 && `${named(silent)} ${silent.length === 1 ? "is" : "are"} not heard any more`,
     fine > 0 && `nothing was dropped and no queue was full on ${fine === nodes.length ? `${counted(fine, "node")} ${range}` : `${count(fine)} of ${counted(nodes.length, "node")}`}`,
   ];

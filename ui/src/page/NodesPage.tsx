@@ -4,7 +4,7 @@ import { ClipboardCopy, EmptyState, EmptyStateBody, Skeleton } from "@patternfly
 import WaitIcon from "@patternfly/react-icons/dist/esm/icons/hourglass-half-icon";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { type Answered, useNodes, useStatus } from "../api/queries";
+import { type Answered, REFRESH_MS, useNodes, useStatus } from "../api/queries";
 import type { Nodes } from "../api/types";
 import { onControl, useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
@@ -60,7 +60,7 @@ export function NodesPage() {
             <Sentence answer={answer} view={view} endMs={endMs} />
             <TimeRange view={view} onView={onView} refreshing={answer.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />
           </div>
-          <Panel title="Nodes" words={answer.data ? panelWords(nodes.length, nodes.filter((each) => needsLook(each, endMs)).length) : ""} answer={answer} className="fg-panel-table">
+          <Panel title="Nodes" words={answer.data ? panelWords(nodes.length, nodes.filter((each) => needsLook(each, endMs)).length, view.live) : ""} answer={answer} className="fg-panel-table">
             {() => (nodes.length === 0 ? <Nobody view={view} /> : <NodeRows nodes={nodes} endMs={endMs} open={view.open} cursor={cursor} onOpen={open} />)}
           </Panel>
         </main>
@@ -74,7 +74,8 @@ export function NodesPage() {
   );
 } // prettier-ignore
 
-const panelWords = (all: number, looks: number): string => `${counted(all, "node")} with an agent${looks ? `; ${looks} to look at` : ""}`;
+const panelWords = (all: number, looks: number, live: boolean): string =>
+  [`${counted(all, "node")} with an agent`, looks && `${looks} to look at`, live && `asked again every ${REFRESH_MS / 1000} s`].filter(Boolean).join("; ");
 
 function Sentence({ answer, view, endMs }: { answer: Answered<Nodes>; view: View; endMs: number }) {
   if (!answer.data) return answer.error ? <p /> : <Skeleton width="360px" screenreaderText="Loading the summary" />;

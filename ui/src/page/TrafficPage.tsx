@@ -14,6 +14,7 @@ import { Chips } from "../filter/Chips";
 import { FilterBar } from "../filter/FilterBar";
 import { merged } from "../flows/rows";
 import { coveredSeconds } from "../format/edge";
+import { zone } from "../format/units";
 import { DatasetChoice } from "../frame/DatasetChoice";
 import { CompletenessBadge } from "../frame/CompletenessBadge";
 import { LiveSwitch, Masthead, ShareButton } from "../frame/Masthead";
@@ -85,7 +86,7 @@ export function TrafficPage() {
             status.data && !view.dataset && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
           ) : (
             <>
-              <Panel title="Traffic" words="bytes/s; drag to zoom" answer={series} className="fg-panel-chart"
+              <Panel title="Traffic" words={`bytes/s, times in ${zone(Date.now())}; drag to zoom`} answer={series} className="fg-panel-chart"
                 actions={<PanelMenu view={view} path="series" params={{ ...SERIES_BY, measure: "bytes", top: SERIES_TOP }} options="--by src_owner,dst_owner --top bytes" rows={() => seriesRows(series.data)} />}>
                 {(answer) => <TrafficChart answer={answer} question={question} oldestMs={oldestMs} seconds={seconds} topology={topology.data} onRange={onRange} />}
               </Panel>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Time ranges: the relative ones on offer, and the parameters that the API takes.
 import type { Params } from "../api/client";
+import { timeRange, zone } from "../format/units";
 import type { View } from "./view";
 
 export const RELATIVE: readonly { since: string; label: string }[] = [
@@ -25,16 +26,14 @@ export function rangeParams(view: View): Params {
   return view.dataset ? { ...range, dataset: view.dataset } : range;
 }
 
-const clock = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-
 export function rangeLabel(view: View): string {
-  if (view.from !== undefined && view.to !== undefined) return `${clock.format(view.from)} – ${clock.format(view.to)}`;
+  if (view.from !== undefined && view.to !== undefined) return timeRange(view.from, view.to);
   return RELATIVE.find((one) => one.since === view.since)?.label ?? `Last ${view.since}`;
 }
 
 /** The range within a sentence: `in the last 15 minutes`. */
 export function rangeWords(view: View): string {
-  if (view.from !== undefined && view.to !== undefined) return `between ${clock.format(view.from)} and ${clock.format(view.to)}`;
+  if (view.from !== undefined && view.to !== undefined) return `from ${timeRange(view.from, view.to)} ${zone(view.from)}`;
   return `in the ${rangeLabel(view).replace("Last", "last")}`;
 }
 
