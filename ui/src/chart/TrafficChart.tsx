@@ -5,6 +5,7 @@ import { lazy, Suspense, useMemo, useRef } from "react";
 import type { Row, SeriesAnswer, Topology } from "../api/types";
 import { Approx } from "../common/Approx";
 import { Value } from "../common/ValueMenu";
+import { coveredSeconds } from "../format/edge";
 import { endName } from "../format/flow";
 import { rate } from "../format/units";
 import { term } from "../state/terms";
@@ -19,14 +20,12 @@ interface Props {
   question: string;
   /** When the store's first flow ended. */
   oldestMs: number | undefined;
-  /** How long flows were seen in the window. */
-  seconds: number;
   /** Tells who asks whom. */
   topology: Topology | undefined;
   onRange: (from: number, to: number) => void;
 }
 
-export function TrafficChart({ answer, question, oldestMs, seconds, topology, onRange }: Props) {
+export function TrafficChart({ answer, question, oldestMs, topology, onRange }: Props) {
   const kept = useRef<{ question: string; colours: Map<string, number> }>();
   const data = useMemo(() => bandsOf(answer, Date.now(), askers(topology)), [answer, topology]);
   const colours = useMemo(() => {
@@ -36,6 +35,7 @@ export function TrafficChart({ answer, question, oldestMs, seconds, topology, on
     return next;
   }, [data, question]);
   const axis = useMemo(() => axisOf(answer.window, oldestMs), [answer, oldestMs]);
+  const seconds = coveredSeconds(answer.window, oldestMs);
   const label = `Traffic over time: ${rate(data.bands.reduce((sum, band) => sum + band.bytes, 0) / seconds)} on average, ${rate(Math.max(0, ...data.total))} at most; ${data.bands.map((band) => `${band.label} ${rate(band.bytes / seconds)}`).join(", ")}`;
   return (
     <>

@@ -49,7 +49,7 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
       {!view.dataset && <PacketsLink href={packetsLink({ filter })} />}
       <Section title="Over time">
         <div className="fg-drawer-chart">
-          {series.data ? <TrafficChart answer={series.data} question={filter} oldestMs={oldestMs} seconds={seconds} topology={topology} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}
+          {series.data ? <TrafficChart answer={series.data} question={filter} oldestMs={oldestMs} topology={topology} onRange={(from, to) => onView({ from, to, live: false })} /> : <Skeleton height="100%" screenreaderText="Loading the chart" />}
         </div>
       </Section>
       <Numbers edge={edge} seconds={seconds} />

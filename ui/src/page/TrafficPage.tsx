@@ -88,7 +88,7 @@ export function TrafficPage() {
             <>
               <Panel title="Traffic" words={`bytes/s, times in ${zone(Date.now())}; drag to zoom`} answer={series} className="fg-panel-chart"
                 actions={<PanelMenu view={view} path="series" params={{ ...SERIES_BY, measure: "bytes", top: SERIES_TOP }} options="--by src_owner,dst_owner --top bytes" rows={() => seriesRows(series.data)} />}>
-                {(answer) => <TrafficChart answer={answer} question={question} oldestMs={oldestMs} seconds={seconds} topology={topology.data} onRange={onRange} />}
+                {(answer) => <TrafficChart answer={answer} question={question} oldestMs={oldestMs} topology={topology.data} onRange={onRange} />}
               </Panel>
               <Panel title="Map" words="who talks to whom; lines end at the server's port" answer={topology} className="fg-panel-map">
                 {(answer) => <TrafficMap topology={answer} question={question} seconds={seconds} open={view.open} onOpen={onOpen} />}
