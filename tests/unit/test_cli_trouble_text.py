@@ -53,3 +53,9 @@ def test_what_a_terminal_obeys_is_shown_instead() -> None:
     """Names of both ends come from the network."""
     answer = {"troubles": [{"words": "nobody listens at \x1b]0;gone\x07\u202edb"}], "window": {"to_ms": END}}
     assert trouble_text.lines(answer) == ["nobody listens at \ufffd]0;gone\ufffd\ufffddb"]
+
+
+def test_below_each_stands_where_to_look_next_within_the_screen() -> None:
+    one = {"words": "slow", "advice": "see the \x1b way and the server", "since_ms": 0, "last_ms": 0}
+    found = trouble_text.advised({"troubles": [one], "window": {"to_ms": END}}, 20)
+    assert found == ["slow", "  see the \ufffd way and", "  the server"]

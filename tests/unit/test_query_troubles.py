@@ -11,6 +11,7 @@ import pytest
 
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
+from flowgauge.query.advice import advice
 from flowgauge.query.troubles import Kind, troubles, worst
 from flowgauge.schema.enums import DUPLICATE_OF, TCP_STATE_FINAL, code
 from flowgauge.schema.flow_query import FlowQuery, Window
@@ -174,3 +175,17 @@ def test_a_latency_is_long_since_the_last_break(store: FlowStore) -> None:
     slow = [_row("since", ago, rtt_avg_us=60_000) for ago in (200, 40, 35, 30, 25, 20, 14, 9, 4)]
     since, _ = _times(store, "since", usual + slow)
     assert since == pytest.approx(43, abs=20)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_trouble_says_where_to_look_next_also_for_a_reason_that_nobody_foresaw(kind: Kind) -> None:
+    assert advice(kind, "")
+    assert advice(kind, "SOME_REASON") in (advice(kind, ""), advice("drops", ""))
+
+
+def test_what_to_do_about_drops_goes_by_the_kernels_reason() -> None:
+    signals = EdgeSignals(drop_cause="NETFILTER_DROP", drop_node="node-b")
+    (dropped,) = troubles(replace(FINE, drop_packets=12, signals=signals))
+    assert "network policies" in dropped.advice
+    (slow,) = troubles(replace(FINE, signals=EdgeSignals(rtt=Latency(51 * MS, 0.1 * MS))))
+    assert slow.advice.startswith("the way is slow, not the server")

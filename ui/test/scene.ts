@@ -6,7 +6,7 @@ export function node(namespace: string, owner: string, kind = "Deployment"): Top
   return { id: `${namespace}/${kind}/${owner}`, namespace, owner, owner_kind: kind, kind: namespace ? "workload" : "peer", layer: "app", ports: [] };
 }
 
-export const trouble = (kind: Trouble["kind"]): Trouble => ({ kind, words: kind, cause: "", since_ms: 0, last_ms: 0 });
+export const trouble = (kind: Trouble["kind"]): Trouble => ({ kind, words: kind, cause: "", advice: "", since_ms: 0, last_ms: 0 });
 
 export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, proto = 6): TopologyEdge {
   return {

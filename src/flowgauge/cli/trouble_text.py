@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from flowgauge.cli import units
@@ -22,6 +23,14 @@ def lines(answer: Mapping[str, Any]) -> list[str]:
     """A line for each trouble of what ``/api/v1/troubles`` answers, without anything that a terminal obeys."""
     end_ms = answer["window"]["to_ms"]
     return [f"{visible(one['words'])}{_when(one, end_ms)}" for one in answer["troubles"]]
+
+
+def advised(answer: Mapping[str, Any], width: int) -> list[str]:
+    """The same, each followed by where to look next, within ``width`` columns."""
+    found = []
+    for words, one in zip(lines(answer), answer["troubles"], strict=True):
+        found += [words, *wrap(visible(one["advice"]), width, initial_indent="  ", subsequent_indent="  ")]
+    return found
 
 
 def brief(api: Api, params: Params) -> list[str]:

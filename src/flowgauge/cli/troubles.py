@@ -22,7 +22,8 @@ def troubles(
     """Says what goes wrong between whom, and why: refused, dropped, sent again, slow on the way or on the server.
 
     Latencies are those of the last 15 seconds, compared with the time range before; counts are of the whole range. In
-    parentheses is since when it is so, or from when to when it was. `top` and `flows --by` print the gravest too.
+    parentheses is since when it is so, or from when to when it was; below, where to look next. `top` and `flows --by` print
+    the gravest too.
 
     Examples:
       flowgauge troubles
@@ -34,6 +35,7 @@ def troubles(
 
     from flowgauge.cli import trouble_text
     from flowgauge.cli.api import connect
+    from flowgauge.cli.table import Screen
     from flowgauge.errors import UsageError
     from flowgauge.schema.duration import milliseconds
 
@@ -43,7 +45,7 @@ def troubles(
     answer = connect(url, token_file).get("troubles", {"filter": " ".join(filter_ or ()), "since": since})
     found: list[dict[str, Any]] = answer["troubles"]
     if output == "text":
-        print("\n".join(trouble_text.lines(answer)) or f"no trouble in the last {since}")
+        print("\n".join(trouble_text.advised(answer, Screen.of_output().width)) or f"no trouble in the last {since}")
     elif output == "json":
         print(json.dumps(answer, indent=1, ensure_ascii=False))
     else:

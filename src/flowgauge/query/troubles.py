@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from flowgauge.query.advice import advice
 from flowgauge.schema.flow_query import FlowQuery
 from flowgauge.store.answer import Edge, End, Latency, Span
 from flowgauge.store.store import FlowStore
@@ -53,6 +54,7 @@ class Trouble:
     Attributes:
         words: a sentence for people.
         cause: the kernel's name of a drop's reason, or empty.
+        advice: where to look next.
         since_ms, last_ms: when it was seen first and last in the time range, ms since 1970. For a latency: since when it has
             been long without a break, and 0: it still is.
     """
@@ -60,6 +62,7 @@ class Trouble:
     kind: Kind
     words: str
     cause: str = ""
+    advice: str = ""
     since_ms: int = 0
     last_ms: int = 0
 
@@ -77,6 +80,7 @@ class EdgeTrouble:
     kind: Kind
     words: str
     cause: str
+    advice: str
     since_ms: int
     last_ms: int
 
@@ -115,7 +119,7 @@ def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
     client, server = edge.client, edge.server
     return EdgeTrouble(
         client.namespace, client.name, server.namespace, server.name, edge.port, edge.proto, one.kind, one.words, one.cause,
-        one.since_ms, one.last_ms,
+        one.advice, one.since_ms, one.last_ms,
     )  # fmt: skip
 
 
@@ -132,8 +136,8 @@ _SEEN_AS = {
 
 
 def _timed(edge: Edge, one: Trouble) -> Trouble:
-    """The trouble with its times."""
-    signals = edge.signals
+    """The trouble with its times and what to do about it."""
+    signals, one = edge.signals, replace(one, advice=advice(one.kind, one.cause))
     latency = {Kind.RTT: signals.rtt, Kind.DNS: signals.dns, Kind.SERVER_TIME: signals.server}.get(one.kind)
     if latency is not None:
         return replace(one, since_ms=_long_since(latency))

@@ -88,6 +88,8 @@ export interface Trouble {
   kind: "refused" | "unanswered" | "slow_reader" | "drops" | "retransmits" | "rtt" | "dns_unanswered" | "dns" | "server_time";
   words: string;
   cause: string;
+  /** Where to look next. */
+  advice: string;
   /** When it was seen first and last, ms since 1970; a latency that still is long has no last time. 0: not known. */
   since_ms: number;
   last_ms: number;

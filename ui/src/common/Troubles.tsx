@@ -56,6 +56,7 @@ function OfEdge({ edge, topology, view, onView }: Props & { edge: TopologyEdge }
         {edge.troubles.map((one) => (
           <p key={one.words}>
             {capital(one.words)}. <span className="fg-context">{troubleTime(one, topology.window.to_ms)}</span>
+            <span className="fg-trouble-advice">{capital(one.advice)}.</span>
           </p>
         ))}
         <p className="fg-context">

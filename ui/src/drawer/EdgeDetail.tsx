@@ -39,7 +39,7 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
       <p className="fg-sentence">{edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}</p>
       {edge.troubles.map((one) => (
         <p key={one.words} className="fg-bad">
-          {capital(one.words)}.
+          {capital(one.words)}. <span className="fg-trouble-advice">{capital(one.advice)}.</span>
         </p>
       ))}
       <NodeNotes names={nodesOf(rows ?? [])} view={view} />
