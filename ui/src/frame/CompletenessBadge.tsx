@@ -16,8 +16,8 @@ export function CompletenessBadge({ completeness, onClick }: { completeness: Com
     share === null ? { icon: <QuestionIcon /> } : share < ATTENTION_PERCENT ? { icon: <WarningIcon />, status: "warning" } : { icon: <CheckIcon />, status: "success" };
   return (
     <Label {...look} variant="outline" onClick={onClick} className="fg-badge" title={completeness?.words ?? "The ledger has not been read yet"}>
-      <span className="fg-badge-word">{share === null ? "completeness " : "complete "}</span>
-      {share === null ? "unknown" : percent(share / 100)}
+      <span className="fg-badge-word">{completeness && share === null ? "completeness " : "complete "}</span>
+      {share !== null ? percent(share / 100) : completeness ? "unknown" : "…"}
     </Label>
   );
 }
