@@ -174,7 +174,7 @@ def test_when_the_store_stops_answering_the_last_answer_stays_and_it_is_said(pag
 
 def test_without_any_agent_the_page_says_who_tells(page: Page, site: Cluster) -> None:
     page.goto(f"{site.url}/nodes?from=1000&to=2000")
-    expect(page.get_by_role("heading", name=re.compile("No agent told of its node between"))).to_be_visible()
+    expect(page.get_by_role("heading", name=re.compile("No agent told of its node from"))).to_be_visible()
     expect(page.get_by_text("Routers and other devices do not tell this")).to_be_visible()
 
 

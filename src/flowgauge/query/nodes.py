@@ -20,6 +20,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "connection tracking is {share:.0f} % full: {count:,} of {most:,}",
         "beyond it new connections are dropped: find who opens so many, or raise net.netfilter.nf_conntrack_max",
     ),
+    "cpu_dropped_packets": (
+        "{count:,} packet{s} found a CPU's queue full",
+        "one CPU gets more packets than it can handle: spread them (RSS, RPS), or a larger net.core.netdev_max_backlog",
+    ),
     "listen_overflows": (
         "{count:,} connection{s} found a listener's queue full",
         "a server accepts too slowly for what comes: more replicas of it, or a longer queue (its backlog, net.core.somaxconn)",
@@ -39,10 +43,6 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "udp_send_overflows": (
         "{count:,} datagram{s} found a socket's send buffer full",
         "a process sends datagrams faster than its device takes them: slow it down, or a larger net.core.wmem_max",
-    ),
-    "cpu_dropped_packets": (
-        "{count:,} packet{s} found a CPU's queue full",
-        "one CPU gets more packets than it can handle: spread them (RSS, RPS), or a larger net.core.netdev_max_backlog",
     ),
     "device_in_dropped_packets": (
         "{device} dropped {count:,} received packet{s}",

@@ -60,7 +60,7 @@ export function NodesPage() {
             <Sentence answer={answer} view={view} endMs={endMs} />
             <TimeRange view={view} onView={onView} refreshing={answer.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />
           </div>
-          <Panel title="Nodes" words={answer.data ? panelWords(nodes.length, nodes.filter((each) => needsLook(each, endMs)).length, view.live) : ""} answer={answer} className="fg-panel-table">
+          <Panel title="Nodes" words={nodes.length > 0 ? panelWords(nodes.length, nodes.filter((each) => needsLook(each, endMs)).length, view.live) : ""} answer={answer} className="fg-panel-table">
             {() => (nodes.length === 0 ? <Nobody view={view} /> : <NodeRows nodes={nodes} endMs={endMs} open={view.open} cursor={cursor} onOpen={open} />)}
           </Panel>
         </main>
