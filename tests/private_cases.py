@@ -17,7 +17,7 @@ from sflow_kit import ethernet, flow_sample, ipv4, raw, tcp
 from wire_cases import Case, sflow
 from wire_kit import VARIABLE, a_set, message, template
 
-PROCERA = 15397
+CISCO, PROCERA = 9, 15397
 ENDS = bytes((10, 0, 0, 1, 10, 0, 0, 2))
 LAST_MS = struct.pack("!II", UPTIME_MS - 5000, UPTIME_MS - 1000)
 
@@ -112,6 +112,23 @@ def _procera() -> Case:
     )
 
 
+def _anyconnect() -> Case:
+    fields = [(4, 1), (8, 4), (7, 2), (12, 4), (11, 2), (150, 4), (151, 4), *((number, length, CISCO) for number, length in (
+        (12332, 20), (12333, VARIABLE), (12361, 2), (12340, VARIABLE), (12341, 32), (12346, 8), (12347, 8), (12352, VARIABLE)))]  # fmt: skip
+    modules = struct.pack("!BHHI", 3, 12348 | 0x8000, VARIABLE, CISCO) + short(b"dnsapi.dll") + short(b"wininet.dll")
+    flows = [
+        struct.pack("!B4sH4sHII", 17, ENDS[:4], port, ENDS[4:], 53, EXPORT_S - 3, EXPORT_S - 1)
+        + bytes(range(20)) + short(b"EXAMPLE\\alice") + struct.pack("!H", 2) + short(b"browser.exe") + bytes(range(32))
+        + struct.pack("!QQBH", *counters, 255, len(modules)) + modules
+        for port, counters in ((40001, (100, 41)), (40002, (0, 29)), (40003, (0, 0)))
+    ]  # fmt: skip
+    return ipfix(
+        "Cisco AnyConnect's Network Visibility Module: bytes received and sent under its own numbers only, seen from the endpoint, "
+        "which is the source; its process is the process of that end, on the way back, too (trap 53).",
+        message(a_set(2, template(267, fields)), a_set(267, *flows)),
+    )
+
+
 def _physical() -> Case:
     fields = [*KEY, (10, 4), (252, 4), (14, 4), (253, 4), (1, 4), (2, 4), (1, 4, REVERSE), (2, 4, REVERSE)]
     flows = [
@@ -143,6 +160,7 @@ CASES: dict[str, Case] = {
     "device-junos-evolved": _junos_evolved(),
     "device-cisco-flexible": _flexible(),
     "device-cisco-aggregation": _aggregated(),
+    "device-cisco-anyconnect": _anyconnect(),
     "interfaces-physical": _physical(),
     "device-streamcore": _streamcore(),
     "device-procera": _procera(),

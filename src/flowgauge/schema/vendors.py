@@ -8,6 +8,7 @@ from __future__ import annotations
 
 REVERSE = 29305
 """RFC 5103 §6.1: the IANA element of the same number, of a biflow's reverse direction."""
+CISCO = 9
 NTOP = 35632
 JUNIPER = 2636
 NETOBSERV = 4294967294

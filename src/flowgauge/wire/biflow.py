@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
-from flowgauge.schema.vendors import REVERSE
+from flowgauge.schema.vendors import CISCO, REVERSE
 from flowgauge.wire.elements import IANA
 from flowgauge.wire.readers import Source, Sources, Step
 
 _IXIA = 3054
-_OF_RESPONDER = {(IANA, 232): 1, (IANA, 299): 2, (_IXIA, 176): 1, (_IXIA, 177): 2}
+_OF_RESPONDER = {(IANA, 232): 1, (IANA, 299): 2, (_IXIA, 176): 1, (_IXIA, 177): 2, (CISCO, 12346): 1}
 """Elements that count the other direction, and as which element."""
+_OF_SENDER = frozenset({(CISCO, 12347)})
+"""Vendors' elements that count this direction only: AnyConnect's bytes sent (nvzFlow)."""
 _ONE_DIRECTION = ((IANA, 1), (IANA, 2), (IANA, 85), (IANA, 86))
 """Where a record has these, initiator and responder are counted beside them: one kind counts, not both."""
 _COUNTERS = (1, 2, 85, 86, 23, 24, 352)
@@ -49,7 +51,8 @@ def counters(found: Sources) -> tuple[Source, ...]:
 
 def onwards(sources: Sources) -> Sources:
     """What a template tells of both directions."""
-    return {key: places for key, places in sources.items() if key[1] in _KEY or key[0] not in (IANA, REVERSE)}
+    kept = {key: places for key, places in sources.items() if key[1] in _KEY or key[0] not in (IANA, REVERSE)}
+    return {key: places for key, places in kept.items() if key not in _OF_SENDER}
 
 
 def mirrored_name(column: str) -> str:
