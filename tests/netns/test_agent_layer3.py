@@ -6,14 +6,17 @@ PPP is not in every kernel: ``make test-kernels`` has it, with a real pppd over 
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent_kit import agent, collector, until
 from ebpf_kit import touched
 from flowgauge.demo.scene import counters
 from flowgauge.runtime import linux
@@ -129,3 +132,36 @@ def test_loopback_is_observed_by_choice_and_each_packet_counts_once(node: TwoPod
     assert seen["in_flows"] == sum(row["packets"] for row in rows) == device.rx_packets
     assert sum(row["bytes"] for row in rows) == device.rx_bytes, "which this device counts without the Ethernet header"
     assert {row["src_addr"] for row in rows} == {"127.0.0.1", "::1"}
+
+
+def test_an_agent_observes_a_tunnel_of_user_space_from_its_beginning_to_its_end(node: TwoPods, tmp_path: Path) -> None:
+    """As a VPN's that is started later; what the agent sends is what the device counted."""
+    with collector() as to:
+        options = [
+            "--netns",
+            node.node,
+            "--collector",
+            f"127.0.0.1:{to.port}",
+            "--http-port",
+            "0",
+            "--export-interval",
+            "200ms",
+        ]
+        with agent(options, tmp_path) as running:
+            with behind(node, tun()):
+                until(lambda: LINK in {event["interface"] for event in running.events("interface_attached")}, "attached")
+                settled(node, 1.2)
+                before, ifindex = counters.devices(node.node)[LINK], node.ifindex(LINK)
+                transfer(node, ("a", "beyond"), (BEYOND, PORT), 300_000)
+                device = settled(node)[LINK].since(before)
+                until(lambda: total(to.rows(), "packets") >= device.packets, "all packets sent")
+            until(lambda: LINK in {event["interface"] for event in running.events("interface_detached")}, "detached")
+            assert running.stop() == 0
+        rows = [row for row in to.rows() if row["proto"] == socket.IPPROTO_TCP]
+    assert (total(rows, "packets"), total(rows, "bytes")) == (device.packets, device.layer2_bytes)
+    assert {(row["in_if"], row["out_if"]) for row in rows if row["src_addr"] == A} == {(node.ifindex("va"), ifindex)}
+
+
+def total(rows: list[dict[str, Any]], name: str) -> int:
+    """A column's sum."""
+    return sum(row[name] for row in rows)
