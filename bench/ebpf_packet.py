@@ -5,9 +5,12 @@ All run by PROG_TEST_RUN on one 1400-byte TCP/IPv4 packet, in rounds that take t
 counts, because whatever else the machine does only adds. The stamp is cleared in each run, so that each takes the whole way:
 parsing, finding the flow, adding to it. The ratio holds over machines better than nanoseconds.
 
-A new flow is measured in an empty table, which each round has anew, and in one that is full, where the packet is counted as
-lost. Beside these: a known flow with every signal on, behind 64 rules of which none matches, with the hash map alone (no cache
-of busy flows), of 16,384 flows, and a packet that another hook has seen.
+A new flow begins in a slot of the CPU; in the table when its slots are taken; and it is counted as lost when that is full, too.
+The first two are measured in the agent's usual memory, which each round has anew and empty, with 50,000 flows: of 100,000 an
+interval what one of two CPUs has. Beside them what a hash map takes for that at least, with the same parser.
+
+Beside these: a known flow with every signal on, behind 64 rules of which none matches, with the hash map alone (no cache),
+of 16,384 flows, and a packet that another hook has seen.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.rules import Action, Rule
 
 GOAL, GOAL_ALL = 2.5, 4.0
-GOAL_NEW, GOAL_FULL = 350 / 32, 1000 / 32
+GOAL_NEW, GOAL_SPILLED = 350 / 32, 1000 / 32
 """Of a new flow, also as a ratio to the empty program: 350 and 1,000 ns where that takes 32."""
 REPEAT = 200_000
 """Runs a round: some tens of milliseconds, short enough to fall between two disturbances."""
@@ -53,6 +56,7 @@ class Case:
     options: ProgramOptions
     program: str
     in_vxlan: bool = False
+    repeat: int = REPEAT
     fresh: bool = False
 
 
@@ -61,11 +65,14 @@ TUNNELS = ProgramOptions(salt=0x1234, max_flows=1 << 16, tunnels=True)
 PODS = ProgramOptions(salt=0x1234, max_flows=1 << 16, choice=CHOICE_EXCLUDE)
 
 
-ROOM, NO_ROOM = ProgramOptions(salt=0x1234, max_flows=1 << 19), ProgramOptions(salt=0x1234, max_flows=1 << 10)
+USUAL, NO_SLOTS = ProgramOptions(salt=0x1234), ProgramOptions(salt=0x1234, cache_sets=1)
+NO_ROOM = ProgramOptions(salt=0x1234, max_flows=1 << 10, cache_sets=1)
+NEW_FLOWS = 50_000
 
 
-NEW = Case("new flow", ROOM, "bench_new", fresh=True)
-FULL = Case("new flow, table full", NO_ROOM, "bench_new")
+NEW = Case("new flow", USUAL, "bench_new", repeat=NEW_FLOWS, fresh=True)
+SPILLED = Case("new flow, its slots taken", NO_SLOTS, "bench_new", repeat=NEW_FLOWS, fresh=True)
+FULL = Case("new flow, its slots and table full", NO_ROOM, "bench_new")
 KNOWN, ALL, EMPTY = (
     Case("known flow", BASE, "bench_unseen"),
     Case("known flow, every signal", EVERYTHING, "bench_unseen"),
@@ -83,7 +90,9 @@ CASES = (
     Case("of 16,384 flows, some pods out", PODS, "bench_many"),
     Case("of 16,384 flows, hash map only", HASH_ONLY, "bench_many"),
     NEW,
+    SPILLED,
     FULL,
+    Case("parser and one hash map update", NO_SLOTS, "bench_update", repeat=NEW_FLOWS, fresh=True),
     Case("seen before", BASE, "flow_ingress"),
     EMPTY,
 )
@@ -128,7 +137,7 @@ def measure(rounds: int) -> dict[Case, int]:
             if case.fresh:
                 objects[case.options].close()
                 objects[case.options] = loaded(case.options)
-            run = bpf_syscall.test_run(objects[case.options].program_fd(case.program), shown, bytes(192), REPEAT)
+            run = bpf_syscall.test_run(objects[case.options].program_fd(case.program), shown, bytes(192), case.repeat)
             least[case] = min(least[case], run.duration_ns)
     for one in objects.values():
         one.close()
@@ -141,12 +150,12 @@ def main() -> int:
     arguments.add_argument("--rounds", type=int, default=15)
     least = measure(arguments.parse_args().rounds)
     for case in CASES:
-        print(f"{case.what:32} {least[case]:5} ns  {least[case] / least[EMPTY]:5.2f} x empty")
+        print(f"{case.what:36} {least[case]:5} ns  {least[case] / least[EMPTY]:5.2f} x empty")
     ratio, with_all = (least[case] / least[EMPTY] for case in (KNOWN, ALL))
     print(f"ebpf_packet ratio {ratio:.2f} (goal <= {GOAL}), with every signal {with_all:.2f} (goal <= {GOAL_ALL})")
-    new, full = (least[case] / least[EMPTY] for case in (NEW, FULL))
-    print(f"new flow {new:.1f} x empty (goal <= {GOAL_NEW:.1f}), table full {full:.1f} (goal <= {GOAL_FULL:.1f})")
-    return 0 if ratio <= GOAL and with_all <= GOAL_ALL and new <= GOAL_NEW and full <= GOAL_FULL else 1
+    new, spilled = (max(least[case] for case in cases) / least[EMPTY] for cases in ((NEW,), (SPILLED, FULL)))
+    print(f"new flow {new:.1f} x empty (goal <= {GOAL_NEW:.1f}), without slot {spilled:.1f} (goal <= {GOAL_SPILLED:.1f})")
+    return 0 if ratio <= GOAL and with_all <= GOAL_ALL and new <= GOAL_NEW and spilled <= GOAL_SPILLED else 1
 
 
 if __name__ == "__main__":

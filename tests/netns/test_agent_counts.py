@@ -189,7 +189,10 @@ def test_flow_sampling_takes_whole_connections_of_both_directions(node: TwoPods)
 
 
 def test_new_flows_that_find_the_table_full_are_counted(node: TwoPods) -> None:
-    with observed(node, ["va"], max_flows=256) as watch, node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as udp:
+    with (
+        observed(node, ["va"], max_flows=256, cache_sets=1) as watch,
+        node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as udp,
+    ):
         for port in range(2000, 3000):
             udp.sendto(b"x", (FAR, port))
         rows, seen = watch.flows(), touched(watch.program.counters())

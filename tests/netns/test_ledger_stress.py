@@ -20,6 +20,8 @@ from flowgauge.agent.rules import kernel_rules
 from flowgauge.config.choice import Rule
 from flowgauge.demo.scene import counters
 from flowgauge.ebpf import flow_program
+from flowgauge.ebpf.abi import CACHE_WAYS
+from flowgauge.ebpf.libbpf import possible_cpus
 from flowgauge.runtime import linux
 from node_kit import B, Observed, TwoPods, observed, settled, transfer, two_pods
 
@@ -104,9 +106,9 @@ def run(node: TwoPods, watch: Observed, flows_a_round: int) -> Outcome:
 @pytest.mark.parametrize("sampling", [1, 7], ids=["all", "1 of 7"])
 @pytest.mark.parametrize("load_factor", [0.5, 1, 2, 10])
 def test_every_packet_is_accounted_for(node: TwoPods, load_factor: float, sampling: int) -> None:
-    """At so many times of what the table holds between two evictions."""
-    with observed(node, PODS, max_flows=TABLE, cache_sets=8, rules=REJECTED, sampling=sampling) as watch:
-        found = run(node, watch, int(TABLE * load_factor))
+    """At so many times of what the table holds between two evictions, and as many as find slots beside it."""
+    with observed(node, PODS, max_flows=TABLE, cache_sets=1, rules=REJECTED, sampling=sampling) as watch:
+        found = run(node, watch, int(TABLE * load_factor) + CACHE_WAYS * possible_cpus())
     assert found.problems() == []
     assert found.seen["filtered"] == 10 * ROUNDS
     assert found.seen["parse_error"] == 7 * ROUNDS

@@ -99,7 +99,8 @@ class Exporter(Section):
     """A flow without packets for so long when it is sent has ended as idle (flow_end_reason 1), else it may go on (2). All
     flows are sent at each export, so this tells them apart where exportInterval is longer."""
     max_flows: Annotated[int, Field(ge=256, le=16_777_216)] = 262_144
-    """Flows of an export interval that the kernel holds; more are counted as lost (about 340 B each, in two tables in turn)."""
+    """Flows of an export interval that the kernel holds at least; more are counted as lost (about 430 B each: in caches of the
+    CPUs, and in two tables in turn)."""
     namespaces: NamespaceChoice = Field(default_factory=NamespaceChoice)
     """Which namespaces are observed; all by default. A packet is kept when one of its ends is chosen and none is left out."""
     pods: PodChoice = Field(default_factory=PodChoice)

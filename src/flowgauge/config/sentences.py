@@ -188,7 +188,7 @@ def _deduplicate(spec: Spec) -> str:
 
 def _max_flows(spec: Spec) -> str:
     count = spec.exporter.max_flows
-    return f"the kernel holds {count:,} flows of an export interval (about {count * 336 >> 20} MiB); more are counted as lost"
+    return f"the kernel holds {count:,} flows of an export interval (about {count * 432 >> 20} MiB); more are counted as lost"
 
 
 def _list(prefix: str, get: Callable[[Spec], Sequence[object]], empty: str) -> Sentence:

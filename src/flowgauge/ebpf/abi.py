@@ -35,19 +35,24 @@ FLOW_KEY: np.dtype[Any] = np.dtype(
         ("epoch", np.uint8),
     ]
 )
-FLOW_VALUE: np.dtype[Any] = np.dtype(
+CACHE_START: np.dtype[Any] = np.dtype(
     [
-        ("packets", np.uint64),
-        ("bytes", np.uint64),
         ("first_tick", np.uint64),
-        ("last_tick", np.uint64),
-        ("tcp_flags", np.uint32),
         ("observed", np.uint32, 4),
         ("vlan_id", np.uint16),
         ("ip_tos", np.uint8),
         ("rule", np.uint8),
         ("handshake_us", np.uint32),
-        ("reserved_too", np.uint32),
+    ]
+)
+FLOW_VALUE: np.dtype[Any] = np.dtype(
+    [
+        ("packets", np.uint64),
+        ("bytes", np.uint64),
+        ("last_tick", np.uint64),
+        ("tcp_flags", np.uint32),
+        ("reserved", np.uint32),
+        *CACHE_START.descr,
     ]
 )
 CACHE_SLOT: np.dtype[Any] = np.dtype(
@@ -60,6 +65,7 @@ CACHE_SLOT: np.dtype[Any] = np.dtype(
     ]
 )
 CACHE_WAYS = 2
+CACHE_SET: np.dtype[Any] = np.dtype([("slots", CACHE_SLOT, CACHE_WAYS), ("starts", CACHE_START, CACHE_WAYS)])
 TRANSLATION: np.dtype[Any] = np.dtype(
     [
         ("src_addr", np.uint8, 16),
@@ -104,6 +110,7 @@ SETTINGS: np.dtype[Any] = np.dtype(
         ("icmp_errors", np.uint32),
         ("tunnels", np.uint32),
         ("owners", np.uint32),
+        ("stores_reorder", np.uint32),
     ]
 )
 CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
@@ -232,6 +239,7 @@ SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
             "icmp_errors_full",
             "tunnels_full",
             "answer_pieces_full",
+            "notes_full",
         )
     ]
 )
@@ -248,6 +256,8 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
     "flow_value": FLOW_VALUE,
     "cache_slot": CACHE_SLOT,
+    "cache_start": CACHE_START,
+    "cache_set": CACHE_SET,
     "translation": TRANSLATION,
     "clock_reading": CLOCK_READING,
     "kernel_counters": KERNEL_COUNTERS,

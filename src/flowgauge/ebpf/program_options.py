@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import mmap
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,8 +18,8 @@ from flowgauge.ebpf.rules import Rule, in_kernel, sample_below
 
 MAX_SIGNAL_ENTRIES = 65_536
 """Sockets with signals, and flows with drops, kept within one export interval: 10 MB and 8 MB of kernel memory."""
-CACHE_SETS = 4096
-"""8192 busy flows for each CPU, 512 KiB of kernel memory."""
+_STORES_IN_ORDER = ("x86_64", "i686", "s390x")
+"""Machines on which other processors see stores in the order in which a program makes them."""
 MAX_CHOSEN = 262_144
 """Addresses of pods and Services that are chosen or left out: about 90 B of kernel memory each, taken as they are needed."""
 MAX_QUESTIONS = 16_384
@@ -57,7 +58,8 @@ class ProgramOptions:
         icmp_errors: whether to follow the errors that ICMP reports.
         tunnels: whether of a packet in a tunnel the one within counts, the tunnel being kept beside its flow.
         netns: a file of the network namespace that the node's devices are in.
-        cache_sets: sets of two busy flows that each CPU counts without a lock, a power of two; 0 does without.
+        cache_sets: sets of two flows that each CPU counts without a lock, a power of two; 0 does without; None: together as
+            many flows as a table has, 96 B each.
         choice: ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
         rules: at most ``abi.MAX_RULES``; the first that matches a packet decides.
         salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
@@ -80,7 +82,7 @@ class ProgramOptions:
     icmp_errors: bool = False
     tunnels: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
-    cache_sets: int = CACHE_SETS
+    cache_sets: int | None = None
     choice: int = 0
     rules: tuple[Rule, ...] = ()
     salt: int = 1
@@ -104,14 +106,22 @@ class ProgramOptions:
         settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
         settings["stamp_trace"] = settings["stamp_counted"] | 1
         settings["nat"], settings["rtt"], settings["dns"] = self.nat, self.rtt, self.dns
-        settings["cache_sets"] = self.cache_sets
+        settings["cache_sets"] = self.sets_per_cpu()
         settings["dns_ports"][0, : len(self.dns_ports)] = self.dns_ports
         settings["turns"] = TURNS if self.server_time else 0
         settings["hellos"] = self.tls
         settings["icmp_errors"], settings["tunnels"] = self.icmp_errors, self.tunnels
         settings["owners"] = self.process
+        settings["stores_reorder"] = platform.machine() not in _STORES_IN_ORDER
         settings["netns"] = _inode(self.netns)
         return settings.tobytes()
+
+    def sets_per_cpu(self) -> int:
+        """Of the cache; 0 when there is none."""
+        if self.cache_sets is not None:
+            return self.cache_sets
+        share = self.max_flows // (abi.CACHE_WAYS * possible_cpus())
+        return 1 << max(share.bit_length() - 1, 0)
 
     def signals(self) -> list[str]:
         """The signals with hooks of their own that are switched on."""
@@ -127,7 +137,7 @@ class ProgramOptions:
             "sockets": of_sockets if self.rtt else 1,
             "drops": of_sockets if self.drops else 1,
             "questions": MAX_QUESTIONS if self.rtt or self.dns else 1,
-            "cache": max(self.cache_sets * possible_cpus(), 1),
+            "cache": max(self.sets_per_cpu() * possible_cpus(), 1),
             "answers": MAX_QUESTIONS if self.dns else 1,
             "asked_names": MAX_QUESTIONS if self.dns else 1,
             "turns": TURNS if self.server_time else 1,

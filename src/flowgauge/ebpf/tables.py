@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from flowgauge.ebpf import abi
-from flowgauge.ebpf.cache import Cache, merged
+from flowgauge.ebpf.cache import Cache
+from flowgauge.ebpf.flow_parts import whole_flows
 from flowgauge.ebpf.map_reader import Entries, MapReader, joined
 from flowgauge.ebpf.owners import Owners
 from flowgauge.ebpf.questions import Questions
@@ -146,8 +147,8 @@ class Tables:
         """Takes out what was counted before the ``present`` epoch; OSError when the flows cannot be read, which stay then."""
         signals = {name: self._signals_of(name, present) for name in self._signals}
         signals["answers"] = joined(signals["answers"], self._unanswered())
-        # The table first: when it cannot be read, its flows and what the slots add to them stay together.
-        flows = merged(self._flows.take(present), self._cache.take(present))
+        # The table first: when it cannot be read, its flows and what the slots have of them stay together.
+        flows = whole_flows(self._flows.take(present), *self._cache.take(present))
         owners = self._of_owners()
         events, hellos, pieces = (ring.take() for ring in self._rings)
         return Evicted(flows.keys, flows.values, **signals, owners=owners, events=events, hellos=hellos, answer_pieces=pieces)

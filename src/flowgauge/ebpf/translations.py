@@ -87,8 +87,14 @@ class _End:
         self.changed[rows] = True
 
 
-def _words(keys: Structured) -> npt.NDArray[np.uint64]:
+def words(keys: Structured) -> npt.NDArray[np.uint64]:
+    """Flow keys as numbers, (n, 5)."""
     return np.ascontiguousarray(keys).view(np.uint64).reshape(-1, _KEY_WORDS)
+
+
+def hashes(keys: Structured) -> npt.NDArray[np.uint64]:
+    """Of flow keys, (n,): equal keys have equal ones, others differ."""
+    return words(keys) @ _MIX
 
 
 class Index:
@@ -100,20 +106,18 @@ class Index:
     @cached_property
     def _sorted(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.intp]]:
         """The keys' words; their hashes in order, and the rows of those."""
-        words = _words(self._keys)
-        hashes = words @ _MIX
-        order = np.argsort(hashes)
-        return words, hashes[order], order
+        by = hashes(self._keys)
+        order = np.argsort(by)
+        return words(self._keys), by[order], order
 
     def rows(self, wanted: Structured) -> npt.NDArray[np.intp]:
         """As ``match``."""
         if not len(self._keys) or not len(wanted):
             return np.full(len(wanted), -1, np.intp)
-        known_words, hashes, order = self._sorted
-        wanted_words = _words(wanted)
-        at = np.minimum(np.searchsorted(hashes, wanted_words @ _MIX), len(order) - 1)
+        known_words, known_hashes, order = self._sorted
+        at = np.minimum(np.searchsorted(known_hashes, hashes(wanted)), len(order) - 1)
         rows = order[at]
-        same = (known_words[rows] == wanted_words).all(axis=1)
+        same = (known_words[rows] == words(wanted)).all(axis=1)
         return np.where(same, rows, -1)
 
 

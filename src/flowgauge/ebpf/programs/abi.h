@@ -31,20 +31,21 @@ struct flow_key {
 struct flow_value {
 	__u64 packets; /* on the wire: a GSO super-packet is gso_segs packets */
 	__u64 bytes; /* of layer 3 on the wire, with the headers of each segment */
-	__u64 first_tick; /* jiffies: a load, where reading a clock costs as much as all the parsing */
-	__u64 last_tick;
+	__u64 last_tick; /* jiffies: a load, where reading a clock costs as much as all the parsing */
 	__u32 tcp_flags; /* all nine bits (RFC 9293 3.1 and NS), OR-ed */
+	__u32 reserved;
+	/* From here on as struct cache_start. */
+	__u64 first_tick;
 	__u32 observed[OBSERVED_MAX]; /* the first is the hook that counted first */
 	__u16 vlan_id; /* outermost, 0 without */
 	__u8 ip_tos; /* of the first packet */
 	__u8 rule; /* which took it, from 1; 0 for none */
 	__u32 handshake_us; /* from SYN to SYN/ACK, 0 when it was not seen */
-	__u32 reserved_too;
 };
 
 /*
- * Of a flow in the table what one CPU has added since it became busy: nobody else writes here, so adding needs no lock. 64
- * bytes, one line of the processor's cache. Free when packets is 0.
+ * What one CPU has counted of a flow: nobody else adds to it, so adding needs no lock. 64 bytes, one line of the processor's
+ * cache. Free when packets is 0.
  */
 struct cache_slot {
 	struct flow_key key;
@@ -54,11 +55,22 @@ struct cache_slot {
 	__u32 tcp_flags;
 };
 
+/* The end of the flow's value, which later packets need not touch. */
+struct cache_start {
+	__u64 first_tick;
+	__u32 observed[OBSERVED_MAX];
+	__u16 vlan_id;
+	__u8 ip_tos;
+	__u8 rule;
+	__u32 handshake_us;
+};
+
 #define CACHE_WAYS 2
 
-/* The slots in which a flow may be. */
+/* The slots in which a flow may be, and of each what its flow began with. */
 struct cache_set {
 	struct cache_slot slots[CACHE_WAYS];
+	struct cache_start starts[CACHE_WAYS];
 };
 
 /* Where a flow's packets went after this node translated their addresses; an end that was not translated is as in the key. */
@@ -131,6 +143,7 @@ struct settings {
 	__u32 icmp_errors; /* 1: follow the errors that ICMP reports */
 	__u32 tunnels; /* 1: of a packet in a tunnel the one within counts */
 	__u32 owners; /* 1: tell which process sends datagrams */
+	__u32 stores_reorder; /* 1: this machine may show a store before an earlier one (ARM) */
 };
 
 #define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */
@@ -270,6 +283,7 @@ struct signal_counters {
 	__u64 icmp_errors_full;
 	__u64 tunnels_full;
 	__u64 answer_pieces_full;
+	__u64 notes_full;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */

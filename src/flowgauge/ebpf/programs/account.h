@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * The flow table: adds a packet to its flow, makes new flows, and remembers where and how a flow was translated.
+ * The flow table, for flows that find no slot in the cache: adds a packet to its flow, makes new flows; and remembers how a flow
+ * was translated.
  *
  * Taking a flow out of the table while another CPU adds to it would lose what that CPU adds. So user space first begins a new
  * epoch, waits until no program that may know the old one runs any more, and takes the old epoch's flows, which nobody touches.
@@ -12,7 +13,7 @@
 #include "packet.h"
 #include "settings.h"
 
-/* How many packets of a table entry later hooks look at: one may be dropped on its way, not eight in a row. */
+/* How many packets of a flow's slot or entry later hooks look at: one may be dropped on its way, not eight in a row. */
 #define TRACED_PACKETS 8
 
 /* Set by user space; part of the key of each flow that is counted from then on. */
@@ -72,17 +73,6 @@ static __always_inline bool add_packet(struct flow_value *flow, const struct pac
 	return trace;
 }
 
-/* Adds an observation point to a flow, unless it is there or four others are. */
-static __always_inline void observe(struct flow_value *flow, __u32 point)
-{
-	for (int i = 0; i < OBSERVED_MAX; i++) {
-		__u32 there = __sync_val_compare_and_swap(&flow->observed[i], 0, point);
-
-		if (there == 0 || there == point)
-			return;
-	}
-}
-
 static __always_inline void record_translation(const struct flow_key *before, const struct flow_key *after)
 {
 	struct flow_key key = *before;
@@ -97,7 +87,7 @@ static __always_inline void record_translation(const struct flow_key *before, co
 }
 
 /* What became of a packet. */
-enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED };
+enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED, NOT_ADDED };
 
 /* Begins a flow that the table does not have, as far as is known. */
 static __always_inline int insert(const struct packet *p, const struct flow_key *key, __u32 point)

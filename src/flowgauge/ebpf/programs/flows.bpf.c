@@ -6,8 +6,8 @@
  * counts it; later hooks find the stamp and leave it alone. The first packets of a flow get another stamp, at which later
  * hooks add where they saw the flow and, behind this node's address translation, what became of its addresses.
  *
- * Life of a packet: hook -> (stamp) -> parse_fast, else parse_any -> rules -> sampling -> cache, else chosen pods -> flow
- * table. User space drains cache and table.
+ * Life of a packet: hook -> (stamp) -> parse_fast, else parse_any -> rules -> sampling -> cache, else chosen pods -> cache or,
+ * without room there, flow table. User space drains and joins both.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +35,7 @@
 #include "hellos.h"
 #include "icmp_errors.h"
 #include "nat.h"
+#include "notes.h"
 #include "parse_any.h"
 #include "parse_fast.h"
 #include "questions.h"
@@ -69,24 +70,46 @@ static __always_inline void tell_of_new(struct __sk_buff *skb, struct packet *p,
 		follow_sender(skb, key);
 }
 
-/* A flow that the table does not have under the packet's own key: perhaps it has it as it was before translation. */
+/* What the kernel knows of a packet's connection is about the outer one. */
+static __always_inline bool may_be_translated(struct __sk_buff *skb, const struct packet *p)
+{
+	return settings.nat && !p->tunnel && is_tracked(skb);
+}
+
+/* Adds a packet to the flow of a key that is not the packet's own. */
+static __always_inline int account_translated(const struct packet *p, const struct flow_key *key, __u32 point)
+{
+	struct cache_set *set = cache_set_of(key);
+	int result = add_to_cache(set, key, p);
+
+	if (result != NOT_ADDED)
+		return result;
+	return begin_in_cache(set, key, p, point) ? ADDED_TRACE : add_or_insert(p, key, point);
+}
+
+/*
+ * A flow that is not where it would be under the packet's own key: perhaps it is known as it was before translation.
+ */
 __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
 {
-	struct flow_key before = {};
+	struct flow_key key = {};
 	bool translated;
 	int result;
 
 	if (!p)
 		return TABLE_FULL;
 	/* What the kernel knows of the packet's connection is about the outer one. */
-	translated = settings.nat && !p->tunnel && before_translation(skb, p, &before) == TRANSLATED_ORIGINAL;
-	if (!translated)
-		before = p->key; /* Linux 6.1 takes no map key out of an argument's memory */
-	result = translated ? add_or_insert(p, &before, point) : insert(p, &before, point);
+	translated = settings.nat && !p->tunnel && before_translation(skb, p, &key) == TRANSLATED_ORIGINAL;
+	if (translated) {
+		result = account_translated(p, &key, point);
+	} else {
+		key = p->key; /* Linux 6.1 takes no map key out of an argument's memory */
+		result = begin_in_cache(cache_set_of(&key), &key, p, point) ? ADDED_TRACE : insert(p, &key, point);
+	}
 	if (result == ADDED_TRACE) {
 		if (translated)
-			record_translation(&before, &p->key);
-		tell_of_new(skb, p, &before);
+			record_translation(&key, &p->key);
+		tell_of_new(skb, p, &key);
 	}
 	return result;
 }
@@ -96,24 +119,25 @@ __noinline int trace(struct __sk_buff *skb, __u32 ethernet, __u32 point)
 {
 	struct flow_key before = {};
 	struct packet p = {};
-	struct flow_value *flow;
+	bool translated;
 
 	if (parse_any(skb, &p, ethernet) != PARSED)
 		return 0;
 	p.key.epoch = epoch;
 	if (p.tunnel)
 		record_tunnel(&p);
-	flow = flow_of(&p.key);
-	if (!flow && settings.nat && !p.tunnel && before_translation(skb, &p, &before) != UNTRANSLATED) {
-		flow = flow_of(&before);
-		if (flow) {
-			record_translation(&before, &p.key);
-			if (may_ask(&p))
-				follow_translated(skb, &p, &before);
-		}
+	if (observe(&p.key, point))
+		return 0;
+	translated = settings.nat && !p.tunnel && before_translation(skb, &p, &before) != UNTRANSLATED;
+	if (!translated)
+		before = p.key;
+	if (!translated || !observe(&before, point))
+		note(&before, point, 0);
+	if (translated) {
+		record_translation(&before, &p.key);
+		if (may_ask(&p))
+			follow_translated(skb, &p, &before);
 	}
-	if (flow)
-		observe(flow, point);
 	return 0;
 }
 
@@ -216,19 +240,23 @@ static __always_inline bool rejected(struct packet *p, __u32 point, __u32 *below
 /* Adds a packet to its flow, or makes that; FILTERED when it is of no chosen pod. */
 static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u32 point)
 {
-	struct cache_set *set = settings.cache_sets ? cache_set_of(&p->key) : NULL;
+	struct cache_set *set = cache_set_of(&p->key);
+	int result = add_to_cache(set, &p->key, p);
 	struct flow_value *flow;
 
-	if (add_to_cache(set, p))
-		return ADDED;
+	if (result != NOT_ADDED)
+		return result;
 	if (!is_chosen(&p->key))
 		return FILTERED;
-	flow = flow_of(&p->key);
-	if (!flow)
-		return account_new(skb, p, point);
-	if (flow->packets >= TRACED_PACKETS && begin_in_cache(set, p))
-		return ADDED;
-	return add_packet(flow, p) ? ADDED_TRACE : ADDED;
+	/* With room in the cache it begins there, also when the table has it: user space joins them. */
+	if (!may_be_translated(skb, p) && begin_in_cache(set, &p->key, p, point)) {
+		tell_of_new(skb, p, &p->key);
+		return ADDED_TRACE;
+	}
+	flow = has_room(set) ? NULL : flow_of(&p->key);
+	if (flow)
+		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
+	return account_new(skb, p, point);
 }
 
 static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_counters *count, __u32 segments,

@@ -55,13 +55,6 @@ static __always_inline void key_of_tuple(struct flow_key *key, const struct flow
 	}
 }
 
-static __always_inline bool same_key(const struct flow_key *a, const struct flow_key *b)
-{
-	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
-
-	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2] && x[3] == y[3] && x[4] == y[4];
-}
-
 /*
  * Whether the connection behind nfct (sk_buff._nfct) was translated, in which direction the packet goes, and its key before.
  * Only packets of the connection itself count: an ICMP error that relates to one carries another tuple.
@@ -85,6 +78,12 @@ static __always_inline int key_before(struct flow_key *before, const struct flow
 	if (same_key(before, now))
 		return UNTRANSLATED;
 	return info == NFCT_ESTABLISHED_REPLY ? TRANSLATED_REPLY : TRANSLATED_ORIGINAL;
+}
+
+/* Whether connection tracking has an entry for the packet, so that its addresses may have been translated. */
+static __always_inline bool is_tracked(struct __sk_buff *skb)
+{
+	return nat_is_readable() && ((struct sk_buff *)bpf_cast_to_kern_ctx(skb))->_nfct & ~NFCT_INFO_MASK;
 }
 
 /* Whether this node translated the packet, and in which direction of its connection; then before is its key as it was. */

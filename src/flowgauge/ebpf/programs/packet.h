@@ -48,6 +48,14 @@ static __always_inline bool is_v4(const struct flow_key *key)
 	return word[0] == 0 && word[1] == 0 && word[2] == V4_MAPPED;
 }
 
+/* Ports and addresses of the usual flows differ first. */
+static __always_inline bool same_key(const struct flow_key *a, const struct flow_key *b)
+{
+	const __u64 *x = (const __u64 *)a, *y = (const __u64 *)b;
+
+	return x[4] == y[4] && x[3] == y[3] && x[1] == y[1] && x[2] == y[2] && x[0] == y[0];
+}
+
 static __always_inline bool has_ports(__u8 proto)
 {
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP || proto == IPPROTO_UDPLITE ||

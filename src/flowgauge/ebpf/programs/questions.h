@@ -3,6 +3,7 @@
 #ifndef FLOWGAUGE_QUESTIONS_H
 #define FLOWGAUGE_QUESTIONS_H
 
+#include "notes.h"
 #include "signals.h"
 
 #define DNS_HEADER 12
@@ -213,7 +214,6 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 {
 	struct exchange x = {};
 	struct question_value *asked;
-	struct flow_value *flow;
 	struct flow_key key;
 	__u64 latency_ns;
 
@@ -234,9 +234,7 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 		return 0;
 	}
 	key.epoch = epoch;
-	flow = flow_of(&key);
-	if (flow)
-		flow->handshake_us = latency_ns / 1000 ? latency_ns / 1000 : 1;
+	tell_handshake(&key, latency_ns / 1000 ? latency_ns / 1000 : 1);
 	return 0;
 }
 
