@@ -251,3 +251,45 @@ def test_servers_on_other_ports_are_those_that_are_configured(node: TwoPods) -> 
         rows = told(watch.program)
     assert one(rows, src_addr=A, src_port=known)["dns_name"] == "api.shop.example"
     assert one(rows, src_addr=A, src_port=other)["dns_name"] == ""
+
+
+def test_an_answer_to_another_question_is_not_believed(node: TwoPods) -> None:
+    """It has the right number and comes from the right server; the true answer comes after it."""
+    with followed(node) as watch, node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind(("", 53))
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((B, 53))
+            client.send(query(70, "Bank.Example"))
+            asked, peer = dns.recvfrom(2000)
+            for other in (query(70, "bank.example.evil"), query(70, "bank.exampl"), query(70, "bank.example", TYPE_AAAA)):
+                dns.sendto(with_address(answer(other)), peer)
+                client.recv(2000)
+            time.sleep(0.05)
+            dns.sendto(with_address(answer(query(70, "bank.example"))), peer)
+            client.recv(2000)
+        pieces = watch.program.counters()
+        evicted = watch.program.evict()
+    assert (len(evicted.answers), len(evicted.answer_pieces)) == (1, 1)
+    assert evicted.answers.values["latency_ns"][0] >= 50_000_000
+    assert bytes(evicted.answers.values["question"][0][:14]) == question("bank.example")[:14]
+    assert pieces["kernel_answers_not_asked"] == 3
+
+
+def test_another_question_under_the_same_number_takes_the_place_of_the_first(node: TwoPods) -> None:
+    with followed(node) as watch, node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind(("", 53))
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((B, 53))
+            client.send(query(71, "first.example"))
+            client.send(query(71, "second.example"))
+            dns.recvfrom(2000)
+            asked, peer = dns.recvfrom(2000)
+            dns.sendto(answer(asked), peer)
+            client.recv(2000)
+        row = one(told(watch.program), src_addr=A, dst_addr=B)
+    assert (row["dns_name"], row["dns_rcode"]) == ("second.example", "NOERROR")
+
+
+def with_address(message: bytes) -> bytes:
+    """The answer with a record: its question's name has the address 192.0.2.1."""
+    return message[:6] + b"\0\1" + message[8:] + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"

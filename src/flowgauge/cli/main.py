@@ -158,6 +158,8 @@ def application() -> Any:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; what went wrong is one sentence on standard error."""
     close_open_quote()
+    # Columns are no linear algebra, for which numpy would start a thread a processor: a third of the time to import it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     return guarded(lambda: application().main(args=arguments, prog_name="flowgauge", standalone_mode=False))
 
 

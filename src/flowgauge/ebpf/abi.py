@@ -240,6 +240,7 @@ SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
             "tunnels_full",
             "answer_pieces_full",
             "notes_full",
+            "answers_not_asked",
         )
     ]
 )

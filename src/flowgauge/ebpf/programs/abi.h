@@ -272,7 +272,7 @@ struct answer_piece {
 	__u8 data[ANSWER_PIECE_BYTES];
 };
 
-/* Events of signals that found their table full. One set per CPU. */
+/* Events of signals that found their table full, or were not believed. One set per CPU. */
 struct signal_counters {
 	__u64 sockets_full;
 	__u64 drops_full;
@@ -284,6 +284,7 @@ struct signal_counters {
 	__u64 tunnels_full;
 	__u64 answer_pieces_full;
 	__u64 notes_full;
+	__u64 answers_not_asked;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */

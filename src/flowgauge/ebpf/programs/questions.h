@@ -145,17 +145,70 @@ static __always_inline struct answer_value *read_question(struct __sk_buff *skb,
 	return bpf_skb_load_bytes(skb, at, answer->question, length) ? NULL : answer;
 }
 
+#define NOT_CASE 0xdfdfdfdfdfdfdfdfull /* of letters the bit that is not looked at (RFC 4343) */
+
+/* The rest of same_question, where the name ends: its last bytes from at on, type and class. */
+__noinline int same_end(const struct answer_value *one, const struct answer_value *other, __u32 at)
+{
+	__u32 left = 0, here; /* left: bytes behind the name */
+	__u8 differs;
+
+	if (!one || !other)
+		return false;
+	for (__u32 i = 0; i < sizeof(__u64) + 4; i++, at++) {
+		if (at >= QUESTION_BYTES)
+			return true; /* of the longest names the end is not kept */
+		if (at >= one->length || at >= other->length)
+			return false;
+		here = at;
+		barrier_var(here); /* the verifier does not see what was just compared */
+		here &= QUESTION_BYTES - 1;
+		differs = one->question[here] ^ other->question[here];
+		if (left ? differs : differs & (__u8)NOT_CASE)
+			return false;
+		if (left && !--left)
+			return true;
+		if (!left && !one->question[here])
+			left = 4;
+	}
+	return false;
+}
+
+/* Whether two messages ask the same: name, whatever its case, type and class. */
+__noinline int same_question(const struct answer_value *one, const struct answer_value *other)
+{
+	if (!one || !other)
+		return false;
+	for (__u32 i = 0; i < QUESTION_BYTES / sizeof(__u64); i++) {
+		__u64 word = ((const __u64 *)one->question)[i], its = ((const __u64 *)other->question)[i];
+
+		if ((word - 0x0101010101010101ull) & ~word & 0x8080808080808080ull) /* a byte of it is 0 */
+			return same_end(one, other, i * sizeof(__u64));
+		if ((word ^ its) & NOT_CASE)
+			return false;
+	}
+	return true;
+}
+
+/* Whether a message asks what is being asked under its key; if that is not known any more, it does. */
+static __always_inline bool as_asked(const struct exchange *x, const struct answer_value *message)
+{
+	const struct answer_value *asked = bpf_map_lookup_elem(&asked_names, &x->key);
+
+	return !message || !asked || same_question(message, asked);
+}
+
 static __always_inline void ask(struct __sk_buff *skb, const struct exchange *x, const struct flow_key *flow)
 {
 	struct question_value fresh = {.at_ns = bpf_ktime_get_ns(), .flow = *flow};
 	struct question_value *there = bpf_map_lookup_elem(&questions, &x->key);
-	struct answer_value *name;
+	struct answer_value *name = x->key.kind == QUESTION_DNS ? read_question(skb, x) : NULL;
 
 	/* Asked again: who asks has been waiting since the first time. */
-	if (there && fresh.at_ns - there->at_ns <= FORGET_NS)
+	if (there && fresh.at_ns - there->at_ns <= FORGET_NS && as_asked(x, name))
 		return;
 	bpf_map_update_elem(&questions, &x->key, &fresh, BPF_ANY);
-	if (x->key.kind == QUESTION_DNS && (name = read_question(skb, x)))
+	if (name)
 		bpf_map_update_elem(&asked_names, &x->key, name, BPF_ANY);
 }
 
@@ -194,10 +247,9 @@ static __always_inline void copy_answer(struct __sk_buff *skb, const struct exch
 }
 
 static __always_inline void keep_answer(struct __sk_buff *skb, const struct exchange *x, const struct flow_key *flow,
-					__u64 latency_ns)
+					struct answer_value *answer, __u64 latency_ns)
 {
 	struct answer_key key = {.flow = *flow, .id = x->key.id};
-	struct answer_value *answer = read_question(skb, x);
 
 	if (!answer)
 		return;
@@ -213,6 +265,7 @@ static __always_inline void keep_answer(struct __sk_buff *skb, const struct exch
 __noinline int follow(struct __sk_buff *skb, struct packet *p)
 {
 	struct exchange x = {};
+	struct answer_value *answer = NULL;
 	struct question_value *asked;
 	struct flow_key key;
 	__u64 latency_ns;
@@ -226,11 +279,15 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 	asked = bpf_map_lookup_elem(&questions, &x.key);
 	if (!asked)
 		return 0;
+	if (x.key.kind == QUESTION_DNS && !as_asked(&x, answer = read_question(skb, &x))) {
+		COUNT_SIGNAL(answers_not_asked); /* the question waits on: who asks does not believe it, either */
+		return 0;
+	}
 	key = asked->flow;
 	latency_ns = bpf_ktime_get_ns() - asked->at_ns;
 	bpf_map_delete_elem(&questions, &x.key);
 	if (x.key.kind == QUESTION_DNS) {
-		keep_answer(skb, &x, &key, latency_ns);
+		keep_answer(skb, &x, &key, answer, latency_ns);
 		return 0;
 	}
 	key.epoch = epoch;
