@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dns_kit import NOERROR, NXDOMAIN, TYPE_AAAA, answer, query
+from dns_kit import NOERROR, NXDOMAIN, TYPE_AAAA, answer, query, question
 from flowgauge.demo.scene import kernel
 from node_kit import FAR, A, B, Observed, TwoPods, observed, two_pods
 from signal_kit import one, told
@@ -262,17 +262,17 @@ def test_an_answer_to_another_question_is_not_believed(node: TwoPods) -> None:
             client.send(query(70, "Bank.Example"))
             asked, peer = dns.recvfrom(2000)
             for other in (query(70, "bank.example.evil"), query(70, "bank.exampl"), query(70, "bank.example", TYPE_AAAA)):
-                dns.sendto(with_address(answer(other)), peer)
+                dns.sendto(answer(other, address="192.0.2.1"), peer)
                 client.recv(2000)
             time.sleep(0.05)
-            dns.sendto(with_address(answer(query(70, "bank.example"))), peer)
+            dns.sendto(answer(query(70, "bank.example"), address="192.0.2.2"), peer)
             client.recv(2000)
-        pieces = watch.program.counters()
+        counted = watch.program.counters()
         evicted = watch.program.evict()
     assert (len(evicted.answers), len(evicted.answer_pieces)) == (1, 1)
     assert evicted.answers.values["latency_ns"][0] >= 50_000_000
     assert bytes(evicted.answers.values["question"][0][:14]) == question("bank.example")[:14]
-    assert pieces["kernel_answers_not_asked"] == 3
+    assert counted["kernel_answers_not_asked"] == 3
 
 
 def test_another_question_under_the_same_number_takes_the_place_of_the_first(node: TwoPods) -> None:
@@ -288,8 +288,3 @@ def test_another_question_under_the_same_number_takes_the_place_of_the_first(nod
             client.recv(2000)
         row = one(told(watch.program), src_addr=A, dst_addr=B)
     assert (row["dns_name"], row["dns_rcode"]) == ("second.example", "NOERROR")
-
-
-def with_address(message: bytes) -> bytes:
-    """The answer with a record: its question's name has the address 192.0.2.1."""
-    return message[:6] + b"\0\1" + message[8:] + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1"

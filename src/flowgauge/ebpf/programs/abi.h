@@ -43,10 +43,7 @@ struct flow_value {
 	__u32 handshake_us; /* from SYN to SYN/ACK, 0 when it was not seen */
 };
 
-/*
- * What one CPU has counted of a flow: nobody else adds to it, so adding needs no lock. 64 bytes, one line of the processor's
- * cache. Free when packets is 0.
- */
+/* What one CPU has counted of a flow, so adding needs no lock: 64 bytes, one line of its cache. Free when packets is 0. */
 struct cache_slot {
 	struct flow_key key;
 	__u64 bytes;
