@@ -260,7 +260,7 @@ def test_an_answer_to_another_question_is_not_believed(node: TwoPods) -> None:
         with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.connect((B, 53))
             client.send(query(70, "Bank.Example"))
-            asked, peer = dns.recvfrom(2000)
+            _, peer = dns.recvfrom(2000)
             for other in (query(70, "bank.example.evil"), query(70, "bank.exampl"), query(70, "bank.example", TYPE_AAAA)):
                 dns.sendto(answer(other, address="192.0.2.1"), peer)
                 client.recv(2000)
