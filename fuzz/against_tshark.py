@@ -202,11 +202,16 @@ def _fields(record: Pairs) -> Record:
 # --- both ---------------------------------------------------------------------------------------------------------------------
 
 
-_BEHIND = {"bytes": "post_octets", "packets": "post_packets"}
+_BEHIND = {
+    "bytes": "post_octets",
+    "packets": "post_packets",
+    "in_if": "ingress_physical_interface",
+    "out_if": "egress_physical_interface",
+}
 KNOWN: Known = (
     ("what is padding behind records of a few bytes is a guess", lambda one: one.what == "records" and len(one.record) <= 3),
     (
-        "where nothing is counted before the observation point, what is behind counts",
+        "what is behind the observation point, or an interface, where the element before it is zero",
         lambda one: not one.theirs and _BEHIND.get(one.what, "") in one.record,
     ),
     ("a value too large for its column is the largest for us", lambda one: one.ours in (0xFF, 0xFFFF, 0xFFFFFFFF)),

@@ -101,6 +101,23 @@ def test_trap_68_a_records_own_rate_as_a_ratio_or_a_probability(fields: list[Spe
     assert rates(decode(message(definition, a_set(256, raw + struct.pack("!I", 5)))))[5][0] == rate
 
 
+@pytest.mark.parametrize(
+    ("raw", "rate"),
+    [
+        ("e9030000", 1001),
+        ("01000000", 1),
+        ("00ffffff", 0xFFFFFF),
+        ("00010000", 65536),
+        ("01000001", 0x01000001),
+        ("000003e9", 1001),
+    ],
+)
+def test_a_records_own_rate_in_the_other_byte_order(raw: str, rate: int) -> None:
+    """As MikroTik's RouterOS sends samplingInterval: rates that nobody uses are those of the other order."""
+    definition = a_set(2, template(256, [(34, 4), (1, 4)]))
+    assert rates(decode(message(definition, a_set(256, bytes.fromhex(raw) + struct.pack("!I", 5))))) == {5: (rate, "record")}
+
+
 def test_a_probability_is_a_float() -> None:
     """SamplingProbability (311) is a float64 and may come as a float32."""
     for length, code in ((8, "!Id"), (4, "!If")):

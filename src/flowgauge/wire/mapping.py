@@ -32,7 +32,7 @@ from flowgauge.wire.readers import (
     Step,
     Words,
 )
-from flowgauge.wire.sampling_steps import FLOAT_BYTES, Probability, Ratio
+from flowgauge.wire.sampling_steps import FLOAT_BYTES, SWAPPED_BYTES, Interval, Probability, Ratio
 from flowgauge.wire.sections import packet_section
 from flowgauge.wire.texts import MplsLabels, Strings, TextStep
 from flowgauge.wire.times import FlowTimes, flow_times
@@ -144,7 +144,7 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
             texts.append((column.name, Strings(found[0])))
         elif step := _step(column, found):
             steps[column.name] = step
-    steps |= _instead(steps, iana) | _sampling(iana) | _icmp(iana, ours=ours)
+    steps |= _instead(steps, iana) | _sampling(iana, ours=ours) | _icmp(iana, ours=ours)
     if told := tuple(source for source in sources.get(_CPID, ()) if source.length == _CPID_BYTES):
         steps.setdefault("forwarding_status", ForwardingException("forwarding_status", told))
     if stack := [iana[number] for number in _MPLS_STACK if number in iana]:
@@ -265,9 +265,11 @@ def _single(column: Column, source: Source) -> Step | None:
     return step
 
 
-def _sampling(iana: Mapping[int, Source]) -> dict[str, Step]:
+def _sampling(iana: Mapping[int, Source], *, ours: bool) -> dict[str, Step]:
     """The rate, when records carry it: an interval (34, 50), taken and left out (305, 306), n of N (309, 310), probability."""
     steps: dict[str, Step] = {}
+    if 34 in iana and iana[34].length == SWAPPED_BYTES and not ours:
+        steps["sampling_rate"] = Interval("sampling_rate", iana[34])
     for number in (34, 50):
         if number in iana:
             steps.setdefault("sampling_rate", Number("sampling_rate", iana[number]))

@@ -13,6 +13,25 @@ from flowgauge.wire.sampling import MAX_RATE
 
 FLOAT_BYTES = (4, 8)
 """Lengths of a float64, which may be sent as a float32 (RFC 7011 §6.2)."""
+SWAPPED_BYTES = 4
+_NO_RATE = 1 << 24
+"""Nobody samples one packet of so many: a number from here on has its bytes in the other order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """samplingInterval (34) of ``SWAPPED_BYTES``, which MikroTik's records have in the byte order of its processors."""
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        told = integers(records, self.source).astype(np.uint32)
+        if len(told) and told.max() >= _NO_RATE:
+            swapped = told.byteswap()
+            told = np.where((told >= _NO_RATE) & (swapped < _NO_RATE), swapped, told)
+        out[self.column][...] = told
 
 
 @dataclass(frozen=True, slots=True)
