@@ -56,6 +56,7 @@ export function ConversationsTable({ topology, seconds, cursor, open, onOpen }: 
             })}
           </tbody>
         </table>
+        {topology.edges.length === 0 && <p className="fg-table-none">No conversation of this kind in this time range. A longer range may show one.</p>}
       </div>
     </div>
   );

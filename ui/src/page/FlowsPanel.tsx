@@ -10,7 +10,8 @@ import { PanelMenu } from "../common/PanelMenu";
 import { ConversationsTable } from "../flows/ConversationsTable";
 import { FlowsTable } from "../flows/FlowsTable";
 import { type KeyedRow, useTail } from "../flows/rows";
-import { counted } from "../format/units";
+import { between } from "../format/between";
+import { count, counted } from "../format/units";
 import { edgeKey } from "../state/open";
 import type { Change, Tab as TabName, View } from "../state/view";
 import { shownOf } from "../format/summary";
@@ -31,7 +32,8 @@ export function FlowsPanel({ view, onView, question, flows, topology, rows, seco
   const reading = view.open.startsWith("flow~");
   const tail = useTail(rows, (scrolled || reading) && !flows.stale, question);
   const onFlows = view.tab === "flows";
-  const keys = useMemo(() => (onFlows ? tail.rows.map((one) => one.key) : (topology.data?.edges ?? []).map(edgeKey)), [onFlows, tail.rows, topology.data]);
+  const shown = useMemo(() => topology.data && (view.tab === "between" ? { ...topology.data, edges: between(topology.data).edges } : topology.data), [topology.data, view.tab]);
+  const keys = useMemo(() => (onFlows ? tail.rows.map((one) => one.key) : (shown?.edges ?? []).map(edgeKey)), [onFlows, tail.rows, shown]);
   const open = (key: string) => {
     setCursor(key);
     onView({ open: key });
@@ -44,10 +46,10 @@ export function FlowsPanel({ view, onView, question, flows, topology, rows, seco
   };
   useKeys({ j: () => move(1), k: () => move(-1), Enter: (event) => !onControl(event) && cursor && open(cursor) });
   const answer: Answered<unknown> = onFlows ? flows : topology;
-  const words = onFlows ? shownOf(tail.rows.length, Math.max(flows.data?.matched ?? 0, tail.rows.length)) : counted(topology.data?.edge_count ?? 0, "conversation");
+  const words = onFlows ? shownOf(tail.rows.length, Math.max(flows.data?.matched ?? 0, tail.rows.length)) : tableWords(view.tab, topology.data);
   return (
     <Panel
-      title={onFlows ? "Flows" : "Conversations"}
+      title={TITLES[view.tab]}
       words={answer.data === undefined ? "" : words}
       answer={answer}
       className="fg-panel-table"
@@ -55,7 +57,7 @@ export function FlowsPanel({ view, onView, question, flows, topology, rows, seco
         <>
           <TabBar tab={view.tab} onTab={(tab) => onView({ tab })} />
           <PanelMenu view={view} path={onFlows ? "flows" : "topology"} params={onFlows ? { limit: FLOW_LIMIT } : {}} options={onFlows ? "" : "--by src_owner,dst_owner"}
-            rows={() => (onFlows ? tail.rows.map((one) => one.row) : (topology.data?.edges ?? []).map((edge) => ({ ...edge })))} />
+            rows={() => (onFlows ? tail.rows.map((one) => one.row) : (shown?.edges ?? []).map((edge) => ({ ...edge })))} />
         </>
       }
     >
@@ -63,18 +65,27 @@ export function FlowsPanel({ view, onView, question, flows, topology, rows, seco
         onFlows ? (
           <FlowsTable rows={tail.rows} waiting={tail.waiting} cursor={cursor} open={view.open} onOpen={open} onScrolled={setScrolled} onNewest={() => (setScrolled(false), reading && onView({ open: "" }))} />
         ) : (
-          topology.data && <ConversationsTable topology={topology.data} seconds={seconds} cursor={cursor} open={view.open} onOpen={open} />
+          shown && <ConversationsTable topology={shown} seconds={seconds} cursor={cursor} open={view.open} onOpen={open} />
         )
       }
     </Panel>
   );
 } // prettier-ignore
 
+const TITLES: Record<TabName, string> = { flows: "Flows", conversations: "Conversations", between: "Between namespaces" };
+
+function tableWords(tab: TabName, topology: Topology | undefined): string {
+  if (!topology || tab !== "between") return counted(topology?.edge_count ?? 0, "conversation");
+  const { edges, infra } = between(topology);
+  return `${counted(edges.length, "conversation")}${infra ? `; ${count(infra)} with infrastructure left out` : ""}`;
+}
+
 function TabBar({ tab, onTab }: { tab: TabName; onTab: (tab: TabName) => void }) {
   return (
     <Tabs activeKey={tab} onSelect={(_, key) => onTab(key as TabName)} aria-label="What the table shows" isSubtab className="fg-tabs">
       <Tab eventKey="flows" title={<TabTitleText>Flows</TabTitleText>} />
       <Tab eventKey="conversations" title={<TabTitleText>Conversations</TabTitleText>} />
+      <Tab eventKey="between" title={<TabTitleText>Between namespaces</TabTitleText>} />
     </Tabs>
   );
 }

@@ -1,28 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page's answer as a sentence, before any chart.
-import { Skeleton } from "@patternfly/react-core";
+import { Button, Skeleton } from "@patternfly/react-core";
 import type { ReactNode } from "react";
 import type { Topology } from "../api/types";
+import { between, pairsOf } from "../format/between";
 import { summary } from "../format/summary";
-import { capital } from "../format/units";
+import { capital, counted } from "../format/units";
 
 interface Props {
   topology: Topology | undefined;
   seconds: number;
   sampling: string;
+  /** Shows the conversations between namespaces. */
+  onBetween: () => void;
   /** What else is to be read first. */
   children: ReactNode;
 }
 
-export function Summary({ topology, seconds, sampling, children }: Props) {
+export function Summary({ topology, seconds, sampling, onBetween, children }: Props) {
   if (!topology) return <Skeleton className="fg-summary" width="360px" screenreaderText="Loading the summary" />;
   return (
     <div className="fg-summary">
       <p role="status">
         {summary(topology, seconds)}
+        <Crossing topology={topology} onBetween={onBetween} />
         {sampling && <span className="fg-context"> {capital(sampling)}.</span>}
       </p>
       {children}
     </div>
+  );
+}
+
+/** As many pairs of namespaces are named. */
+const NAMED = 2;
+
+function Crossing({ topology, onBetween }: { topology: Topology; onBetween: () => void }) {
+  const { edges } = between(topology);
+  if (edges.length === 0) return null;
+  const pairs = pairsOf(topology, edges);
+  const more = pairs.length > NAMED ? ` and ${counted(pairs.length - NAMED, "more pair")}` : "";
+  return (
+    <>
+      {" "}
+      <Button variant="link" isInline onClick={onBetween}>
+        {counted(edges.length, "conversation")} between namespaces: {pairs.slice(0, NAMED).join(", ")}
+        {more}
+      </Button>
+      .
+    </>
   );
 }

@@ -3,7 +3,9 @@
 import { useCallback, useMemo } from "react";
 import { go, put, queryText, useAddress } from "./address";
 
-export type Tab = "flows" | "conversations";
+/** What the table shows; `between`: conversations between namespaces. */
+export type Tab = "flows" | "conversations" | "between";
+const TABS: readonly Tab[] = ["flows", "conversations", "between"];
 
 export interface View {
   filter: string;
@@ -45,7 +47,7 @@ export function parseView(search: string): View {
     to: absolute ? to : undefined,
     dataset: query.get("dataset") ?? "",
     live: !absolute && query.get("live") !== "off",
-    tab: query.get("tab") === "conversations" ? "conversations" : "flows",
+    tab: TABS.find((tab) => tab === query.get("tab")) ?? DEFAULT_VIEW.tab,
     open: query.get("open") ?? "",
   };
 }
