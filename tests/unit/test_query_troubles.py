@@ -183,6 +183,11 @@ def test_each_trouble_says_where_to_look_next_also_for_a_reason_that_nobody_fore
     assert advice(kind, "SOME_REASON") in (advice(kind, ""), advice("drops", ""))
 
 
+def test_a_subnet_goes_by_its_label_as_people_say_it() -> None:
+    outside = replace(FINE, client=End("", "EXT:clients", "Subnet", ""), signals=EdgeSignals(refused=1))
+    assert [one.words for one in troubles(outside)] == ["nobody listens at postgresql:5432: 1 connection of clients refused"]
+
+
 def test_what_to_do_about_drops_goes_by_the_kernels_reason() -> None:
     signals = EdgeSignals(drop_cause="NETFILTER_DROP", drop_node="node-b")
     (dropped,) = troubles(replace(FINE, drop_packets=12, signals=signals))

@@ -257,7 +257,8 @@ def _server_words(edge: Edge) -> str:
 
 
 def _name(end: End) -> str:
-    return end.name or "an address without a name"
+    """As people say it: ``EXT:`` before a subnet's label means outside."""
+    return end.name.removeprefix("EXT:").strip() or "an address without a name"
 
 
 def _counted(count: int, noun: str) -> str:

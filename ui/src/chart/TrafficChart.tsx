@@ -13,7 +13,11 @@ import "./chart.css";
 import { axisOf } from "./options";
 import { askers, type Band, bandsOf, coloursOf } from "./series";
 
-const StackedChart = lazy(() => import("./StackedChart"));
+const load = () => import("./StackedChart");
+const StackedChart = lazy(load);
+
+/** The charts are not part of the first files: who will need one asks for them while the answer is on its way. */
+export const preloadChart = (): void => void load();
 
 interface Props {
   answer: SeriesAnswer;

@@ -46,7 +46,6 @@ function Crossing({ topology, onBetween }: { topology: Topology; onBetween: () =
         {counted(edges.length, "conversation")} between namespaces: {pairs.slice(0, NAMED).join(", ")}
         {more}
       </Button>
-      .
     </>
   );
 }

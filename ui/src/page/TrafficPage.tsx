@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page: asks the questions of the URL's state and hands the answers to its parts. Nothing here is a second state.
 import { useQueryClient } from "@tanstack/react-query";
-import { useCallback, useMemo, useRef } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import { useLive } from "../api/live";
 import { SERIES_BY, SERIES_TOP, useFlows, useSeries, useStatus, useTopology } from "../api/queries";
-import { TrafficChart } from "../chart/TrafficChart";
+import { preloadChart, TrafficChart } from "../chart/TrafficChart";
 import { useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
 import { PanelMenu } from "../common/PanelMenu";
@@ -36,6 +36,7 @@ export function TrafficPage() {
   const input = useRef<HTMLInputElement>(null);
   const question = JSON.stringify([view.filter, view.since, view.from, view.to, view.dataset]);
 
+  useEffect(preloadChart, []);
   const status = useStatus();
   const flows = useFlows(view);
   const series = useSeries(view);
