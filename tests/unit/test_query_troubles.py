@@ -148,6 +148,17 @@ def test_a_drop_counts_once_also_at_the_node_whose_observation_is_a_duplicate(st
     assert (edge.packets, edge.flows, edge.drop_packets) == (100, 1, 4)
 
 
+def test_what_had_come_after_all_is_no_cause_where_there_is_another(store: FlowStore) -> None:
+    """When a rule that dropped is taken away, senders send again what had come: the latest drops are these."""
+    reasons = ((30, "NETFILTER_DROP"), (2, "TCP_OLD_DATA"))
+    rows = [
+        _row("after", ago, packets=100, drop_packets=5).with_columns({"drop_cause": Names.constant(reason, 1)})
+        for ago, reason in reasons
+    ]
+    (found,) = _found(store, "after", rows)
+    assert found[1].endswith("NETFILTER_DROP (a rule of a firewall or a network policy)")
+
+
 def test_refused_connections_come_before_what_is_only_slow(store: FlowStore) -> None:
     refused = [_row("refused", 2, tcp_state_final=code(TCP_STATE_FINAL, "refused"))]
     again = [_row("refused", 2, packets=100, retransmits=9)]

@@ -28,7 +28,9 @@ _LONG_US = {"rtt": 10_000, "dns": 50_000, "server": 100_000}
 _ENDS = {"refused": ("refused",), "unanswered": ("timeout", "unreachable")}
 _SEEN = ("refused", "unanswered", "dns_lost", "drops", "retransmits")
 _NO_ANSWER = "NOANSWER"
-_LATEST_DROP = "argMaxIf({}, (is_recent, drop_packets), drop_packets > 0)"
+_LATEST_DROP = "argMaxIf({{}}, ({}is_recent, drop_packets), drop_packets > 0)"
+_AFTERMATH = "drop_cause != 'TCP_OLD_DATA', "
+"""What was sent again and had come after all follows other drops: it is a cause only where there is no other."""
 _NEEDED = (*_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode")
 
 
@@ -62,10 +64,11 @@ def sums(planner: Planner) -> dict[str, str]:
         found["dns_lost"] = f"countIf({conditions['dns_lost']})"
     for name, condition in conditions.items():
         found[f"{name}_first"], found[f"{name}_last"] = f"minIf(end_ms, {condition})", f"maxIf(end_ms, {condition})"
+    latest = _LATEST_DROP.format(_AFTERMATH if planner.has("drop_cause") else "")
     for name, column in {"drop_cause": "drop_cause", "drop_node": "node_reporter"}.items():
         if planner.has(column):
-            found[name] = _LATEST_DROP.format(column)
-    found["drop_to_server"] = _LATEST_DROP.format("to_server")
+            found[name] = latest.format(column)
+    found["drop_to_server"] = latest.format("to_server")
     return found
 
 
