@@ -65,7 +65,7 @@ def sums(planner: Planner) -> dict[str, str]:
     for name, condition in conditions.items():
         found[f"{name}_first"], found[f"{name}_last"] = f"minIf(end_ms, {condition})", f"maxIf(end_ms, {condition})"
     latest = _LATEST_DROP.format(_AFTERMATH if planner.has("drop_cause") else "")
-    for name, column in {"drop_cause": "drop_cause", "drop_node": "node_reporter"}.items():
+    for name, column in {"dropped_for": "drop_cause", "drop_node": "node_reporter"}.items():
         if planner.has(column):
             found[name] = latest.format(column)
     found["drop_to_server"] = latest.format("to_server")
@@ -82,7 +82,7 @@ def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
         refused=row.get("refused", 0),
         unanswered=row.get("unanswered", 0),
         dns_lost=row.get("dns_lost", 0),
-        drop_cause=row.get("drop_cause", ""),
+        drop_cause=row.get("dropped_for", ""),
         drop_node=row.get("drop_node", ""),
         drop_to_server=bool(row["drop_to_server"]),
         seen={name: Span(row[f"{name}_first"], row[f"{name}_last"]) for name in _SEEN if row.get(f"{name}_first")},
