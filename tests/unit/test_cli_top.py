@@ -128,6 +128,13 @@ def shown(app: TopApp) -> list[list[str]]:
     return [[str(cell).strip() for cell in table.get_row_at(row)] for row in range(table.row_count)]
 
 
+async def appeared(pilot: Pilot[None], app: TopApp, what: str) -> str:
+    """The text of the part ``what`` of the screen, which comes when the screen has taken in what was pressed."""
+    while not app.screen.query(what):
+        await pilot.pause(0.01)
+    return str(app.screen.query_one(what, Static).render())
+
+
 def test_80_columns_hold_every_figure_without_scrolling_sideways() -> None:
     async def steps(pilot: Pilot[None], app: TopApp) -> None:
         await pilot.pause()
@@ -194,8 +201,7 @@ def test_keys_sort_open_details_and_quit() -> None:
         await pilot.pause()
         assert shown(app)[0][1] == "10.0.0.8"
         await pilot.press("enter")
-        await pilot.pause()
-        details = str(app.screen.query_one("#box", Static).render())
+        details = await appeared(pilot, app, "#box")
         assert "sent again: 3" in details
         assert "port 80 http" in details
         await pilot.press("escape")
