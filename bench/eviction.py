@@ -24,7 +24,6 @@ import numpy as np
 from ebpf_packet import packet
 
 from flowgauge.ebpf import abi, bpf_syscall
-from flowgauge.ebpf.bpf_syscall import Batch, Command
 from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.program_options import ProgramOptions
 
@@ -47,33 +46,11 @@ class Rate:
         return Rate(max(self.wall, other.wall), max(self.busy, other.busy))
 
 
-def table(entries: int) -> tuple[abi.Structured, abi.Structured]:
-    """Keys and values of as many distinct flows."""
-    random = np.random.default_rng(1)
-    keys, values = np.zeros(entries, abi.FLOW_KEY), np.zeros(entries, abi.FLOW_VALUE)
-    keys["src_addr"], keys["dst_addr"] = random.integers(0, 256, (2, entries, 16), np.uint8)
-    keys["src_port"], keys["dst_port"], keys["proto"] = np.arange(entries) % 65_536, 443, 6
-    values["packets"], values["bytes"] = 10, 10_000
-    return keys, values
-
-
-def fill(program: FlowProgram, keys: abi.Structured, values: abi.Structured) -> None:
-    """Puts the flows into the present epoch's table."""
-    keys["epoch"] = epoch_of(program)
-    memory = Batch(keys.ctypes.data, values.ctypes.data)
-    assert bpf_syscall.batch(Command.MAP_UPDATE_BATCH, present_table(program), memory, len(keys)) == (0, len(keys))
-
-
-def epoch_of(program: FlowProgram) -> int:
-    """Of what is counted now."""
-    first, epoch = np.zeros(1, np.uint32), np.zeros(1, np.uint8)
-    bpf_syscall.lookup(program.map_fd(".data.epoch"), first.ctypes.data, epoch.ctypes.data)
-    return int(epoch[0])
-
-
 def present_table(program: FlowProgram) -> int:
     """Descriptor of the table that the present epoch fills."""
-    return program.map_fd("flows_odd" if epoch_of(program) % 2 else "flows_even")
+    first, epoch = np.zeros(1, np.uint32), np.zeros(1, np.uint8)
+    bpf_syscall.lookup(program.map_fd(".data.epoch"), first.ctypes.data, epoch.ctypes.data)
+    return program.map_fd("flows_odd" if epoch[0] % 2 else "flows_even")
 
 
 def show(program: FlowProgram, first: int, count: int) -> None:
@@ -124,12 +101,12 @@ def timed(work: Callable[[], int], entries: int) -> Rate:
 
 def measure(agent: FlowProgram, plain: FlowProgram, entries: int, rounds: int) -> dict[str, Rate]:
     """The best rate of each way."""
-    keys, values = table(entries)
+    keys, values = np.zeros(entries, abi.FLOW_KEY), np.zeros(entries, abi.FLOW_VALUE)
     ways: dict[str, tuple[Callable[[], object], Callable[[], int]]] = {
         "agent": (partial(spread, agent, entries, everywhere=False), lambda: len(agent.evict())),
         "on all CPUs": (partial(spread, agent, entries, everywhere=True), lambda: len(agent.evict())),
-        "table": (partial(fill, plain, keys, values), lambda: len(plain.evict())),
-        "one by one": (partial(fill, plain, keys, values), lambda: one_by_one(present_table(plain), entries)),
+        "table": (partial(spread, plain, entries, everywhere=False), lambda: len(plain.evict())),
+        "one by one": (partial(spread, plain, entries, everywhere=False), lambda: one_by_one(present_table(plain), entries)),
         "copy": (lambda: None, lambda: copied(keys, values)),
     }
     best = dict.fromkeys(ways, Rate())

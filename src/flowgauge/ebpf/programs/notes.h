@@ -26,15 +26,20 @@ static __always_inline struct cache_start *start_of(const struct flow_key *key)
 	return NULL;
 }
 
-static __always_inline void note(const struct flow_key *key, __u32 point, __u32 handshake_us)
+__noinline int note(const struct flow_key *flow, __u32 point, __u32 handshake_us)
 {
 	struct flow_value fresh = {};
+	struct flow_key key;
 
+	if (!flow)
+		return 0;
+	key = *flow; /* Linux 6.1 takes no map key out of an argument's memory */
 	fresh.first_tick = bpf_jiffies64();
 	fresh.observed[0] = point;
 	fresh.handshake_us = handshake_us;
-	if (!add_flow(key, &fresh))
+	if (!add_flow(&key, &fresh))
 		COUNT_SIGNAL(notes_full);
+	return 0;
 }
 
 /* Adds an observation point, unless it is there or four others are. */

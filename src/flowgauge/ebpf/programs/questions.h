@@ -298,22 +298,20 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 /* A later hook sees a question with another address of who asks: its answer will come to that one. */
 __noinline int follow_translated(struct __sk_buff *skb, struct packet *p, struct flow_key *flow)
 {
-	struct question_key first = {};
 	const __u64 *was, *is;
 	struct exchange x = {};
 
 	if (!p || !flow || !read_exchange(skb, p, &x) || x.answers)
 		return 0;
 	ask(skb, &x, flow);
-	set_address_v6(first.asker, flow->src_addr);
-	first.id = x.key.id;
-	first.port = flow->src_port;
-	first.proto = x.key.proto;
-	first.kind = x.key.kind;
-	was = (const __u64 *)first.asker;
+	was = (const __u64 *)flow->src_addr;
 	is = (const __u64 *)x.key.asker;
-	if (first.port != x.key.port || was[0] != is[0] || was[1] != is[1])
-		bpf_map_delete_elem(&questions, &first); /* no answer will come to that one */
+	if (flow->src_port == x.key.port && was[0] == is[0] && was[1] == is[1])
+		return 0;
+	/* No answer will come to the first one. */
+	set_address_v6(x.key.asker, flow->src_addr);
+	x.key.port = flow->src_port;
+	bpf_map_delete_elem(&questions, &x.key);
 	return 0;
 }
 
