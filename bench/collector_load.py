@@ -4,7 +4,7 @@
 Four loads, one at a time:
 
 * ``sustained``: a rate for a time, stored, nothing lost: CPU seconds per million flows until all can be asked for, and with
-  the store's merges settled; memory. ``--no-store`` keeps nothing.
+  the store's merges settled; memory. ``--core`` stores the core columns only, ``--no-store`` keeps nothing.
 * ``burst``: more than a store can take, for a short time: received and spooled, bytes a flow on disk, then drained.
 * ``idle``: 1,000 flows/s without a store: share of a processor.
 * ``exporters``: many exporters with many templates each, and all of them again after a restart: memory and CPU.
@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 from collector_path import NODES, agent_flows, objects
 from load_kit import Collector, Message, Sender, Told, Used, cpu_s, stamped
+from store_insert import ask
 
 from flowgauge.agent.messages import Messages
 from flowgauge.agent.settings import AgentSettings
@@ -108,10 +109,18 @@ def settle(store: StoreProcess) -> float:
     return last - before
 
 
+def merges(store: StoreProcess) -> float:
+    """Through how many merges a row of the store went since it started."""
+    merged, inserted = (ask(store, f"SELECT sum(value) FROM system.events WHERE event = '{name}'")  # noqa: S608 - our own names
+                        for name in ("MergedRows", "InsertedRows"))  # fmt: skip
+    return int(merged) / max(1, int(inserted))
+
+
 def sustained(options: argparse.Namespace, folder: Path) -> int:
     """A rate for a time."""
     sender = Sender(agents(min(REPEATED_FLOWS, options.rate * options.seconds)))
-    with nullcontext() if options.no_store else running_store(folder / "store", "--log-level", "error") as store:
+    columns = ["--groups", ""] if options.core else []
+    with nullcontext() if options.no_store else running_store(folder / "store", "--log-level", "error", *columns) as store:
         collector = Collector(folder, store, objects=objects(folder), receive_processes=options.receive_processes)
         collector.begin()
         sender.send(collector.port, flows=options.rate * options.seconds, per_s=options.rate)
@@ -123,6 +132,8 @@ def sustained(options: argparse.Namespace, folder: Path) -> int:
         used = collector.measured()
         report("sustained" if store else "sustained, no store", told.flows, used, told, settle(store) if store else None)
         print(f"  {behind:,} flows were not stored yet when the last was sent; they were {late_s:.1f} s later")
+        if store:
+            print(f"  each went through {merges(store):.2f} merges")
         status = accounted(collector, told.flows)
         collector.stop()
     return status
@@ -209,6 +220,7 @@ def main() -> int:
     parser.add_argument("--exporters", type=int, default=10_000)
     parser.add_argument("--templates", type=int, default=100)
     parser.add_argument("--receive-processes", default="auto", help="as collector.receiveProcesses")
+    parser.add_argument("--core", action="store_true", help="of sustained: store the core columns only")
     parser.add_argument("--no-store", action="store_true", help="of sustained: keep nothing")
     options = parser.parse_args()
     rate, seconds = {"sustained": (150_000, 60), "burst": (1_000_000, 10), "idle": (1_000, 30), "exporters": (2_000, 0)}[

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from flowgauge.collector.decoders import Decoders
-from flowgauge.collector.grpc_listener import GrpcListener
-from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.senders import Door, Refusals
@@ -63,6 +61,8 @@ def make_listeners(
 
     def make(one: Listener) -> Listening:
         if one.transport == "gRPC":
+            from flowgauge.collector.grpc_listener import GrpcListener  # noqa: PLC0415 - 8 MiB of libraries, rarely needed
+
             return GrpcListener(one.address, one, arrived, ledger, refusals)
         if one.transport != "UDP":
             return StreamListener(one.address, one, arrived, ledger, refusals)
@@ -70,6 +70,8 @@ def make_listeners(
 
     found = [make(one) for one in all_listeners(settings) if streams or one.transport == "UDP"]
     if collector.kafka and streams:
+        from flowgauge.collector.kafka_source import KafkaSource  # noqa: PLC0415 - as above
+
         found.append(KafkaSource(collector.kafka, decoders, arrived, ledger))
     return found
 

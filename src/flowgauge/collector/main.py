@@ -52,8 +52,10 @@ from flowgauge.store.store import FlowStore
 
 DECODED_ROWS = 200_000
 """Decoded flows in memory that may wait for the pipeline, about 150 B each; the spool has the others."""
-WRITE_QUEUE_ROWS = 300_000
-"""Flows in memory that may wait for the store, about 250 B each; the spool has the others."""
+WRITE_QUEUE_ROWS = 100_000
+"""Flows in memory that may wait for the store, about 250 B each, beside those on their way to it; the spool has the others.
+
+One long segment: enough for names to be given while another is written."""
 WRITE_QUEUE_ROWS_ALONE = 1_000_000
 """The same without a spool: 20 s at 50 000 flows/s, longer than a store takes to come back."""
 STORE_RETRY_S = 1.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ _BY_AGENT, _BY_RECORD = code(SAMPLING_SOURCE, "agent"), code(SAMPLING_SOURCE, "r
 
 Key = tuple[bytes, int]
 """Address (16 bytes) and observation domain."""
+_KEY = np.dtype([("addr", "V16"), ("domain", np.uint32)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,10 @@ class ExporterDirectory:
         """The exporters of a batch before ``normalise``."""
         addr, domain = batch.array("exporter_addr"), batch.array("obs_domain_id")
         starts = _run_starts(addr, domain)
-        keys = zip(map(bytes, addr[starts]), domain[starts].tolist(), strict=True)
         index: dict[Key, int] = {}
-        run_codes = np.fromiter((index.setdefault(key, len(index)) for key in keys), np.int32, len(starts))
+        run_codes = np.fromiter(
+            (index.setdefault(key, len(index)) for key in _keys(addr[starts], domain[starts])), np.int32, len(starts)
+        )
         codes = np.repeat(run_codes, np.diff(starts, append=len(batch)))
         with self._lock:
             exporters = [self._exporter(key) for key in index]
@@ -262,6 +265,14 @@ def _is_recent(at_ns: int, now_ns: int) -> bool:
 
 def _is_loopback(addr: bytes) -> bool:
     return addr == packed("::1") or addr.startswith(V4_MAPPED_PREFIX + b"\x7f")
+
+
+def _keys(addr: AddressColumn, domain: npt.NDArray[np.uint32]) -> list[Key]:
+    """The exporter of each row; made at once, for a datagram of sFlow has few rows."""
+    rows = np.empty(len(addr), _KEY)
+    rows["addr"] = np.ascontiguousarray(addr).view("V16").reshape(-1)
+    rows["domain"] = domain
+    return cast("list[Key]", rows.tolist())
 
 
 def _run_starts(addr: AddressColumn, domain: npt.NDArray[np.uint32]) -> npt.NDArray[np.intp]:
