@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import queue
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,12 @@ def test_a_changed_file_holds_for_decoders_that_are_at_work_and_a_wrong_one_chan
     assert column(decode(data(), decoder=decoder), "out_if") == [30]
     make.apply(settings())
     assert column(decode(data(), decoder=decoder), "out_if") == [0]
+
+
+def test_the_libraries_of_grpc_and_kafka_are_loaded_only_where_something_comes_that_way() -> None:
+    program = (
+        "import sys, flowgauge.collector.main, flowgauge.collector.receive_process; "
+        "heavy = {'grpc', 'confluent_kafka'} & set(sys.modules); sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

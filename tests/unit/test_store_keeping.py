@@ -75,18 +75,34 @@ def test_flows_of_a_table_that_lacks_columns_still_read(tmp_path: Path) -> None:
 def test_a_table_of_a_file_for_each_column_is_read_and_written_on_as_one_file(tmp_path: Path) -> None:
     with running_store(tmp_path / "store") as process:
         ask(process, "ALTER TABLE flows MODIFY SETTING min_bytes_for_wide_part = 0")
+        ask(process, "ALTER TABLE flows RESET SETTING merge_selector_base")
         process.open().write(flows("wide", 3), "wide")
         assert "Wide" in part_types(process)
     with running_store(tmp_path / "store") as process:
         store = process.open()
         store.write(flows("compact", 2), "compact")
         assert "Compact" in part_types(process)
+        assert f"merge_selector_base = {ddl.MERGE_BASE}" in definition(process)
         assert len(store.flows(FlowQuery(last(), in_namespace("wide")))) == 3
         ask(process, "OPTIMIZE TABLE flows FINAL")
         assert len(store.flows(FlowQuery(last(), in_namespace("wide")))) == 3
         assert len(store.flows(FlowQuery(last(), in_namespace("compact")))) == 2
         store.write(flows("compact", 2), "compact")
         assert len(store.flows(FlowQuery(last(), in_namespace("compact")))) == 2
+
+
+def test_what_a_table_lacks_of_how_flows_are_kept_is_altered_at_once_and_only_that() -> None:
+    (new, *_) = ddl.create_statements((), retention_hours=1)
+    assert ddl.alter_keeping(f"{new}, index_granularity = 8192") == ""
+    older = new.replace(f"merge_selector_base = {ddl.MERGE_BASE}", f"merge_selector_base = {ddl.MERGE_BASE}0")
+    assert older != new
+    assert ddl.alter_keeping(older) == f"ALTER TABLE flows MODIFY SETTING merge_selector_base = {ddl.MERGE_BASE}"
+    assert ddl.alter_keeping("MergeTree ORDER BY proto").count(" = ") == 2
+
+
+def definition(process: StoreProcess) -> str:
+    """Of the table of flows."""
+    return ask(process, "SELECT engine_full FROM system.tables WHERE database = 'flowgauge' AND name = 'flows'")
 
 
 def part_types(process: StoreProcess) -> str:

@@ -65,7 +65,7 @@ def _set_keeping(execute: Execute, retention_hours: int | None) -> None:
     """How flows are kept from now on; parts that are there are not rewritten for it."""
     rows = execute("SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name = 'flows'")
     engine = rows[0][0]
-    if not ddl.is_compact(engine):
-        execute(ddl.alter_compact())
+    if alter := ddl.alter_keeping(engine):
+        execute(alter)
     if retention_hours is not None and f"toIntervalHour({retention_hours})" not in engine:
         execute(ddl.alter_retention(retention_hours) + " SETTINGS materialize_ttl_after_modify = 0")
