@@ -20,7 +20,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,6 +251,10 @@ class NoStore:
     def write(self, batch: FlowBatch, token: str) -> int:  # noqa: ARG002 - as a store's
         """All are taken."""
         return len(batch)
+
+    def write_pieces(self, pieces: Iterable[FlowBatch], token: str) -> int:  # noqa: ARG002 - as a store's
+        """All are taken."""
+        return sum(map(len, pieces))
 
     def __getattr__(self, name: str) -> Callable[..., list[object]]:
         return lambda *_, **__: []

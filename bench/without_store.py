@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from unittest import mock
 
@@ -18,6 +18,10 @@ class NoStore:
     def write(self, batch: FlowBatch, token: str) -> int:  # noqa: ARG002 - as a store's
         """All are taken."""
         return len(batch)
+
+    def write_pieces(self, pieces: Iterable[FlowBatch], token: str) -> int:  # noqa: ARG002 - as a store's
+        """All are taken."""
+        return sum(map(len, pieces))
 
     def __getattr__(self, name: str) -> Callable[..., list[Any]]:
         return lambda *_, **__: []

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from collector_kit import decoded
@@ -102,6 +104,8 @@ class Store:
         self.kept: dict[str, int] = {}
         self.calls: list[str] = []
         self.migrated = 0
+        self.takes = 1 << 30
+        """Pieces that it takes before it answers."""
 
     def migrate(self) -> None:
         """Counts."""
@@ -116,12 +120,33 @@ class Store:
         self.kept.setdefault(token, len(batch))
         return len(batch)
 
+    def write_pieces(self, pieces: Iterable[FlowBatch], token: str) -> int:
+        """Takes or refuses, perhaps before it has seen all."""
+        rows = [len(piece) for piece in itertools.islice(pieces, self.takes)]
+        return self.write(flows("x", sum(rows)), token) if rows else 0
+
+
+class Disk(NoSpool):
+    """Has segments of three batches of four rows each, of which the pipeline leaves out one."""
+
+    def pieces(self, segment: Segment) -> Iterator[FlowBatch]:  # noqa: ARG002 - as a spool's
+        return (flows("x", 4) for _ in range(3))
+
+
+def without_the_first(batch: FlowBatch) -> Processed:
+    return Processed(batch.take(np.arange(1, len(batch))), {"pipeline_late": 1})
+
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Store, dict[str, int]]]:
+def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Pauses are short; a folder."""
     monkeypatch.setattr(module, "_WAIT_S", 0.02)
     monkeypatch.setattr(module, "_RETRY_PAUSE_S", 0.01)
+    return tmp_path
 
+
+@pytest.fixture
+def written(quick: Path) -> Callable[..., tuple[Store, dict[str, int]]]:
     def write(
         *answers: Exception | None, sizes: tuple[int, ...] = (10, 20), stop_s: float = 10.0, late: int = 0
     ) -> tuple[Store, dict[str, int]]:
@@ -172,6 +197,29 @@ def test_what_the_store_did_not_take_until_the_end_is_counted(written: Callable[
     assert store.kept == {}
     assert counted["store_rows_failed"] == 30
     assert counted["pipeline_late"] == 4
+
+
+@pytest.mark.parametrize(
+    ("answers", "takes", "counted", "migrated"),
+    [
+        ([], 9, {"store_rows_written": 9, "pipeline_late": 3}, 1),
+        ([StoreUnavailable("away")] * 2, 9, {"store_rows_written": 9, "pipeline_late": 3, "store_insert_retries": 2}, 3),
+        ([StoreRejected("no")], 9, {"store_rows_failed": 9, "pipeline_late": 3}, 1),
+        ([StoreRejected("no")], 1, {"store_rows_failed": 9, "pipeline_late": 3}, 1),
+    ],
+    ids=["taken", "away twice", "refused", "refused at the first piece"],
+)
+def test_a_segment_on_disk_goes_piece_by_piece_and_is_counted_once(
+    quick: Path, answers: list[Exception], takes: int, counted: dict[str, int], migrated: int
+) -> None:
+    store, ledger, waiting = Store(*answers), Ledger("collector", "x@1"), SegmentQueue(10_000)
+    store.takes = takes
+    writer = Writer(store, waiting, Disk("x@1"), without_the_first, ledger)  # type: ignore[arg-type]
+    writer.start()
+    waiting.put(Segment("x@1/1", 12, quick / "1.seg"), 1)
+    writer.stop(10.0)
+    assert ledger.snapshot() == counted
+    assert store.migrated == migrated
 
 
 def test_an_insert_that_returns_after_the_end_is_not_counted_a_second_time() -> None:

@@ -253,7 +253,7 @@ def test_a_disk_that_cannot_be_written_keeps_flows_in_memory(
     gather.hand_on()
     found = [segment for _ in range(3) if (segment := queue.take(0)) is not None]
     assert [(one.rows, one.path is not None) for one in found] == [(10, True), (50, False), (40, True)]
-    assert [len(frames.read(one.path)[0]) for one in found if one.path] == [1, 1]
+    assert [len(list(frames.read(one.path))) for one in found if one.path] == [1, 1]
     assert spool._ledger.snapshot()["spool_write_failures"] == 2
     assert spool.problem == ""
 
@@ -291,3 +291,45 @@ def test_segments_grow_while_others_wait_and_nobody_watches(monkeypatch: pytest.
     gather.add(decoded(2))
     assert len(queue) == 1
     assert gather.due_in_s() is None
+
+
+def test_segments_that_are_on_disk_only_may_be_larger_unless_somebody_watches(
+    spools: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, viewers = spools(), [False]
+    monkeypatch.setattr(gatherer, "MAX_ROWS", 3)
+    monkeypatch.setattr(gatherer, "DISK_ROWS", 6)
+
+    def sizes(*, holds: bool, batches: int) -> list[int]:
+        queue = SegmentQueue(1000)
+        gather = Gatherer(spool, queue, waiting=lambda: 0, watched=lambda: viewers[0], dropped=lambda _: None, holds=holds)
+        for _ in range(batches):
+            gather.add(decoded(2))
+        gather.hand_on()
+        found = [one.rows for _ in range(len(queue)) if (one := queue.take(0)) is not None]
+        assert sum(found) == 2 * batches
+        return found
+
+    assert sizes(holds=True, batches=4) == [4, 4]
+    assert sizes(holds=False, batches=4) == [6, 2]
+    viewers[0] = True
+    assert sizes(holds=False, batches=4) == [4, 4]
+
+
+def test_a_segment_is_read_in_pieces_of_which_none_is_lost(
+    spools: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PIECE_ROWS", 25)
+    spool = spools()
+    segment = put(spool, 10, 10, 10, 10, 40, 5)
+    assert segment.path is not None
+    assert [len(piece) for piece in spool.pieces(segment)] == [30, 50, 5]
+    content = bytearray(segment.path.read_bytes())
+    content[-1] ^= 1
+    segment.path.write_bytes(content)
+    for _ in range(2):  # read again it is not damaged twice
+        assert [len(piece) for piece in spool.pieces(segment)] == [30, 50]
+        assert segment.damaged == 5
+    segment.path.unlink()
+    assert list(spool.pieces(segment)) == []
+    assert segment.damaged == segment.rows == 85

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.errors import DataError, EnvironmentProblem, UsageError
+from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
@@ -96,10 +97,13 @@ def test_segments_are_taken_only_from_the_segment_folder(process: StoreProcess, 
     folder = Path(json.loads(post(process.url, "", path="/flowgauge")[2])["segment_dir"])
     link = folder / "link.arrow"
     link.symlink_to(outside)
-    for path in (outside, folder / ".." / "outside.arrow", link, folder / "missing.arrow"):
+    (folder / "in-0.arrow").write_bytes(b"")
+    several = [f"{folder}/in-{{0,1}}.arrow", f"{tmp_path}/in-{{0,1}}.arrow", f"{folder}/../in-{{0}}.arrow"]
+    for path in (outside, folder / ".." / "outside.arrow", link, folder / "missing.arrow", *several):
         status, code, body = post(process.url, f"INSERT INTO flows (proto) FROM INFILE '{path}' FORMAT Arrow")
         assert (status, code) == (403, "164"), body
     link.unlink()
+    (folder / "in-0.arrow").unlink()
     assert folder.stat().st_mode & 0o077 == 0
 
 
@@ -118,6 +122,43 @@ def test_settings_of_one_statement_do_not_stay(process: StoreProcess) -> None:
     before = post(process.url, ask)[2]
     assert post(process.url, ask, path="/?max_block_size=123")[2] == "123\n"
     assert {post(process.url, ask)[2] for _ in range(4)} == {before}
+
+
+def test_pieces_are_one_insert_that_counts_once_and_lack_no_column(process: StoreProcess) -> None:
+    def pieces() -> list[FlowBatch]:
+        return [flows("pieces", 3, icmp_type=8), flows("pieces", 4).without("icmp_type"), flows("pieces", 5, in_if=7)]
+
+    store = process.open()
+    before = store.status()
+    for _ in range(2):
+        assert store.write_pieces(iter(pieces()), "pieces") == 12
+    after = store.status()
+    assert (after.rows - before.rows, after.parts - before.parts) in {(12, 1), (12, 2)}  # two where an hour ends
+    found = store.flows(FlowQuery(last(), in_namespace("pieces")))
+    assert sorted(found.array("icmp_type").tolist()) == [-1] * 9 + [8] * 3
+    assert sorted(found.array("in_if").tolist()) == [0] * 7 + [7] * 5
+    assert store.write_pieces(iter([]), "nothing") == 0
+    with pytest.raises(DataError, match="no token"):
+        store.write_pieces(iter(pieces()), "?")
+    assert list(Path(json.loads(post(process.url, "", path="/flowgauge")[2])["segment_dir"]).iterdir()) == []
+
+
+@pytest.mark.slow
+def test_pieces_of_before_a_restart_of_the_store_are_asked_for_again(tmp_path: Path) -> None:
+    with running_store(tmp_path / "store") as process:
+        store = process.open()
+
+        def restarting() -> Iterator[FlowBatch]:
+            yield flows("again", 3)
+            process.kill()
+            process.start()
+            yield flows("again", 4)
+
+        with pytest.raises(StoreUnavailable):
+            store.write_pieces(restarting(), "again")
+        store.migrate()
+        assert store.write_pieces(iter([flows("again", 3), flows("again", 4)]), "again") == 7
+        assert store.query(FlowQuery(last(), in_namespace("again"))).total.values[Measure.FLOWS] == 7
 
 
 @pytest.mark.slow

@@ -46,17 +46,10 @@ def unframe(data: bytes) -> FlowBatch:
     raise DataError("not a frame of flows")
 
 
-def read(path: Path) -> tuple[list[FlowBatch], int]:
-    """The batches of a file, and how many rows of it are damaged as far as that can be told; OSError as ``open`` raises."""
-    batches: list[FlowBatch] = []
-    damaged = 0
+def read(path: Path) -> Iterator[tuple[int, FlowBatch | None]]:
+    """(rows, batch) of each frame of a file, None for one that is damaged as far as that can be told; OSError as ``open``."""
     for rows, body in _bodies(path.read_bytes()):
-        batch = _batch(body)
-        if batch is None:
-            damaged += rows
-        else:
-            batches.append(batch)
-    return batches, damaged
+        yield rows, _batch(body)
 
 
 def rows_of(path: Path) -> int:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decoded batches become segments: written ahead to the spool at once, handed on when there are enough or it is time.
 
-The size of a segment follows the load: one a second while the store keeps up, so that flows are seen soon; up to ``MAX_ROWS``
-while others wait already, since names and inserts cost less the more flows share them. Used by the decode thread.
+The size of a segment follows the load: one a second while the store keeps up, so that flows are seen soon; up to ``MAX_ROWS``,
+or ``DISK_ROWS``, while others wait already, since names and inserts cost less the more flows share them. Used by the decode
+thread.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from flowgauge.collector.segments import Segment
 from flowgauge.flow.batch import FlowBatch
 
 MAX_ROWS = 100_000
-"""Rows of a segment: beyond it the store's cost per row hardly falls, below it it rises (measured)."""
+"""Rows of a segment that is held in memory: beyond it an insert's cost per row hardly falls, below it it rises (measured)."""
+DISK_ROWS = 300_000
+"""… of one on disk only, which is written piece by piece: parts that are three times as large are merged once less."""
 MAX_AGE_S = 1.0
 """Age at which a smaller segment is handed on all the same: a flow is to be seen within 3 s of its export."""
 BUSY_ROWS, BUSY_AGE_S = 20_000, 2.0
@@ -75,7 +78,8 @@ class Gatherer:
         if self._holds or not on_disk:
             segment.raw.append(batch)
         segment.rows += len(batch)
-        if segment.rows >= MAX_ROWS:
+        held = self._holds or not on_disk or self._watched()
+        if segment.rows >= (MAX_ROWS if held else DISK_ROWS):
             self.hand_on()
 
     def due_in_s(self) -> float | None:

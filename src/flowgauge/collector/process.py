@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process thread: segments through the pipeline, to the live tap and the writer's queue.
 
-It works ahead for the writer as far as memory allows. Beyond that a segment stays on disk and is read back when its turn
-comes; it passes the pipeline now all the same if somebody watches, since the live tap must not wait for the store. What
-receive processes decoded is on disk in any case, and read from there.
+It works ahead for the writer with what is in memory, as far as memory allows. The rest stays on disk, what receive processes
+decoded as well: the writer reads it when its turn comes, piece by piece. It passes the pipeline now all the same if somebody
+watches, since the live tap must not wait for the store.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from flowgauge.runtime import logs
 _TICK_S = 0.5
 _IDLE_S = 60.0
 """A queue tells when something comes, and when it is closed."""
+_BEHIND = 2
+"""Segments that wait for the store: what comes behind so many is said to be read back because the store is slow."""
 _NO_ROWS = np.zeros(0, np.intp)
 
 _log = logs.get("collector")
@@ -75,13 +77,14 @@ class ProcessLoop:
                 self._pass_on(segment)
 
     def _pass_on(self, segment: Segment) -> None:
-        if self._ready.has_room(segment.rows) or self._tap.viewers or not segment.let_go():
+        ahead = bool(segment.raw) and self._ready.has_room(segment.rows)
+        if ahead or self._tap.viewers or not segment.let_go():
             flows = self._flows(segment)
             if flows is not None:
                 segment.processed(processed(self._pipeline, flows))
             if segment.ready is not None and len(segment.ready.flows):
                 self._tap.publish(segment.ready.flows)
-        segment.fresh = False
+        segment.fresh = segment.fresh and segment.ready is None and len(self._ready) < _BEHIND
         while not self._ready.put(segment, _TICK_S):
             if time.monotonic() > self._give_up_at:
                 self._dropped(segment)

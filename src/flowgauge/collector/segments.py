@@ -31,7 +31,8 @@ class Segment:
         begun_at, sealed_at: when it was begun and ended, by the monotonic clock.
         synced: whether its file would outlive a power cut.
         in_hand: being read or written: its file is not to be shed.
-        fresh: on disk only because another process decoded it: that it is read back says nothing about the store.
+        fresh: on disk only because another process decoded it, and first in its turn: that it is read back says nothing
+            about the store.
         damaged: rows that could not be read back, when it was read last.
     """
 

@@ -21,7 +21,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flowgauge.collector import frames, spool_folders
@@ -37,7 +37,10 @@ SYNC_AFTER_S = 1.5
 RESERVE_BYTES = 512 << 20
 """What the spool leaves of the file system: the store is mostly on the same, and needs room to merge."""
 
-OPEN_BYTES = 16 << 20
+PIECE_ROWS = 50_000
+"""Flows of a segment that are given names at once: the price that each piece has of its own hardly counts with so many."""
+
+OPEN_BYTES = 32 << 20
 """Room that is kept beside that for the segments that receive processes are writing."""
 
 _TICK_S = 0.5
@@ -230,16 +233,32 @@ class Spool:
 
         It may be read more than once; what is ``damaged`` is counted with what the store has, in ``acknowledge``.
         """
+        pieces = list(self.pieces(segment))
+        return FlowBatch.concat(pieces) if pieces else None
+
+    def pieces(self, segment: Segment) -> Iterator[FlowBatch]:
+        """As ``read``, but in pieces of about ``PIECE_ROWS``, so that memory holds no more of it."""
+        gathered: list[FlowBatch] = []
+        segment.damaged = replayed = 0
         try:
-            batches, segment.damaged = frames.read(segment.path) if segment.path else ([], 0)
+            for rows, batch in frames.read(segment.path) if segment.path else ():
+                if batch is None:
+                    segment.damaged += rows
+                    continue
+                gathered.append(batch)
+                replayed += rows
+                if sum(map(len, gathered)) >= PIECE_ROWS:
+                    yield FlowBatch.concat(gathered)
+                    gathered = []
         except OSError as error:
             self._failed(error)
-            batches, segment.damaged = [], segment.rows
+            segment.damaged = segment.rows
         if segment.damaged:
             self._warn("spool_damaged", rows=segment.damaged, file=str(segment.path))
         if not segment.fresh:
-            self._ledger.add("spool_rows_replayed", sum(map(len, batches)))
-        return FlowBatch.concat(batches) if batches else None
+            self._ledger.add("spool_rows_replayed", replayed)
+        if gathered:
+            yield FlowBatch.concat(gathered)
 
     def acknowledge(self, segment: Segment) -> None:
         """The store has the segment, and the ledger has counted it: it is not needed any more."""
@@ -348,6 +367,10 @@ class NoSpool:
     def read(self, segment: Segment) -> FlowBatch | None:  # noqa: ARG002 - as a spool's
         """There is nothing to read."""
         return None
+
+    def pieces(self, segment: Segment) -> Iterator[FlowBatch]:  # noqa: ARG002 - as a spool's
+        """There are none."""
+        return iter(())
 
     def acknowledge(self, segment: Segment) -> None:
         """There is nothing to remove."""

@@ -12,20 +12,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from flowgauge.collector.process import processed
+from flowgauge.collector.passing import OnDisk, Passing
 from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.errors import DataError, FlowgaugeError
-from flowgauge.flow.batch import FlowBatch
-from flowgauge.pipeline.graph import Pipeline, Processed
+from flowgauge.pipeline.graph import Pipeline
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.store import FlowStore
 
 _RETRY_PAUSE_S = 0.5
+_EASE, _EASE_S = 4, 5.0
+"""After a try that takes long itself, the pause is longer by so many times that, at most so long."""
 _TICK_S = 0.1
 _WAIT_S = 60.0
 """A queue tells when something comes, and when it is closed."""
@@ -33,11 +34,8 @@ _WAIT_S = 60.0
 _log = logs.get("collector")
 
 
-class Behind(Protocol):
+class Behind(OnDisk, Protocol):
     """The side of the spool from which is written to the store."""
-
-    def read(self, segment: Segment) -> FlowBatch | None:
-        """The flows of a segment on disk, None when none can be read."""
 
     def acknowledge(self, segment: Segment) -> None:
         """The store has the segment."""
@@ -84,7 +82,7 @@ class Writer:
             _log.error("flows_given_up", rows=rows, detail=self.problem or "the store is too slow")
             self._ledger.add("store_rows_failed", rows)
             for segment in lost:
-                self._count(segment)
+                self._count(segment.ready.counts if segment.ready is not None else {})
 
     def _settled(self) -> Segment | None:
         """The segment in hand, to whoever asks first: what became of it is counted once."""
@@ -124,52 +122,55 @@ class Writer:
     def _write(self, segment: Segment) -> bool:
         """Writes a segment, or counts it as failed; False when it gave up at the end."""
         segment.take_in_hand()
-        result = segment.ready or self._read_back(segment)
-        if result is None:
-            self._spool.acknowledge(segment)
-            return True
-        segment.ready = result
+        passing = Passing(segment, self._spool, self._pipeline)
         rows = 0
 
         def insert() -> None:
             nonlocal rows
-            rows = self._store.write(result.flows, segment.token)
+            rows = self._insert(passing, segment.token)
 
         try:
-            if len(result.flows) and not self._until_done(insert, segment.token):
+            if not self._until_done(insert, segment.token, dear=passing.held is None):
                 return False
             counter, count = "store_rows_written", rows
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one segment, the next must be written
-            counter, count = "store_rows_failed", len(result.flows)
-            self._warn("store_refused", rows=len(result.flows), error=str(error),
-                       expected=isinstance(error, StoreRejected | DataError))  # fmt: skip
+            counter, count = "store_rows_failed", passing.all_rows()
+            self._warn("store_refused", rows=count, error=str(error), expected=isinstance(error, StoreRejected | DataError))
         if self._settled() is None:  # `stop` has given it up, and counted it
             return False
         self._ledger.add(counter, count)
-        self._count(segment)
+        self._count(passing.counts)
         self._spool.acknowledge(segment)
         return True
 
-    def _count(self, segment: Segment) -> None:
+    def _insert(self, passing: Passing, token: str) -> int:
+        """One try; pieces are made again only for a store that is there."""
+        if passing.held is not None:
+            return self._store.write(passing.held, token) if len(passing.held) else 0
+        if passing.tried:
+            self._store.migrate()
+        return self._store.write_pieces(passing.pieces(), token)
+
+    def _count(self, counts: Mapping[str, int]) -> None:
         """What became of the flows of a segment that are not in its insert, and of which."""
-        for name, count in (segment.ready.counts if segment.ready is not None else {}).items():
+        for name, count in counts.items():
             self._ledger.add(name, count)
 
-    def _read_back(self, segment: Segment) -> Processed | None:
-        """What is to be stored of a segment on disk; None when there is nothing (it was shed, or is damaged)."""
-        flows = self._spool.read(segment)
-        return processed(self._pipeline, flows) if flows is not None else None
+    def _until_done(self, call: Callable[[], object], what: str, *, dear: bool = False) -> bool:
+        """Calls until the store is there; False when the time to give up has come before.
 
-    def _until_done(self, call: Callable[[], object], what: str) -> bool:
-        """Calls until the store is there; False when the time to give up has come before."""
+        ``dear``: a try takes the processor for a while, so there is the longer a pause after it.
+        """
         while True:
+            began = time.monotonic()
             try:
                 call()
             except StoreUnavailable as error:
                 self.problem = str(error)
                 self._warn("store_unavailable", what=what, error=self.problem, waiting_rows=self.waiting_rows)
                 self._ledger.add("store_insert_retries")
-                if not self._pause():
+                ease_s = min(_EASE_S, _EASE * (time.monotonic() - began)) if dear else 0.0
+                if not self._pause(_RETRY_PAUSE_S + ease_s):
                     return False
             else:
                 if self.problem:
@@ -177,9 +178,9 @@ class Writer:
                     _log.info("store_answers_again", waiting_rows=self.waiting_rows)
                 return True
 
-    def _pause(self) -> bool:
+    def _pause(self, pause_s: float) -> bool:
         """Waits before the next try; False when there is to be none."""
-        until = time.monotonic() + _RETRY_PAUSE_S
+        until = time.monotonic() + pause_s
         while time.monotonic() < min(until, self._give_up_at):
             time.sleep(_TICK_S)
         return time.monotonic() < self._give_up_at

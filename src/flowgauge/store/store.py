@@ -6,7 +6,7 @@ Before in the path: ``collector.writer``; after it: ``query``. All methods may b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +102,12 @@ class FlowStore(Protocol):
         Raises:
             StoreUnavailable: not now (also StoreFull); keep the batch and call again with the same token.
             StoreRejected: never; count the rows as failed.
+        """
+
+    def write_pieces(self, pieces: Iterable[FlowBatch], token: str) -> int:
+        """``write`` of a batch that comes in pieces, so that not all of it need be in memory at once; all are one insert.
+
+        When it raises, the pieces are to be given anew with the next try.
         """
 
     def write_ledger(self, rows: Sequence[LedgerRow]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from flowgauge.store.clickhouse.planner import Planner, Statement
 from flowgauge.store.clickhouse.writer import Writer
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.store import Dataset, FlowStore, LedgerChange, LedgerRow, StoreStatus
+
+READS_ONLY = "this key only reads; writing needs the store's secret"
 
 UNKNOWN_DATABASE = 81
 """The engine's code for a database that there is not."""
@@ -78,8 +80,15 @@ class ClickHouseStore:
             return 0
         there = self._ready()
         if there.writer is None:
-            raise StoreRejected("this key only reads; writing needs the store's secret", code=164)
+            raise StoreRejected(READS_ONLY, code=164)
         return there.writer.write(batch, token, there.columns, there.segment_dir)
+
+    def write_pieces(self, pieces: Iterable[FlowBatch], token: str) -> int:
+        """See ``FlowStore.write_pieces``."""
+        there = self._ready()
+        if there.writer is None:
+            raise StoreRejected(READS_ONLY, code=164)
+        return there.writer.write_pieces(pieces, token, there.columns, there.segment_dir)
 
     def write_ledger(self, rows: Sequence[LedgerRow]) -> None:
         """See ``FlowStore.write_ledger``."""
@@ -87,7 +96,7 @@ class ClickHouseStore:
             return
         writer = self._ready().writer
         if writer is None:
-            raise StoreRejected("this key only reads; writing needs the store's secret", code=164)
+            raise StoreRejected(READS_ONLY, code=164)
         writer.insert_rows("ledger", ledger.to_table(rows), f"ledger-{uuid.uuid4().hex}")
 
     def query(self, query: FlowQuery) -> Answer:

@@ -25,7 +25,7 @@ _OUTSIDE = re.compile(
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 _NEXT_STATEMENT = re.compile(r";\s*\S")
 _INSERT_SEGMENT = re.compile(
-    r"\s*INSERT\s+INTO\s+(?P<table>\w+)\s*\((?P<columns>[\w\s,]+)\)\s*FROM\s+INFILE\s+'(?P<path>[\w./@:+-]+)'\s+FORMAT\s+Arrow\s*",
+    r"\s*INSERT\s+INTO\s+(?P<table>\w+)\s*\((?P<columns>[\w\s,]+)\)\s*FROM\s+INFILE\s+'(?P<path>[\w./@:+-]+(\{[\d,]+\}\.arrow)?)'\s+FORMAT\s+Arrow\s*",
     re.IGNORECASE,
 )
 _INSERT_BODY = re.compile(
@@ -44,7 +44,8 @@ class SegmentInsert:
 
     table: str
     columns: str
-    path: Path
+    path: str
+    """Of one file, or of several that differ in a number: ``NAME-{0,1,2}.arrow``."""
 
     def sql(self, settings: str) -> str:
         """The statement for the engine; ``settings`` is a rendered clause, or empty."""
@@ -82,10 +83,21 @@ def segment_insert(sql: str, segment_dir: Path) -> SegmentInsert | None:
     match = _INSERT_SEGMENT.fullmatch(sql)
     if match is None:
         return None
-    path = Path(match.group("path"))
-    if path.suffix != ".arrow" or path.parent != segment_dir or path.is_symlink() or not path.is_file():
+    path = match.group("path")
+    if not all(_is_segment(file, segment_dir) for file in _files_of(path)):
         raise Refused(f"only segment files directly below {segment_dir} can be inserted")
     return SegmentInsert(match.group("table"), match.group("columns").strip(), path)
+
+
+def _files_of(path: str) -> list[Path]:
+    """The files that ``path`` of a ``SegmentInsert`` names."""
+    stem, several, rest = path.partition("{")
+    numbers, _, end = rest.partition("}")
+    return [Path(f"{stem}{number}{end}") for number in numbers.split(",")] if several else [Path(path)]
+
+
+def _is_segment(path: Path, segment_dir: Path) -> bool:
+    return path.suffix == ".arrow" and path.parent == segment_dir and not path.is_symlink() and path.is_file()
 
 
 def body_insert(statement: bytes) -> re.Match[bytes] | None:

@@ -11,7 +11,7 @@ import contextlib
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from flowgauge.errors import DataError
 from flowgauge.flow.arrow import to_arrow
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.store.clickhouse.client import Clients
-from flowgauge.store.errors import StoreFull, StoreUnavailable
+from flowgauge.store.errors import StoreFull, StoreRejected, StoreUnavailable
 
 MAX_INSERT_ROWS = 500_000
 """Rows of one insert; a longer batch becomes several, each with its own token."""
@@ -53,10 +53,7 @@ class Writer:
             DataError: a batch before ``normalise``, or a malformed token.
             StoreUnavailable, StoreFull, StoreRejected: see ``FlowStore.write``.
         """
-        if "time_end_ms" not in batch:
-            raise DataError("only normalised batches can be stored: this one has no time_end_ms")
-        if not _TOKEN.fullmatch(token):
-            raise DataError(f"{token!r} is no token: up to 200 letters, digits and . : / @ + - _")
+        _check(batch, token)
         names = [name for name in batch if name in present]
         table = to_arrow(batch, names)
         for number, start in enumerate(range(0, len(batch), MAX_INSERT_ROWS)):
@@ -64,6 +61,41 @@ class Writer:
             part_token = token if len(batch) <= MAX_INSERT_ROWS else f"{token}/{number}"
             self._persist(partial(self._insert, part, names, part_token, segment_dir))
         return len(batch)
+
+    def write_pieces(self, pieces: Iterable[FlowBatch], token: str, present: Collection[str], segment_dir: Path | None) -> int:
+        """Inserts ``pieces`` as one batch; for the embedded store they wait as files in shared memory, one each.
+
+        One try only: with the store its folder and the files in it may have gone, and who has the pieces makes them again.
+        Raises as ``write``.
+        """
+        if segment_dir is None:
+            found = list(pieces)
+            return self.write(FlowBatch.concat(found), token, present, None) if found else 0
+        stem, files, names, rows = segment_dir / uuid.uuid4().hex, list[Path](), dict[str, None](), 0
+        with contextlib.ExitStack() as stack:
+            for piece in pieces:
+                _check(piece, token)
+                here = [name for name in piece if name in present]
+                part = to_arrow(piece, here)
+                if not _room(segment_dir, part.nbytes):
+                    raise StoreUnavailable(f"the segments of others fill {segment_dir}")
+                files.append(stack.enter_context(_segment(Path(f"{stem}-{len(files)}.arrow"), part)))
+                names |= dict.fromkeys(here)
+                rows += len(piece)
+            if files:
+                path = f"{stem}-{{{','.join(map(str, range(len(files))))}}}.arrow" if len(files) > 1 else str(files[0])
+                self._insert_files(path, files, names, token)
+        return rows
+
+    def _insert_files(self, path: str, files: Sequence[Path], names: Iterable[str], token: str) -> None:
+        statement = f"INSERT INTO flows ({', '.join(names)}) FROM INFILE '{path}' FORMAT Arrow"
+        try:
+            with self._clients.use() as client:
+                client.command(statement, settings=_settings(token))
+        except StoreRejected as error:
+            if all(file.exists() for file in files):
+                raise
+            raise StoreUnavailable("the store was started again, which empties its folder of segments") from error
 
     def insert_rows(self, table: str, rows: pa.Table, token: str) -> None:
         """Inserts a small Arrow table over HTTP, into any table."""
@@ -93,9 +125,8 @@ class Writer:
 
     def _insert(self, part: pa.RecordBatch, names: list[str], token: str, segment_dir: Path | None) -> None:
         if segment_dir is not None and _room(segment_dir, part.nbytes):
-            with _segment(segment_dir, part) as path, self._clients.use() as client:
-                statement = f"INSERT INTO flows ({', '.join(names)}) FROM INFILE '{path}' FORMAT Arrow"
-                client.command(statement, settings=_settings(token))
+            with _segment(segment_dir / f"{uuid.uuid4().hex}.arrow", part) as path:
+                self._insert_files(str(path), [path], names, token)
         else:
             with self._clients.use() as client:
                 client.raw_insert(
@@ -104,7 +135,15 @@ class Writer:
 
 
 def _settings(token: str) -> dict[str, Any]:
-    return {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0}
+    """One thread, so that an insert is one part of each hour, whole or not there."""
+    return {"insert_deduplication_token": token, "insert_deduplicate": 1, "async_insert": 0, "max_insert_threads": 1}
+
+
+def _check(batch: FlowBatch, token: str) -> None:
+    if "time_end_ms" not in batch:
+        raise DataError("only normalised batches can be stored: this one has no time_end_ms")
+    if not _TOKEN.fullmatch(token):
+        raise DataError(f"{token!r} is no token: up to 200 letters, digits and . : / @ + - _")
 
 
 def _pauses() -> Iterator[float]:
@@ -123,15 +162,14 @@ def _room(folder: Path, nbytes: int) -> bool:
 
 
 @contextlib.contextmanager
-def _segment(folder: Path, part: pa.RecordBatch) -> Iterator[Path]:
+def _segment(path: Path, part: pa.RecordBatch) -> Iterator[Path]:
     """A segment file that lives as long as its insert. No fsync: until the insert returned the batch is the caller's."""
-    path = folder / f"{uuid.uuid4().hex}.arrow"
     try:
         try:
             with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, part.schema) as stream:
                 stream.write_batch(part)
         except OSError as error:
-            raise StoreUnavailable(f"no segment can be written to {folder}: {error}") from error
+            raise StoreUnavailable(f"no segment can be written to {path.parent}: {error}") from error
         yield path
     finally:
         path.unlink(missing_ok=True)
