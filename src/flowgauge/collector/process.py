@@ -24,8 +24,6 @@ from flowgauge.runtime import logs
 _TICK_S = 0.5
 _IDLE_S = 60.0
 """A queue tells when something comes, and when it is closed."""
-_BEHIND = 2
-"""Segments that wait for the store: what comes behind so many is said to be read back because the store is slow."""
 _NO_ROWS = np.zeros(0, np.intp)
 
 _log = logs.get("collector")
@@ -84,7 +82,8 @@ class ProcessLoop:
                 segment.processed(processed(self._pipeline, flows))
             if segment.ready is not None and len(segment.ready.flows):
                 self._tap.publish(segment.ready.flows)
-        segment.fresh = segment.fresh and segment.ready is None and len(self._ready) < _BEHIND
+        if segment.ready is not None or len(self._ready):  # if it is read back, then because the store is slow
+            segment.fresh = False
         while not self._ready.put(segment, _TICK_S):
             if time.monotonic() > self._give_up_at:
                 self._dropped(segment)
