@@ -160,6 +160,18 @@ def test_conversations_list_what_the_map_shows(page: Page, site: Site) -> None:
     expect(page.locator(".fg-drawer h2")).to_have_text("office → django-psql-example")
 
 
+def test_who_reaches_into_another_namespace_is_said_first_and_listed(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/traffic?live=off")
+    page.get_by_role("button", name="1 conversation between namespaces: other-team → flow-demo").click()
+    expect(page.get_by_role("tab", name="Between namespaces")).to_have_attribute("aria-selected", "true")
+    rows = page.locator(".fg-panel-table tbody tr")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("batch-import")
+    expect(page.get_by_role("region", name="Between namespaces")).to_contain_text(
+        "1 conversation; 3 with infrastructure left out"
+    )
+
+
 def test_the_badge_says_where_flows_were_lost(page: Page, site: Site) -> None:
     visit(page, site.url)
     badge = page.get_by_role("button", name=re.compile("complete 99.95"))
