@@ -77,8 +77,8 @@ class TwoPods:
 
 
 @contextmanager
-def two_pods(*, offloads: bool = False) -> Iterator[TwoPods]:
-    """Builds the three places and takes them down again."""
+def two_pods(rules: str = "", *, offloads: bool = False) -> Iterator[TwoPods]:
+    """Builds the three places, with nft's ``rules`` on the node, and takes them down again."""
     mark = f"fgt{os.getpid() % 100_000}{secrets.token_hex(2)}"
     built = TwoPods(f"{mark}-node", {place: f"{mark}-{place}" for place in DEVICES})
     try:
@@ -88,6 +88,8 @@ def two_pods(*, offloads: bool = False) -> Iterator[TwoPods]:
         for place in DEVICES:
             _connect(built, place)
         built.offloads(on=offloads)
+        if rules:
+            kernel.nft(built.node, rules)
         yield built
     finally:
         for name in (built.node, *built.netns.values()):

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from ebpf_kit import loaded
-from flowgauge.demo.scene import kernel
 from flowgauge.ebpf import flow_program
 from flowgauge.flow import addresses
 from node_kit import A6, B6, FAR, FAR6, A, B, Observed, TwoPods, observed, transfer, two_pods
@@ -43,8 +42,7 @@ table inet svc {{
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, RULES)
+    with two_pods(RULES) as built:
         yield built
 
 

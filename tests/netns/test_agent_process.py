@@ -42,12 +42,6 @@ def node() -> Iterator[TwoPods]:
         yield built
 
 
-@pytest.fixture
-def to() -> Iterator[Collector]:
-    with collector() as listening:
-        yield listening
-
-
 def options(node: TwoPods, to: Collector, *more: str) -> list[str]:
     return ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0",
             "--export-interval", "200ms", *more]  # fmt: skip

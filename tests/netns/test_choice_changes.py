@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from agent_kit import AgentProcess, Collector, agent, collector, until
+from agent_kit import AgentProcess, Collector, agent, until
 from flowgauge.runtime import linux
 from node_kit import B, TwoPods, observed, settled, two_pods
 
@@ -41,12 +41,6 @@ def node() -> Iterator[TwoPods]:
     with two_pods() as built:
         settled(built, 1.5)
         yield built
-
-
-@pytest.fixture
-def to() -> Iterator[Collector]:
-    with collector() as listening:
-        yield listening
 
 
 class Load:

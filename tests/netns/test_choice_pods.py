@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent_kit import Collector, agent, collector, until
+from agent_kit import Collector, agent, until
 from flowgauge.cli.main import main
 from node_kit import A6, B6, FAR, A, B, TwoPods, transfer, two_pods
 
@@ -22,12 +22,6 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 def node() -> Iterator[TwoPods]:
     with two_pods() as built:
         yield built
-
-
-@pytest.fixture
-def to() -> Iterator[Collector]:
-    with collector() as listening:
-        yield listening
 
 
 def event(what: str, name: str, namespace: str, *ips: str, **labels: str) -> str:

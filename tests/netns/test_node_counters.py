@@ -15,7 +15,6 @@ import pytest
 
 from agent_kit import agent, collector, until
 from flowgauge.agent import node_counters
-from flowgauge.demo.scene import kernel
 from flowgauge.pipeline.exporters import ExporterDirectory
 from node_kit import B, TwoPods, settled, two_pods
 
@@ -28,8 +27,7 @@ UNKNOWN_PROTOCOL = b"\xff" * 6 + bytes.fromhex("020000000001") + b"\x88\xb5" + b
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, TRACKED)
+    with two_pods(TRACKED) as built:
         settled(built, 1.0)
         yield built
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from flowgauge.demo.scene import kernel
 from node_kit import A6, B6, A, B, Observed, TwoPods, observed, two_pods
 from serving_kit import telling
 from signal_kit import one, told
@@ -42,8 +41,7 @@ while True:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, RULES)
+    with two_pods(RULES) as built:
         yield built
 
 

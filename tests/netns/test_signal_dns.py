@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from dns_kit import NOERROR, NXDOMAIN, TYPE_AAAA, answer, query, question
-from flowgauge.demo.scene import kernel
 from node_kit import FAR, A, B, Observed, TwoPods, observed, two_pods
 from signal_kit import one, told
 
@@ -39,8 +38,7 @@ table ip svc {{
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, RULES)
+    with two_pods(RULES) as built:
         yield built
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from test_signal_dns import ask, query, server
 
-from agent_kit import AgentProcess, Collector, agent, collector, until
+from agent_kit import AgentProcess, Collector, agent, until
 from flowgauge.demo.scene import kernel
 from flowgauge.ebpf import cost
 from flowgauge.schema.enums import TCP_STATE_FINAL
@@ -32,12 +32,6 @@ def node() -> Iterator[TwoPods]:
         kernel.ip_batch(built.node, ["route add default via 10.9.3.2"])  # so that eth0 faces other machines
         settled(built, 1.0)
         yield built
-
-
-@pytest.fixture
-def to() -> Iterator[Collector]:
-    with collector() as listening:
-        yield listening
 
 
 def options(node: TwoPods, to: Collector, *more: str) -> list[str]:

@@ -38,8 +38,7 @@ SMALL_MTU = 1280
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, RULES)
+    with two_pods(RULES) as built:
         kernel.ip_batch(built.node, [f"link set eth0 mtu {SMALL_MTU}"])
         yield built
 

@@ -34,8 +34,7 @@ table ip svc {{
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, RULES)
+    with two_pods(RULES) as built:
         yield built
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from flowgauge.demo.scene import kernel
 from hello_kit import INITIALS, PROTOCOL, SERVER_NAME
 from node_kit import B6, A, B, Observed, TwoPods, observed, two_pods
 from serving_kit import listening
@@ -35,8 +34,7 @@ table ip svc {{
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
-    with two_pods() as built:
-        kernel.nft(built.node, RULES)
+    with two_pods(RULES) as built:
         yield built
 
 
