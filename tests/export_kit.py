@@ -54,6 +54,12 @@ def _addresses(random: np.random.Generator, v6: np.ndarray) -> np.ndarray:
     return np.where(v6[:, None], wide, narrow)
 
 
+def octets(batch: FlowBatch) -> list[int]:
+    """Their bytes, which tell flows apart, in order."""
+    found: list[int] = np.sort(batch.array("bytes")).tolist()
+    return found
+
+
 def decoded(*payloads: bytes) -> Decoded:
     """What our decoder makes of them."""
     return Decoder().decode(Datagrams.from_payloads(list(payloads)))

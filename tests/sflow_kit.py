@@ -118,3 +118,10 @@ def udp(src: int = 5000, dst: int = 53, content: bytes = b"") -> bytes:
 def label(value: int, *, bottom: bool = False) -> bytes:
     """An MPLS label stack entry."""
     return words(value << 12 | bottom << 8 | 64)
+
+
+def gateway(*segments: tuple[int, list[int]], hop: str = "192.0.2.8", claimed: int | None = None) -> bytes:
+    """Extended gateway data: a BGP path of (kind, autonomous systems), which may claim to be longer than it is."""
+    path = b"".join(words(kind, len(systems), *systems) for kind, systems in segments)
+    count = len(segments) if claimed is None else claimed
+    return part(1003, address(hop) + words(64500, 64501, 64502, count) + path + words(1, 42, 100))

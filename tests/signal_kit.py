@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,11 @@ def _row(flows: FlowBatch, at: int) -> dict[str, Any]:
     row: dict[str, Any] = {name: addresses.to_text(flows.array(name)[at].tobytes()) for name in ("src_addr", "dst_addr")}
     row |= {name: int(flows.array(name)[at]) for name in _NUMBERS}
     return row | {name: flows.names(name).to_list()[at] for name in _TEXTS}
+
+
+def own_name() -> str:
+    """What the kernel calls this process."""
+    return Path("/proc/self/comm").read_text().strip()
 
 
 def one(among: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:

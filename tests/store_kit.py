@@ -131,6 +131,11 @@ def flows(namespace: str, rows: int = 4, *, owners: Sequence[str] = ("web",), en
     return batch.with_columns({name: _column(name, value, rows) for name, value in given.items()})
 
 
+def named(batch: FlowBatch, **names: str) -> FlowBatch:
+    """The flows, all with these names."""
+    return batch.with_columns({name: Names.constant(text, len(batch)) for name, text in names.items()})
+
+
 def _column(name: str, value: int | Sequence[int] | Sequence[str], rows: int) -> np.ndarray | Names:
     pattern = absent_column(definition(name), rows)
     values = list(value) if not isinstance(value, int) else [value] * rows

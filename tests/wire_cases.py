@@ -24,6 +24,7 @@ from sflow_kit import (
     ethernet,
     expanded_sample,
     flow_sample,
+    gateway,
     interface_counters,
     ipv4,
     ipv6,
@@ -63,12 +64,6 @@ def sflows(readme: str, *payloads: bytes) -> Case:
 
 TCP4 = ipv4(6, tcp())
 HTTPS = raw(ethernet(0x0800, TCP4))
-
-
-def gateway(*segments: tuple[int, list[int]], hop: str = "192.0.2.8", claimed: int | None = None) -> bytes:
-    path = b"".join(words(kind, len(systems), *systems) for kind, systems in segments)
-    count = len(segments) if claimed is None else claimed
-    return part(1003, address(hop) + words(64500, 64501, 64502, count) + path + words(1, 42, 100))
 
 
 def numbered(*packets: bytes, protocol: int = 1) -> list[bytes]:

@@ -7,14 +7,13 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node_kit import A6, B6, A, B, Observed, TwoPods, observed, two_pods
 from serving_kit import telling
-from signal_kit import one, told
+from signal_kit import one, own_name, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -67,10 +66,6 @@ def ask(node: TwoPods, to: tuple[str, int], *, connected: bool = False, times: i
             client.recv(100)
         port: int = client.getsockname()[1]
     return port
-
-
-def own_name() -> str:
-    return Path("/proc/self/comm").read_text().strip()
 
 
 @pytest.mark.parametrize("connected", [False, True], ids=["sendto", "connected"])

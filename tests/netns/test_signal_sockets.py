@@ -21,7 +21,7 @@ from flowgauge.ebpf import abi
 from flowgauge.schema.enums import SOCKET_EVENT
 from node_kit import A6, B6, A, B, Observed, TwoPods, observed, transfer, two_pods
 from serving_kit import FORKING, call, telling
-from signal_kit import events, one, told
+from signal_kit import events, one, own_name, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -58,10 +58,6 @@ def server(node: TwoPods, port: int, folder: Path | None = None) -> AbstractCont
 
 def flows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if not row["socket_event"]]
-
-
-def own_name() -> str:
-    return Path("/proc/self/comm").read_text().strip()
 
 
 def test_both_ends_have_their_process_and_a_servers_worker_is_the_one_that_reads(node: TwoPods) -> None:

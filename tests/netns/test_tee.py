@@ -18,6 +18,7 @@ import pytest
 
 from agent_kit import until
 from flowgauge.cli.main import main
+from flowgauge.run.part import free_port
 from flowgauge.runtime.linux import create_netns, delete_netns, in_netns
 
 EXPORTER, TEE, COLLECTOR = (f"fgtee-{part}-{os.getpid()}" for part in ("dev", "tee", "col"))
@@ -102,15 +103,9 @@ def sender(host: str = "127.0.0.1", netns: str = "") -> socket.socket:
     return made
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_every_receiver_gets_every_datagram_unchanged_in_order(tmp_path: Path) -> None:
     payloads = [os.urandom(1 + 37 * number % 1400) for number in range(500)] + [os.urandom(65_507), b""]
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     with receiver() as one, receiver() as two, receiver("::1") as three, sender() as exporter:
         arguments = [part for to in (one, two, three) for part in ("--to", to.to)]
         with tee(tmp_path, "--listen", f"127.0.0.1:{port}", *arguments) as running:
@@ -123,7 +118,7 @@ def test_every_receiver_gets_every_datagram_unchanged_in_order(tmp_path: Path) -
 
 
 def test_a_receiver_that_is_away_costs_the_others_nothing_and_is_counted(tmp_path: Path) -> None:
-    port, away = free_port(), free_port()
+    port, away = free_port(socket.SOCK_DGRAM), free_port(socket.SOCK_DGRAM)
     with receiver() as there, sender() as exporter:
         arguments = ["--to", f"127.0.0.1:{away}", "--to", there.to]
         with tee(tmp_path, "--listen", f"127.0.0.1:{port}", *arguments) as running:
@@ -143,7 +138,7 @@ def test_a_receiver_that_is_away_costs_the_others_nothing_and_is_counted(tmp_pat
 
 
 def test_strangers_are_refused(tmp_path: Path) -> None:
-    port = free_port()
+    port = free_port(socket.SOCK_DGRAM)
     with (
         receiver() as there, sender("127.0.0.9") as friend, sender() as stranger,
         tee(tmp_path, "--listen", f"127.0.0.1:{port}", "--allow", "127.0.0.8/30", "--to", there.to) as running,
@@ -166,7 +161,7 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
     ],
 )
 def test_mistakes_are_one_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    port = str(free_port())
+    port = str(free_port(socket.SOCK_DGRAM))
     assert main(["tee", *(one.format(port=port) for one in arguments)]) == 2
     assert words in capsys.readouterr().err
 
@@ -260,8 +255,8 @@ def test_another_ip_version_cannot_carry_the_sender_and_is_counted(tmp_path: Pat
 def test_keeping_the_sender_needs_a_capability(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all",
-               sys.executable, "-m", "flowgauge.cli.main", "tee", "--listen", f"127.0.0.1:{free_port()}", "--to",
-               "127.0.0.1:9", "--keep-source"]  # fmt: skip
+               sys.executable, "-m", "flowgauge.cli.main", "tee", "--listen", f"127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+               "--to", "127.0.0.1:9", "--keep-source"]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if ended.returncode == 1 and "Permission denied" in ended.stderr:
         pytest.skip("another user cannot read this checkout")

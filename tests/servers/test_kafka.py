@@ -7,18 +7,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from agent_kit import until
 from decode_kit import DecodingEnd
+from export_kit import octets
 from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.collector.kafka_source import KafkaSource
 from flowgauge.config.model import Collector, Exporter
 from flowgauge.config.sending import Kafka
-from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.decoder import Decoder
 from pbflow_kit import record
@@ -73,11 +72,6 @@ def agent(topic: Kafka, ledger: Ledger, node: str = "node-a") -> Destinations:
     destinations.start()
     destinations.greet()
     return destinations
-
-
-def octets(batch: FlowBatch) -> list[int]:
-    found: list[int] = np.sort(batch.array("bytes")).tolist()
-    return found
 
 
 def test_what_agents_write_is_read_whole_and_in_order(topic: Kafka, reading: Callable[..., Reading]) -> None:

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 
 from agent_kit import until
-from export_kit import StreamReceiver, UdpReceiver, certificates, decoded
+from export_kit import StreamReceiver, UdpReceiver, certificates, decoded, octets
 from flowgauge.agent import export_failover, export_stream
 from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Collector, Exporter
 from flowgauge.config.sending import ClientTls
 from flowgauge.errors import UsageError
-from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.run.part import free_port
 from flowgauge.runtime.ledger import Ledger
@@ -37,11 +36,6 @@ def started(ledger: Ledger, **collector: Any) -> Destinations:
     destinations.start()
     destinations.greet()
     return destinations
-
-
-def octets(batch: FlowBatch) -> list[int]:
-    found: list[int] = np.sort(batch.array("bytes")).tolist()
-    return found
 
 
 def test_over_tcp_every_flow_and_option_arrives_and_counts_once(ledger: Ledger) -> None:

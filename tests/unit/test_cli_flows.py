@@ -23,18 +23,13 @@ import pytest
 from console_kit import Collector, Console, running_console
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.flow.names import Names
 from flowgauge.runtime.instance import RUNTIME_DIR_VARIABLE, Instance
 from flowgauge.store.store import LedgerRow
-from store_kit import flows, now_ms, running_store
+from store_kit import flows, named, now_ms, running_store
 
 pytestmark = pytest.mark.slow  # some fifty processes
 ARGV = (sys.executable, "-m", "flowgauge.cli.main", "flows")
 ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-
-
-def named(batch: FlowBatch, **names: str) -> FlowBatch:
-    return batch.with_columns({name: Names.constant(text, len(batch)) for name, text in names.items()})
 
 
 def conversations() -> FlowBatch:

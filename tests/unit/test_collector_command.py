@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,26 +17,20 @@ from flowgauge.config.model import Collector, Storage
 from flowgauge.errors import UsageError
 from flowgauge.run.part import free_port
 from ipfix_kit import Exporter, records
-from store_kit import SECRET, StoreProcess, running_store
+from store_kit import SECRET, StoreProcess
 
 _DOCUMENT = """spec:
   collector: {{port: {port}, deduplicate: {deduplicate}}}
 """
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    with running_store(tmp_path_factory.mktemp("store")) as running:
-        yield running
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.slow
 def test_a_stop_stores_what_was_received_and_writes_the_report(
-    store: StoreProcess, tmp_path: Path, number: signal.Signals
+    process: StoreProcess, tmp_path: Path, number: signal.Signals
 ) -> None:
     port, report = free_port(socket.SOCK_DGRAM), tmp_path / "report.json"
-    command = Command(store, tmp_path, "--listen", f"127.0.0.1:{port}", "--report", str(report))
+    command = Command(process, tmp_path, "--listen", f"127.0.0.1:{port}", "--report", str(report))
     command.until_ready()
     exporter = Exporter(node=f"node-{number.name}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
@@ -55,10 +48,10 @@ def test_a_stop_stores_what_was_received_and_writes_the_report(
 
 
 @pytest.mark.slow
-def test_a_saved_document_applies_at_sighup_and_a_broken_one_changes_nothing(store: StoreProcess, tmp_path: Path) -> None:
+def test_a_saved_document_applies_at_sighup_and_a_broken_one_changes_nothing(process: StoreProcess, tmp_path: Path) -> None:
     port, document = free_port(socket.SOCK_DGRAM), tmp_path / "flowcollector.yaml"
     document.write_text(_DOCUMENT.format(port=port, deduplicate="Mark"))
-    command = Command(store, tmp_path, "-f", str(document))
+    command = Command(process, tmp_path, "-f", str(document))
     command.until_ready()
     for deduplicate, event in (("Sometimes", "settings_not_applied"), ("Drop", "settings_applied")):
         document.write_text(_DOCUMENT.format(port=port + 1, deduplicate=deduplicate))
@@ -73,7 +66,7 @@ def test_a_saved_document_applies_at_sighup_and_a_broken_one_changes_nothing(sto
 
 
 @pytest.mark.slow
-def test_what_is_missing_or_wrong_is_one_sentence(store: StoreProcess, tmp_path: Path) -> None:
+def test_what_is_missing_or_wrong_is_one_sentence(process: StoreProcess, tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -84,7 +77,7 @@ def test_what_is_missing_or_wrong_is_one_sentence(store: StoreProcess, tmp_path:
             (("--listen", "127.0.0.1:0", "--kubernetes-objects", str(tmp_path / "none")), SECRET, 2, "none"),
             (("--deduplicate", "Maybe"), SECRET, 2, "--deduplicate"),
         ]  # fmt: skip
-        commands = [Command(store, tmp_path, *arguments, secret=secret) for arguments, secret, *_ in cases]
+        commands = [Command(process, tmp_path, *arguments, secret=secret) for arguments, secret, *_ in cases]
         for command, (_, _, status, words) in zip(commands, cases, strict=True):
             assert command.process.wait(60) == status, command.log()
             assert words in command.log().splitlines()[-1]

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from collector_kit import options, report
@@ -20,12 +18,6 @@ from flowgauge.query.nodes import congestion
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.store.store import KERNEL
 from store_kit import StoreProcess, last, now_ms, running_store
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    with running_store(tmp_path_factory.mktemp("store")) as running:
-        yield running
 
 
 def in_store(process: StoreProcess, instance: str) -> dict[str, int]:

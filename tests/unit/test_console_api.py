@@ -11,17 +11,12 @@ import pytest
 from console_kit import Console, running_console
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.flow.batch import FlowBatch
-from flowgauge.flow.names import Names
 from flowgauge.schema.columns import COLUMNS
 from flowgauge.store.secret import reader_key
 from flowgauge.store.store import KERNEL, LedgerRow
-from store_kit import flows, now_ms, running_store
+from store_kit import flows, named, now_ms, running_store
 
 API = "/api/v1"
-
-
-def named(batch: FlowBatch, **names: str) -> FlowBatch:
-    return batch.with_columns({name: Names.constant(text, len(batch)) for name, text in names.items()})
 
 
 @pytest.fixture(scope="module")

@@ -8,23 +8,17 @@ import ssl
 import threading
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from agent_kit import until
-from export_kit import StreamReceiver, UdpReceiver, certificates, decoded, exported
+from export_kit import StreamReceiver, UdpReceiver, certificates, decoded, exported, octets
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.export.flows import FlowExporter
 from flowgauge.export.pace import Pace
 from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings, Transport
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.run.part import free_port
 from store_kit import flows
-
-
-def unused_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def balanced(exporter: FlowExporter) -> bool:
@@ -35,11 +29,6 @@ def balanced(exporter: FlowExporter) -> bool:
 def numbered(rows: int) -> FlowBatch:
     """Flows that their bytes tell apart."""
     return flows("shop", rows, src_name=[f"web-{row % 50}" for row in range(rows)], bytes=list(range(1, rows + 1)))
-
-
-def octets(batch: FlowBatch) -> list[int]:
-    found: list[int] = np.sort(batch.array("bytes")).tolist()
-    return found
 
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
@@ -60,7 +49,7 @@ def test_all_flows_arrive(transport: Transport) -> None:
 
 
 def test_udp_waits_until_somebody_listens() -> None:
-    port = unused_port()
+    port = free_port(socket.SOCK_DGRAM)
     late: list[UdpReceiver] = []
     timer = threading.Timer(1.0, lambda: late.append(UdpReceiver(port)))
     timer.start()
@@ -72,7 +61,7 @@ def test_udp_waits_until_somebody_listens() -> None:
 
 @pytest.mark.parametrize("transport", [Transport.UDP, Transport.TCP])
 def test_a_receiver_that_never_comes_ends_a_stored_export(transport: Transport) -> None:
-    exporter = FlowExporter(ExportSettings("127.0.0.1", unused_port(), transport=transport, patience_s=0.3))
+    exporter = FlowExporter(ExportSettings("127.0.0.1", free_port(socket.SOCK_DGRAM), transport=transport, patience_s=0.3))
     with pytest.raises(EnvironmentProblem, match=r"127\.0\.0\.1"):  # noqa: PT012 - TCP says so at the start, UDP when it sends
         exporter.start()
         exporter.send(flows("shop", 12_000))
@@ -82,7 +71,7 @@ def test_a_receiver_that_never_comes_ends_a_stored_export(transport: Transport) 
 
 
 def test_a_live_export_goes_on_without_the_flows_that_nobody_took() -> None:
-    port = unused_port()
+    port = free_port(socket.SOCK_DGRAM)
     exporter = FlowExporter(ExportSettings("127.0.0.1", port, patience_s=0.3, persistent=True))
     exporter.start()
     exporter.send(flows("lost", 200))

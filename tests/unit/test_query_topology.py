@@ -21,7 +21,7 @@ from flowgauge.schema.filters.tree import And, OneOf, Or
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.schema.roles import Side, to_server
 from flowgauge.store.store import FlowStore
-from store_kit import flows, in_namespace, last, running_store
+from store_kit import flows, in_namespace, last, named, running_store
 
 CLIENT, SERVER = packed("10.0.0.1"), packed("10.0.0.2")
 
@@ -34,10 +34,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowStore]:
 
 def either(namespace: str) -> Or:
     return Or((in_namespace(namespace), OneOf(BY_NAME["dst_namespace"], (namespace,))))
-
-
-def named(batch: FlowBatch, **names: str) -> FlowBatch:
-    return batch.with_columns({name: Names.constant(text, len(batch)) for name, text in names.items()})
 
 
 def conversation(namespace: str, port: int = 40000) -> FlowBatch:

@@ -23,12 +23,6 @@ from flowgauge.store.secret import reader_key
 from store_kit import SECRET, StoreProcess, flows, in_namespace, last, running_store
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    with running_store(tmp_path_factory.mktemp("store")) as running:
-        yield running
-
-
 def post(url: str, sql: str, key: str = SECRET, path: str = "/", **headers: str) -> tuple[int, str, str]:
     """(HTTP status, ClickHouse error code, body) of a statement."""
     credentials = {"Authorization": f"Basic {b64encode(f'default:{key}'.encode()).decode()}"} if key else {}

@@ -15,13 +15,7 @@ from flowgauge.schema.columns import BY_NAME, stored_columns
 from flowgauge.schema.filters.tree import InRange, OneOf
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.store.store import FlowStore, LedgerRow
-from store_kit import StoreProcess, flows, in_namespace, last, now_ms, running_store
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    with running_store(tmp_path_factory.mktemp("store")) as running:
-        yield running
+from store_kit import StoreProcess, flows, in_namespace, last, now_ms
 
 
 @pytest.fixture(scope="module")

@@ -28,12 +28,6 @@ Sizes = npt.NDArray[np.int64]
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    with running_store(tmp_path_factory.mktemp("store")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def store(process: StoreProcess) -> Iterator[FlowStore]:
     opened = process.open()
     yield opened

@@ -20,13 +20,7 @@ from flowgauge.store.clickhouse import backend
 from flowgauge.store.errors import StoreFull, StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
 from flowgauge.store.store import FlowStore, LedgerRow
-from store_kit import SECRET, StoreProcess, flows, in_namespace, last, now_ms, running_store
-
-
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProcess]:
-    with running_store(tmp_path_factory.mktemp("store")) as running:
-        yield running
+from store_kit import SECRET, StoreProcess, flows, in_namespace, last, now_ms
 
 
 @pytest.fixture

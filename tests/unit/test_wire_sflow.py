@@ -24,6 +24,7 @@ from sflow_kit import (
     ethernet,
     expanded_sample,
     flow_sample,
+    gateway,
     interface_counters,
     ipv4,
     ipv6,
@@ -238,12 +239,6 @@ def test_router(hop: str) -> None:
     """Trap 80: the next hop has a type of its own, 0 among them."""
     found = row(HTTPS, part(1002, address(hop) + words(24, 16)))
     assert (found.get("next_hop", ""), found["src_mask"], found["dst_mask"]) == (hop, 24, 16)
-
-
-def gateway(*segments: tuple[int, list[int]], hop: str = "192.0.2.8", claimed: int | None = None) -> bytes:
-    path = b"".join(words(kind, len(systems), *systems) for kind, systems in segments)
-    count = len(segments) if claimed is None else claimed
-    return part(1003, address(hop) + words(64500, 64501, 64502, count) + path + words(1, 42, 100))
 
 
 @pytest.mark.parametrize(
