@@ -149,12 +149,14 @@ class Seen:
 
     Attributes:
         rows: the flows that passed the device.
+        elsewhere: all others.
         counters: of the program, at all devices.
         devices: of each observed device; bytes with the Ethernet header where it has one.
         not_ip: frames that were not IP, by device.
     """
 
     rows: list[dict[str, Any]]
+    elsewhere: list[dict[str, Any]]
     counters: dict[str, int]
     devices: dict[str, Traffic]
     not_ip: dict[str, NotIp]
@@ -194,4 +196,10 @@ def seen_at(node: TwoPods, work: Callable[[], None], *below: str) -> Seen:
     here = [row for row in rows if any(point.split()[0] == str(index[LINK]) for point in row["observed"])]
     kept = {name.removeprefix("kernel_packets_"): value for name, value in counted.items() if value}
     passed = {name: after[name].since(before[name]) for name in devices}
-    return Seen(here, kept, passed, {name: not_ip[at] for name, at in index.items() if at in not_ip})
+    return Seen(
+        here,
+        [row for row in rows if row not in here],
+        kept,
+        passed,
+        {name: not_ip[at] for name, at in index.items() if at in not_ip},
+    )

@@ -181,6 +181,11 @@ class Counted:
         traffic, other = self.devices[device], self.not_ip.get(device, NotIp(0, 0))
         return traffic.packets - other.packets, traffic.layer3_bytes - (other.bytes - ETHERNET_HEADER_BYTES * other.packets)
 
+    def ip_of_vlan(self, device: str) -> tuple[int, int]:
+        """As ``ip``, at a VLAN device, which counts what it receives without the Ethernet header."""
+        packets, length = self.ip(device)
+        return packets, length + ETHERNET_HEADER_BYTES * self.devices[device].rx_packets
+
     def sums(self, *rows: dict[str, Any]) -> tuple[int, int]:
         """Packets and bytes of rows, by default of TCP between the pods in both directions."""
         chosen = rows or (self.between(A, B, proto=6), self.between(B, A, proto=6))

@@ -142,7 +142,7 @@ def test_packets_with_two_vlan_tags_are_counted_once_by_their_own_length() -> No
         pytest.skip(f"this kernel has no VLAN devices: {lacking}")
     counted = found["a"]
     there, back = counted.between(A, B, proto=6), counted.between(B, A, proto=6)
-    assert counted.sums() == counted.ip("q56")
+    assert counted.sums() == counted.ip_of_vlan("q56")
     assert counted.counters["seen"] == sum(device.packets for device in counted.devices.values())
     assert len(there["observed"]) == len(back["observed"]) == 3
     assert back["vlan_id"] == 5

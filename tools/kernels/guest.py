@@ -18,6 +18,7 @@ from typing import Any
 import guest_devices
 import guest_layer3
 import guest_signals
+import numpy as np
 from guest_devices import Finding
 
 from ebpf_kit import flows, loaded, touched
@@ -103,7 +104,8 @@ SCENES: dict[str, Callable[[], bool]] = {
     "pods": pods,
     "signals": lambda: found(guest_signals.findings),
     "layer3": lambda: found(guest_layer3.findings),
-    "devices": lambda: found(guest_devices.findings),
+    "vlans": lambda: found(guest_devices.vlans),
+    "tunnels": lambda: found(guest_devices.findings),
 }
 
 
@@ -119,10 +121,16 @@ def held(scene: str) -> bool:
     return well
 
 
+def sorts() -> bool:
+    """Whether numpy sorts here, by which flows are found again: an emulated processor may be wrong where it is used rarely."""
+    numbers = np.random.default_rng().integers(0, 2**64, 500, dtype=np.uint64)
+    return say("numpy sorts", numbers[np.argsort(numbers)].tolist() == sorted(numbers.tolist()))
+
+
 def main(scenes: list[str]) -> int:
     """1 when something did not hold."""
     print("kernel:", os.uname().release, flush=True)
-    well = False not in [held(scene) for scene in scenes or SCENES]
+    well = False not in [sorts(), *(held(scene) for scene in scenes or SCENES)]
     print(PASSED if well else "kernel test: failed", flush=True)
     return 0 if well else 1
 

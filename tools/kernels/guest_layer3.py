@@ -37,16 +37,17 @@ def findings() -> Iterator[Finding]:
     """One after the other."""
     with two_pods() as node:
         yield from _device(node, "tun", tun(), 0)
-        yield from _device(node, "tap", tun(ethernet=True), _ETHERNET_HEADER)
-        yield from _device(node, "ppp", serial_line, 0)
         yield from _device(node, "pppoe", over_ethernet, 0, WIRE)
+        yield from _device(node, "ppp", serial_line, 0)
+        yield from _device(node, "tap", tun(ethernet=True), _ETHERNET_HEADER)
 
 
 def _device(node: TwoPods, kind: str, cable: Cable, header_bytes: int, *below: str) -> Iterator[Finding]:
     with behind(node, cable):
         seen = seen_at(node, lambda: talk(node, SIZE), *below)
     counted, device = seen.counted(), seen.by_device(header_bytes)
-    yield f"{kind}: packets and bytes equal its counters", counted == device and counted[1] > 4 * SIZE, f"{counted}, {device}"
+    exact = counted == device and counted[1] > 4 * SIZE
+    yield f"{kind}: packets and bytes equal its counters", exact, f"{counted}, {device}, elsewhere {seen.elsewhere}"
     protocols = {row["proto"] for row in seen.rows}
     yield f"{kind}: TCP, UDP, ICMP over IPv4 and IPv6", protocols >= {1, 6, 17, 58}, protocols
     from_pod = [row for row in seen.rows if (row["src_addr"], row["dst_addr"]) == (A, BEYOND)]
@@ -64,7 +65,7 @@ def serial_line(near: str, beyond: str) -> Iterator[None]:
     master, slave = pty.openpty()
     line = os.ttyname(slave)
     try:
-        with _pppd(near, 1, line), _pppd(beyond, 2, "notty", end=master):
+        with _pppd(near, 1, line, "local"), _pppd(beyond, 2, "notty", "local", end=master):
             _agreed(near, beyond)
             yield
     finally:
@@ -97,7 +98,7 @@ def over_ethernet(near: str, beyond: str) -> Iterator[None]:
 def _pppd(netns: str, number: int, *words: str, end: int | None = None) -> Iterator[None]:
     """One end, which speaks over the descriptor ``end`` if there is one."""
     mine, others = number, 3 - number
-    command = ["pppd", *words, "nodetach", "local", "noauth", "nodefaultroute", "noccp", "lcp-echo-interval", "0",
+    command = ["pppd", *words, "nodetach", "noauth", "nodefaultroute", "noccp", "lcp-echo-interval", "0",
                "ifname", LINK, f"10.9.4.{mine}:10.9.4.{others}", "ipv6", f"::{mine},::{others}"]  # fmt: skip
     stream: int | IO[bytes] = subprocess.DEVNULL if end is None else end
     with linux.in_netns(netns):

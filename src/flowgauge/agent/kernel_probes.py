@@ -150,7 +150,12 @@ def _flow_program(program: FlowProgram | None) -> None:
 
 def _tcx(program: FlowProgram | None) -> None:
     descriptor = _needed(program).fd("flow_ingress")
-    _in_scratch_netns(lambda: os.close(bpf_syscall.tcx_link(descriptor, _LOOPBACK, Direction.INGRESS)))
+    try:
+        _in_scratch_netns(lambda: os.close(bpf_syscall.tcx_link(descriptor, _LOOPBACK, Direction.INGRESS)))
+    except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise LookupError("this kernel knows no such links") from error
+        raise
 
 
 def _clsact(program: FlowProgram | None) -> None:
