@@ -87,7 +87,7 @@ def test_what_listens_everywhere_is_reached_on_loopback() -> None:
     text = "spec: {collector: {address: '::'}, consolePlugin: {address: 0.0.0.0}}"
     composition = compose(spec(text), Plan(None, Path("data"), Path("run"), collector_port=2055, console_port=8055))
     assert composition.collector_address == "[::1]:2055"
-    assert option(composition.parts[1], "--listen") == "[::]:2055"
+    assert option(composition.parts[1], "--listen") == composition.listen_address == "[::]:2055"
     assert composition.console_url == "http://127.0.0.1:8055"
 
 

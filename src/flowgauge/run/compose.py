@@ -87,7 +87,8 @@ class Composition:
         collector_url, console_url, store_url: base URLs without a trailing slash; ``console_url`` is empty without a console.
         secret: the store's: all rights.
         agent_urls: node → base URL of the agent's own HTTP.
-        collector_address: HOST:PORT to which exporters send.
+        listen_address: HOST:PORT at which the collector listens; every address of the machine as ``0.0.0.0`` or ``[::]``.
+        collector_address: the same as this machine's own exporters reach it.
     """
 
     parts: tuple[Part, ...]
@@ -96,6 +97,7 @@ class Composition:
     store_url: str
     secret: str = field(repr=False)
     agent_urls: Mapping[str, str]
+    listen_address: str
     collector_address: str
 
 
@@ -115,12 +117,12 @@ def compose(spec: Spec, plan: Plan) -> Composition:
     collector_url = f"http://{LOOPBACK}:{plan.collector_http_port or free_port()}"
     console_port = plan.console_port or free_port()
     console_url = f"http://{_reached_at(spec.console_plugin.address)}:{console_port}" if spec.console_plugin.enable else ""
-    target = f"{_reached_at(host)}:{udp_port}"
+    listens, target = f"{_bracketed(host)}:{udp_port}", f"{_reached_at(host)}:{udp_port}"
     agents = [_agent(place, target, plan) for place in plan.agents]
     agent_urls = {place.node: part.url for place, part in zip(plan.agents, agents, strict=True)}
     parts = [
         *([_store(spec, plan, store_url, secret)] if own_store else []),
-        _collector(plan, f"{_bracketed(host)}:{udp_port}", collector_url, store_url, secret),
+        _collector(plan, listens, collector_url, store_url, secret),
         *agents,
     ]
     if console_url:
@@ -128,7 +130,7 @@ def compose(spec: Spec, plan: Plan) -> Composition:
         parts.append(_console(spec, plan, console_url, behind))
     return Composition(
         parts=tuple(parts), collector_url=collector_url, console_url=console_url, store_url=store_url, secret=secret,
-        agent_urls=agent_urls, collector_address=target,
+        agent_urls=agent_urls, listen_address=listens, collector_address=target,
     )  # fmt: skip
 
 

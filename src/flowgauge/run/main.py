@@ -128,12 +128,12 @@ def _greeting(system: System) -> Iterator[str]:
     assert composition is not None  # noqa: S101 - started
     token = f" (token: {system.token_file})" if system.token_file else ""
     yield f"  console    {composition.console_url + '/' + token if composition.console_url else 'none'}"
-    yield f"  collector  {composition.collector_address} over UDP; {composition.collector_url}/metrics"
+    yield f"  collector  {composition.listen_address} over UDP; {composition.collector_url}/metrics"
     yield f"  store      {composition.store_url if 'store' not in _names(system) else system.data_dir / 'store'}"
     for node, url in composition.agent_urls.items():
         yield f"  agent      {node}; {url}/metrics"
     if system.no_agent:
-        yield f"  agent      none: {system.no_agent}; flows come from what is sent to {composition.collector_address}"
+        yield f"  agent      none: {system.no_agent}; flows come from what is sent to {composition.listen_address}"
     yield f"  logs       flowgauge logs --follow   ({system.log_dir})"
     for note in system.settings.loaded.notes:
         yield f"  note       {note}"
