@@ -23,7 +23,7 @@ from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded, OptionsData
 from flowgauge.wire.decoder import Decoder
 
-WITHIN_S = 20.0
+WITHIN_S = 60.0
 _SO_RCVBUFFORCE = 33
 
 
