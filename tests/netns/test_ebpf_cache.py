@@ -114,6 +114,15 @@ def test_more_flows_than_slots() -> None:
         assert totals(program.evict()) == dict.fromkeys(range(1, 10), (60, 60 * 140, 16))
 
 
+@pytest.mark.parametrize("byte", [26 + 3, 26 + 2, 30 + 3], ids=["source's last", "source's third", "destination's last"])
+def test_neighbouring_addresses_spread_over_the_sets(byte: int) -> None:
+    """Pods' addresses differ in their last bytes."""
+    with loaded(max_flows=1024, cache_sets=2048) as program:
+        for number in range(256):
+            send(program, frame(1)[:byte] + bytes((number,)) + frame(1)[byte + 1 :], 1)
+        assert in_cache(program) > 240
+
+
 def test_super_packets_count_in_the_cache_as_they_do_in_the_table() -> None:
     with loaded(max_flows=1024) as program:
         for _ in range(20):

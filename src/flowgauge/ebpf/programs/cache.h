@@ -29,8 +29,11 @@ static __always_inline struct cache_set *cache_set_of(const struct flow_key *key
 	const __u64 *word = (const __u64 *)key;
 	__u64 hash = (word[0] ^ word[1]) * 0x9e3779b97f4a7c15ull ^ (word[2] ^ word[3]) * 0xbf58476d1ce4e5b9ull ^
 		     word[4] * 0x94d049bb133111ebull;
-	__u32 index = bpf_get_smp_processor_id() * settings.cache_sets + ((hash >> 40) & (settings.cache_sets - 1));
+	__u32 index;
 
+	/* The last byte of an address is the highest of its word: without this it would change only the highest bits. */
+	hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15ull;
+	index = bpf_get_smp_processor_id() * settings.cache_sets + ((hash >> 40) & (settings.cache_sets - 1));
 	return settings.cache_sets ? bpf_map_lookup_elem(&cache, &index) : NULL;
 }
 
