@@ -39,7 +39,7 @@ MODULES = (
 KERNEL_WORDS = "console=ttyS0 quiet panic=-1 no_timer_check"
 """Without the check, which a busy machine fails: an emulated timer may be late."""
 PROCESSOR = "Nehalem"
-"""Without AVX2, which QEMU 7.2 emulates wrongly: numpy's argsort gives other orders there."""
+"""Without AVX2: as QEMU 7.2 emulates it, numpy did not find keys again that were there."""
 LIBRARIES = ("libbpf.so.1",)
 INSIDE = ("ip", "ss", "pppd")
 """Programs of this machine that the guest has."""
