@@ -36,6 +36,8 @@ _WITHIN_S = 60.0
 def findings() -> Iterator[Finding]:
     """One after the other."""
     with two_pods() as node:
+        kernel.ip_batch(node.netns["a"], ["link set eth0 mtu 1400"])  # so that the node need not cut or refuse for PPPoE's 1492
+        kernel.ip_batch(node.node, ["link set va mtu 1400"])
         yield from _device(node, "tun", tun(), 0)
         yield from _device(node, "pppoe", over_ethernet, 0, WIRE)
         yield from _device(node, "ppp", serial_line, 0)
@@ -52,8 +54,7 @@ def _device(node: TwoPods, kind: str, cable: Cable, header_bytes: int, *below: s
     yield f"{kind}: TCP, UDP, ICMP over IPv4 and IPv6", protocols >= {1, 6, 17, 58}, protocols
     from_pod = [row for row in seen.rows if (row["src_addr"], row["dst_addr"]) == (A, BEYOND)]
     once = {tuple(point.split()[1] for point in row["observed"]) for row in from_pod}
-    way = "in", "out", *("out" for _ in below)
-    yield f"{kind}: counted once on its way from the pod", once == {way}, f"{once}, {seen.counters}"
+    yield f"{kind}: counted once on its way from the pod", once == {("in", "out")}, f"{once}, {seen.counters}"
     for name in below:
         frames, received = seen.not_ip[name].packets, seen.devices[name].rx_packets
         yield f"{kind}: what comes in at {name} is no IP there", frames == received, f"{frames}, {received}"
