@@ -29,7 +29,7 @@ export function Masthead({ page, status, children }: Props) {
         <span className="fg-brand-name">Flowgauge</span>
       </a>
       {status?.cluster && (
-        <Label variant="outline" className="fg-wide-only">
+        <Label variant="outline" className="fg-cluster">
           cluster {status.cluster}
         </Label>
       )}
