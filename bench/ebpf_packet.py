@@ -18,8 +18,9 @@ from __future__ import annotations
 import argparse
 import struct
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from flowgauge.agent.kernel_probes import EVERYTHING
 from flowgauge.ebpf import bpf_syscall
 from flowgauge.ebpf.abi import CHOICE_EXCLUDE, MAX_RULES
 from flowgauge.ebpf.flow_program import OBJECT
@@ -33,18 +34,7 @@ GOAL_NEW, GOAL_SPILLED = 350 / 32, 1000 / 32
 REPEAT = 200_000
 """Runs a round: some tens of milliseconds, short enough to fall between two disturbances."""
 BASE = ProgramOptions(salt=0x1234, max_flows=1 << 16)
-EVERYTHING = ProgramOptions(
-    salt=0x1234,
-    max_flows=1 << 16,
-    rtt=True,
-    drops=True,
-    dns=True,
-    server_time=True,
-    process=True,
-    sockets=True,
-    tls=True,
-    icmp_errors=True,
-)
+EVERY_SIGNAL = replace(EVERYTHING, salt=BASE.salt, max_flows=BASE.max_flows, tunnels=False)
 HASH_ONLY = ProgramOptions(salt=0x1234, max_flows=1 << 16, cache_sets=0)
 
 
@@ -75,7 +65,7 @@ SPILLED = Case("new flow, its slots taken", NO_SLOTS, "bench_new", repeat=NEW_FL
 FULL = Case("new flow, its slots and table full", NO_ROOM, "bench_new")
 KNOWN, ALL, EMPTY = (
     Case("known flow", BASE, "bench_unseen"),
-    Case("known flow, every signal", EVERYTHING, "bench_unseen"),
+    Case("known flow, every signal", EVERY_SIGNAL, "bench_unseen"),
     Case("empty program", BASE, "bench_empty"),
 )
 CASES = (
