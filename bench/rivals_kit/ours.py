@@ -46,6 +46,7 @@ def decode(arrived: queue.SimpleQueue[Any], counts: Counter[str]) -> None:
                 decoded = decoder.decode(kept)
                 portions.note(len(kept), len(decoded.flows))
                 counts.update(decoded.counts)
+                del decoded  # the next may have its memory, as in the collector
         block.done()
     counts.update(common.finish())
 

@@ -32,3 +32,22 @@ def test_portions_are_as_large_as_what_datagrams_held_lately_says(flows_each: in
     parts = list(portions.of(block(4096)))
     assert len(parts) == expected
     assert max(len(part) for part in parts) * flows_each <= 1.5 * FLOWS
+
+
+def test_the_guess_rises_at_once_and_falls_slowly() -> None:
+    """A batch of more flows than fit takes memory of its own; one of too few costs little."""
+    portions = Portions()
+    for _ in range(30):
+        portions.note(4096, 4096 * 6)
+    portions.note(4096, 4096 * 60)
+    assert len(list(portions.of(block(4096)))) == 4
+    portions.note(4096, 4096 * 6)
+    assert len(list(portions.of(block(4096)))) == 3
+
+
+def test_the_first_block_of_full_netflow5_datagrams_is_no_larger_than_a_batch_should_be() -> None:
+    """Before anything was decoded, and after a few datagrams with templates alone."""
+    portions = Portions()
+    assert max(len(part) for part in portions.of(block(4096))) * 30 <= FLOWS
+    portions.note(4, 0)
+    assert max(len(part) for part in portions.of(block(4096))) * 30 <= 1.5 * FLOWS

@@ -143,13 +143,16 @@ class DecodeLoop:
             self._sessions.add(session)
         for datagrams in arrived.datagrams():
             for portion in self._portions.of(datagrams):
-                kept = portion if session is not None else self._new(portion)
-                decoded = decoder.decode(kept)
-                self._portions.note(len(kept), len(decoded.flows))
-                self._take_in(decoded, kept)
+                self._decode_portion(decoder, portion if session is not None else self._new(portion))
         if session is not None and session.ended:
             self._count(decoder.finish())
             self._sessions.discard(session)
+
+    def _decode_portion(self, decoder: Decodes, datagrams: Datagrams) -> None:
+        """Lets go of its columns at its end: the next portion may have their memory, unless they wait for the store."""
+        decoded = decoder.decode(datagrams)
+        self._portions.note(len(datagrams), len(decoded.flows))
+        self._take_in(decoded, datagrams)
 
     def _new(self, datagrams: Datagrams) -> Datagrams:
         """Those that did not come before; over TCP none does."""
