@@ -10,7 +10,7 @@ import pytest
 
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.sequence import MAX_GAP_RECORDS, SETTLE_MESSAGES, SETTLE_NS
-from wire_kit import a_set, basic, basic_template, decode, message
+from wire_kit import a_set, basic, basic_template, decode, message, template
 
 TEMPLATES = message(basic_template())
 
@@ -112,8 +112,6 @@ def test_a_message_that_cannot_be_counted_starts_the_count_anew() -> None:
 
 
 def test_options_records_count_too() -> None:
-    from wire_kit import template
-
     decoder = Decoder()
     options = a_set(3, template(300, ((149, 4),), scope=1))
     decode(message(basic_template(), options), message(a_set(300, b"\0\0\0\1", b"\0\0\0\2")), numbered(2), decoder=decoder)
@@ -128,3 +126,44 @@ def test_a_gap_is_called_a_loss_once_it_is_old() -> None:
     later = decode(numbered(40), decoder=decoder, received_ns=SETTLE_NS + 1)
     assert later.counts["sequence_gap_records"] == 10
     assert decoder.finish() == {}
+
+
+TELLS = a_set(3, template(300, ((144, 4), (167, 8)), scope=1))
+
+
+def told(sequence: int, domain: int = 0) -> bytes:
+    """As Open vSwitch tells of a bridge every ten minutes: in domain 0, numbered among the records of the bridge's domain."""
+    return message(a_set(300, b"\0\0\0\7" + bytes(8)), sequence=sequence, domain=domain)
+
+
+def of_a_switch(*payloads: bytes) -> list[bytes]:
+    return [message(TELLS, domain=0), *payloads]
+
+
+def test_what_domain_0_tells_of_the_exporter_is_no_gap_in_the_domain_it_is_numbered_with(batching: str) -> None:
+    messages = of_a_switch(told(0), numbered(1), numbered(11), told(21), numbered(22), told(6000), told(9000))
+    assert judged(messages, batching=batching) == {}
+    again = [*messages[:-2], numbered(32), told(42), numbered(43)]
+    assert judged(again, batching=batching) == {}
+
+
+def test_what_domain_0_tells_late_is_no_gap_either(batching: str) -> None:
+    assert judged(of_a_switch(numbered(0), numbered(11), told(10), numbered(21)), batching=batching) == {}
+
+
+def test_a_loss_beside_what_domain_0_tells_is_counted(batching: str) -> None:
+    messages = of_a_switch(numbered(0), told(10), numbered(21), numbered(31))
+    assert judged(messages, batching=batching) == {"sequence_gap_records": 10}
+    apart = of_a_switch(told(1000), numbered(0), numbered(11), numbered(21))
+    assert judged(apart, batching=batching) == {"sequence_gap_records": 1}
+
+
+def test_one_telling_explains_one_gap(batching: str) -> None:
+    restarted = [numbered(s, export_s=1_767_000_100) for s in (0, 11, 21)]
+    messages = of_a_switch(numbered(0), told(10), numbered(11), numbered(21), *restarted)
+    assert judged(messages, batching=batching) == {"sequence_resets": 1, "sequence_gap_records": 1}
+
+
+def test_a_domain_0_that_has_flows_is_judged_as_any_other(batching: str) -> None:
+    messages = [message(basic_template(), TELLS, domain=0), numbered(0, domain=0), told(10), numbered(11, domain=0)]
+    assert judged([*messages, numbered(26, domain=0), told(36)], batching=batching) == {"sequence_gap_records": 5}

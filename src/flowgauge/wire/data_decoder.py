@@ -28,7 +28,7 @@ from flowgauge.wire.sampled import sampled
 from flowgauge.wire.sampling import rate_of
 from flowgauge.wire.streams import Stream
 from flowgauge.wire.times import BOOT_ELEMENT, MAX_BOOT_MS
-from flowgauge.wire.views import Octets, Offsets
+from flowgauge.wire.views import Mask, Octets, Offsets
 
 MAX_ROWS = 1 << 21
 """Flow records of one batch: 30 times what a thousand full datagrams hold; a template of one byte must not fill memory."""
@@ -51,6 +51,7 @@ class DataDecoder:
 
     Attributes:
         records: for each message the number of its data records, -1 where a template is missing; set by ``decode``.
+        has_flows: whether each message holds data other than options; set by ``decode``.
         blocks, options: what the sets hold.
     """
 
@@ -59,6 +60,7 @@ class DataDecoder:
         self._options_reader = OptionsReader(elements)
         self._rows_left = MAX_ROWS
         self.records: Offsets = np.zeros(len(batch.messages), np.int64)
+        self.has_flows: Mask = np.zeros(len(batch.messages), np.bool_)
         self.blocks: list[Block] = []
         self.options: list[OptionsData] = []
         self._connections: list[tuple[int, Part]] = []
@@ -78,6 +80,7 @@ class DataDecoder:
             rows = np.flatnonzero(chosen == number)
             group = sets if len(rows) == len(sets) else sets.take(rows)
             per_set[rows] = self._options(group, layout) if layout.is_options else self._flows(group, layout)
+            self.has_flows[group.message] |= not layout.is_options
         self._finish_blocks()
         early = history.early(self._batch, sets)
         if early.any():

@@ -7,11 +7,14 @@ import numpy as np
 
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.sequence import Seen
-from flowgauge.wire.views import Offsets
+from flowgauge.wire.views import Mask, Offsets
 
 
-def judge(batch: Batch, records: Offsets, *, by_message: bool = False) -> None:
+def judge(batch: Batch, records: Offsets, has_flows: Mask | None = None, *, by_message: bool = False) -> None:
     """Judges every message; ``records``: data records in each, -1 where a template was missing.
+
+    With ``has_flows`` (of each message) the numbers of a domain 0 that only tells of its exporter are not judged: Open vSwitch
+    goes on with another domain's numbers there, where RFC 7011 §3.1 has each domain count for itself.
 
     With ``by_message``, numbers count messages, and the records only tell what a lost one may have held.
     """
@@ -25,10 +28,18 @@ def judge(batch: Batch, records: Offsets, *, by_message: bool = False) -> None:
     follows &= held >= 0
     firsts = np.flatnonzero(np.concatenate([[True], owner[1:] != owner[:-1]]))
     smooth = np.logical_and.reduceat(follows, firsts).tolist()
-    for first, last, easy in zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], smooth, strict=True):
+    runs = list(zip(firsts.tolist(), [*firsts[1:].tolist(), len(order)], smooth, strict=True))
+    if has_flows is not None and not messages.domain.all():
+        runs.sort(key=lambda run: batch.streams[int(owner[run[0]])].domain)  # what domain 0 tells is known to the others
+    for first, last, easy in runs:
         stream = batch.streams[int(owner[first])]
         stream.heard_ns = int(received_ns[last - 1])
         stream.skew_ns = stream.heard_ns - int(export_s[last - 1]) * 1_000_000_000
+        if has_flows is not None and stream.only_tells:
+            stream.only_tells = not has_flows[order[first:last]].any()
+        if has_flows is not None and stream.only_tells:
+            stream.asides.extend(zip(sequence[first:last].tolist(), carried[first:last].tolist(), strict=True))
+            continue
         state = stream.sequence
         if by_message:
             known = carried[first:last][carried[first:last] >= 0]

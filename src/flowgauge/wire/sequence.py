@@ -8,6 +8,7 @@ is called a loss, since datagrams may overtake each other: a counter of losses t
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,10 +29,16 @@ MAX_GAPS = 256
 MAX_RESTART_GAP_RECORDS = 1 << 16
 """How far the second message after a restart may be from the first to confirm it."""
 
+MAX_ASIDES = 16
+"""Messages of domain 0 remembered of one address; Open vSwitch sends one for each bridge every ten minutes."""
+
 ESTIMATED = "sequence_gap_records_estimated"
 """The counter of records in lost messages, where only messages are numbered."""
 
 _MODULUS = 1 << 32
+
+Asides = deque[tuple[int, int]]
+"""Numbers and data records of the latest messages of domain 0 that told of their exporter only."""
 
 
 @dataclass(slots=True)
@@ -57,19 +64,19 @@ class SequenceState:
 
     ``unit`` is the counter of what is missing: records, or messages where these are what numbers count. Lost messages are then
     taken to have held as many records as those that came held on average (``carried``). ``totals`` has what this domain added
-    to all counters.
+    to all counters. What domain 0 tells of the exporter (``asides``) is not missing where it fits into a gap.
 
     A message from before the expected one fills a gap (it came late), or is known (a duplicate), or else it is kept in mind:
     when the next one follows it, the exporter has restarted; when the next one follows what was expected, it just came late.
     """
 
     __slots__ = (
-        "_carried", "_carriers", "_estimate", "_expected", "_gaps", "_messages", "_recent", "_restarted", "_skipped", "_unit",
-        "totals",
+        "_asides", "_carried", "_carriers", "_estimate", "_expected", "_gaps", "_messages", "_recent", "_restarted",
+        "_skipped", "_unit", "totals",
     )  # fmt: skip
 
-    def __init__(self, unit: str) -> None:
-        self._unit = unit
+    def __init__(self, unit: str, asides: Asides) -> None:
+        self._unit, self._asides = unit, asides
         self.totals: dict[str, int] = {}
         self._expected: int | None = None
         self._restarted: int | None = None
@@ -150,7 +157,7 @@ class SequenceState:
     def _open_gap(self, records: int, seen: Seen, counts: Counter[str]) -> None:
         self._gaps.append(_Gap(self._expected or 0, records, seen.received_ns, self._messages))
         if len(self._gaps) > MAX_GAPS:
-            self._lose(self._gaps.pop(0).records, counts)
+            self._lose([self._gaps.pop(0)], counts)
 
     def settle(self, now_ns: int, counts: Counter[str]) -> None:
         """Calls gaps that have been open for too long a loss."""
@@ -158,20 +165,28 @@ class SequenceState:
             gap = self._gaps[0]
             if now_ns - gap.since_ns < SETTLE_NS and self._messages - gap.at_message < SETTLE_MESSAGES:
                 return
-            self._lose(self._gaps.pop(0).records, counts)
+            self._lose([self._gaps.pop(0)], counts)
 
     def finish(self, counts: Counter[str]) -> None:
         """Calls all gaps that are still open a loss."""
-        self._lose(sum(gap.records for gap in self._gaps), counts)
+        self._lose(self._gaps, counts)
         self._gaps.clear()
 
-    def _lose(self, missing: int, counts: Counter[str]) -> None:
+    def _lose(self, gaps: Iterable[_Gap], counts: Counter[str]) -> None:
+        missing = sum(gap.records - self._aside(gap) for gap in gaps)
         self._count(self._unit, missing, counts)
         if self._carriers:
             self._estimate += missing * self._carried / self._carriers
             whole = int(self._estimate)
             self._estimate -= whole
             self._count(ESTIMATED, whole, counts)
+
+    def _aside(self, gap: _Gap) -> int:
+        """How many records of a gap are not missing, since domain 0 had them."""
+        found = [each for each in self._asides if 0 < each[1] <= gap.records - (each[0] - gap.first) % _MODULUS]
+        for each in found:
+            self._asides.remove(each)
+        return min(gap.records, sum(records for _, records in found))
 
     def _count(self, name: str, count: int, counts: Counter[str]) -> None:
         if count:

@@ -23,7 +23,7 @@ from flowgauge.wire.framing import NOT_TOLD
 from flowgauge.wire.grouping import Index, group
 from flowgauge.wire.layout import Layouts
 from flowgauge.wire.pending import MAX_BYTES, MAX_BYTES_OF_ADDRESS, Pending
-from flowgauge.wire.sequence import SequenceState
+from flowgauge.wire.sequence import MAX_ASIDES, Asides, SequenceState
 from flowgauge.wire.templates import Templates
 
 MAX_STREAMS = 65_536
@@ -50,6 +50,7 @@ class Shared:
     waiting: Budget
     fields: Budget
     rates: ExporterRates
+    asides: Asides
 
     def share(self) -> Shared:
         """Of what all addresses share, the part of one."""
@@ -59,6 +60,7 @@ class Shared:
             Budget(MAX_BYTES_OF_ADDRESS, self.waiting),
             Budget(MAX_FIELDS_OF_ADDRESS, self.fields),
             ExporterRates(Budget(MAX_RATES_OF_ADDRESS, self.rates.room)),
+            Asides(maxlen=MAX_ASIDES),
         )
 
 
@@ -84,18 +86,23 @@ class Stream:
         aliases: addresses that its records give for their exporter (elements 130, 131), as relays' and many routers' do.
         rates, exporter_rates: what it told of its sampling, and what all domains of its exporter did.
         uptime: how its clock counts (NetFlow v9).
+        only_tells: whether this is domain 0 and had nothing but options data so far, which in IPFIX are of the exporter as a
+            whole (RFC 7011 §3.1).
+        asides: of its exporter, see ``sequence``.
         said: what it told of its own losses and exports, by IANA name (RFC 5982 §4.2's and RFC 5153's counters).
     """
 
     __slots__ = (
-        "aliases", "boot_ms", "domain", "exporter_addr", "exporter_rates", "heard_ns", "pending", "port", "rates",
-        "said", "sequence", "skew_ns", "templates", "uptime",
+        "aliases", "asides", "boot_ms", "domain", "exporter_addr", "exporter_rates", "heard_ns", "only_tells", "pending",
+        "port", "rates", "said", "sequence", "skew_ns", "templates", "uptime",
     )  # fmt: skip
 
     def __init__(self, exporter_addr: bytes, domain: int, port: int, shared: Shared) -> None:
         self.exporter_addr, self.domain, self.port = exporter_addr, domain, port
         self.templates = Templates(shared.dialect.definitions, shared.layouts, shared.fields)
-        self.sequence = SequenceState(shared.dialect.gap_counter)
+        self.sequence = SequenceState(shared.dialect.gap_counter, shared.asides)
+        self.asides = shared.asides
+        self.only_tells = domain == 0
         self.pending = Pending(shared.waiting)
         self.boot_ms = NOT_TOLD
         self.heard_ns = self.skew_ns = 0
@@ -151,7 +158,7 @@ class Streams:
 
     def __init__(self, dialect: Dialect, layouts: Layouts) -> None:
         rates = ExporterRates(Budget(MAX_RATES_IN_ALL))
-        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL), rates)
+        self._all = Shared(dialect, layouts, Budget(MAX_BYTES), Budget(MAX_FIELDS_IN_ALL), rates, Asides())
         self._new: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._proven: OrderedDict[bytes, _Exporter] = OrderedDict()
         self._recent: set[bytes] = set()

@@ -63,7 +63,8 @@ class TemplateDecoder:
         history.learn(batch, sets)
         data = DataDecoder(batch, self._elements, self._dialect)
         data.decode(data_sets(sets), history)
-        judge(batch, data.records, by_message=self._dialect.numbers_messages)
+        has_flows = None if self._dialect.numbers_messages else data.has_flows
+        judge(batch, data.records, has_flows, by_message=self._dialect.numbers_messages)
         for stream in self.streams.trim():
             _close(stream, intake.counts)
         waiting = [

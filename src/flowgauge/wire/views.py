@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Mask = npt.NDArray[np.bool_]
 Octets = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 Structured = npt.NDArray[Any]
