@@ -17,6 +17,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SHOWN_CHARS, SHOWN_BEFORE = 160, 60
+"""Characters of a wrong filter that are shown, and how many of them before what is wrong."""
+
 
 class FlowgaugeError(Exception):
     """Base of every error that Flowgauge raises on purpose; ``exit_status`` is what the command line returns for it."""
@@ -49,8 +52,10 @@ class FilterError(UsageError):
         return f"{self.message} at character {self.at + 1}{hint}"
 
     def pointed(self) -> str:
-        """The filter with a line of carets below the offending part, for a terminal."""
-        return f"{self.text}\n{' ' * self.at}{'^' * self.length}"
+        """The filter around the offending part on one line, and carets below that, for a terminal."""
+        first = max(0, self.at - SHOWN_BEFORE)
+        shown = "".join(char if char.isprintable() else " " for char in self.text[first : first + SHOWN_CHARS])
+        return f"{shown}\n{' ' * (self.at - first)}{'^' * min(self.length, SHOWN_CHARS - self.at + first)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import pytest
 from flowgauge.cli.endpoint import host_and_port
 from flowgauge.cli.main import main
 from flowgauge.cli.table import Column, Screen, printed, visible
-from flowgauge.errors import UsageError
+from flowgauge.errors import FilterError, UsageError
 
 CONSOLE = ("console", "--store-url", "http://127.0.0.1:1")
 STORE = ("store", "--data-dir", "/nonexistent/store")
@@ -55,6 +55,30 @@ def test_a_file_without_a_token_is_one_sentence(
     file.write_bytes(content)
     assert main((*verb, "--token-file", str(file))) == 2
     assert f"--token-file {file}: the file is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("flows", "--url", "http://127.0.0.1:1", "--token-file", "/dev/zero"), "longer than 4096 bytes"),
+        (("config", "check", "/dev/zero"), "longer than 4 MiB"),
+    ],
+    ids=["token", "document"],
+)
+def test_a_device_in_place_of_a_file_is_not_read_to_its_end(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", [0, 50_000])
+def test_of_a_long_filter_the_part_that_is_wrong_is_shown(before: int) -> None:
+    error = FilterError("no", text=f"{'a' * before}\x1b\tb= {'c' * 5000}", at=before + 2, length=5000)
+    filtered, carets = error.pointed().split("\n")
+    assert filtered[carets.index("^") :].startswith("b= ccc")
+    assert filtered.isprintable()
+    assert len(carets) <= len(filtered) < 200
 
 
 @pytest.mark.parametrize("groups", ["core", "never", "icmp,Foo"])

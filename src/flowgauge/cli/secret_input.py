@@ -8,11 +8,18 @@ from pathlib import Path
 from flowgauge.errors import UsageError
 from flowgauge.store.secret import from_descriptor
 
+MAX_BYTES = 4096
+"""Of a file: whoever names a disk or a device by mistake is told so instead of waiting."""
+
 
 def in_file(option: str, file: Path) -> str:
     """The content of ``file`` without white space around; UsageError when there is none."""
     try:
-        text = file.read_text(encoding="utf-8").strip()
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UsageError(f"{option} {file}: the file is longer than {MAX_BYTES} bytes, which no token is")
+        text = content.decode().strip()
     except OSError as error:
         raise UsageError(f"{option} {file}: {error.strerror}") from error
     except UnicodeDecodeError:

@@ -16,6 +16,8 @@ from flowgauge.config.yaml_text import YamlDocument
 from flowgauge.errors import ConfigError, Problem, UsageError
 
 SINGLETON = "cluster"
+MAX_BYTES = 4 << 20
+"""Of a document: four times what a ConfigMap holds; a disk or device that is named by mistake is not read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,11 @@ def load(path: Path) -> Loaded:
         ConfigError: the document has problems.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(str(path), [Problem("", f"is longer than {MAX_BYTES >> 20} MiB")])
+        text = content.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
