@@ -10,14 +10,14 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_kit import agent, collector, until
-from ebpf_kit import touched
+from ebpf_kit import loaded, touched
 from flowgauge.demo.scene import counters
 from flowgauge.runtime import linux
 from layer3_kit import BEYOND, BEYOND6, LINK, PORT, Seen, behind, seen_at, talk, tun
@@ -165,3 +165,13 @@ def test_an_agent_observes_a_tunnel_of_user_space_from_its_beginning_to_its_end(
 def total(rows: list[dict[str, Any]], name: str) -> int:
     """A column's sum."""
     return sum(row[name] for row in rows)
+
+
+def test_programs_for_devices_without_ethernet_are_loaded_with_the_first_of_them(node: TwoPods) -> None:
+    """They take as long to load as all that most nodes need."""
+    ethernet, bare = {"flow_ingress", "flow_egress"}, {"flow_ingress_l3", "flow_egress_l3"}
+    with behind(node, tun(ethernet=False)), loaded(max_flows=1024) as program, linux.in_netns(node.node), ExitStack() as hooks:
+        hooks.callback(program.attach(socket.if_nametoindex("va")).detach)
+        assert program.run_times().keys() == ethernet
+        hooks.callback(program.attach(socket.if_nametoindex(LINK)).detach)
+        assert program.run_times().keys() == ethernet | bare

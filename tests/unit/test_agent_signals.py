@@ -18,7 +18,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.libbpf import LoadError
 from flowgauge.ebpf.map_reader import Entries
-from flowgauge.ebpf.signal_hooks import SIGNALS, Support, ask, is_measured, refusal
+from flowgauge.ebpf.signal_hooks import SIGNALS, Support, is_measured, load, refusal
 from flowgauge.ebpf.tables import Evicted, empty
 from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import join
@@ -180,16 +180,11 @@ def test_a_refusal_says_something_of_the_kernel_or_nothing(number: int, support:
     ],
 )
 def test_a_kernel_that_gives_part_of_a_signal_says_what_it_lacks(signal: str, lacking: str, words: str) -> None:
-    class Loaded:
-        def close(self) -> None:
-            pass
-
-    def load(programs: frozenset[str]) -> Any:
+    def add(programs: frozenset[str]) -> None:
         if lacking in programs:
             raise LoadError(errno.ESRCH, "load eBPF programs", "")
-        return Loaded()
 
-    answer = ask([signal], load)[signal]
+    answer = load([signal], add)[signal]
     assert answer.words == words
     assert is_measured(answer.words) is (answer.support is Support.AVAILABLE) is bool(answer.programs)
     assert lacking not in answer.programs

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from flowgauge.ebpf import abi
-from flowgauge.ebpf.flow_program import OBJECT
+from flowgauge.ebpf.parts import OBJECT
 
 HEADER = OBJECT.parent / "programs" / "abi.h"
 pytestmark = pytest.mark.tool("bpftool")

@@ -31,7 +31,7 @@ class Old:
 
 def test_an_object_of_another_version_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     old: Any = Old()
-    monkeypatch.setattr(FlowProgram, "_load", lambda _: (old, {}))
+    monkeypatch.setattr(FlowProgram, "_load", lambda _: old)
     program = FlowProgram(KernelSide(AgentSettings(node="node-a")).options)
     with pytest.raises(EnvironmentProblem, match="of another version"):
         program.load()

@@ -134,6 +134,9 @@ class CaptureProgram:
         """One of how many packets was taken, for flows with these ``abi.FLOW_VALUE["rule"]``."""
         return self._options.rates()[rules]
 
+    def load_signals(self) -> None:
+        """There are none."""
+
     def attach_signals(self) -> None:
         """There are none."""
 

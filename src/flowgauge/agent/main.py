@@ -190,6 +190,7 @@ class Agent:
         kernel = KernelSide(settings)
         kernel.load()
         successor = FlowSource(kernel, settings, self._local)
+        successor.program.load_signals()  # now, that no signal is missed while they are
         try:
             self._pods.choose(settings.exporter, successor.program)
             self._watch.run(lambda: self._interfaces.move_to(kernel))

@@ -29,6 +29,8 @@ class Program(Protocol):
 
     def settle(self, ifindex: int, attachment: object) -> Attachment: ...  # noqa: D102
 
+    def load_signals(self) -> None: ...  # noqa: D102
+
     def attach_signals(self) -> None: ...  # noqa: D102
 
     def detach_signals(self) -> None: ...  # noqa: D102

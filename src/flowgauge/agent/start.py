@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The first part of an agent's start: the program is loaded and the devices are attached, by a thread.
+"""The first part of an agent's start: the program is loaded and the devices are attached, by a thread, then signals loaded.
 
 From then on packets are counted, while the calling thread imports the rest of the agent, which takes as long again. Before
 it: :mod:`flowgauge.agent.kernel_side`, :mod:`flowgauge.agent.watch`; after it: :mod:`flowgauge.agent.main`.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
@@ -18,7 +19,7 @@ from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
-from flowgauge.errors import EnvironmentProblem
+from flowgauge.errors import EnvironmentProblem, FlowgaugeError
 
 _SWITCH_S = 0.0005
 """How long the importing thread may keep the interpreter from the attaching one, which asks for it ten times a device."""
@@ -44,7 +45,7 @@ class Start:
             self._thread.start()
 
     def wait(self) -> None:
-        """Returns once all that ``begin`` does is done.
+        """Returns once what ``begin`` does for packets is done.
 
         Raises:
             EnvironmentProblem: the network namespace is missing, or what eBPF and packet sockets both need.
@@ -89,6 +90,8 @@ class Start:
             self._done.set_exception(error)
         else:
             self._done.set_result(None)
+            with suppress(FlowgaugeError, OSError):  # whoever hooks them meets the same
+                self.kernel.program.load_signals()
 
 
 def capture_if_no_hook_works(kernel: KernelSide, interfaces: Interfaces, watch: NetworkWatch) -> None:

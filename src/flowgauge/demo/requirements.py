@@ -9,7 +9,7 @@ import shutil
 from flowgauge.agent import privileges
 from flowgauge.demo import database
 from flowgauge.ebpf.bpf_syscall import probe_load
-from flowgauge.ebpf.flow_program import OBJECT
+from flowgauge.ebpf.parts import OBJECT
 from flowgauge.errors import EnvironmentProblem
 
 _TOOLS = {

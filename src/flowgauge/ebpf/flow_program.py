@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.chosen import Bits, ChosenAddresses
 from flowgauge.ebpf.hooks import Attachment
 from flowgauge.ebpf.kernel_types import KERNEL_BTF
-from flowgauge.ebpf.libbpf import LoadError, Object, possible_cpus
+from flowgauge.ebpf.libbpf import LoadError, possible_cpus
 from flowgauge.ebpf.map_reader import Entries, MapReader
+from flowgauge.ebpf.parts import OBJECT, Parts
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.signal_hooks import Answer
 from flowgauge.ebpf.tables import Evicted, Tables, empty
@@ -33,14 +33,14 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import boot_offset_ns
 
-OBJECT = Path(__file__).with_name("flows.bpf.o")
 CONNTRACK_BTF = Path("/sys/kernel/btf/nf_conntrack")
 """There once connection tracking was loaded as a module; not where it is built into the kernel."""
 
 _ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
 _BARE = {Direction.INGRESS: "flow_ingress_l3", Direction.EGRESS: "flow_egress_l3"}
 _PROBE, _CLOCK = "probe_features", "read_clock"
-_BASE = frozenset({*_ETHERNET.values(), *_BARE.values(), _PROBE, _CLOCK})
+_FIRST = frozenset({*_ETHERNET.values(), _PROBE, _CLOCK})
+"""What counts packets of most devices; the rest is loaded when it is asked for."""
 _ANY_FRAME = bytes(64)
 _SK_BUFF_BYTES = 192
 """Size of ``struct __sk_buff`` in linux/bpf.h; the kernel takes a shorter or longer one when the rest is zero."""
@@ -61,20 +61,25 @@ class FlowProgram:
 
     def __init__(self, options: ProgramOptions) -> None:
         self._options = options
-        self._object: Object | None = None
-        self._lock = threading.Lock()
+        self._parts: Parts | None = None
+        self._lock, self._signals_lock = threading.Lock(), threading.Lock()
+        self._tracepoints: signal_hooks.Tracepoints | None = None
         self._swept = False
         self._epoch = 0
         self._blind = False
 
     def load(self) -> None:
-        """Loads the program; EnvironmentProblem when the object is not built or the kernel refuses it."""
+        """Loads what counts packets of devices with Ethernet headers, and all maps.
+
+        Raises:
+            EnvironmentProblem: the object is not built, or the kernel refuses it.
+        """
         if not OBJECT.exists():
             raise EnvironmentProblem(f"{OBJECT.name} is not built: run `make bpf` (needs clang)")
         if not (self._options.btf or KERNEL_BTF).exists():
             raise EnvironmentProblem("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which eBPF programs need")
         try:
-            self._use(*self._load())
+            self._use(self._load())
         except LoadError as error:
             raise _refused(error) from error
         except EnvironmentProblem:  # it is of another version
@@ -84,44 +89,39 @@ class FlowProgram:
             self._let_object_go()
             raise EnvironmentProblem(f"the eBPF flow program is loaded, but its maps cannot be used: {error}") from error
 
-    def _use(self, loaded: Object, answers: dict[str, Answer]) -> None:
-        self._object = loaded
+    def _load(self) -> Parts:
+        parts = Parts(self._options)
+        parts.load(_FIRST)
+        return parts
+
+    def _use(self, parts: Parts) -> None:
+        self._parts = parts
         self._blind = not (CONNTRACK_BTF.exists() or self._sees_nat())
-        self._epoch_fd = loaded.map_fd(".data.epoch")
-        self._tracepoints = signal_hooks.Tracepoints(loaded, answers)
-        self._chosen = ChosenAddresses(loaded.map_fd("chosen"))
-        self._tables = Tables(loaded.map_fd, self._options.map_sizes())
-        self._translations = MapReader(loaded.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
-        self._not_ip = MapReader(loaded.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
+        self._epoch_fd = parts.map_fd(".data.epoch")
+        self._chosen = ChosenAddresses(parts.map_fd("chosen"))
+        self._tables = Tables(parts.map_fd, self._options.map_sizes())
+        self._translations = MapReader(parts.map_fd("translations"), abi.FLOW_KEY, abi.TRANSLATION)
+        self._not_ip = MapReader(parts.map_fd("not_ip"), np.dtype(np.uint32), abi.NOT_IP_VALUE)
 
-    def _load(self) -> tuple[Object, dict[str, Answer]]:
-        """The loaded object, with as many signals as the kernel takes, and what it says to each."""
-        signals = self._options.signals()
-        answers = signal_hooks.hoped(signals)
-        try:
-            return self._load_object(_BASE, answers), answers
-        except LoadError:
-            if not answers:
-                raise
-        answers = signal_hooks.ask(signals, lambda programs: self._load_object(programs, {}))
-        return self._load_object(_BASE, answers), answers
+    def load_signals(self) -> None:
+        """Loads the programs of as many signals as the kernel takes; nothing when they are loaded, or this is not.
 
-    def _load_object(self, programs: frozenset[str], answers: Mapping[str, Answer]) -> Object:
-        loaded = Object(OBJECT, "flowgauge", self._options.btf)
-        loaded.load(
-            programs=programs.union(*(answer.programs for answer in answers.values())),
-            map_sizes=self._options.map_sizes(),
-            constants=self._options.constants(),
-        )
-        return loaded
+        Whoever hooks them or asks for them has them loaded; done before, in another thread, it is done when they are needed.
+        """
+        with self._signals_lock:
+            if self._parts is not None and self._tracepoints is None:
+                answers = signal_hooks.load(self._options.signals(), self._parts.add)
+                self._tracepoints = signal_hooks.Tracepoints(self._parts, answers)
 
     def attach_signals(self) -> None:
         """Hooks the signals' tracepoints, which are this machine's, in all network namespaces."""
-        self._tracepoints.attach()
+        self.load_signals()
+        if self._tracepoints is not None:
+            self._tracepoints.attach()
 
     def detach_signals(self) -> None:
         """Takes the signals' hooks away; what they measured stays for the next eviction. Safe to call twice."""
-        if self._object is not None:
+        if self._tracepoints is not None:
             self._tracepoints.detach()
 
     def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
@@ -150,7 +150,9 @@ class FlowProgram:
         bpf_syscall.wait_for_programs()
 
     def _programs_for(self, ifindex: int) -> dict[Direction, int]:
+        """Those of a device, loaded now when it is the first of its kind; OSError when the kernel refuses."""
         chosen = _ETHERNET if hooks.device(ifindex).ethernet else _BARE
+        self._loaded().add(frozenset(chosen.values()))
         return {way: self.fd(name) for way, name in chosen.items()}
 
     def fd(self, name: str) -> int:
@@ -169,7 +171,7 @@ class FlowProgram:
         raises OSError.
         """
         with self._lock:
-            if self._object is None:
+            if self._parts is None:
                 return Evicted.nothing()
             self._begin_epoch()
             return self._tables.take(self._epoch)
@@ -177,17 +179,17 @@ class FlowProgram:
     def choose(self, addresses: Bits) -> int:
         """Sets whose packets are counted, as ``options.choice`` says; how many addresses found no room."""
         with self._lock:
-            return self._chosen.become(addresses) if self._object is not None and self._options.choice else 0
+            return self._chosen.become(addresses) if self._parts is not None and self._options.choice else 0
 
     def rates(self, rules: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         """One of how many packets was taken, for flows with these ``abi.FLOW_VALUE["rule"]``."""
         return self._options.rates()[rules]
 
-    def _loaded(self) -> Object:
-        loaded = self._object
-        if loaded is None:
+    def _loaded(self) -> Parts:
+        parts = self._parts
+        if parts is None:
             raise OSError(errno.EBADF, "the eBPF program is not loaded")
-        return loaded
+        return parts
 
     def _begin_epoch(self) -> None:
         self._epoch = (self._epoch + 1) % 256
@@ -208,7 +210,7 @@ class FlowProgram:
         """What this node's address translation made of flows, as far as is known: ``abi.FLOW_KEY``, ``abi.TRANSLATION``."""
         try:
             with self._lock:
-                if self._object is not None and self._options.nat:
+                if self._parts is not None and self._options.nat:
                     return self._translations.read()
         except OSError as error:
             _log.error("translations_not_read", error=str(error))
@@ -231,14 +233,14 @@ class FlowProgram:
         """The members of a structure that every CPU has, added up."""
         per_cpu, first = np.zeros(possible_cpus(), kind), np.zeros(1, np.uint32)
         with self._lock:
-            if self._object is not None:
-                bpf_syscall.lookup(self._object.map_fd(name), first.ctypes.data, per_cpu.ctypes.data)
+            if self._parts is not None:
+                bpf_syscall.lookup(self._parts.map_fd(name), first.ctypes.data, per_cpu.ctypes.data)
         return {member: int(per_cpu[member].sum()) for member in kind.names or ()}
 
     def not_ip(self) -> dict[int, NotIp]:
         """Frames that are not IP, by the ifIndex of the device, both directions."""
         with self._lock:
-            if self._object is None:
+            if self._parts is None:
                 return {}
             entries = self._not_ip.read()
         found: dict[int, NotIp] = {}
@@ -267,16 +269,17 @@ class FlowProgram:
         }
         if self._options.nat:
             found["nat"] = "on" if self._sees_nat() else "not visible: connection tracking is not loaded, or Linux < 6.2"
-        return found | {name: answer.words for name, answer in self._tracepoints.answers.items()}
+        return found | {name: answer.words for name, answer in self.answers().items()}
 
     def answers(self) -> dict[str, Answer]:
         """What this kernel says to each signal that has hooks of its own and is switched on, by its name."""
-        return dict(self._tracepoints.answers)
+        self.load_signals()
+        return {} if self._tracepoints is None else dict(self._tracepoints.answers)
 
     def map_bytes(self) -> dict[str, int]:
         """Kernel memory of each map, by its name."""
         with self._lock:
-            loaded = self._object
+            loaded = self._parts
             if loaded is None:
                 return {}
             return {name: cost.map_bytes(loaded.map_fd(name)) for name in (*self._options.map_sizes(), "translations")}
@@ -284,12 +287,10 @@ class FlowProgram:
     def run_times(self) -> dict[str, cost.RunTime]:
         """How long each loaded program ran, by its name; zeros while the kernel's statistics are off."""
         with self._lock:
-            loaded = self._object
+            loaded = self._parts
             if loaded is None:
                 return {}
-            signals = (answer.programs for answer in self._tracepoints.answers.values())
-            programs = frozenset({*_ETHERNET.values(), *_BARE.values()}).union(*signals)
-            return {name: cost.run_time(loaded.program_fd(name)) for name in sorted(programs)}
+            return {name: cost.run_time(loaded.program_fd(name)) for name in sorted(loaded.programs() - {_PROBE, _CLOCK})}
 
     def outdated(self) -> bool:
         """Whether connection tracking was loaded since this program was: loaded again, it would see translation."""
@@ -305,7 +306,7 @@ class FlowProgram:
 
     def _let_object_go(self) -> None:
         with self._lock:
-            loaded, self._object = self._object, None
+            loaded, self._parts = self._parts, None
         if loaded is not None:
             loaded.close()
 

@@ -2,7 +2,8 @@
 """Loads a compiled eBPF object through libbpf, the system's shared library.
 
 An :class:`Object` is opened (reads the file, needs no privilege), told which programs, map sizes and settings it shall have,
-and loaded. libbpf's messages, the verifier's log included, become part of the exception.
+and loaded. libbpf's messages, the verifier's log included, become part of the exception: what failed is done again for them,
+since libbpf has 2,600 for one load, each of which would have to wait for the interpreter while others start.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import ctypes as c
 import functools
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,6 +27,7 @@ _DEBUG_LEVEL = 2
 _MESSAGE_BYTES = 1 << 16
 
 _PrintFunction = c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_void_p)
+_SILENCE = _PrintFunction()
 
 
 class LoadError(OSError):
@@ -50,13 +53,13 @@ class _OpenOptions(c.Structure):
 
 
 class _Log:
-    """Takes libbpf's messages, which are global to the process; ``lock`` is held while they belong to one object."""
+    """Takes libbpf's messages, which are global to the process; ``lock`` is held by whoever calls what has some."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self._lines: list[str] = []
         self._libc = c.CDLL(None)
-        self.function = _PrintFunction(self._take)
+        self._function = _PrintFunction(self._take)
 
     def _take(self, level: int, text: bytes, arguments: int) -> int:
         if level < _DEBUG_LEVEL:
@@ -65,8 +68,15 @@ class _Log:
             self._lines += buffer.value.decode(errors="replace").splitlines()
         return 0
 
-    def clear(self) -> None:
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Takes the messages meanwhile; those of before are forgotten."""
         self._lines.clear()
+        library().libbpf_set_print(self._function)
+        try:
+            yield
+        finally:
+            library().libbpf_set_print(_SILENCE)
 
     def tail(self) -> str:
         """The last lines, and how many were left out."""
@@ -83,6 +93,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_object__open_mem": (c.c_void_p, [c.c_char_p, c.c_size_t, c.POINTER(_OpenOptions)]),
     "bpf_object__load": (c.c_int, [c.c_void_p]),
     "bpf_object__close": (None, [c.c_void_p]),
+    "bpf_object__next_map": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "bpf_object__next_program": (c.c_void_p, [c.c_void_p, c.c_void_p]),
     "bpf_object__find_program_by_name": (c.c_void_p, [c.c_void_p, c.c_char_p]),
     "bpf_object__find_map_by_name": (c.c_void_p, [c.c_void_p, c.c_char_p]),
@@ -92,6 +103,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
     "bpf_program__attach": (c.c_void_p, [c.c_void_p]),
     "bpf_link__destroy": (c.c_int, [c.c_void_p]),
     "bpf_map__fd": (c.c_int, [c.c_void_p]),
+    "bpf_map__reuse_fd": (c.c_int, [c.c_void_p, c.c_int]),
     "bpf_map__set_max_entries": (c.c_int, [c.c_void_p, c.c_uint32]),
     "bpf_map__set_initial_value": (c.c_int, [c.c_void_p, c.c_char_p, c.c_size_t]),
 }
@@ -113,7 +125,7 @@ def library() -> c.CDLL:
     for name, (result, arguments) in _SIGNATURES.items():
         function = getattr(loaded, name)
         function.restype, function.argtypes = result, arguments
-    loaded.libbpf_set_print(_log.function)
+    loaded.libbpf_set_print(_SILENCE)
     return loaded
 
 
@@ -146,17 +158,23 @@ class Object:
 
     def __init__(self, path: Path, name: str, btf: Path | None = None) -> None:
         self._library = library()
-        image = path.read_bytes()
-        options = _OpenOptions(size=c.sizeof(_OpenOptions), object_name=name.encode())
+        self._image, self._what = path.read_bytes(), f"read {path.name}"
+        self._options = _OpenOptions(size=c.sizeof(_OpenOptions), object_name=name.encode())
         if btf is not None:
-            options.btf_custom_path = str(btf).encode()
+            self._options.btf_custom_path = str(btf).encode()
         with _log.lock:
-            _log.clear()
-            self._handle: int | None = self._library.bpf_object__open_mem(image, len(image), c.byref(options))
+            self._handle = self._opened()
             if not self._handle:
-                raise LoadError(c.get_errno(), f"cannot read {path.name}", _log.tail())
+                with _log.listening():
+                    self._handle = self._opened()
+            if not self._handle:
+                raise LoadError(c.get_errno(), self._what, _log.tail())
 
-    def load(self, *, programs: AbstractSet[str], map_sizes: Mapping[str, int], constants: Mapping[str, bytes]) -> None:
+    def _opened(self) -> int | None:
+        handle: int | None = self._library.bpf_object__open_mem(self._image, len(self._image), c.byref(self._options))
+        return handle
+
+    def load(self, programs: AbstractSet[str], *, map_sizes: Mapping[str, int], constants: Mapping[str, bytes]) -> None:
         """Loads some programs and all maps.
 
         Args:
@@ -167,22 +185,57 @@ class Object:
         Raises:
             LoadError: with libbpf's and the verifier's last lines.
         """
+
+        def tell() -> None:
+            for name, entries in map_sizes.items():
+                self._check(self._library.bpf_map__set_max_entries(self._map(name), entries), f"size of map {name}")
+            for name, content in constants.items():
+                result = self._library.bpf_map__set_initial_value(self._map(name), content, len(content))
+                self._check(result, f"constants {name}")
+
+        self._load(programs, tell)
+
+    def load_beside(self, programs: AbstractSet[str], other: Object) -> None:
+        """Loads some programs with the maps of ``other``, the same object loaded before, and so with its constants.
+
+        Raises:
+            LoadError: with libbpf's and the verifier's last lines.
+        """
+
+        def tell() -> None:
+            for ours, theirs in zip(self._maps(), other._maps(), strict=True):
+                self._check(self._library.bpf_map__reuse_fd(ours, self._library.bpf_map__fd(theirs)), "share maps")
+
+        self._load(programs, tell)
+
+    def _load(self, programs: AbstractSet[str], tell: Callable[[], None]) -> None:
+        """Loads; ``tell`` says what shall become of the maps."""
+        with _log.lock:
+            result = self._attempt(programs, tell)
+            if result < 0:
+                self.close()
+                with _log.listening():
+                    self._handle = self._opened()
+                    result = self._attempt(programs, tell)
+            if result < 0:
+                self.close()
+            self._check(result, "load eBPF programs")
+
+    def _attempt(self, programs: AbstractSet[str], tell: Callable[[], None]) -> int:
         program = self._library.bpf_object__next_program(self._handle, None)
         while program:
             wanted = self._library.bpf_program__name(program).decode() in programs
             self._library.bpf_program__set_autoload(program, wanted)
             program = self._library.bpf_object__next_program(self._handle, program)
-        for name, entries in map_sizes.items():
-            self._check(self._library.bpf_map__set_max_entries(self._map(name), entries), f"size of map {name}")
-        for name, content in constants.items():
-            result = self._library.bpf_map__set_initial_value(self._map(name), content, len(content))
-            self._check(result, f"constants {name}")
-        with _log.lock:
-            _log.clear()
-            result = self._library.bpf_object__load(self._handle)
-            if result < 0:
-                self.close()
-            self._check(result, "load eBPF programs")
+        tell()
+        return int(self._library.bpf_object__load(self._handle))
+
+    def _maps(self) -> Iterator[int]:
+        """Handles of all maps, in the order of the file."""
+        one = self._library.bpf_object__next_map(self._handle, None)
+        while one:
+            yield one
+            one = self._library.bpf_object__next_map(self._handle, one)
 
     def program_fd(self, name: str) -> int:
         """File descriptor of a loaded program; owned by the object."""
@@ -190,9 +243,12 @@ class Object:
 
     def attach(self, name: str) -> Link:
         """Hooks a loaded program to the tracepoint that its section names; LoadError when the kernel refuses."""
+        program = self._program(name)
         with _log.lock:
-            _log.clear()
-            handle = self._library.bpf_program__attach(self._program(name))
+            handle = self._library.bpf_program__attach(program)
+            if not handle:
+                with _log.listening():
+                    handle = self._library.bpf_program__attach(program)
             if not handle:
                 raise LoadError(c.get_errno(), f"attach {name}", _log.tail())
         return Link(handle)

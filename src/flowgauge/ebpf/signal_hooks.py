@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The signals that need hooks of their own: which programs each has, whether this kernel takes them, and their tracepoints.
 
-A kernel that refuses one signal still gives the others: when the object does not load as a whole, each signal is tried by
+A kernel that refuses one signal still gives the others: when their programs do not load together, each signal is tried by
 itself. The answer has three values: available, not supported (with the Linux version that has it), or could not tell, when
 the refusal says nothing about the kernel (a policy, a missing capability, no memory).
 """
@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flowgauge.ebpf.libbpf import Link, LoadError, Object
+from flowgauge.ebpf.libbpf import Link, LoadError
+from flowgauge.ebpf.parts import Parts
 from flowgauge.runtime import logs
 
 _log = logs.get("ebpf")
@@ -80,10 +81,15 @@ class Answer:
     programs: frozenset[str] = frozenset()
 
 
-def hoped(names: Iterable[str]) -> dict[str, Answer]:
-    """The preferred way of each signal among ``names``, before any kernel was asked."""
+def load(names: Iterable[str], add: Callable[[frozenset[str]], object]) -> dict[str, Answer]:
+    """What the kernel says to each signal among ``names``; ``add`` loads programs, which stay loaded."""
     wanted = set(names)
-    return {s.name: Answer(Support.AVAILABLE, _ON, s.ways[0].programs) for s in SIGNALS if s.name in wanted}
+    hoped = {s.name: Answer(Support.AVAILABLE, _ON, s.ways[0].programs) for s in SIGNALS if s.name in wanted}
+    try:
+        add(frozenset[str]().union(*(answer.programs for answer in hoped.values())))
+    except LoadError:
+        return _ask(wanted, add)
+    return hoped
 
 
 def is_measured(words: str) -> bool:
@@ -91,17 +97,17 @@ def is_measured(words: str) -> bool:
     return words.partition(",")[0] == _ON
 
 
-def ask(names: Iterable[str], load: Callable[[frozenset[str]], Object]) -> dict[str, Answer]:
-    """What the kernel says to each signal among ``names``, tried by itself; ``load`` loads just these programs."""
+def _ask(names: Iterable[str], add: Callable[[frozenset[str]], object]) -> dict[str, Answer]:
+    """What the kernel says to each signal among ``names``, tried by itself; ``add`` as above."""
     wanted = set(names)
-    return {signal.name: _ask_one(signal, load) for signal in SIGNALS if signal.name in wanted}
+    return {signal.name: _ask_one(signal, add) for signal in SIGNALS if signal.name in wanted}
 
 
-def _ask_one(signal: Signal, load: Callable[[frozenset[str]], Object]) -> Answer:
+def _ask_one(signal: Signal, add: Callable[[frozenset[str]], object]) -> Answer:
     answer = Answer(Support.COULD_NOT_TELL, "could not tell")
     for way in signal.ways:
         try:
-            load(way.programs).close()
+            add(way.programs)
         except LoadError as error:
             answer = refusal(signal, error)
         else:
@@ -119,8 +125,8 @@ def refusal(signal: Signal, error: LoadError) -> Answer:
 class Tracepoints:
     """The programs of the available signals at their tracepoints; inert until ``attach``."""
 
-    def __init__(self, loaded: Object, answers: Mapping[str, Answer]) -> None:
-        self._object = loaded
+    def __init__(self, loaded: Parts, answers: Mapping[str, Answer]) -> None:
+        self._loaded = loaded
         self.answers = dict(answers)
         self._links: list[Link] = []
 
@@ -132,7 +138,7 @@ class Tracepoints:
                 continue
             try:
                 for program in sorted(answer.programs):
-                    self._links.append(self._object.attach(program))
+                    self._links.append(self._loaded.attach(program))
             except LoadError as error:
                 _log.warning("signal_not_hooked", signal=signal.name, error=error.strerror, log=error.log)
                 self.answers[signal.name] = refusal(signal, error)

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from flowgauge.agent import privileges
-from flowgauge.ebpf import flow_program, libbpf
+from flowgauge.ebpf import libbpf, parts
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.run.machine import data_dir_of
 from flowgauge.runtime import instance
@@ -79,7 +79,7 @@ def _libbpf() -> Finding:
 
 
 def _object() -> Finding:
-    path = flow_program.OBJECT
+    path = parts.OBJECT
     if path.exists():
         return Finding("eBPF object", Verdict.OK, f"{path.name}, {path.stat().st_size >> 10} KiB")
     return Finding("eBPF object", Verdict.NOTE, f"{path.name} is not built", "make bpf; until then agents capture packets")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The eBPF object in the kernel, loaded part by part: what is needed first comes first, what nobody needs never.
+
+Its parts share one set of maps, which the first brings along with the constants. The kernel takes some 40 ms to verify each
+program of flows, so packets are counted sooner when other programs wait. Before it: :mod:`flowgauge.ebpf.libbpf`; after it:
+:mod:`flowgauge.ebpf.flow_program`. Safe from any thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import threading
+from pathlib import Path
+
+from flowgauge.ebpf.libbpf import Link, Object
+from flowgauge.ebpf.program_options import ProgramOptions
+
+OBJECT = Path(__file__).with_name("flows.bpf.o")
+_NAME = "flowgauge"
+
+
+class Parts:
+    """What ``options`` make of the object; inert until ``load``."""
+
+    def __init__(self, options: ProgramOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._first: Object | None = None
+        self._of: dict[str, Object] = {}
+
+    def load(self, programs: frozenset[str]) -> None:
+        """Loads the first part: these programs and all maps.
+
+        Raises:
+            LoadError: the kernel refuses.
+            EnvironmentProblem: the object is of another version.
+        """
+        first = self._opened()
+        try:
+            first.load(programs=programs, map_sizes=self._options.map_sizes(), constants=self._options.constants())
+        except BaseException:
+            first.close()
+            raise
+        with self._lock:
+            self._first = first
+            self._of = dict.fromkeys(programs, first)
+
+    def add(self, programs: frozenset[str]) -> None:
+        """Loads those of these programs that are not loaded yet.
+
+        Raises:
+            LoadError: the kernel refuses; the parts that there are stay.
+            OSError: there is no first part (any more).
+        """
+        with self._lock:
+            lacking = programs - self._of.keys()
+            if not lacking:
+                return
+            part = self._opened()
+            try:
+                part.load_beside(lacking, self._there())
+            except BaseException:
+                part.close()
+                raise
+            self._of |= dict.fromkeys(lacking, part)
+
+    def programs(self) -> frozenset[str]:
+        """Names of those that are loaded."""
+        return frozenset(self._of)
+
+    def program_fd(self, name: str) -> int:
+        """File descriptor of a program, owned by its part; OSError when it is not loaded (any more)."""
+        return self._part(name).program_fd(name)
+
+    def attach(self, name: str) -> Link:
+        """Hooks a program to the tracepoint that its section names; LoadError when the kernel refuses."""
+        return self._part(name).attach(name)
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map, owned by the first part."""
+        return self._there().map_fd(name)
+
+    def close(self) -> None:
+        """Lets go of programs and maps; what is attached keeps its own hold. Safe to call twice."""
+        with self._lock:
+            parts, self._of, self._first = {*self._of.values()}, {}, None
+            for part in parts:
+                part.close()
+
+    def _opened(self) -> Object:
+        return Object(OBJECT, _NAME, self._options.btf)
+
+    def _there(self) -> Object:
+        if self._first is None:
+            raise _not_loaded()
+        return self._first
+
+    def _part(self, program: str) -> Object:
+        part = self._of.get(program)
+        if part is None:
+            raise _not_loaded()
+        return part
+
+
+def _not_loaded() -> OSError:
+    return OSError(errno.EBADF, "the eBPF program is not loaded")
