@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -93,3 +95,27 @@ def test_times_are_timestamps_and_names_dictionaries() -> None:
     assert arrow_type("time_start_ns") == pa.int64()
     assert arrow_type("src_owner") == pa.dictionary(pa.int32(), pa.utf8())
     assert isinstance(absent_column(COLUMNS[0], 1), np.ndarray)
+
+
+def test_neither_writing_nor_reading_a_segment_loads_what_it_does_not_need() -> None:
+    """pyarrow.compute takes 0.1 s and pandas 0.3 s to load, which at a low rate is more than all flows of some seconds."""
+    program = """
+import sys
+import numpy as np
+from flowgauge.collector import frames
+from flowgauge.flow.batch import FlowBatch
+lists = np.arange(12, dtype=np.uint32).reshape(3, 4)
+batch = FlowBatch({"observed_ifs": lists, "src_addr": np.ones((3, 16), np.uint8), "bytes": np.ones(3, np.uint64)})
+read = frames.unframe(frames.frame(batch))
+assert (read.array("observed_ifs") == lists).all()
+print(*({"pandas", "pyarrow.compute", "numpy.ma"} & sys.modules.keys()))
+"""
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == ""
+
+
+def test_lists_of_a_part_of_a_segment_are_those_of_its_rows() -> None:
+    """Arrow shares memory between a batch and a slice of it: the slice's lists begin somewhere within."""
+    lists = np.arange(40, dtype=np.uint32).reshape(10, 4)
+    whole = to_arrow(FlowBatch({"observed_ifs": lists}))
+    assert (from_arrow(whole.slice(3, 4)).array("observed_ifs") == lists[3:7]).all()

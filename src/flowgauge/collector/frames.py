@@ -81,6 +81,6 @@ def _batch(body: memoryview | None) -> FlowBatch | None:
     if body is None:
         return None
     try:
-        return from_arrow(pa.ipc.open_stream(pa.py_buffer(body), options=_READ_OPTIONS).read_all())
-    except (pa.ArrowException, DataError):
+        return from_arrow(pa.ipc.open_stream(pa.py_buffer(body), options=_READ_OPTIONS).read_next_batch())
+    except (pa.ArrowException, StopIteration, DataError):
         return None

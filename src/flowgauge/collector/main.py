@@ -41,7 +41,7 @@ from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.pipeline.tally import Tally
-from flowgauge.runtime import logs
+from flowgauge.runtime import garbage, logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import Handler, HttpServer, is_loopback
 from flowgauge.runtime.ledger import Ledger
@@ -124,6 +124,7 @@ class CollectorProcess:
             UsageError: an address to listen on is none.
         """
         self._started = True
+        garbage.look_seldom()
         if self._spool is not None:
             self._spool.start()
             for segment in self._spool.adopt():

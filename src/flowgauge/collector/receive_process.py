@@ -39,7 +39,7 @@ from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.pipeline.exporters import ExporterDirectory, Heard
 from flowgauge.pipeline.options import AgentReport
-from flowgauge.runtime import logs
+from flowgauge.runtime import garbage, logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.decoded import OptionsData
 
@@ -122,6 +122,7 @@ class ReceiveProcess:
 
     def run(self) -> int:
         """Its exit status; UsageError or EnvironmentProblem when it cannot receive."""
+        garbage.look_seldom()
         if self._spool is not None:
             self._spool.start()
         self._reception.start()

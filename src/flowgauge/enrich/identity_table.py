@@ -19,10 +19,8 @@ from flowgauge.flow.batch import ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.k8s.objects import Pod, Service
 
-NAMED = (
-    "namespace", "name", "kind", "owner", "owner_kind", "revision", "node", "zone", "region", "application",
-)  # fmt: skip
-"""Attributes of an identity that become columns of names."""
+NAMED = tuple(name for name in Identity._fields if name != "layer")
+"""Attributes of an identity that become columns of names, in their order; the layer comes behind them."""
 
 MAX_ROWS = 200_000
 """Identities that are kept, about 500 B each; beyond it all are made anew."""
@@ -108,7 +106,7 @@ class IdentityTable:
         if number == len(self._codes):
             self._grow()
         self._generations.append(generation)
-        self._codes[number] = [texts.code(getattr(identity, name)) for name, texts in zip(NAMED, self._texts, strict=True)]
+        self._codes[number] = [texts.code(name) for name, texts in zip(identity[:-1], self._texts, strict=True)]
         self._layers[number], self._pods[number] = identity.layer, pod
         self._own_services[number] = self.service_number(service)
         return number

@@ -60,9 +60,17 @@ def _without_objects(last: Workload, labels: Mapping[str, str]) -> Workload:
 
 def revision(labels: Mapping[str, str]) -> str:
     """The hash of the pod's template; empty without one."""
-    return next((labels[key] for key in REVISION_LABELS if labels.get(key)), "")
+    return _first(labels, REVISION_LABELS)
 
 
 def application(labels: Mapping[str, str], otherwise: str) -> str:
     """The application by the usual labels, else ``otherwise``."""
-    return next((labels[key] for key in APPLICATION_LABELS if labels.get(key)), otherwise)
+    return _first(labels, APPLICATION_LABELS) or otherwise
+
+
+def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str:
+    """The first of these labels that says something."""
+    for key in keys:
+        if value := labels.get(key):
+            return value
+    return ""

@@ -65,6 +65,8 @@ class Timeline(Generic[T]):
 
 
 def _swept(tenures: list[Tenure[T]]) -> tuple[Stretch[T], ...]:
+    if len(tenures) == 1:
+        return _alone(tenures[0])
     edges = sorted({edge for one in tenures for edge in (one.possible_ms, one.from_ms, one.to_ms)})
     found: list[Stretch[T]] = []
     for start_ms, end_ms in itertools.pairwise(edges):
@@ -77,6 +79,17 @@ def _swept(tenures: list[Tenure[T]]) -> tuple[Stretch[T], ...]:
             found[-1] = last._replace(end_ms=end_ms)
         else:
             found.append(Stretch(start_ms, end_ms, tenure.holder, certain))
+    return tuple(found)
+
+
+def _alone(one: Tenure[T]) -> tuple[Stretch[T], ...]:
+    """As ``_swept`` of this tenure alone, which is nearly every address's: there is nothing to compare."""
+    found: list[Stretch[T]] = []
+    sure_ms = min(one.from_ms, one.to_ms)
+    if one.possible_ms < sure_ms:
+        found.append(Stretch(one.possible_ms, sure_ms, one.holder, certain=False))
+    if one.from_ms < one.to_ms:
+        found.append(Stretch(one.from_ms, one.to_ms, one.holder, certain=True))
     return tuple(found)
 
 

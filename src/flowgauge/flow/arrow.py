@@ -10,6 +10,7 @@ Before in the path: the pipeline; after it: ``store``. Pure; the arrays are shar
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ def is_timestamp(name: str, column: Column) -> bool:
     return column.kind is Kind.I64 and name == column.held_as and name.endswith("_ms")
 
 
+@cache
 def arrow_type(name: str) -> pa.DataType:
     """The Arrow type of the public or physical column ``name``; KeyError when the registry has none."""
     column = definition(name)
@@ -54,6 +56,12 @@ def arrow_type(name: str) -> pa.DataType:
 
 def arrow_schema(names: Iterable[str]) -> pa.Schema:
     """The schema of a segment with these columns, with the schema version in its metadata."""
+    return _schema(tuple(names))
+
+
+@lru_cache(maxsize=64)
+def _schema(names: tuple[str, ...]) -> pa.Schema:
+    """Made once: batches of an exporter have the same columns again and again."""
     fields = [pa.field(name, arrow_type(name), nullable=False) for name in names]
     return pa.schema(fields, metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()})
 
@@ -67,12 +75,11 @@ def to_arrow(batch: FlowBatch, names: Iterable[str] | None = None) -> pa.RecordB
 
 def from_arrow(table: pa.Table | pa.RecordBatch) -> FlowBatch:
     """The batch in an Arrow table; nulls become absent. DataError: a column we do not know, of a type we do not expect."""
-    if isinstance(table, pa.RecordBatch):
-        table = pa.Table.from_batches([table])
     version = (table.schema.metadata or {}).get(_VERSION_KEY, b"1")
     if int(version) > SCHEMA_VERSION:
         raise DataError(f"segment of schema version {version.decode()}, we read up to {SCHEMA_VERSION}")
-    table = table.unify_dictionaries().combine_chunks()
+    if isinstance(table, pa.Table):
+        table = table.unify_dictionaries().combine_chunks()
     columns = {name: _column(name, table.column(name), table.num_rows) for name in table.column_names}
     return FlowBatch(columns, table.num_rows)
 
@@ -143,7 +150,7 @@ def _names(array: Any) -> Names:
 def _numbers(array: Any, column: Column, name: str) -> Array:
     dtype, shape = dtype_of(column, name), shape_of(column, len(array))
     if pa.types.is_fixed_size_list(array.type):
-        return np.asarray(_values(array.flatten()), dtype).reshape(shape)
+        return np.asarray(_values(_elements(array)), dtype).reshape(shape)
     if pa.types.is_fixed_size_binary(array.type):
         array = _filled(array, bytes(array.type.byte_width))
         width = array.type.byte_width
@@ -152,6 +159,12 @@ def _numbers(array: Any, column: Column, name: str) -> Array:
         array = (array if array.type == _TIMESTAMP else array.cast(_TIMESTAMP)).view(pa.int64())
     absent = column.absent if isinstance(column.absent, int) else 0
     return np.asarray(_values(_filled(array, absent)), dtype)
+
+
+def _elements(array: Any) -> Any:
+    """What the lists hold, one behind the other. Without nulls not ``flatten``, which imports pyarrow.compute (0.1 s)."""
+    width = array.type.list_size
+    return array.flatten() if array.null_count else array.values.slice(array.offset * width, len(array) * width)
 
 
 def _values(array: Any) -> Array:

@@ -34,6 +34,7 @@ _BY_AGENT, _BY_RECORD = code(SAMPLING_SOURCE, "agent"), code(SAMPLING_SOURCE, "r
 
 Key = tuple[bytes, int]
 """Address (16 bytes) and observation domain."""
+_LOOPBACK_V6, _LOOPBACK_V4 = packed("::1"), V4_MAPPED_PREFIX + b"\x7f"
 _KEY = np.dtype([("addr", "V16"), ("domain", np.uint32)])
 
 
@@ -264,7 +265,7 @@ def _is_recent(at_ns: int, now_ns: int) -> bool:
 
 
 def _is_loopback(addr: bytes) -> bool:
-    return addr == packed("::1") or addr.startswith(V4_MAPPED_PREFIX + b"\x7f")
+    return addr == _LOOPBACK_V6 or addr.startswith(_LOOPBACK_V4)
 
 
 def _keys(addr: AddressColumn, domain: npt.NDArray[np.uint32]) -> list[Key]:

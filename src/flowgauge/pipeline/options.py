@@ -14,7 +14,7 @@ from flowgauge.pipeline.exporter import Exporter, Named
 from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.schema.told import DEVICE, NODE, Answer
 from flowgauge.wire.decoded import Value
-from flowgauge.wire.sampling import Rates
+from flowgauge.wire.sampling import Rates, rate_of
 
 MAX_NAME_LENGTH = 253
 """Characters of a name: the longest that a DNS name, and so a node's, may have."""
@@ -29,6 +29,7 @@ _INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterf
 _VRF_KEYS = ("ingressVRFID", "egressVRFID")
 _START_KEYS = ("systemInitTimeMilliseconds", "observationTimeMilliseconds")
 _COUNTERS = frozenset(counter.name for counter in BY_ENTERPRISE.values())
+_OF_NODE, _OF_DEVICE = (frozenset(told.name for told in group) for group in (NODE, DEVICE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ def dns_answer(record: Record) -> Answer | None:
 
 def kernel_counters(record: Record, exporter: Exporter) -> dict[str, int]:
     """What one of our agents tells of its node's kernel: by name, those of a device with ``@`` and its name; else empty."""
-    found = {told.name: value for told in NODE if isinstance(value := record.get(told.name), int)}
-    index = record.get("ingressInterface")
-    if isinstance(index, int):
+    found = {name: value for name in _OF_NODE & record.keys() if isinstance(value := record[name], int)}
+    index, of_device = record.get("ingressInterface"), _OF_DEVICE & record.keys()
+    if of_device and isinstance(index, int):
         device = exporter.named("interface", index) or str(index)
-        found |= {f"{told.name}@{device}": value for told in DEVICE if isinstance(value := record.get(told.name), int)}
+        found |= {f"{name}@{device}": value for name in of_device if isinstance(value := record[name], int)}
     return found
 
 
@@ -77,7 +78,10 @@ def text(value: Value | None) -> str:
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
         return ""
-    return "".join(character for character in value[:MAX_NAME_LENGTH] if character.isprintable()).strip()
+    value = value[:MAX_NAME_LENGTH]
+    if not value.isprintable():
+        value = "".join(character for character in value if character.isprintable())
+    return value.strip()
 
 
 def names(record: Record) -> Iterator[tuple[Named, int, str]]:
@@ -101,8 +105,9 @@ def names(record: Record) -> Iterator[tuple[Named, int, str]]:
 
 def sampling_rate(record: Record) -> int:
     """One of how many packets the exporter as a whole observes; 0 when not told, or of a part of it only (RFC 5477 §8.2)."""
-    rates = Rates()
-    rates.learn(record)
+    rate, rates = rate_of(record), Rates()
+    if rate:
+        rates.put(record, rate)
     return rates.system
 
 

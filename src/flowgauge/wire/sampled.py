@@ -28,7 +28,7 @@ def sampled(
         of_set: for each set which of them it is of.
         template_id: for each set.
     """
-    present = np.unique(of_set).tolist()
+    present = np.flatnonzero(np.bincount(of_set)).tolist()
     own = {number: streams[number].rates for number in present}
     others = {number: streams[number].exporter_rates.agreed for number in present}
     if not len(records) or not (any(own.values()) or any(others.values())):

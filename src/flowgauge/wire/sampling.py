@@ -31,6 +31,11 @@ SELECTOR, INTERFACE, SYSTEM, DISPUTED = (
     code(SAMPLING_SOURCE, label) for label in ("selector", "interface", "system", "disputed")
 )
 
+_TELL_RATES = frozenset(
+    {"samplingInterval", "samplerRandomInterval", "samplingPacketInterval", "samplingSize", "samplingProbability"}
+)
+"""Elements without which a record does not say a rate."""
+
 Key = TypeVar("Key", int, tuple[int, int])
 Record = Mapping[str, Value]
 Numbers = npt.NDArray[np.uint64]
@@ -42,6 +47,8 @@ def rate_of(record: Record) -> int:
 
     An interval (34, 50); packets taken and left out (305, 306); n out of N (309, 310); a probability (311). Of any width.
     """
+    if _TELL_RATES.isdisjoint(record):  # nearly all records: those of names and counters
+        return 0
     for name in ("samplingInterval", "samplerRandomInterval"):
         if (interval := _positive(record, name)) > 0:
             return min(int(interval), MAX_RATE)
