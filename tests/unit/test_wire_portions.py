@@ -24,7 +24,7 @@ def test_every_datagram_is_in_one_portion_in_order(flows_each: int) -> None:
             portions.note(len(part), len(part) * flows_each)
 
 
-@pytest.mark.parametrize(("flows_each", "expected"), [(6, 1), (30, 2), (60, 4)])
+@pytest.mark.parametrize(("flows_each", "expected"), [(6, 1), (30, 4), (60, 8)])
 def test_portions_are_as_large_as_what_datagrams_held_lately_says(flows_each: int, expected: int) -> None:
     portions = Portions()
     for _ in range(30):
@@ -40,9 +40,9 @@ def test_the_guess_rises_at_once_and_falls_slowly() -> None:
     for _ in range(30):
         portions.note(4096, 4096 * 6)
     portions.note(4096, 4096 * 60)
-    assert len(list(portions.of(block(4096)))) == 4
+    assert len(list(portions.of(block(4096)))) == 8
     portions.note(4096, 4096 * 6)
-    assert len(list(portions.of(block(4096)))) == 3
+    assert len(list(portions.of(block(4096)))) == 6
 
 
 def test_the_first_block_of_full_netflow5_datagrams_is_no_larger_than_a_batch_should_be() -> None:

@@ -8,11 +8,13 @@ ends within a frame, as after a crash, is read up to there.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -39,7 +41,7 @@ def frame(batch: FlowBatch) -> bytes:
 
 def unframe(data: bytes) -> FlowBatch:
     """The batch of a frame that was never on disk; DataError when it is none."""
-    for _, body in _bodies(data):
+    for _, body in _bodies(io.BytesIO(data)):
         batch = _batch(body)
         if batch is not None:
             return batch
@@ -48,36 +50,40 @@ def unframe(data: bytes) -> FlowBatch:
 
 def read(path: Path) -> Iterator[tuple[int, FlowBatch | None]]:
     """(rows, batch) of each frame of a file, None for one that is damaged as far as that can be told; OSError as ``open``."""
-    for rows, body in _bodies(path.read_bytes()):
-        yield rows, _batch(body)
+    with path.open("rb") as stream:
+        for rows, body in _bodies(stream):
+            yield rows, _batch(body)
 
 
 def rows_of(path: Path) -> int:
     """How many rows a file claims, by its headers alone."""
     found = 0
     with path.open("rb") as stream:
-        while len(header := stream.read(_HEADER.size)) == _HEADER.size:
-            magic, rows, size, _ = _HEADER.unpack(header)
-            if magic != _MAGIC:
-                break
-            found += int(rows)
+        for rows, size, _ in _headers(stream):
+            found += rows
             stream.seek(size, os.SEEK_CUR)
     return found
 
 
-def _bodies(data: bytes) -> Iterator[tuple[int, memoryview | None]]:
-    """(rows, body) of each frame; None instead of a body that is cut off or does not match its checksum."""
-    view, at = memoryview(data), 0
-    while at + _HEADER.size <= len(view):
-        magic, rows, size, checksum = _HEADER.unpack_from(view, at)
+def _headers(stream: BinaryIO) -> Iterator[tuple[int, int, int]]:
+    """(rows, bytes of the body, its checksum) of each frame; whoever asks for the next leaves ``stream`` behind the body."""
+    while len(header := stream.read(_HEADER.size)) == _HEADER.size:
+        magic, rows, size, checksum = _HEADER.unpack(header)
         if magic != _MAGIC:
             return
-        body = view[at + _HEADER.size : at + _HEADER.size + size]
+        yield rows, size, checksum
+
+
+def _bodies(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """(rows, body) of each frame, one in memory at a time; None instead of one that is cut off or not as its checksum says."""
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(0)
+    for rows, size, checksum in _headers(stream):
+        body = stream.read(min(size, end - stream.tell()))
         yield rows, body if len(body) == size and zlib.crc32(body) == checksum else None
-        at += _HEADER.size + size
 
 
-def _batch(body: memoryview | None) -> FlowBatch | None:
+def _batch(body: bytes | None) -> FlowBatch | None:
     if body is None:
         return None
     try:

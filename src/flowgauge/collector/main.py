@@ -37,14 +37,16 @@ from flowgauge.collector.status import Parts, Status, Totals
 from flowgauge.collector.writer import Writer
 from flowgauge.enrich.naming import Naming
 from flowgauge.errors import EnvironmentProblem, InternalError
+from flowgauge.flow.arrow import share_memory
 from flowgauge.pipeline.dedup import Dedup
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.graph import Pipeline
 from flowgauge.pipeline.tally import Tally
 from flowgauge.runtime import garbage, logs
 from flowgauge.runtime.clock import now_ns
-from flowgauge.runtime.http import Handler, HttpServer, is_loopback
+from flowgauge.runtime.http import Handler, HttpServer
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.loopback import is_loopback
 from flowgauge.runtime.report import write_report
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
@@ -289,6 +291,7 @@ def run_collector(
     Raises:
         EnvironmentProblem, UsageError, InternalError: see ``CollectorProcess.start`` and ``check``.
     """
+    share_memory()
     collector = CollectorProcess(settings)
     try:
         collector.start()

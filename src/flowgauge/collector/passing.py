@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Protocol
 
 from flowgauge.collector.process import processed
@@ -59,9 +60,9 @@ class Passing:
         return self._rows
 
     def _make(self) -> Iterator[FlowBatch]:
-        for flows in self._spool.pieces(self._segment):
-            result = processed(self._pipeline, flows)
+        for result in map(partial(processed, self._pipeline), self._spool.pieces(self._segment)):
             self._counts.update(result.counts)
             self._rows += len(result.flows)
             if len(result.flows):
                 yield result.flows
+            del result  # while the next is made, memory need not have this one

@@ -37,6 +37,7 @@ from flowgauge.collector.spool import NoSpool, Spool
 from flowgauge.collector.standing import TELL_S
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.flow.arrow import share_memory
 from flowgauge.pipeline.exporters import ExporterDirectory, Heard
 from flowgauge.pipeline.options import AgentReport
 from flowgauge.runtime import garbage, logs
@@ -187,6 +188,7 @@ def main(descriptor: int) -> int:
         return 1
     assert isinstance(begin, Begin)  # noqa: S101 - it is the first message
     logs.configure(begin.settings.log_level)
+    share_memory()
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) + NICER)
     try:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from flowgauge.config.model import Collector, Storage, seconds
-from flowgauge.runtime.http import is_loopback
+from flowgauge.runtime.loopback import is_loopback
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import DEFAULT_GROUPS
 

@@ -37,8 +37,9 @@ SYNC_AFTER_S = 1.5
 RESERVE_BYTES = 512 << 20
 """What the spool leaves of the file system: the store is mostly on the same, and needs room to merge."""
 
-PIECE_ROWS = 50_000
-"""Flows of a segment that are given names at once: the price that each piece has of its own hardly counts with so many."""
+PIECE_ROWS = 33_000
+"""Flows of a segment that are given names at once, at most, unless one batch has more: a flow takes 400 B on that way, while
+the price that each piece has of its own hardly counts with so many (measured: a fifth more a flow with half of them)."""
 
 OPEN_BYTES = 32 << 20
 """Room that is kept beside that for the segments that receive processes are writing."""
@@ -237,19 +238,20 @@ class Spool:
         return FlowBatch.concat(pieces) if pieces else None
 
     def pieces(self, segment: Segment) -> Iterator[FlowBatch]:
-        """As ``read``, but in pieces of about ``PIECE_ROWS``, so that memory holds no more of it."""
-        gathered: list[FlowBatch] = []
+        """As ``read``, but in pieces of ``PIECE_ROWS`` or fewer, so that memory holds no more of it."""
+        gathered, waiting = list[FlowBatch](), 0
         segment.damaged = replayed = 0
         try:
             for rows, batch in frames.read(segment.path) if segment.path else ():
                 if batch is None:
                     segment.damaged += rows
                     continue
+                if gathered and waiting + rows > PIECE_ROWS:
+                    yield _joined(gathered)
+                    waiting = 0
                 gathered.append(batch)
+                waiting += rows
                 replayed += rows
-                if sum(map(len, gathered)) >= PIECE_ROWS:
-                    yield FlowBatch.concat(gathered)
-                    gathered = []
         except OSError as error:
             self._failed(error)
             segment.damaged = segment.rows
@@ -258,7 +260,7 @@ class Spool:
         if not segment.fresh:
             self._ledger.add("spool_rows_replayed", replayed)
         if gathered:
-            yield FlowBatch.concat(gathered)
+            yield _joined(gathered)
 
     def acknowledge(self, segment: Segment) -> None:
         """The store has the segment, and the ledger has counted it: it is not needed any more."""
@@ -374,6 +376,13 @@ class NoSpool:
 
     def acknowledge(self, segment: Segment) -> None:
         """There is nothing to remove."""
+
+
+def _joined(gathered: list[FlowBatch]) -> FlowBatch:
+    """Them as one, and none of them left there: memory has only the one then."""
+    joined = FlowBatch.concat(gathered)
+    gathered.clear()
+    return joined
 
 
 def _write(descriptor: int, data: bytes, at: int) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 from flowgauge.collector import steering
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import logs
-from flowgauge.runtime.http import is_loopback
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.linux import attach_reuseport_program
+from flowgauge.runtime.loopback import is_loopback
 
 WAIT_S = 0.05
 """How long a blocking receive waits: by so much a stop, or the flush of a block that is not full, may be late."""

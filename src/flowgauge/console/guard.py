@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from flowgauge.console import auth
-from flowgauge.runtime.http import names_loopback
+from flowgauge.runtime.loopback import names_loopback
 from flowgauge.runtime.secret import same
 
 Scope = MutableMapping[str, Any]

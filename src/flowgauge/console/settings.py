@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowgauge.errors import UsageError
-from flowgauge.runtime.http import is_loopback
+from flowgauge.runtime.loopback import is_loopback
 
 MIN_TOKEN_LENGTH = 16
 """Shorter tokens can be guessed over a network."""

@@ -42,6 +42,11 @@ _FIXED: dict[Kind, pa.DataType] = {
 }
 
 
+def share_memory() -> None:
+    """From now on Arrow takes memory where numpy does: what one lets go of is the other's, not kept for itself (30 MiB)."""
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
 def is_timestamp(name: str, column: Column) -> bool:
     """Whether the physical column ``name`` is a point in time in ms, which Arrow and stores have a type for."""
     return column.kind is Kind.I64 and name == column.held_as and name.endswith("_ms")

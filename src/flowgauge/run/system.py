@@ -20,8 +20,8 @@ from flowgauge.run.compose import AgentPlace, Composition, Plan, compose
 from flowgauge.run.part import PartStatus, free_port
 from flowgauge.run.supervisor import Supervisor
 from flowgauge.runtime import instance
-from flowgauge.runtime.http import is_loopback
 from flowgauge.runtime.instance import Instance
+from flowgauge.runtime.loopback import is_loopback
 from flowgauge.store.secret import new_secret
 
 COLLECTOR_HTTP_PORT = 9055

@@ -9,7 +9,6 @@ number; handlers must be safe to call from any of them. The console, which has u
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import socket
 import sys
@@ -23,6 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import logs
+from flowgauge.runtime.loopback import is_loopback, names_loopback
 from flowgauge.runtime.waiting import Waiting
 
 MAX_CONNECTIONS = 128
@@ -285,17 +285,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
         _log.debug("http_request", client=self.client_address[0], request=format % args)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` (an address without brackets, or a name) means this machine only."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
-def names_loopback(header: str) -> bool:
-    """Whether a ``Host`` header means this machine only: else a web page that rebinds its own name to 127.0.0.1 may ask."""
-    host = header.rpartition("]")[0].lstrip("[") if header.startswith("[") else header.partition(":")[0]
-    return is_loopback(host)
