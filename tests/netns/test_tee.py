@@ -156,6 +156,7 @@ def test_strangers_are_refused(tmp_path: Path) -> None:
         (["--listen", "127.0.0.1:{port}", "--to", "127.0.0.1:{port}"], "go round for ever"),
         (["--listen", "[::]:{port}", "--to", "localhost:{port}"], "go round for ever"),
         (["--listen", "127.0.0.1:{port}", "--to", "127.0.0.1"], "write host and port"),
+        (["--to", "a..b:1"], "of 1 to 63 characters between dots"),
         (["--to", "127.0.0.1:1", "--allow", "everybody"], "write an address or a block"),
         (["--to", "127.0.0.1:1", "--log-level", "loud"], "there are trace"),
     ],
@@ -164,6 +165,11 @@ def test_mistakes_are_one_sentence(arguments: list[str], words: str, capsys: pyt
     port = str(free_port(socket.SOCK_DGRAM))
     assert main(["tee", *(one.format(port=port) for one in arguments)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_a_receiver_that_cannot_be_sent_to_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tee", "--listen", "127.0.0.1:0", "--to", "255.255.255.255:9", "--http-port", "0"]) == 3
+    assert "--to 255.255.255.255:9: Permission denied" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -36,6 +36,8 @@ STORE = ("store", "--data-dir", "/nonexistent/store")
         (("agent", "--collector", "host:"), "'' is no port"),
         (("agent", "--collector", "host:0"), "must be told the collector's port"),
         (("agent", "--collector", ":2055"), "no host"),
+        (("agent", "--collector", f"{'a' * 64}.example:2055"), "of 1 to 63 characters between dots"),
+        (("tee", "--to", "a..b:2055"), "of 1 to 63 characters between dots"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -61,7 +63,7 @@ def test_a_file_without_a_token_is_one_sentence(
     ("arguments", "words"),
     [
         (("flows", "--url", "http://127.0.0.1:1", "--token-file", "/dev/zero"), "longer than 4096 bytes"),
-        (("config", "check", "/dev/zero"), "longer than 4 MiB"),
+        (("config", "check", "/dev/zero"), "longer than 262144 characters"),
     ],
     ids=["token", "document"],
 )

@@ -115,6 +115,14 @@ def test_what_is_no_document_is_named(text: str, words: str) -> None:
     assert words in "\n".join(problems(text))
 
 
+@pytest.mark.parametrize("name", ["a..b", "a" * 64, '"a\\0b"'])
+@pytest.mark.parametrize(
+    "where", ["collector: {address: %s}", "collector: {listeners: [{port: 0, address: %s}]}", "consolePlugin: {address: %s}"]
+)
+def test_what_can_be_no_name_of_a_host_is_refused(where: str, name: str) -> None:
+    assert "must be a host's name" in "\n".join(problems(f"spec: {{{where % name}}}"))
+
+
 def test_aliases_that_unfold_without_end_are_refused_before_they_unfold() -> None:
     laughs = "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
     for name, before in zip("bcdefghi", "abcdefgh", strict=True):

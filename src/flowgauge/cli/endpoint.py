@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from flowgauge.config import values
 from flowgauge.errors import UsageError
 
 
@@ -10,7 +11,7 @@ def host_and_port(option: str, text: str) -> tuple[str, int | None]:
     """The host (may be empty) and port (None without one) of ``HOST:PORT``, ``[IPV6]:PORT``, ``PORT``, ``HOST`` or an IPv6.
 
     Raises:
-        UsageError: a bracket is not closed, or the port is none.
+        UsageError: a bracket is not closed, the host can be none, or the port is none.
     """
     host, port, given = text, "", False
     if text.isdecimal():
@@ -25,4 +26,8 @@ def host_and_port(option: str, text: str) -> tuple[str, int | None]:
         given = True
     if given and not (port.isascii() and port.isdigit() and int(port) < 1 << 16):
         raise UsageError(f"{option} {text}: {port!r} is no port (0 to 65535)")
+    try:
+        values.host(host)
+    except ValueError as error:
+        raise UsageError(f"{option} {error}") from None
     return host, int(port) if given else None

@@ -16,8 +16,9 @@ from flowgauge.config.yaml_text import YamlDocument
 from flowgauge.errors import ConfigError, Problem, UsageError
 
 SINGLETON = "cluster"
-MAX_BYTES = 4 << 20
-"""Of a document: four times what a ConfigMap holds; a disk or device that is named by mistake is not read to its end."""
+
+_MAX_BYTES = 4 * yaml_text.MAX_CHARACTERS + 1
+"""More than UTF-8 takes for as many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +49,9 @@ def load(path: Path) -> Loaded:
     """
     try:
         with path.open("rb") as stream:
-            content = stream.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigError(str(path), [Problem("", f"is longer than {MAX_BYTES >> 20} MiB")])
+            content = stream.read(_MAX_BYTES)
+        if len(content) == _MAX_BYTES:  # a device, perhaps, that has no end
+            raise ConfigError(str(path), [yaml_text.TOO_LONG])
         text = content.decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error

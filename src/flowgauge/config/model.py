@@ -204,7 +204,7 @@ class Listener(Section):
 
     port: Annotated[int, Field(ge=0, le=65535)]
     """0 takes a free one. Usual are 4739 (IPFIX), 6343 (sFlow), 9995 and 9996 (NetFlow)."""
-    address: str = ""
+    address: Annotated[str, AfterValidator(values.host)] = ""
     """Address to listen on; empty: as the collector's own port."""
     transport: Literal["UDP", "TCP", "TLS", "gRPC"] = "UDP"
     """UDP takes every protocol, TCP and TLS take IPFIX (RFC 7011 §10.4), gRPC takes pbflow of NetObserv's agents."""
@@ -240,7 +240,7 @@ class Collector(Section):
 
     type: Literal["IPFIX", "NetFlow", "sFlow"] = "IPFIX"
     """What agents send; the port takes every protocol in any case."""
-    address: str = "127.0.0.1"
+    address: Annotated[str, AfterValidator(values.host)] = "127.0.0.1"
     """Where exporters send; NAME.NAMESPACE.svc… makes that Service in a cluster."""
     port: Annotated[int, Field(ge=0, le=65535)] = 2055
     """UDP port for every flow protocol; 0 takes a free one."""
@@ -326,7 +326,7 @@ class ConsolePlugin(Section):
 
     enable: bool = True
     """Whether the console runs (and, in OpenShift, whether its plugin is registered)."""
-    address: str = "127.0.0.1"
+    address: Annotated[str, AfterValidator(values.host)] = "127.0.0.1"
     """Where console and API listen; beyond loopback a token is required."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8055
     """TCP port of console and API; 0 takes a free one."""

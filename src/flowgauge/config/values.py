@@ -60,13 +60,25 @@ def cidr(text: str) -> str:
     return text
 
 
+def host(text: str) -> str:
+    """Refuses what is no name that can be looked up (RFC 1035 §2.3.4: 1 to 63 characters between dots), and no address."""
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"must be a host's name, of 1 to 63 characters between dots, or an address; not {text!r}") from None
+    if "\0" in text:
+        raise ValueError(f"must be a host's name or address, not {text!r}")
+    return text
+
+
 def host_port(text: str) -> str:
     """Refuses what is no HOST:PORT; an IPv6 address stands in brackets."""
-    host, colon, port = text.rpartition(":")
-    if not (host and colon and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+    name, colon, port = text.rpartition(":")
+    if not (name and colon and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
         raise ValueError(f"must be HOST:PORT, as collector-b:2055 or [2001:db8::1]:2055, not {text!r}")
-    if ":" in host.strip("[]") and not (host.startswith("[") and host.endswith("]")):
+    if ":" in name.strip("[]") and not (name.startswith("[") and name.endswith("]")):
         raise ValueError(f"must have its IPv6 address in brackets, as [2001:db8::1]:2055, not {text!r}")
+    host(name.strip("[]"))
     return text
 
 

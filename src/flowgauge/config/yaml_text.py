@@ -17,6 +17,7 @@ from flowgauge.errors import ConfigError, Problem
 
 MAX_CHARACTERS = 256 << 10
 """Longest document, in characters: a real one has 2,000; parsing this many takes seconds."""
+TOO_LONG = Problem("", f"is longer than {MAX_CHARACTERS} characters")
 
 MAX_NODES = 50_000
 """Values of one document with every alias unfolded; a real one has below two hundred."""
@@ -56,7 +57,7 @@ def parse(text: str, source: str) -> list[YamlDocument]:
         ConfigError: the text is no YAML, too long, or nested too deeply.
     """
     if len(text) > MAX_CHARACTERS:
-        raise ConfigError(source, [Problem("", f"is longer than {MAX_CHARACTERS} characters")])
+        raise ConfigError(source, [TOO_LONG])
     if _open_brackets(text) > _MAX_OPEN_BRACKETS:
         raise _too_deep(source)
     try:

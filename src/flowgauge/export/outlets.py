@@ -46,6 +46,13 @@ class Receiver:
             raise EnvironmentProblem(f"--to {host}: {error.strerror or error}") from error
         return cls(host, port, family, address)
 
+    def connect(self, sender: socket.socket) -> None:
+        """Sends go here from now on; EnvironmentProblem for a broadcast address, or when no way leads there."""
+        try:
+            sender.connect(self.address)
+        except OSError as error:
+            raise EnvironmentProblem(f"--to {self.text}: {error.strerror or error}") from error
+
     @property
     def text(self) -> str:
         """For people."""

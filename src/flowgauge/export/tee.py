@@ -69,7 +69,7 @@ class Tee:
             if self._sources:
                 self._sources.check()
             for (sender, _), receiver in zip(self._outlets, self._receivers, strict=False):
-                sender.connect(receiver.address)
+                receiver.connect(sender)
         except BaseException:
             self._inlet.close()
             raise
