@@ -180,3 +180,17 @@ def test_verbs_and_options_complete_in_the_shell() -> None:
     assert "config" in complete("flowgauge con").split()
     assert "--data-dir" in complete("flowgauge run --da").split()
     assert "check" in complete("flowgauge config ch").split()
+
+
+@pytest.mark.parametrize("arguments", ["config show", "flows --help"])
+def test_a_full_disk_behind_the_output_is_no_mistake_of_ours(arguments: str) -> None:
+    line = f"{' '.join(COMMAND)} {arguments} > /dev/full"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (3, "flowgauge: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_a_stream_that_the_caller_closed_is_as_the_null_device(closed: str) -> None:
+    line = f"{' '.join(COMMAND)} config show {closed}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -7,6 +7,7 @@ Exit statuses: 0; 1 a check failed or we are wrong; 2 the user is wrong; 3 this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import inspect
 import os
@@ -23,11 +24,14 @@ from typer.main import get_command
 
 from flowgauge import __version__
 from flowgauge.cli.completion import close_open_quote
-from flowgauge.errors import FilterError, FlowgaugeError
+from flowgauge.errors import EnvironmentProblem, FilterError, FlowgaugeError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended: the reader of our output went away, as ``head`` does."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Of writing: nothing more fits."""
 
 TRACEBACK_VARIABLE = "FLOWGAUGE_TRACEBACK"
 """Set to 1, an error of ours also prints where it happened; the supervisor sets it for the parts' logs."""
@@ -157,6 +161,7 @@ def application() -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit status; what went wrong is one sentence on standard error."""
+    _open_standard_streams()
     close_open_quote()
     # Columns are no linear algebra, for which numpy would start a thread a processor: a third of the time to import it.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -180,7 +185,7 @@ def guarded(call: Callable[[], Any]) -> int:
         _drop_output()
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the last place that can turn it into a sentence
-        return _say(_confession(error), 1)
+        return _say_unforeseen(error)
     return result if isinstance(result, int) else 0
 
 
@@ -207,6 +212,13 @@ def _say_usage(error: TyperException) -> int:
     return _say(f"{message.rstrip('.')}{hint}", error.exit_code)
 
 
+def _say_unforeseen(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        _drop_output()
+        return _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}", EnvironmentProblem.exit_status)
+    return _say(_confession(error), 1)
+
+
 def _confession(error: Exception) -> str:
     """One sentence for an error that we did not foresee."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -215,6 +227,14 @@ def _confession(error: Exception) -> str:
         traceback.print_exception(error)
     hint = "" if TRACEBACK_VARIABLE in os.environ else f" with the output of {TRACEBACK_VARIABLE}=1"
     return f"this is our mistake: {type(error).__name__}: {error}{where}; please report it{hint}"
+
+
+def _open_standard_streams() -> None:
+    """Where a stream was closed by who called us, what we open next would get its number, and what we print."""
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - by number, for good
 
 
 def _drop_output() -> None:
