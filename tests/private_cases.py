@@ -154,7 +154,78 @@ def _juniper_qfx() -> Case:
     )
 
 
+def _conversation(client: int, direction: int, interfaces: tuple[int, int], counters: tuple[int, int, int, int]) -> bytes:
+    """A connection as Cisco's AVC tells of it; ``counters``: octets and packets of the responder, then those of the initiator."""
+    ends = bytes((10, 0, 0, client, 10, 0, 0, client + 1))
+    told = struct.pack(
+        "!BBBHI4sHIBBIB", 6, 0, 63, 443, 7, bytes((13, 0, 1, 0xC5)), 290, interfaces[0], direction, 16, interfaces[1], 0
+    )
+    return ends + told + LAST_MS + struct.pack("!IQQQQQ", 1, 3, *counters)
+
+
+def _avc() -> Case:
+    fields = [(12236, 4, CISCO), (12237, 4, CISCO), (4, 1), (195, 1), (192, 1), (12241, 2, CISCO), (234, 4), (95, 4), (58, 2), (10, 4), (239, 1),
+              (9252, 1, CISCO), (14, 4), (9253, 1, CISCO), (22, 4), (21, 4), (278, 4), (279, 8), (232, 8), (299, 8), (231, 8), (298, 8)]  # fmt: skip
+    flows = [
+        _conversation(1, 1, (13, 10), (9437, 18, 1851, 17)),
+        _conversation(3, 2, (20, 17), (225, 8, 96, 8)),
+        _conversation(5, 1, (10, 13), (0, 0, 719, 5)),
+    ]
+    return ipfix(
+        "Cisco Application Visibility and Control: client and server under Cisco's own numbers instead of source and destination, "
+        "octets of initiator and responder; where the responder's packet was seen first (biflowDirection 2), interfaces are those "
+        "of its packets (trap 53).",
+        message(a_set(2, template(264, fields)), a_set(264, *flows)),
+    )
+
+
+def _avc9() -> Case:
+    fields = ((45004, 4), (45005, 4), (45008, 2), (45009, 2), (4, 1), (231, 4), (298, 4), (232, 4), (299, 4), (42036, 4))
+    record = ENDS + struct.pack("!HHBIIIII", 40000, 443, 6, 1200, 9, 8000, 11, 5)
+    return v9(
+        "Cisco Application Visibility and Control in NetFlow v9, which has no enterprises: Cisco's numbers plus 32,768 (traps 19, 53).",
+        packet(flowset(0, template9(256, fields)), flowset(256, record, pad=1)),
+    )
+
+
+def _edgerouter() -> Case:
+    fields = (
+        *KEY,
+        (1, 4),
+        (2, 4),
+        (22, 4),
+        (21, 4),
+        (56, 6),
+        (57, 6),
+        (81, 6),
+        (59, 2),
+        (60, 1),
+        (61, 1),
+        (3, 4),
+        (70, 4),
+        (71, 4),
+    )
+    macs = bytes((2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 3))
+    flows = [
+        key(number)
+        + struct.pack("!II", 3668, 21)
+        + LAST_MS
+        + macs
+        + struct.pack("!HBBI", 0, 4, 1, 0)
+        + struct.pack("!II", *entries)
+        for number, entries in ((1, (4, 0)), (2, (16001 << 12 | 63, 24005 << 12 | 1 << 8 | 63)))
+    ]
+    return v9(
+        "Ubiquiti EdgeRouter: label stack entries of four bytes, TTL and all; one without a label that is not the bottom is none "
+        "(traps 27, 28).",
+        packet(flowset(0, template9(1025, fields)), flowset(1025, *flows, pad=2)),
+    )
+
+
 CASES: dict[str, Case] = {
+    "device-cisco-avc": _avc(),
+    "device-cisco-avc-netflow9": _avc9(),
+    "device-ubiquiti-edgerouter": _edgerouter(),
     "counters-behind": _behind(),
     "device-barracuda": _barracuda(),
     "device-junos-evolved": _junos_evolved(),

@@ -24,5 +24,7 @@ V9_SCOPES: dict[int, tuple[str, str]] = {
     4: ("scopeCache", "unsigned32"),
     5: ("scopeTemplate", "unsigned32"),
 }
+CISCO_V9_BASE = 32768
+"""Cisco's devices send Cisco's elements in NetFlow v9, which has no enterprises, under their number plus this."""
 NTOP_V9_BASE = 57472
 """nProbe sends ntop's elements in NetFlow v9 under their number plus this."""

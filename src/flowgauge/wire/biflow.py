@@ -6,12 +6,16 @@ Such a record becomes two rows. The second has the ends exchanged; interfaces to
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from flowgauge.schema.vendors import CISCO, REVERSE
+import numpy as np
+
+from flowgauge.schema.vendors import CISCO, CISCO_V9_BASE, REVERSE
 from flowgauge.wire.elements import IANA
-from flowgauge.wire.readers import Source, Sources, Step
+from flowgauge.wire.readers import Columns, Source, Sources, Step, integers
+from flowgauge.wire.records import Records
 
 _IXIA = 3054
 _OF_RESPONDER = {(IANA, 232): 1, (IANA, 299): 2, (_IXIA, 176): 1, (_IXIA, 177): 2, (CISCO, 12346): 1}
@@ -24,14 +28,38 @@ _COUNTERS = (1, 2, 85, 86, 23, 24, 352)
 _KEY = frozenset({
     4, 7, 8, 9, 10, 11, 12, 13, 14, 16, 17, 27, 28, 29, 30, 34, 35, 44, 45, 48, 49, 50, 56, 57, 58, 59, 60, 80, 81, 95, 96,
     130, 131, 136, 148, 169, 170, 180, 181, 182, 183, 225, 226, 227, 228, 239, 243, 245, 252, 253, 254, 255, 256, 281, 282,
-    302, 304, 305, 306, 309, 310,
+    302, 304, 305, 306, 309, 310, *range(40001, 40005), *range(45004, 45010),
 })  # fmt: skip
 """Elements that say which flow it is, and how it was observed: they hold for both directions. Others are the forward one's."""
+
+_BIFLOW_DIRECTION, _REVERSE_INITIATOR = (IANA, 239), 2
+_CLIENTS = {(CISCO, 12236), (CISCO, 12238), (IANA, CISCO_V9_BASE + 12236), (IANA, CISCO_V9_BASE + 12238)}
+"""Cisco's client addresses (AVC): sources of flows, whichever end's packet was seen first."""
 
 _MIRRORED = {"in_if": "out_if", "out_if": "in_if"}
 _ENDS = (
     ("src_", "dst_"), ("dst_", "src_"), ("post_nat_src_", "post_nat_dst_"), ("post_nat_dst_", "post_nat_src_"),
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class InterfacesOfClient:
+    """Exchanges interfaces where they are those of the responder's packets (reverseInitiator, RFC 5103 §6.3). Runs after them."""
+
+    direction: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Exchanges them in place."""
+        rows = np.flatnonzero(integers(records, self.direction) == _REVERSE_INITIATOR)
+        came, went = out["in_if"], out["out_if"]
+        came[rows], went[rows] = went[rows], came[rows]
+
+
+def of_client(sources: Sources, columns: Collection[str]) -> tuple[Step, ...]:
+    """What is to be done to ``columns`` of records that tell of client and server, rather than of source and destination."""
+    if _BIFLOW_DIRECTION in sources and _CLIENTS & sources.keys() and {"in_if", "out_if"} <= set(columns):
+        return (InterfacesOfClient(sources[_BIFLOW_DIRECTION][0]),)
+    return ()
 
 
 def backwards(sources: Sources) -> Sources | None:

@@ -127,10 +127,16 @@ class Elements:
             return Element(enterprise, number, *vendors.V9_SCOPES[number])
         if enterprise == vendors.REVERSE and number in iana.ELEMENTS:
             return Element(enterprise, number, name_of(enterprise, number), iana.ELEMENTS[number][1])
-        anyones = self._known.get((vendors.NETOBSERV, number)) if enterprise not in _OTHERS else None
-        if anyones is not None:
-            return replace(anyones, enterprise=enterprise, name=name_of(enterprise, number))
+        others = self._of_another_space(enterprise, number)
+        if others is not None:
+            return replace(others, enterprise=enterprise, number=number, name=name_of(enterprise, number))
         return Element(enterprise, number, name_of(enterprise, number), "octetArray")
+
+    def _of_another_space(self, enterprise: int, number: int) -> Element | None:
+        """What an element is in the number space that its exporter took it from: Cisco's in NetFlow v9, or NetObserv's."""
+        if enterprise == IANA and number >= vendors.CISCO_V9_BASE:
+            return self._known.get((vendors.CISCO, number - vendors.CISCO_V9_BASE))
+        return self._known.get((vendors.NETOBSERV, number)) if enterprise not in _OTHERS else None
 
 
 def name_of(enterprise: int, number: int) -> str:

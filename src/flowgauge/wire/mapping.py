@@ -153,7 +153,7 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
         steps |= dict.fromkeys(section.columns, section)
     exporter = steps.pop("exporter_addr", None)
     return Reader(
-        steps=(*dict.fromkeys(steps.values()), flow_times(iana)),
+        steps=(*dict.fromkeys(steps.values()), *biflow.of_client(sources, steps), flow_times(iana)),
         columns=(*steps, "time_start_ns", "time_end_ns"),
         texts=tuple(texts),
         ours=ours,

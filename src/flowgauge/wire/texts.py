@@ -152,18 +152,27 @@ class MplsLabels:
 
     def read(self, records: Records) -> Names:
         """One text a row."""
-        stack = np.stack([integers(records, source).astype(np.uint32) for source in self.sources], axis=1)
+        stack = np.stack([_entries(records, source) for source in self.sources], axis=1)
         index = {"": 0}
         distinct, inverse = np.unique(stack, axis=0, return_inverse=True)
         known = [index.setdefault(_labels(entries), len(index)) for entries in distinct.tolist()]
         return Names(np.array(known, np.int32)[inverse.reshape(-1)], tuple(index))
 
 
+_WITH_TTL_BYTES = 4
+
+
+def _entries(records: Records, source: Source) -> npt.NDArray[np.uint32]:
+    """Label stack entries of three bytes; of four where the packet's whole entry is sent, with its TTL (sFlow, devices)."""
+    entries = integers(records, source).astype(np.uint32)
+    return entries >> np.uint32(8) if source.length == _WITH_TTL_BYTES else entries
+
+
 def _labels(entries: list[int]) -> str:
-    """20 bits of label, 3 of traffic class, 1 bottom of stack; an entry of zero was not there."""
+    """20 bits of label, 3 of traffic class, 1 bottom of stack; label 0 that is not the bottom (RFC 3032 §2.1) was not there."""
     labels: list[str] = []
     for entry in entries:
-        if entry:
+        if entry >> 4 or entry & 1:
             labels.append(str(entry >> 4))
         if entry & 1:
             break

@@ -159,7 +159,7 @@ def _block(reading: Reading, found: Heads, row: Index, without: frozenset[str], 
         texts.append(("drop_cause", GivenNames(causes(reading.samples.words["reason"][row]))))
     fields: Structured = np.zeros(len(row), _NO_FIELDS)
     if reading.labels is not None:
-        labels = reading.labels[row] >> np.uint32(8)  # without the time to live, as in IPFIX
+        labels = reading.labels[row]
         fields = labels.view(_LABELS_DTYPE).reshape(-1)
         if labels.any():
             texts.append(("mpls_labels", _LABELS))
