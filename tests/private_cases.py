@@ -222,7 +222,21 @@ def _edgerouter() -> Case:
     )
 
 
+def _vlans() -> Case:
+    fields = (*KEY, (58, 2), (243, 2), (59, 2), (171, 8), (172, 8), (22, 4), (21, 4))
+    flows = [
+        key(number) + struct.pack("!HHHQQ", *vlans, 0, 4506, 3) + LAST_MS
+        for number, vlans in ((1, (0, 701)), (2, (4, 4)), (3, (5, 0)))
+    ]
+    return v9(
+        "VLANs by the tag (243) beside those of the interface (58), of which one is zero, and totals behind the observation point as the "
+        "only counters (traps 28, 54).",
+        packet(flowset(0, template9(256, fields)), flowset(256, *flows)),
+    )
+
+
 CASES: dict[str, Case] = {
+    "vlans-of-tags": _vlans(),
     "device-cisco-avc": _avc(),
     "device-cisco-avc-netflow9": _avc9(),
     "device-ubiquiti-edgerouter": _edgerouter(),

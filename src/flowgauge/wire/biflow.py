@@ -44,7 +44,7 @@ _ENDS = (
 
 @dataclass(frozen=True, slots=True)
 class InterfacesOfClient:
-    """Exchanges interfaces where they are those of the responder's packets (reverseInitiator, RFC 5103 §6.3). Runs after them."""
+    """Exchanges interfaces where they are those of the responder's packets (reverseInitiator: RFC 5103 §6.3)."""
 
     direction: Source
 

@@ -46,8 +46,8 @@ _BY_RULE = frozenset({
 """Columns with a rule of their own below, or that come from the message or from options rather than from records."""
 
 _ALSO: Mapping[str, tuple[int, ...]] = {
-    "bytes": (85, 352, 353, 23, 231),
-    "packets": (86, 24, 298),
+    "bytes": (85, 352, 353, 23, 231, 171),
+    "packets": (86, 24, 298, 172),
     "in_if": (252,),
     "out_if": (253,),
     "vlan_id": (243, 59, 254),
@@ -66,8 +66,9 @@ _PARTS: Mapping[str, tuple[int, ...]] = {
     "dst_addr": (169, 45),
 }
 """IANA elements of which the one that is not zero stands in: ports of UDP and TCP, prefixes where records are of networks."""
-_INSTEAD: Mapping[str, int] = {"bytes": 23, "packets": 24, "in_if": 252, "out_if": 253}
-"""IANA elements for records in which the column's own is zero: counters behind the observation point, physical interfaces."""
+_INSTEAD: Mapping[str, int] = {"bytes": 23, "packets": 24, "in_if": 252, "out_if": 253, "vlan_id": 243}
+"""IANA elements for records in which the column's own is zero: counters behind the observation point, physical
+interfaces, the VLAN of the tag (243) where that of the interface (58) is not told."""
 _CPID, _CPID_BYTES = (JUNIPER, 137), 2
 
 _SHIFTS: Mapping[str, int] = {"flow_direction": 1}
