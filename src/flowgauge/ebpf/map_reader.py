@@ -40,7 +40,8 @@ class Entries:
         """The rows chosen by a mask."""
         if rows.all():
             return self
-        return Entries(*(as_rows(part)[rows].reshape(-1).view(part.dtype) for part in (self.keys, self.values)))
+        chosen = np.flatnonzero(rows)
+        return Entries(rows_of(self.keys, chosen), rows_of(self.values, chosen))
 
 
 def joined(*parts: Entries) -> Entries:
@@ -49,6 +50,9 @@ def joined(*parts: Entries) -> Entries:
 
 
 def _together(parts: list[Structured]) -> Structured:
+    some = [part for part in parts if len(part)]
+    if len(some) <= 1:
+        return some[0] if some else parts[0]
     return np.concatenate([as_rows(part) for part in parts]).reshape(-1).view(parts[0].dtype)
 
 
@@ -138,3 +142,9 @@ class _Room:
 def as_rows(structured: Structured) -> Bytes:
     """The same memory as bytes, a row each: numpy copies a structured array member by member, which is ten times slower."""
     return structured.view(np.uint8).reshape(len(structured), structured.dtype.itemsize)
+
+
+def rows_of(structured: Structured, rows: npt.NDArray[np.intp]) -> Structured:
+    """Rows by their numbers, copied as bytes for the same reason."""
+    chosen: Structured = as_rows(structured).take(rows, axis=0).reshape(-1).view(structured.dtype)
+    return chosen

@@ -16,6 +16,7 @@ import numpy as np
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.cache import Cache
 from flowgauge.ebpf.flow_parts import whole_flows
+from flowgauge.ebpf.libbpf import possible_cpus
 from flowgauge.ebpf.map_reader import Entries, MapReader, joined
 from flowgauge.ebpf.owners import Owners
 from flowgauge.ebpf.questions import Questions
@@ -137,7 +138,7 @@ class Tables:
 
     def __init__(self, map_fd: Callable[[str], int], sizes: Mapping[str, int]) -> None:
         self._flows = FlowTables(map_fd("flows_even"), map_fd("flows_odd"))
-        self._cache = Cache(map_fd("cache"), sizes["cache"])
+        self._cache = Cache(map_fd("cache"), sizes["cache"], min(possible_cpus(), sizes["cache"]))
         self._owners = Owners(map_fd("owners"))
         self._questions = Questions(map_fd("questions"), map_fd("asked_names"))
         self._rings = [Ring(map_fd(name), sizes[name], kind) for name, kind in _RINGS]
@@ -148,7 +149,7 @@ class Tables:
         signals = {name: self._signals_of(name, present) for name in self._signals}
         signals["answers"] = joined(signals["answers"], self._unanswered())
         # The table first: when it cannot be read, its flows and what the slots have of them stay together.
-        flows = whole_flows(self._flows.take(present), *self._cache.take(present))
+        flows = whole_flows(self._flows.take(present), self._cache.take(present))
         owners = self._of_owners()
         events, hellos, pieces = (ring.take() for ring in self._rings)
         return Evicted(flows.keys, flows.values, **signals, owners=owners, events=events, hellos=hellos, answer_pieces=pieces)

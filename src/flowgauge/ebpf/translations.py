@@ -92,9 +92,9 @@ def words(keys: Structured) -> npt.NDArray[np.uint64]:
     return np.ascontiguousarray(keys).view(np.uint64).reshape(-1, _KEY_WORDS)
 
 
-def hashes(keys: Structured) -> npt.NDArray[np.uint64]:
-    """Of flow keys, (n,): equal keys have equal ones, others differ."""
-    return words(keys) @ _MIX
+def hashes(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Of flow keys as numbers, (n,): equal keys have equal ones, others differ."""
+    return keys @ _MIX
 
 
 class Index:
@@ -106,19 +106,32 @@ class Index:
     @cached_property
     def _sorted(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.intp]]:
         """The keys' words; their hashes in order, and the rows of those."""
-        by = hashes(self._keys)
+        by = hashes(words(self._keys))
         order = np.argsort(by)
         return words(self._keys), by[order], order
 
+    @cached_property
+    def _marks(self) -> tuple[npt.NDArray[np.bool_], np.uint64]:
+        """How hashes of the keys begin, some sixteen places a key; and by how many bits to shift one to find its place."""
+        bits = len(self._keys).bit_length() + 4
+        shift, marks = np.uint64(64 - bits), np.zeros(1 << bits, np.bool_)
+        marks[self._sorted[1] >> shift] = True
+        return marks, shift
+
     def rows(self, wanted: Structured) -> npt.NDArray[np.intp]:
         """As ``match``."""
+        found = np.full(len(wanted), -1, np.intp)
         if not len(self._keys) or not len(wanted):
-            return np.full(len(wanted), -1, np.intp)
+            return found
         known_words, known_hashes, order = self._sorted
-        at = np.minimum(np.searchsorted(known_hashes, hashes(wanted)), len(order) - 1)
-        rows = order[at]
-        same = (known_words[rows] == words(wanted)).all(axis=1)
-        return np.where(same, rows, -1)
+        marks, shift = self._marks
+        wanted_words = words(wanted)
+        wanted_hashes = hashes(wanted_words)
+        perhaps = np.flatnonzero(marks[wanted_hashes >> shift])
+        at = np.minimum(np.searchsorted(known_hashes, wanted_hashes[perhaps]), len(order) - 1)
+        same = (known_words[order[at]] == wanted_words[perhaps]).all(axis=1)
+        found[perhaps[same]] = order[at[same]]
+        return found
 
 
 def match(wanted: Structured, known: Structured | Index) -> npt.NDArray[np.intp]:
