@@ -6,7 +6,7 @@ import { graphOf, NODES, OUTSIDE, shapeOf, united } from "../src/map/graph";
 import { labelsOf, overlap } from "../src/map/labels";
 import { labelWidth, layoutOf } from "../src/map/layout";
 import { boxOrder, ranksOf } from "../src/map/order";
-import { NARROW, type Rect, WIDE } from "../src/map/places";
+import { NARROW, PHONE, type Rect, WIDE } from "../src/map/places";
 import { at, pathOf, portsOf } from "../src/map/routes";
 import { BATCH, DJANGO, DNS, edge, FLOW_DEMO, node, NODE_A, OFFICE, POSTGRES, topologyOf } from "./scene";
 
@@ -33,9 +33,11 @@ function random(seed: number, count: number): Topology {
 const pairs = <T>(items: readonly T[]): [T, T][] => items.flatMap((a, i) => items.slice(i + 1).map((b): [T, T] => [a, b]));
 const holds = (outer: Rect, inner: Rect) => inner.x >= outer.x && inner.y >= outer.y && inner.x + inner.width <= outer.x + outer.width && inner.y + inner.height <= outer.y + outer.height;
 
-describe.each([3, 12, 40, 300])("with %d workloads", (count) => {
+const SIZES = [[3, "wide", WIDE], [12, "wide", WIDE], [12, "phone", PHONE], [40, "wide", WIDE], [40, "phone", PHONE], [300, "wide", WIDE]] as const; // prettier-ignore
+
+describe.each(SIZES)("with %d workloads, %s", (count, _, spacing) => {
   const graph = graphOf(random(count * 7 + 1, count));
-  const layout = layoutOf(graph);
+  const layout = layoutOf(graph, undefined, spacing);
   const cards = [...layout.places.cards];
 
   it("every node has a card, and no two cards overlap", () => {
@@ -65,8 +67,8 @@ describe.each([3, 12, 40, 300])("with %d workloads", (count) => {
 
   it("is the same again for the same answer in another order", () => {
     const turned = { nodes: graph.nodes.toReversed(), edges: graph.edges.toReversed() };
-    expect(layoutOf(turned).places.cards).toEqual(layout.places.cards);
-    expect(layoutOf(turned).labels).toEqual(layout.labels);
+    expect(layoutOf(turned, undefined, spacing).places.cards).toEqual(layout.places.cards);
+    expect(layoutOf(turned, undefined, spacing).labels).toEqual(layout.labels);
   });
 
   it("every edge has a way without a break", () => {
@@ -97,7 +99,19 @@ describe("the demo's story", () => {
     expect(boxOrder(graphOf({ ...FLOW_DEMO, edges: [...FLOW_DEMO.edges, edge(BATCH, DNS, 53, 17)] })).indexOf("flow-demo")).toBe(1);
   });
 
-  it.each([["wide", WIDE], ["narrow", NARROW]] as const)("labels every edge, also when %s", (_, spacing) => {
+  it("is two cards wide on a phone, however much there is", () => {
+    const widths = [3, 12, 40].map((count) => layoutOf(graphOf(random(count, count)), undefined, PHONE).places.width);
+    expect(Math.max(...widths)).toBeLessThanOrEqual(2 * PHONE.card + PHONE.gap + 4 * PHONE.pad + PHONE.boxGap + 24);
+  });
+
+  it("keeps every line on the sheet", () => {
+    const { places, routes } = layoutOf(graph, undefined, PHONE);
+    const xs = routes.flatMap(({ curves }) => curves.flatMap((curve) => [0, 0.25, 0.5, 0.75, 1].map((t) => at(curve, t).x)));
+    expect(Math.min(...xs)).toBeGreaterThan(0);
+    expect(Math.max(...xs)).toBeLessThan(places.width);
+  });
+
+  it.each([["wide", WIDE], ["narrow", NARROW], ["on a phone", PHONE]] as const)("labels every edge, also when %s", (_, spacing) => {
     expect(layoutOf(graph, undefined, spacing).labels).toHaveLength(graph.edges.length);
   });
 

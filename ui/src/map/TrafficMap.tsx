@@ -14,8 +14,8 @@ import { useLayout } from "./layout";
 import "./map.css";
 import { MapBox, MapCard } from "./MapCards";
 import { EdgeLabel, EdgeLine, type Lit, startsAtNode } from "./MapEdges";
-import { NARROW } from "./places";
-import { drag, useSize, useZoom } from "./useZoom";
+import { aimOf, WIDE } from "./places";
+import { drag, usePhone, useSize, useZoom } from "./useZoom";
 
 interface Props {
   topology: Topology | undefined;
@@ -35,9 +35,11 @@ interface Hover {
 export function TrafficMap({ topology, question, seconds, open, onOpen }: Props) {
   const frame = useRef<HTMLDivElement>(null);
   const size = useSize(frame);
-  const { graph, layout } = useLayout(topology, question, size.width);
+  const phone = usePhone();
+  const { graph, layout } = useLayout(topology, question, size.width, phone);
   const { places } = layout;
-  const zoom = useZoom(size, places);
+  const aim = useMemo(() => aimOf(layout.known, layout.places), [layout]);
+  const zoom = useZoom(frame, size, places, aim, phone);
   const [hover, setHover] = useState<Hover>();
   const enterEdge = useCallback((id: string, at: { clientX: number; clientY: number }) => setHover({ id, x: at.clientX, y: at.clientY }), []);
   const enterNode = useCallback((id: string) => setHover({ id, x: 0, y: 0 }), []);
@@ -52,7 +54,7 @@ export function TrafficMap({ topology, question, seconds, open, onOpen }: Props)
   const title = (id: string) => nodes.get(id)?.title ?? id;
   const over = hover && edges.get(hover.id);
   return (
-    <div className={`fg-map ${places.spacing.card === NARROW.card ? "fg-map-narrow" : ""}`}>
+    <div className={`fg-map ${places.spacing === WIDE ? "" : "fg-map-narrow"}`}>
       <div className="fg-map-frame" ref={frame} onPointerDown={(event) => drag(event, frame.current)} role="group" aria-label="Map of who talks to whom; the conversations tab lists the same">
         <div className="fg-map-sheet" style={{ width: places.width * zoom.scale, height: places.height * zoom.scale }}>
           <div className="fg-map-scaled" style={{ width: places.width, height: places.height, transform: `scale(${zoom.scale})` }}>

@@ -3,9 +3,16 @@
 import type { Graph, MapNode } from "./graph";
 import { byId, onTop } from "./order";
 
-/** Cards side by side in one box before another row begins. */
-const PER_ROW = 3;
-const PER_TOP_ROW = 5;
+/** How much stands side by side before another row begins. */
+export interface Breadth {
+  /** Cards in a row of a box, and of a box above all namespaces. */
+  perRow: number;
+  perTopRow: number;
+  /** Pixels of boxes beside each other; a wider map is broken into shelves. */
+  widestShelf: number;
+  /** Width of a broken map by its height, about; 0: each shelf takes as much as has room. */
+  aspect: number;
+}
 
 export interface Cell {
   box: string;
@@ -25,12 +32,12 @@ export function cellsOf(graph: Graph, ranks: ReadonlyMap<string, number>): Cell[
   return [...cells.values()];
 }
 
-export const perRow = (box: string): number => (onTop(box) ? PER_TOP_ROW : PER_ROW);
+export const perRow = (box: string, limit: Breadth): number => (onTop(box) ? limit.perTopRow : limit.perRow);
 
 /** Cards in the widest row of a cell. */
-export const breadth = (cell: Cell): number => Math.min(cell.nodes.length, perRow(cell.box));
+export const breadthOf = (cell: Cell, limit: Breadth): number => Math.min(cell.nodes.length, perRow(cell.box, limit));
 
-const rowCount = (cells: readonly Cell[]): number => Math.max(0, ...cells.map((cell) => Math.ceil(cell.nodes.length / perRow(cell.box))));
+const rowCount = (cells: readonly Cell[], limit: Breadth): number => Math.max(0, ...cells.map((cell) => Math.ceil(cell.nodes.length / perRow(cell.box, limit))));
 
 export interface Rows {
   /** The first row of a cell: a cell with many cards takes several rows. */
@@ -38,8 +45,8 @@ export interface Rows {
   count: number;
 }
 
-/** Rows for all cells: the upper boxes', then shelf by shelf, in each rank by rank. */
-export function rowsOf(cells: readonly Cell[], shelves: readonly (readonly string[])[]): Rows {
+/** Rows for all cells: shelf by shelf, in each rank by rank. */
+export function rowsOf(cells: readonly Cell[], shelves: readonly (readonly string[])[], limit: Breadth): Rows {
   const shelfOf = new Map(shelves.flatMap((boxes, shelf) => boxes.map((box): [string, number] => [box, shelf])));
   const place = (cell: Cell) => ({ shelf: shelfOf.get(cell.box) ?? -1, rank: cell.rank });
   const key = (cell: Cell) => `${place(cell).shelf} ${cell.rank}`;
@@ -49,25 +56,26 @@ export function rowsOf(cells: readonly Cell[], shelves: readonly (readonly strin
   for (const cell of sorted) {
     if (first.has(key(cell))) continue;
     first.set(key(cell), count);
-    count += rowCount(sorted.filter((one) => key(one) === key(cell)));
+    count += rowCount(sorted.filter((one) => key(one) === key(cell)), limit);
   }
   return { first: (cell) => first.get(key(cell)) ?? 0, count };
 }
 
-/** A map wider than this many pixels is broken into shelves, so that it stays about twice as wide as high. */
-const WIDEST_SHELF = 2200;
-const ASPECT = 2;
-
 /** The boxes of `order`, cut into shelves; `width` is a box's, `rowHeight` that of a row with the gap below it. */
-export function shelvesOf(order: readonly string[], cells: readonly Cell[], width: (box: string) => number, rowHeight: number): string[][] {
+export function shelvesOf(order: readonly string[], cells: readonly Cell[], width: (box: string) => number, rowHeight: number, limit: Breadth): string[][] {
   const total = order.reduce((sum, box) => sum + width(box), 0);
-  if (total <= WIDEST_SHELF) return [[...order]];
-  const height = rowsOf(cells, [order]).count * rowHeight;
-  const wanted = total / Math.max(1, Math.round(Math.sqrt(total / (ASPECT * height))));
+  if (total <= limit.widestShelf) return order.length > 0 ? [[...order]] : [];
+  if (limit.aspect === 0) return cut(order, width, (used, next) => used + next > limit.widestShelf);
+  const height = rowsOf(cells, [order], limit).count * rowHeight;
+  const wanted = total / Math.max(1, Math.round(Math.sqrt(total / (limit.aspect * height))));
+  return cut(order, width, (used, next) => used + next / 2 > wanted);
+}
+
+function cut(order: readonly string[], width: (box: string) => number, full: (used: number, next: number) => boolean): string[][] {
   const shelves: string[][] = [[]];
   let used = 0;
   for (const box of order) {
-    if (used > 0 && used + width(box) / 2 > wanted) {
+    if (used > 0 && full(used, width(box))) {
       shelves.push([]);
       used = 0;
     }

@@ -5,7 +5,7 @@ import type { Topology } from "../api/types";
 import { portWords } from "../format/ports";
 import { type Graph, graphOf, shapeOf, united } from "./graph";
 import { type Label, labelsOf, textWidth } from "./labels";
-import { NARROW, type Places, placesOf, type Spacing, WIDE } from "./places";
+import { NARROW, PHONE, type Places, placesOf, type Spacing, WIDE } from "./places";
 import { type Route, routesOf } from "./routes";
 
 export interface Layout {
@@ -49,8 +49,8 @@ interface Kept {
   wide: number;
 }
 
-/** The graph of now, and the layout of all that was seen since `question` was first asked, for a frame so wide. */
-export function useLayout(topology: Topology | undefined, question: string, frameWidth: number): { graph: Graph; layout: Layout } {
+/** The graph of now, and the layout of all that was seen since `question` was first asked, for a frame so wide, or a phone. */
+export function useLayout(topology: Topology | undefined, question: string, frameWidth: number, phone: boolean): { graph: Graph; layout: Layout } {
   const kept = useRef<Kept>();
   const graph = useMemo(() => graphOf(topology), [topology]);
   const layout = useMemo(() => {
@@ -58,11 +58,11 @@ export function useLayout(topology: Topology | undefined, question: string, fram
     const known = before ? united(before.layout.known, graph) : graph;
     const shape = shapeOf(known);
     const wide = before?.shape === shape ? before.wide : placesOf(known, before?.layout.places).width;
-    const spacing = frameWidth < wide * READABLE ? NARROW : WIDE;
-    if (before?.shape === shape && before.layout.places.spacing.card === spacing.card) return before.layout;
+    const spacing = phone ? PHONE : frameWidth < wide * READABLE ? NARROW : WIDE;
+    if (before?.shape === shape && before.layout.places.spacing === spacing) return before.layout;
     const layout = layoutOf(known, before?.layout, spacing);
     kept.current = { question, shape, layout, wide };
     return layout;
-  }, [graph, question, frameWidth]);
+  }, [graph, question, frameWidth, phone]);
   return { graph, layout };
 }

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where boxes and cards stand, in pixels. Namespaces are columns, ranks are rows; the outside and the nodes stand above.
-import { breadth, type Cell, cellsOf, perRow, type Rows, rowsOf, shelvesOf } from "./cells";
-import { boxTitle, type Graph } from "./graph";
+import { type Breadth, breadthOf, type Cell, cellsOf, perRow, type Rows, rowsOf, shelvesOf } from "./cells";
+import { boxTitle, type Graph, type MapEdge } from "./graph";
 import { boxOrder, byId, onTop, ranksOf } from "./order";
+import type { Point } from "./routes";
 
 export const CARD_HEIGHT = 46;
 const BOX_PAD = { top: 28, bottom: 12 };
 const MARGIN = 12;
 
 /** In pixels: a card's width, between cards, between boxes, between a box's side and its cards. */
-export interface Spacing {
+export interface Spacing extends Breadth {
   card: number;
   gap: number;
   boxGap: number;
   pad: number;
 }
 
-export const WIDE: Spacing = { card: 196, gap: 28, boxGap: 40, pad: 18 };
+const BROAD: Breadth = { perRow: 3, perTopRow: 5, widestShelf: 2200, aspect: 2 };
+export const WIDE: Spacing = { ...BROAD, card: 196, gap: 28, boxGap: 40, pad: 18 };
 /** For a narrow frame: cards without an icon, closer together. */
-export const NARROW: Spacing = { card: 162, gap: 18, boxGap: 28, pad: 11 };
+export const NARROW: Spacing = { ...BROAD, card: 162, gap: 18, boxGap: 28, pad: 11 };
+/** For a phone held upright: two cards side by side, as long downwards as it takes. */
+export const PHONE: Spacing = { ...NARROW, gap: 14, boxGap: 20, perRow: 2, perTopRow: 2, widestShelf: 372, aspect: 0 };
 
 export interface Rect {
   x: number;
@@ -56,16 +60,17 @@ export function placesOf(graph: Graph, before?: Places, spacing: Spacing = WIDE)
   const ranks = ranksOf(graph, before?.ranks);
   const order = boxOrder(graph, before?.order);
   const cells = cellsOf(graph, ranks);
-  const boxWidth = (box: string) => rowWidth(Math.max(...cells.filter((cell) => cell.box === box).map(breadth)), spacing) + 2 * spacing.pad;
-  const shelves = shelvesOf(order, cells, boxWidth, PITCH);
-  const rows = rowsOf(cells, shelves);
+  const boxWidth = (box: string) => rowWidth(Math.max(...cells.filter((cell) => cell.box === box).map((cell) => breadthOf(cell, spacing))), spacing) + 2 * spacing.pad;
+  const tops = shelvesOf([...new Set(cells.map((cell) => cell.box))].filter(onTop), cells, boxWidth, PITCH, spacing);
+  const shelves = shelvesOf(order, cells, boxWidth, PITCH, spacing);
+  const rows = rowsOf(cells, [...tops, ...shelves], spacing);
   const neighbours = neighboursOf(graph);
   let cards = new Map<string, Rect>();
   for (let pass = 0; pass < PASSES; pass++) {
     const last = cards;
     const wish = (id: string) => before?.cards.get(id) ?? mean((neighbours.get(id) ?? []).flatMap((one) => last.get(one) ?? []));
     for (const cell of cells) sortByWish(cell, wish);
-    cards = new Placing(cells, rows, neighbours, spacing, last).all(shelves, boxWidth);
+    cards = new Placing(cells, rows, neighbours, spacing, last).all(tops, shelves, boxWidth);
   }
   const rowTops = Array.from({ length: rows.count }, (_, row) => topOf(row));
   return finished({ cards, rowTops, ranks, order, spacing }, cells);
@@ -92,6 +97,15 @@ function neighboursOf(graph: Graph): Map<string, string[]> {
   return all;
 }
 
+/** What is seen first of a map larger than its frame: between the ends of what goes wrong, else of the largest edge. */
+export function aimOf({ edges }: Graph, { cards, width }: Places): Point {
+  const wrong = edges.filter((edge) => edge.data.troubles.length > 0);
+  const largest = edges.reduce<MapEdge | undefined>((best, one) => (best && best.data.bytes >= one.data.bytes ? best : one), undefined);
+  const rects = (wrong.length > 0 ? wrong : largest ? [largest] : []).flatMap(({ src, dst }) => [cards.get(src), cards.get(dst)]).filter((rect) => rect !== undefined);
+  const span = (of: (rect: Rect) => number) => (Math.min(...rects.map(of)) + Math.max(...rects.map(of))) / 2;
+  return rects.length > 0 ? { x: span(centre), y: span((rect) => rect.y + rect.height / 2) } : { x: width / 2, y: 0 };
+}
+
 /** A place in the middle of all; undefined when there are none. */
 function mean(rects: readonly Rect[]): Rect | undefined {
   return rects[0] && { ...rects[0], x: rects.reduce((sum, rect) => sum + centre(rect), 0) / rects.length - rects[0].width / 2 };
@@ -111,23 +125,28 @@ class Placing {
     private readonly last: ReadonlyMap<string, Rect>,
   ) {}
 
-  all(shelves: readonly (readonly string[])[], boxWidth: (box: string) => number): Map<string, Rect> {
-    for (const boxes of shelves) {
-      let left = MARGIN;
-      for (const box of boxes) {
-        for (const cell of this.cells.filter((one) => one.box === box)) this.put(cell, left + boxWidth(box) / 2);
-        left += boxWidth(box) + this.spacing.boxGap;
-      }
-    }
-    this.putTops();
+  all(tops: readonly (readonly string[])[], shelves: readonly (readonly string[])[], boxWidth: (box: string) => number): Map<string, Rect> {
+    for (const boxes of shelves) this.putShelf(boxes, boxWidth);
+    for (const boxes of tops) this.spacing.aspect === 0 ? this.putShelf(boxes, boxWidth) : this.putTops(boxes);
     return this.cards;
   }
 
-  private putTops(): void {
-    const wanted = this.cells.filter((cell) => onTop(cell.box)).map((cell) => {
+  /** Boxes beside each other; where shelves are as wide as the frame, each in its middle. */
+  private putShelf(boxes: readonly string[], boxWidth: (box: string) => number): void {
+    const { boxGap, widestShelf, aspect } = this.spacing;
+    const width = boxes.reduce((sum, box) => sum + boxWidth(box) + boxGap, -boxGap);
+    let left = aspect === 0 ? MARGIN + (widestShelf - width) / 2 : MARGIN;
+    for (const box of boxes) {
+      for (const cell of this.cells.filter((one) => one.box === box)) this.put(cell, left + boxWidth(box) / 2);
+      left += boxWidth(box) + boxGap;
+    }
+  }
+
+  private putTops(boxes: readonly string[]): void {
+    const wanted = this.cells.filter((cell) => boxes.includes(cell.box)).map((cell) => {
       const aims = cell.nodes.flatMap((node) => (this.neighbours.get(node.id) ?? []).flatMap((one) => this.cards.get(one) ?? this.last.get(one) ?? []));
       const aim = mean(aims);
-      return { cell, width: rowWidth(breadth(cell), this.spacing) + 2 * this.spacing.pad, middle: aim ? centre(aim) : MARGIN };
+      return { cell, width: rowWidth(breadthOf(cell, this.spacing), this.spacing) + 2 * this.spacing.pad, middle: aim ? centre(aim) : MARGIN };
     });
     const sorted = wanted.toSorted((a, b) => a.middle - b.middle || (a.cell.box < b.cell.box ? -1 : 1));
     let free = -Infinity;
@@ -144,7 +163,7 @@ class Placing {
   /** The rows of a cell, each in the middle of its column. */
   private put(cell: Cell, middle: number): void {
     const { card: width, gap } = this.spacing;
-    const limit = perRow(cell.box);
+    const limit = perRow(cell.box, this.spacing);
     for (let i = 0; i < cell.nodes.length; i += limit) {
       const row = cell.nodes.slice(i, i + limit);
       const start = middle - rowWidth(row.length, this.spacing) / 2;

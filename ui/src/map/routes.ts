@@ -21,8 +21,9 @@ export const PORT = { width: 52, height: 18, gap: 6 };
 const PORTS_SHOWN = 3;
 /** Distance between two lines that leave a card or pass the same gap. */
 const LANE = 14;
-/** Distance of a line that passes a row beside its outermost card. */
+/** Distance of a line that passes a row beside its outermost card, and at least that of one from the sheet's side. */
 const BESIDE = 24;
+const INSIDE = 5;
 
 export interface PlacedPort extends Rect {
   key: string;
@@ -114,7 +115,7 @@ class Gaps {
   private readonly rows: { top: number; middles: number[] }[];
   private readonly lines = new Map<string, number>();
 
-  constructor(places: Places) {
+  constructor(private readonly places: Places) {
     const cards = [...places.cards.values()];
     this.rows = places.rowTops.map((top) => ({ top, middles: middlesOf(cards.filter((card) => card.y === top).toSorted((a, b) => a.x - b.x)) }));
   }
@@ -127,7 +128,7 @@ class Gaps {
       const last = points.at(-1) as Point;
       const wish = last.x + ((end.x - last.x) * (top - last.y)) / Math.max(1, end.y - last.y);
       const gap = middles.reduce((best, one) => (Math.abs(one - wish) < Math.abs(best - wish) ? one : best), middles[0] ?? wish);
-      const x = gap + this.lane(`${top} ${gap}`);
+      const x = Math.max(INSIDE, Math.min(this.places.width - INSIDE, gap + this.lane(`${top} ${gap}`)));
       points.push({ x, y: top - PORT.height / 2 }, { x, y: top + CARD_HEIGHT });
     }
     return [...points, end];
