@@ -17,7 +17,10 @@ from store_kit import SECRET, now_ms, running_store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-SHOPS = [pod(f"shop-{number}", f"shop-front-{number}", f"shop-front-{number}-abc", f"10.128.3.{number}", "node-a") for number in range(8)]
+SHOPS = [
+    pod(f"shop-{number}", f"shop-front-{number}", f"shop-front-{number}-abc", f"10.128.3.{number}", "node-a")
+    for number in range(8)
+]
 LATER = [Talk(OUTSIDE, shop, 8443, 6, 2_000, 9_000) for shop in SHOPS[:2]]
 MANY = [Talk(shop, SHOPS[0], 9000 + number, 6, 800, 700) for number, shop in enumerate(SHOPS)]
 PARTNER = Who("198.51.100.40", {"subnet": "EXT:partner"})

@@ -59,6 +59,7 @@ def test_what_kernels_count_stands_beside_the_ledger_and_says_how_congested_node
         "eth0 dropped 12 received packets",
     )
     assert "ethtool -S eth0" in found.signs[2].advice
+    assert [sign.over for sign in found.signs] == [True, False, False], "there is room for connections again"
     first_word, last_word = found.signs[0].last_ms, found.signs[2].last_ms
     assert first_word <= last_word <= found.told_ms
     clock[0] += node_kernels.SILENT_S + 1

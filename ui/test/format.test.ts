@@ -192,8 +192,8 @@ describe("when a trouble was", () => {
   it.each([
     [{ since_ms: at, last_ms: 0 }, "since 10:00:00 (2 min 10 s)"],
     [{ since_ms: at, last_ms: ended - 5_000 }, "since 10:00:00 (2 min 10 s)"],
-    [{ since_ms: at, last_ms: at + 60_000 }, "from 10:00:00 to 10:01:00"],
-    [{ since_ms: at, last_ms: at }, "at 10:00:00"],
+    [{ since_ms: at, last_ms: at + 60_000 }, "from 10:00:00 to 10:01:00, not since (1 min 10 s)"],
+    [{ since_ms: at, last_ms: at }, "at 10:00:00, 2 min 10 s ago"],
     [{ since_ms: 0, last_ms: 0 }, ""],
   ])("%o is said as %s", (times, words) => expect(troubleTime(times, ended)).toBe(words));
 });

@@ -2,12 +2,12 @@
 import { describe, expect, it } from "vitest";
 import type { NodeCongestion, NodeSign } from "../src/api/types";
 import { nodesOf } from "../src/format/flow";
-import { byNeed, isSilent, nodesSentence, QUEUES, trackingShare, trackingWords } from "../src/nodes/signs";
+import { byNeed, isSilent, lastWords, nodesSentence, QUEUES, trackingShare, trackingWords } from "../src/nodes/signs";
 import { rangeWords } from "../src/state/range";
 import { DEFAULT_VIEW, nodesLink, parseView } from "../src/state/view";
 
 const NOW = 1_795_646_930_000;
-const sign = (counter: string, device = ""): NodeSign => ({ counter, device, count: 1, words: counter, advice: "", last_ms: NOW });
+const sign = (counter: string, device = ""): NodeSign => ({ counter, device, count: 1, words: counter, advice: "", last_ms: NOW, over: false });
 const node = (name: string, more: Partial<NodeCongestion> = {}): NodeCongestion => ({
   node: name, conntrack_entries: 0, conntrack_entries_max: 0, counters: {}, devices: {}, signs: [], told_ms: NOW - 5_000, ...more,
 }); // prettier-ignore
@@ -18,11 +18,20 @@ const FULL = node("node-c", {
   devices: { eth0: { device_in_dropped_packets: 4, device_out_error_packets: 1 }, eth1: { device_out_dropped_packets: 5 } },
   signs: [sign("cpu_dropped_packets"), sign("device_in_dropped_packets", "eth0")],
 }); // prettier-ignore
+const PAST = node("node-p", { counters: { listen_overflows: 9 }, signs: [{ ...sign("listen_overflows"), last_ms: NOW - 250_000, over: true }] });
 const SILENT = node("node-10", { told_ms: NOW - 61_000 });
 
 describe("nodes", () => {
   it("that need a look come first, then by name as people count", () => {
-    expect(byNeed([node("node-2"), SILENT, node("node-1"), FULL], NOW).map((one) => one.node)).toEqual(["node-10", "node-c", "node-1", "node-2"]);
+    expect(byNeed([node("node-2"), PAST, SILENT, node("node-1"), FULL], NOW).map((one) => one.node)).toEqual(["node-10", "node-c", "node-p", "node-1", "node-2"]);
+  });
+
+  it("say of what is over that it is, and how long since", () => {
+    expect(lastWords(PAST.signs[0]!, NOW)).toMatch(/^over: last at \d\d:\d\d:\d\d, 4 min 10 s ago$/);
+    expect(nodesSentence([PAST, node("a")], NOW, "today")).toBe("What node-p dropped or had no room for today is over; nothing was dropped and no queue was full on 1 of 2 nodes.");
+    const listen = QUEUES.find((queue) => queue.key === "listen")!;
+    expect([listen.of(PAST), listen.goesOn(PAST)]).toEqual([9, false]);
+    expect(QUEUES.filter((queue) => queue.goesOn(FULL)).map((queue) => queue.key)).toEqual(["dropped", "cpu"]);
   });
 
   it("whose agent told nothing for a minute are silent", () => {

@@ -67,7 +67,8 @@ def _signs(one: dict[str, Any], screen: Screen) -> list[str]:
 
     lines = []
     for sign in one["signs"]:
-        lines.append(screen.styled(f"  {visible(sign['words'])} (last at {clock(sign['last_ms'])[:8]})", "warning"))
+        when = f"{'over: ' if sign['over'] else ''}last at {clock(sign['last_ms'])[:8]}"
+        lines.append(screen.styled(f"  {visible(sign['words'])} ({when})", "dim" if sign["over"] else "warning"))
         lines += wrap(visible(sign["advice"]), screen.width, initial_indent="    ", subsequent_indent="    ")
     return lines
 

@@ -15,6 +15,9 @@ from flowgauge.store.store import KERNEL, LedgerChange
 NEARLY_FULL = 0.8
 """Share of connection tracking's room above which it is worth a word."""
 
+OVER_MS = 60_000
+"""A counter that stood still so long while its node told of itself (each 10 s, and all counters within 20 s) is over."""
+
 _WORDS: Mapping[str, tuple[str, str]] = {
     "conntrack_entries": (
         "connection tracking is {share:.0f} % full: {count:,} of {most:,}",
@@ -75,6 +78,7 @@ class Sign:
         words: a sentence for people.
         advice: what it comes from and what to do.
         last_ms: when it went up last, or was fullest; ms since 1970.
+        over: whether the node told of itself since, and nothing more of this.
     """
 
     counter: str
@@ -83,6 +87,7 @@ class Sign:
     words: str
     advice: str
     last_ms: int
+    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +129,15 @@ def _node(name: str, found: Mapping[str, LedgerChange]) -> NodeCongestion:
     devices: dict[str, dict[str, int]] = {}
     for device, change in moved:
         devices.setdefault(device, {})[change.counter.partition("@")[0]] = change.change
-    signs = (*_of_node(found, most), *(_sign(change, change.change, device) for device, change in moved))
-    return NodeCongestion(name, entries, most, counters, devices, signs, max(one.told_ms for one in found.values()))
+    told_ms = max(one.told_ms for one in found.values())
+    of_devices = (_sign(change, change.change, device, over=_stands(change, told_ms)) for device, change in moved)
+    signs = (*_of_node(found, most, told_ms), *of_devices)
+    return NodeCongestion(name, entries, most, counters, devices, signs, told_ms)
+
+
+def _stands(change: LedgerChange, told_ms: int) -> bool:
+    """Whether a counter went up no more."""
+    return told_ms - change.reached_ms > OVER_MS
 
 
 def _of_devices(found: Mapping[str, LedgerChange]) -> Iterator[tuple[str, LedgerChange]]:
@@ -135,19 +147,20 @@ def _of_devices(found: Mapping[str, LedgerChange]) -> Iterator[tuple[str, Ledger
     return ((device, found[key]) for device, _, key in sorted(keys) if device and found[key].change)
 
 
-def _of_node(found: Mapping[str, LedgerChange], most: int) -> Iterator[Sign]:
+def _of_node(found: Mapping[str, LedgerChange], most: int, told_ms: int) -> Iterator[Sign]:
     for name in _WORDS:
         change = found.get(name)
         if change is None:
             continue
         if name == "conntrack_entries":
             if most and change.value >= NEARLY_FULL * most:
-                yield _sign(change, change.value, share=100 * change.value / most, most=most)
+                over = change.latest < NEARLY_FULL * most
+                yield _sign(change, change.value, over=over, share=100 * change.value / most, most=most)
         elif change.change:
-            yield _sign(change, change.change)
+            yield _sign(change, change.change, over=_stands(change, told_ms))
 
 
-def _sign(change: LedgerChange, count: int, device: str = "", **more: float) -> Sign:
+def _sign(change: LedgerChange, count: int, device: str = "", *, over: bool, **more: float) -> Sign:
     counter = change.counter.partition("@")[0]
     said, advice = (text.format(count=count, s="" if count == 1 else "s", device=device, **more) for text in _WORDS[counter])
-    return Sign(counter, device, count, said, advice, change.reached_ms)
+    return Sign(counter, device, count, said, advice, change.reached_ms, over)

@@ -33,7 +33,8 @@ class LedgerRow:
 class LedgerChange:
     """How far a counter of one instance went within a window, and its largest value there.
 
-    ``reached_ms`` is when it had that value first, ``told_ms`` when it was told last, ms since 1970.
+    ``reached_ms`` is when it had that value first, ``told_ms`` when it was told last, ms since 1970, and ``latest`` what it was
+    then: less than ``value`` where it may fall.
     """
 
     component: str
@@ -43,6 +44,7 @@ class LedgerChange:
     value: int
     reached_ms: int = 0
     told_ms: int = 0
+    latest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

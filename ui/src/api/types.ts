@@ -227,6 +227,8 @@ export interface NodeSign {
   /** What it comes from and what to do. */
   advice: string;
   last_ms: number;
+  /** Whether the node told of itself since, and nothing more of this. */
+  over: boolean;
 }
 
 /** One node within a time range; `counters` and `devices` are by how much each went up. */

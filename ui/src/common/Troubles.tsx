@@ -3,10 +3,11 @@
 import { Button } from "@patternfly/react-core";
 import FailingIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-circle-icon";
 import SlowIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
+import OverIcon from "@patternfly/react-icons/dist/esm/icons/history-icon";
 import { useState } from "react";
 import type { Topology, TopologyEdge } from "../api/types";
 import { edgeFilter, healthOf, nodeWords } from "../format/edge";
-import { troubled, troubleTime } from "../format/summary";
+import { goesOn, troubled, troubleTime } from "../format/summary";
 import { capital, counted } from "../format/units";
 import { PacketsLink } from "../packets/PacketsLink";
 import { edgeKey } from "../state/open";
@@ -48,10 +49,11 @@ export function Troubles({ topology, view, onView }: Props) {
 function OfEdge({ edge, topology, view, onView }: Props & { edge: TopologyEdge }) {
   const [src, dst] = [edge.src, edge.dst].map((id) => topology.nodes.find((one) => one.id === id));
   const failing = healthOf(edge) === "failing";
+  const over = !edge.troubles.some((one) => goesOn(one, topology.window.to_ms));
   const filter = src && dst ? edgeFilter(edge, src, dst, topology) : "";
   return (
-    <li className={failing ? "fg-trouble-failing" : "fg-trouble-slow"}>
-      {failing ? <FailingIcon aria-label="failing" /> : <SlowIcon aria-label="slow" />}
+    <li className={over ? "fg-trouble-over" : failing ? "fg-trouble-failing" : "fg-trouble-slow"}>
+      {over ? <OverIcon aria-label="over" /> : failing ? <FailingIcon aria-label="failing" /> : <SlowIcon aria-label="slow" />}
       <div>
         {edge.troubles.map((one) => (
           <p key={one.words}>

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // One row for each agent and device, with a sentence below the ones that need something.
-import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-icon";
 import WarningIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
 import SortDownIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-down-icon";
 import SortUpIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-up-icon";
-import { Fragment, type MouseEvent, type ReactNode, useEffect, useRef } from "react";
+import type { ReactNode } from "react";
+import { OpenRow, RowTable } from "../common/RowTable";
 import { count } from "../format/units";
 import { follow } from "../state/address";
 import type { ExportersView, Sort } from "../state/exporters";
 import { type Device, domainWords, flowsLink, lossKnown, lossShare, lossWords, samplingSource, samplingWords, seenWords, skewWords } from "./devices";
 import { formatName } from "./formats";
-import "../flows/table.css";
 import "./exporters.css";
 
 interface Props {
@@ -35,35 +34,27 @@ const COLUMNS: readonly { sort: Sort; title: string; className: string; help: st
 ];
 
 export function ExportersTable({ rows, nowMs, view, cursor, onSort, onOpen }: Props) {
-  const frame = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    frame.current?.querySelector('[data-cursor="true"]')?.scrollIntoView({ block: "nearest" });
-  }, [cursor]);
   return (
-    <div className="fg-table-place">
-      <div className="fg-table-frame" ref={frame} tabIndex={-1}>
-        <table className="fg-table fg-rows-headed fg-exporters">
-          <thead>
-            <tr>
-              {COLUMNS.map((column) => (
-                <th key={column.sort} scope="col" className={column.className} aria-sort={view.sort === column.sort ? (view.descending ? "descending" : "ascending") : undefined}>
-                  <button type="button" className="fg-sort" title={column.help} onClick={() => onSort(column.sort)}>
-                    {column.title} {view.sort === column.sort && (view.descending ? <SortDownIcon aria-hidden /> : <SortUpIcon aria-hidden />)}
-                  </button>
-                </th>
-              ))}
-              <th scope="col" className="fg-flows-cell"><span className="fg-hidden">Its flows</span></th>
-              <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((one) => (
-              <DeviceRow key={one.key} one={one} nowMs={nowMs} cursor={one.key === cursor} open={one.key === view.open} onOpen={() => onOpen(one.key)} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </div>
+    <RowTable
+      className="fg-rows-headed fg-exporters"
+      cursor={cursor}
+      head={
+        <>
+          {COLUMNS.map((column) => (
+            <th key={column.sort} scope="col" className={column.className} aria-sort={view.sort === column.sort ? (view.descending ? "descending" : "ascending") : undefined}>
+              <button type="button" className="fg-sort" title={column.help} onClick={() => onSort(column.sort)}>
+                {column.title} {view.sort === column.sort && (view.descending ? <SortDownIcon aria-hidden /> : <SortUpIcon aria-hidden />)}
+              </button>
+            </th>
+          ))}
+          <th scope="col" className="fg-flows-cell"><span className="fg-hidden">Its flows</span></th>
+        </>
+      }
+    >
+      {rows.map((one) => (
+        <DeviceRow key={one.key} one={one} nowMs={nowMs} cursor={one.key === cursor} open={one.key === view.open} onOpen={() => onOpen(one.key)} />
+      ))}
+    </RowTable>
   );
 } // prettier-ignore
 
@@ -76,14 +67,9 @@ interface RowProps {
 }
 
 function DeviceRow({ one, nowMs, cursor, open, onOpen }: RowProps) {
-  const click = (event: MouseEvent) => {
-    if (!(event.target as Element).closest("button, a") && !getSelection()?.toString()) onOpen();
-  };
   const title = one.name || one.addr;
-  const marks = `${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""} ${one.advice.length ? "fg-advised" : ""}`;
   return (
-    <Fragment>
-      <tr className={marks} data-cursor={cursor} onClick={click}>
+    <OpenRow title={title} cursor={cursor} open={open} onOpen={onOpen} advice={one.advice.length > 0 && <Advice one={one} />}>
         <th scope="row" className="fg-from">
           <span className="fg-end">
             <span className="fg-end-name" title={title}>{title}</span>
@@ -101,18 +87,7 @@ function DeviceRow({ one, nowMs, cursor, open, onOpen }: RowProps) {
         <td className="fg-flows-cell">
           <a href={flowsLink(one)} onClick={follow} aria-label={`Flows of ${title}`}>Flows</a>
         </td>
-        <td className="fg-col-more">
-          <button type="button" className="fg-more" aria-label={`Detail: ${title}`} onClick={onOpen}>
-            <AngleRightIcon aria-hidden />
-          </button>
-        </td>
-      </tr>
-      {one.advice.length > 0 && (
-        <tr className={`fg-advice ${open ? "fg-row-open" : ""}`} onClick={click}>
-          <td colSpan={COLUMNS.length + 2}><Advice one={one} /></td>
-        </tr>
-      )}
-    </Fragment>
+    </OpenRow>
   );
 } // prettier-ignore
 

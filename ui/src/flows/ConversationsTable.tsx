@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The edges of the map as a table: each client and server once, both directions together. Also for those who cannot see the map.
-import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-icon";
 import LongArrowIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-right-icon";
-import { type MouseEvent, useEffect, useMemo, useRef } from "react";
+import { useMemo } from "react";
 import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { Approx } from "../common/Approx";
+import { OpenRow, RowTable } from "../common/RowTable";
 import { Value } from "../common/ValueMenu";
 import { edgeFilter, edgeRate, edgeSentence, healthOf, nodeFilter, nodeWords } from "../format/edge";
 import { plain } from "../format/flow";
@@ -12,7 +12,6 @@ import { portName, portText } from "../format/ports";
 import { bytes, count, duration, rate } from "../format/units";
 import { isOutside, nodeTitle } from "../map/graph";
 import { edgeKey } from "../state/open";
-import "./table.css";
 
 interface Props {
   topology: Topology;
@@ -23,42 +22,33 @@ interface Props {
 }
 
 export function ConversationsTable({ topology, seconds, cursor, open, onOpen }: Props) {
-  const frame = useRef<HTMLDivElement>(null);
   const nodes = useMemo(() => new Map(topology.nodes.map((node) => [node.id, node])), [topology]);
   const largest = Math.max(1, ...topology.edges.map((edge) => edge.bytes));
-  useEffect(() => {
-    frame.current?.querySelector('[data-cursor="true"]')?.scrollIntoView({ block: "nearest" });
-  }, [cursor]);
   return (
-    <div className="fg-table-place">
-      <div className="fg-table-frame" ref={frame} tabIndex={-1}>
-        <table className="fg-table">
-          <thead>
-            <tr>
-              <th scope="col" className="fg-from">Client</th>
-              <th scope="col" className="fg-col-arrow" aria-label="to" />
-              <th scope="col">Server</th>
-              <th scope="col" className="fg-port-cell">Port</th>
-              <th scope="col" className="fg-number">Rate</th>
-              <th scope="col" className="fg-number fg-wide-cell">To server</th>
-              <th scope="col" className="fg-number fg-wide-cell">To client</th>
-              <th scope="col" className="fg-number fg-wide-cell">Packets</th>
-              <th scope="col" className="fg-number fg-phone-less">Flows</th>
-              <th scope="col" className="fg-number fg-wide-cell">Round trip</th>
-              <th scope="col" className="fg-wide-cell">Remarks</th>
-              <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
-            </tr>
-          </thead>
-          <tbody>
-            {topology.edges.map((edge) => {
-              const [src, dst, key] = [nodes.get(edge.src), nodes.get(edge.dst), edgeKey(edge)];
-              return src && dst && <Conversation key={key} edge={edge} src={src} dst={dst} topology={topology} seconds={seconds} share={edge.bytes / largest} cursor={key === cursor} open={key === open} onOpen={() => onOpen(key)} />;
-            })}
-          </tbody>
-        </table>
-        {topology.edges.length === 0 && <p className="fg-table-none">No conversation of this kind in this time range. A longer range may show one.</p>}
-      </div>
-    </div>
+    <RowTable
+      cursor={cursor}
+      below={topology.edges.length === 0 && <p className="fg-table-none">No conversation of this kind in this time range. A longer range may show one.</p>}
+      head={
+        <>
+          <th scope="col" className="fg-from">Client</th>
+          <th scope="col" className="fg-col-arrow" aria-label="to" />
+          <th scope="col">Server</th>
+          <th scope="col" className="fg-port-cell">Port</th>
+          <th scope="col" className="fg-number">Rate</th>
+          <th scope="col" className="fg-number fg-wide-cell">To server</th>
+          <th scope="col" className="fg-number fg-wide-cell">To client</th>
+          <th scope="col" className="fg-number fg-wide-cell">Packets</th>
+          <th scope="col" className="fg-number fg-phone-less">Flows</th>
+          <th scope="col" className="fg-number fg-wide-cell">Round trip</th>
+          <th scope="col" className="fg-wide-cell">Remarks</th>
+        </>
+      }
+    >
+      {topology.edges.map((edge) => {
+        const [src, dst, key] = [nodes.get(edge.src), nodes.get(edge.dst), edgeKey(edge)];
+        return src && dst && <Conversation key={key} edge={edge} src={src} dst={dst} topology={topology} seconds={seconds} share={edge.bytes / largest} cursor={key === cursor} open={key === open} onOpen={() => onOpen(key)} />;
+      })}
+    </RowTable>
   );
 } // prettier-ignore
 
@@ -76,12 +66,9 @@ interface RowProps {
 }
 
 function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, onOpen }: RowProps) {
-  const click = (event: MouseEvent) => {
-    if (!(event.target as Element).closest("button") && !getSelection()?.toString()) onOpen();
-  };
   const { approx, error } = edge;
   return (
-    <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
+    <OpenRow title={edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)} cursor={cursor} open={open} onOpen={onOpen}>
       <td className="fg-from"><NodeCell node={src} topology={topology} /></td>
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
       <td><NodeCell node={dst} topology={topology} /></td>
@@ -102,12 +89,7 @@ function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, 
         {edge.drop_packets > 0 && <span className="fg-bad">{count(edge.drop_packets)} dropped</span>}
         {edge.retransmits > 0 && <span className={healthOf(edge) === "fine" ? "fg-context" : "fg-bad"}>{count(edge.retransmits)} sent again</span>}
       </td>
-      <td className="fg-col-more">
-        <button type="button" className="fg-more" aria-label={`Detail: ${edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}`} onClick={onOpen}>
-          <AngleRightIcon aria-hidden />
-        </button>
-      </td>
-    </tr>
+    </OpenRow>
   );
 } // prettier-ignore
 

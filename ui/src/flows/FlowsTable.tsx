@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The flows, newest first. Reads like a sentence: when, from whom to whom, on which port, how much.
 import { Button } from "@patternfly/react-core";
-import AngleRightIcon from "@patternfly/react-icons/dist/esm/icons/angle-right-icon";
 import LongArrowIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-right-icon";
-import { memo, type MouseEvent, useEffect, useRef } from "react";
+import { memo, useRef } from "react";
 import type { Row } from "../api/types";
 import { Approx } from "../common/Approx";
+import { OpenRow, RowTable } from "../common/RowTable";
 import { Value } from "../common/ValueMenu";
 import {
   type End, endContext, endMs, endName, isScaled, namespaceOf, packetError, passage, portContext, remarks, scaledBytes, scaledPackets,
@@ -14,7 +14,6 @@ import {
 import { protocol } from "../format/ports";
 import { bytes, count, dateTime, timeOfDay, zone } from "../format/units";
 import type { KeyedRow } from "./rows";
-import "./table.css";
 
 interface Props {
   rows: KeyedRow[];
@@ -31,44 +30,40 @@ interface Props {
 
 export function FlowsTable({ rows, waiting, cursor, open, onOpen, onScrolled, onNewest }: Props) {
   const frame = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    frame.current?.querySelector('[data-cursor="true"]')?.scrollIntoView({ block: "nearest" });
-  }, [cursor]);
   const newest = () => {
     frame.current?.scrollTo({ top: 0 });
     onNewest();
   };
   return (
-    <div className="fg-table-place">
-      {waiting > 0 && (
-        <Button variant="secondary" size="sm" className="fg-waiting" onClick={newest}>
-          {waiting === 1 ? "1 new flow waits" : `${count(waiting)} new flows wait`} – show
-        </Button>
-      )}
-      <div className="fg-table-frame" ref={frame} tabIndex={-1} onScroll={(event) => onScrolled(event.currentTarget.scrollTop > 4)}>
-        <table className="fg-table">
-          <thead>
-            <tr>
-              <th scope="col" className="fg-col-time">Time <span className="fg-context">{zone(Date.now())}</span></th>
-              <th scope="col" className="fg-from">From</th>
-              <th scope="col" className="fg-col-arrow" aria-label="to" />
-              <th scope="col">To</th>
-              <th scope="col" className="fg-port-cell">Port</th>
-              <th scope="col" className="fg-number">Bytes</th>
-              <th scope="col" className="fg-number fg-phone-less">Packets</th>
-              <th scope="col" className="fg-wide-cell">Seen</th>
-              <th scope="col" className="fg-wide-cell">Remarks</th>
-              <th scope="col" className="fg-col-more"><span className="fg-hidden">Detail</span></th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map(({ key, row }) => (
-              <FlowRow key={key} id={key} row={row} cursor={key === cursor} open={key === open} onOpen={onOpen} />
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </div>
+    <RowTable
+      cursor={cursor}
+      frame={frame}
+      onScrolled={onScrolled}
+      above={
+        waiting > 0 && (
+          <Button variant="secondary" size="sm" className="fg-waiting" onClick={newest}>
+            {waiting === 1 ? "1 new flow waits" : `${count(waiting)} new flows wait`} – show
+          </Button>
+        )
+      }
+      head={
+        <>
+          <th scope="col" className="fg-col-time">Time <span className="fg-context">{zone(Date.now())}</span></th>
+          <th scope="col" className="fg-from">From</th>
+          <th scope="col" className="fg-col-arrow" aria-label="to" />
+          <th scope="col">To</th>
+          <th scope="col" className="fg-port-cell">Port</th>
+          <th scope="col" className="fg-number">Bytes</th>
+          <th scope="col" className="fg-number fg-phone-less">Packets</th>
+          <th scope="col" className="fg-wide-cell">Seen</th>
+          <th scope="col" className="fg-wide-cell">Remarks</th>
+        </>
+      }
+    >
+      {rows.map(({ key, row }) => (
+        <FlowRow key={key} id={key} row={row} cursor={key === cursor} open={key === open} onOpen={onOpen} />
+      ))}
+    </RowTable>
   );
 }
 
@@ -83,11 +78,8 @@ interface RowProps {
 const FlowRow = memo(function FlowRow({ id, row, cursor, open, onOpen }: RowProps) {
   const { port, end } = servedPort(row);
   const scaled = isScaled(row);
-  const click = (event: MouseEvent) => {
-    if (!(event.target as Element).closest("button") && !getSelection()?.toString()) onOpen(id);
-  };
   return (
-    <tr className={`${cursor ? "fg-cursor" : ""} ${open ? "fg-row-open" : ""}`} data-cursor={cursor} onClick={click}>
+    <OpenRow title={sentence(row)} cursor={cursor} open={open} onOpen={() => onOpen(id)}>
       <td className="fg-col-time" title={dateTime(endMs(row))}>{timeOfDay(endMs(row))}</td>
       <td className="fg-from"><EndCell row={row} end="src" /></td>
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
@@ -114,12 +106,7 @@ const FlowRow = memo(function FlowRow({ id, row, cursor, open, onOpen }: RowProp
           <span key={remark.text} className={remark.bad ? "fg-bad" : "fg-context"} title={remark.text}>{remark.text}</span>
         ))}
       </td>
-      <td className="fg-col-more">
-        <button type="button" className="fg-more" aria-label={`Detail: ${sentence(row)}`} onClick={() => onOpen(id)}>
-          <AngleRightIcon aria-hidden />
-        </button>
-      </td>
-    </tr>
+    </OpenRow>
   );
 }); // prettier-ignore
 

@@ -7,7 +7,7 @@ import { follow } from "../state/address";
 import { exportersLink } from "../state/exporters";
 import { term } from "../state/terms";
 import { trafficLink, type View } from "../state/view";
-import { needsLook, trackingWords } from "./signs";
+import { isSilent, trackingWords } from "./signs";
 import { SignLines } from "./SignLines";
 
 const COUNTERS: readonly [string, string][] = [
@@ -32,7 +32,7 @@ export function NodeCounters({ one, endMs, view }: { one: NodeCongestion; endMs:
   const range = { since: view.since, from: view.from, to: view.to, live: view.live };
   return (
     <>
-      {needsLook(one, endMs) ? <SignLines one={one} endMs={endMs} /> : <p className="fg-sentence">{one.node} dropped nothing and had room for everything.</p>}
+      {one.signs.length > 0 || isSilent(one, endMs) ? <SignLines one={one} endMs={endMs} /> : <p className="fg-sentence">{one.node} dropped nothing and had room for everything.</p>}
       <p className="fg-node-ways">
         <a href={trafficLink({ ...range, filter: ofNode })} onClick={follow}>Its traffic</a>
         <a href={trafficLink({ ...range, filter: `${ofNode} and drop_packets > 0` })} onClick={follow}>Flows with dropped packets</a>

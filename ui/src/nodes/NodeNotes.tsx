@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the nodes that something passed had no room for at that time, each with a way to it; nothing where all was well.
+import OverIcon from "@patternfly/react-icons/dist/esm/icons/history-icon";
 import WarningIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
 import { useNodes } from "../api/queries";
 import type { NodeCongestion } from "../api/types";
 import { counted } from "../format/units";
 import { follow } from "../state/address";
 import { nodesLink, type View } from "../state/view";
-import { lastWords } from "./signs";
+import { byNeed, goesOn, knownUntil, lastWords } from "./signs";
 import "../common/troubles.css";
 import "./nodes.css";
 
@@ -18,16 +19,18 @@ const linkOf = (view: View, open: string): string => nodesLink({ since: view.sin
 
 /** Above the map: of all nodes, in the view's time. */
 export function NodeTroubles({ view }: { view: View }) {
-  const looks = useNodes(view, !view.dataset).data?.nodes.filter((one) => one.signs.length > 0) ?? [];
+  const answer = useNodes(view, !view.dataset).data;
+  const endMs = answer ? knownUntil(answer, Date.now()) : 0;
+  const looks = byNeed(answer?.nodes ?? [], endMs).filter((one) => one.signs.length > 0);
   if (looks.length === 0 || view.dataset) return null;
   return (
     <section className="fg-troubles" aria-label="What nodes had no room for">
       <ul>
         {looks.slice(0, NODES).map((one) => (
-          <li key={one.node} className="fg-trouble-slow">
-            <WarningIcon aria-label="to look at" />
+          <li key={one.node} className={goesOn(one) ? "fg-trouble-slow" : "fg-trouble-over"}>
+            {goesOn(one) ? <WarningIcon aria-label="to look at" /> : <OverIcon aria-label="over" />}
             <div>
-              <Sentences one={one} more={view.filter && "of the whole node, whatever the filter"} />
+              <Sentences one={one} endMs={endMs} more={view.filter && "of the whole node, whatever the filter"} />
             </div>
             <span className="fg-trouble-ways">
               <a className="pf-v6-c-button pf-m-secondary pf-m-small" href={linkOf(view, one.node)} onClick={follow} aria-label={`Node ${one.node}`}>Node</a>
@@ -42,14 +45,14 @@ export function NodeTroubles({ view }: { view: View }) {
 
 /** In a detail: of the nodes with these names. */
 export function NodeNotes({ names, view }: { names: readonly string[]; view: View }) {
-  const found = useNodes(view, names.length > 0 && !view.dataset).data?.nodes ?? [];
-  const looks = found.filter((one) => names.includes(one.node) && one.signs.length > 0);
-  if (names.length === 0) return null;
+  const answer = useNodes(view, names.length > 0 && !view.dataset).data;
+  const looks = (answer?.nodes ?? []).filter((one) => names.includes(one.node) && one.signs.length > 0);
+  if (names.length === 0 || !answer) return null;
   return (
     <>
       {looks.map((one) => (
         <div key={one.node} className="fg-node-note">
-          <Sentences one={one} more="" />
+          <Sentences one={one} endMs={knownUntil(answer, Date.now())} more="" />
           <a href={linkOf(view, one.node)} onClick={follow}>What {one.node} dropped then, and what to do</a>
         </div>
       ))}
@@ -57,14 +60,14 @@ export function NodeNotes({ names, view }: { names: readonly string[]; view: Vie
   );
 } // prettier-ignore
 
-function Sentences({ one, more }: { one: NodeCongestion; more: string }) {
+function Sentences({ one, endMs, more }: { one: NodeCongestion; endMs: number; more: string }) {
   const further = one.signs.length - SIGNS;
   const context = [further > 0 ? `and ${counted(further, "more sign")}` : "", more].filter(Boolean).join("; ");
   return (
     <>
       {one.signs.slice(0, SIGNS).map((sign) => (
         <p key={`${sign.counter} ${sign.device}`}>
-          {one.node}: {sign.words} <span className="fg-context">{lastWords(sign)}</span>
+          {one.node}: {sign.words} <span className="fg-context">{lastWords(sign, endMs)}</span>
         </p>
       ))}
       {context && <p className="fg-context">{context}</p>}

@@ -3,9 +3,10 @@
 import { Button, ClipboardCopy, EmptyState, EmptyStateActions, EmptyStateBody, EmptyStateFooter, SearchInput } from "@patternfly/react-core";
 import SearchIcon from "@patternfly/react-icons/dist/esm/icons/search-icon";
 import WaitIcon from "@patternfly/react-icons/dist/esm/icons/hourglass-half-icon";
-import { useMemo, useRef, useState } from "react";
+import { useMemo, useRef } from "react";
 import { useExporters, useStatus } from "../api/queries";
-import { onControl, useKeys } from "../common/keys";
+import { useCursor } from "../common/cursor";
+import { useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
 import { Drawer } from "../drawer/Drawer";
 import { type Device, devices, found, ordered } from "../exporters/devices";
@@ -27,22 +28,11 @@ export function ExportersPage() {
   const status = useStatus();
   const answer = useExporters();
   const input = useRef<HTMLInputElement>(null);
-  const [cursor, setCursor] = useState("");
   const all = useMemo(() => devices(answer.data?.exporters ?? []), [answer.data]);
   const rows = useMemo(() => ordered(found(all, view.find), view.sort, view.descending), [all, view.find, view.sort, view.descending]);
   const shown = rows.slice(0, SHOWN);
 
-  const open = (key: string) => {
-    setCursor(key);
-    onView({ open: key });
-  };
-  const move = (step: number) => {
-    const keys = shown.map((one) => one.key);
-    const key = keys[Math.min(keys.length - 1, Math.max(0, keys.indexOf(view.open || cursor) + step))];
-    if (!key) return;
-    setCursor(key);
-    if (view.open) onView({ open: key }, true);
-  };
+  const { cursor, open } = useCursor(() => shown.map((one) => one.key), view.open, (key, replace) => onView({ open: key }, replace));
   useKeys({
     "/": (event) => {
       event.preventDefault();
@@ -50,9 +40,6 @@ export function ExportersPage() {
       input.current?.select();
     },
     Escape: () => view.open && onView({ open: "" }),
-    j: () => move(1),
-    k: () => move(-1),
-    Enter: (event) => !onControl(event) && cursor && open(cursor),
   });
   const onSort = (sort: Sort) => onView({ sort, descending: view.sort === sort ? !view.descending : !TEXTS.includes(sort) }, true);
   return (

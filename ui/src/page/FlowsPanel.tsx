@@ -4,7 +4,7 @@ import { Tab, Tabs, TabTitleText } from "@patternfly/react-core";
 import { useMemo, useState } from "react";
 import { type Answered, FLOW_LIMIT } from "../api/queries";
 import type { Flows, Topology } from "../api/types";
-import { onControl, useKeys } from "../common/keys";
+import { useCursor } from "../common/cursor";
 import { Panel } from "../common/Panel";
 import { PanelMenu } from "../common/PanelMenu";
 import { ConversationsTable } from "../flows/ConversationsTable";
@@ -28,23 +28,12 @@ interface Props {
 
 export function FlowsPanel({ view, onView, question, flows, topology, rows, seconds }: Props) {
   const [scrolled, setScrolled] = useState(false);
-  const [cursor, setCursor] = useState("");
   const reading = view.open.startsWith("flow~");
   const tail = useTail(rows, (scrolled || reading) && !flows.stale, question);
   const onFlows = view.tab === "flows";
   const shown = useMemo(() => topology.data && (view.tab === "between" ? { ...topology.data, edges: between(topology.data).edges } : topology.data), [topology.data, view.tab]);
-  const keys = useMemo(() => (onFlows ? tail.rows.map((one) => one.key) : (shown?.edges ?? []).map(edgeKey)), [onFlows, tail.rows, shown]);
-  const open = (key: string) => {
-    setCursor(key);
-    onView({ open: key });
-  };
-  const move = (step: number) => {
-    const key = keys[Math.min(keys.length - 1, Math.max(0, keys.indexOf(view.open || cursor) + step))];
-    if (!key) return;
-    setCursor(key);
-    if (view.open) onView({ open: key }, true);
-  };
-  useKeys({ j: () => move(1), k: () => move(-1), Enter: (event) => !onControl(event) && cursor && open(cursor) });
+  const keys = () => (onFlows ? tail.rows.map((one) => one.key) : (shown?.edges ?? []).map(edgeKey));
+  const { cursor, open } = useCursor(keys, view.open, (key, replace) => onView({ open: key }, replace));
   const answer: Answered<unknown> = onFlows ? flows : topology;
   const words = onFlows ? shownOf(tail.rows.length, Math.max(flows.data?.matched ?? 0, tail.rows.length)) : tableWords(view.tab, topology.data);
   return (

@@ -3,10 +3,10 @@
 import { ClipboardCopy, EmptyState, EmptyStateBody, Skeleton } from "@patternfly/react-core";
 import WaitIcon from "@patternfly/react-icons/dist/esm/icons/hourglass-half-icon";
 import { useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
 import { type Answered, REFRESH_MS, useNodes, useStatus } from "../api/queries";
 import type { Nodes } from "../api/types";
-import { onControl, useKeys } from "../common/keys";
+import { useCursor } from "../common/cursor";
+import { useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
 import { Drawer } from "../drawer/Drawer";
 import { counted } from "../format/units";
@@ -23,27 +23,13 @@ export function NodesPage() {
   const status = useStatus();
   const client = useQueryClient();
   const answer = useNodes(view);
-  const [cursor, setCursor] = useState("");
   const endMs = answer.data ? knownUntil(answer.data, Date.now()) : 0;
   const nodes = byNeed(answer.data?.nodes ?? [], endMs);
 
-  const open = (node: string) => {
-    setCursor(node);
-    onView({ open: node });
-  };
-  const move = (step: number) => {
-    const at = nodes.findIndex((one) => one.node === (view.open || cursor));
-    const next = nodes[Math.min(nodes.length - 1, Math.max(0, at + step))]?.node;
-    if (!next) return;
-    setCursor(next);
-    if (view.open) onView({ open: next }, true);
-  };
+  const { cursor, open } = useCursor(() => nodes.map((one) => one.node), view.open, (key, replace) => onView({ open: key }, replace));
   const shift = (steps: number) => onView({ ...moved(view, steps, Date.now()), live: false });
   useKeys({
     Escape: () => view.open && onView({ open: "" }),
-    j: () => move(1),
-    k: () => move(-1),
-    Enter: (event) => !onControl(event) && cursor && open(cursor),
     "[": () => shift(-1),
     "]": () => view.from !== undefined && shift(1),
   });

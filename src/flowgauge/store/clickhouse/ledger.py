@@ -45,6 +45,7 @@ def statement(window: Window) -> Statement:
 SELECT component, instance, counter, countIf(time < starts) AS before, maxIf(value, time < starts) AS value_before,
   countIf(time >= starts) AS within, minIf(value, time >= starts) AS first, maxIf(value, time >= starts) AS last,
   argMaxIf(ms, (value, -ms), time >= starts) AS reached_ms, max(ms) AS told_ms,
+  argMaxIf(value, ms, time >= starts) AS latest,
   sum(before) OVER (PARTITION BY component, instance) AS spoke
 FROM (SELECT *, toUnixTimestamp64Milli(time) AS ms, fromUnixTimestamp64Milli({start:Int64}, 'UTC') AS starts FROM ledger
   WHERE time >= fromUnixTimestamp64Milli({lookback:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({end:Int64}, 'UTC'))
@@ -70,7 +71,7 @@ def _changes(table: pa.Table, window: Window) -> Iterable[LedgerChange]:
             base = 0 if watched else row["first"]
         yield LedgerChange(
             row["component"], row["instance"], row["counter"], max(0, row["last"] - base), row["last"], row["reached_ms"],
-            row["told_ms"],
+            row["told_ms"], row["latest"],
         )  # fmt: skip
 
 
