@@ -17,7 +17,7 @@ from sflow_kit import ethernet, flow_sample, ipv4, raw, tcp
 from wire_cases import Case, sflow
 from wire_kit import VARIABLE, a_set, message, template
 
-CISCO, PROCERA = 9, 15397
+CISCO, PROCERA, CESNET, FLOWMON = 9, 15397, 8057, 39499
 ENDS = bytes((10, 0, 0, 1, 10, 0, 0, 2))
 LAST_MS = struct.pack("!II", UPTIME_MS - 5000, UPTIME_MS - 1000)
 
@@ -188,37 +188,41 @@ def _avc9() -> Case:
     )
 
 
-def _edgerouter() -> Case:
-    fields = (
-        *KEY,
-        (1, 4),
-        (2, 4),
-        (22, 4),
-        (21, 4),
-        (56, 6),
-        (57, 6),
-        (81, 6),
-        (59, 2),
-        (60, 1),
-        (61, 1),
-        (3, 4),
-        (70, 4),
-        (71, 4),
-    )
-    macs = bytes((2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 3))
+def _labels_with_ttl() -> Case:
+    fields = (*KEY, (1, 4), (2, 4), (22, 4), (21, 4), (70, 4), (71, 4))
     flows = [
-        key(number)
-        + struct.pack("!II", 3668, 21)
-        + LAST_MS
-        + macs
-        + struct.pack("!HBBI", 0, 4, 1, 0)
-        + struct.pack("!II", *entries)
-        for number, entries in ((1, (4, 0)), (2, (16001 << 12 | 63, 24005 << 12 | 1 << 8 | 63)))
+        key(number) + struct.pack("!II", 3668, 21) + LAST_MS + struct.pack("!II", *entries)
+        for number, entries in ((1, (2 << 9 | 63, 0)), (2, (16001 << 12 | 63, 24005 << 12 | 1 << 8 | 63)))
     ]
     return v9(
-        "Ubiquiti EdgeRouter: label stack entries of four bytes, TTL and all; one without a label that is not the bottom is none "
-        "(traps 27, 28).",
-        packet(flowset(0, template9(1025, fields)), flowset(1025, *flows, pad=2)),
+        "Label stack entries of four bytes, as they are in packets, TTL and all; one without a label that is not the bottom is none "
+        "(trap 27).",
+        packet(flowset(0, template9(256, fields)), flowset(256, *flows, pad=2)),
+    )
+
+
+def _edgerouter() -> Case:
+    fields = (*KEY, (1, 4), (2, 4), (22, 4), (21, 4), (56, 6), (57, 6), (81, 6), (59, 2), (60, 1), (61, 1), (3, 4), (201, 4))
+    macs = bytes((2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 3))
+    record = key() + struct.pack("!II", 3668, 21) + LAST_MS + macs + struct.pack("!HBBII", 0, 4, 1, 0, 4)
+    return v9(
+        "Ubiquiti EdgeRouter: addresses of the frame that came in and of the one that went out; what it sends as the length of a label "
+        "stack (201) is no label (traps 27, 28).",
+        packet(flowset(0, template9(1025, fields)), flowset(1025, record, pad=1)),
+    )
+
+
+def _flowmon() -> Case:
+    fields = [*KEY, (1, 8), (2, 8), (152, 8), (153, 8), (1, VARIABLE, FLOWMON), (12, 4, FLOWMON), (338, VARIABLE, FLOWMON), (254, 1, FLOWMON),
+              (207, 4, FLOWMON), (201, 6, FLOWMON), (357, 16, FLOWMON), (2, VARIABLE, CESNET), (1014, 8, CESNET)]  # fmt: skip
+    at = EXPORT_S * 1000
+    record = key() + struct.pack("!QQQQ", 700, 6, at - 900, at - 100) + short(b"shop.example") + struct.pack("!I", 200)
+    record += (
+        short(b"shop.example") + b"\xff" + bytes((10, 0, 0, 9, 2, 0, 0, 0, 0, 1)) + bytes(range(16)) + short(b"shop.example")
+    )
+    return ipfix(
+        "Flowmon and CESNET's ipfixprobe: what they tell of applications has the types that they send, a TLS server's name its column.",
+        message(a_set(2, template(256, fields)), a_set(256, record + struct.pack("!Q", at - 500))),
     )
 
 
@@ -237,6 +241,8 @@ def _vlans() -> Case:
 
 CASES: dict[str, Case] = {
     "vlans-of-tags": _vlans(),
+    "labels-with-ttl": _labels_with_ttl(),
+    "device-flowmon": _flowmon(),
     "device-cisco-avc": _avc(),
     "device-cisco-avc-netflow9": _avc9(),
     "device-ubiquiti-edgerouter": _edgerouter(),

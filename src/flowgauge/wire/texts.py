@@ -163,7 +163,7 @@ _WITH_TTL_BYTES = 4
 
 
 def _entries(records: Records, source: Source) -> npt.NDArray[np.uint32]:
-    """Label stack entries of three bytes; of four where the packet's whole entry is sent, with its TTL (sFlow, devices)."""
+    """Label stack entries of three bytes; of four where the packet's whole entry is sent, with its TTL (as in sFlow)."""
     entries = integers(records, source).astype(np.uint32)
     return entries >> np.uint32(8) if source.length == _WITH_TTL_BYTES else entries
 
