@@ -179,6 +179,21 @@ def _avc() -> Case:
     )
 
 
+def _avc_counters() -> Case:
+    counters = [(8338, 8, CISCO), (9265, 8, CISCO), (8337, 8, CISCO), (9266, 8, CISCO)]
+    of_client = [(12238, 16, CISCO), (12239, 16, CISCO), (12240, 2, CISCO), (12241, 2, CISCO), (4, 1), *counters]
+    of_source = [*KEY, *counters]
+    told = struct.pack("!QQQQ", 900, 5, 7000, 8)
+    ends = packed("2001:db8::1") + packed("2001:db8::2") + struct.pack("!HHB", 40000, 443, 6)
+    return ipfix(
+        "Cisco Application Visibility and Control, octets and packets of client and server under Cisco's numbers, too; beside source and "
+        "destination they are nobody's: the source may be either (trap 53).",
+        message(
+            a_set(2, template(256, of_client), template(257, of_source)), a_set(256, ends + told), a_set(257, key() + told)
+        ),
+    )
+
+
 def _avc9() -> Case:
     fields = ((45004, 4), (45005, 4), (45008, 2), (45009, 2), (4, 1), (231, 4), (298, 4), (232, 4), (299, 4), (42036, 4))
     record = ENDS + struct.pack("!HHBIIIII", 40000, 443, 6, 1200, 9, 8000, 11, 5)
@@ -245,6 +260,7 @@ CASES: dict[str, Case] = {
     "device-flowmon": _flowmon(),
     "device-cisco-avc": _avc(),
     "device-cisco-avc-netflow9": _avc9(),
+    "device-cisco-avc-counters": _avc_counters(),
     "device-ubiquiti-edgerouter": _edgerouter(),
     "counters-behind": _behind(),
     "device-barracuda": _barracuda(),

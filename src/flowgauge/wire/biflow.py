@@ -18,10 +18,13 @@ from flowgauge.wire.readers import Columns, Source, Sources, Step, integers
 from flowgauge.wire.records import Records
 
 _IXIA = 3054
-_OF_RESPONDER = {(IANA, 232): 1, (IANA, 299): 2, (_IXIA, 176): 1, (_IXIA, 177): 2, (CISCO, 12346): 1}
-"""Elements that count the other direction, and as which element."""
-_OF_SENDER = frozenset({(CISCO, 12347)})
-"""Vendors' elements that count this direction only: AnyConnect's bytes sent (nvzFlow)."""
+_OF_CLIENT = frozenset({(CISCO, 8338), (CISCO, 9265), (IANA, CISCO_V9_BASE + 8338), (IANA, CISCO_V9_BASE + 9265)})
+_OF_SERVER = {(CISCO, 8337): 1, (CISCO, 9266): 2, (IANA, CISCO_V9_BASE + 8337): 1, (IANA, CISCO_V9_BASE + 9266): 2}
+"""Cisco's octets and packets of client and server (AVC), as IANA counts them; in NetFlow v9 plus ``CISCO_V9_BASE``."""
+_OF_RESPONDER = {(IANA, 232): 1, (IANA, 299): 2, (_IXIA, 176): 1, (_IXIA, 177): 2, (CISCO, 12346): 1} | _OF_SERVER
+"""Elements that count the other direction, and as which element; the preferred first."""
+_OF_SENDER = _OF_CLIENT | {(CISCO, 12347)}
+"""Vendors' elements that count this direction only: those of the client, AnyConnect's bytes sent (nvzFlow)."""
 _ONE_DIRECTION = ((IANA, 1), (IANA, 2), (IANA, 85), (IANA, 86))
 """Where a record has these, initiator and responder are counted beside them: one kind counts, not both."""
 _COUNTERS = (1, 2, 85, 86, 23, 24, 352)
@@ -62,12 +65,17 @@ def of_client(sources: Sources, columns: Collection[str]) -> tuple[Step, ...]:
     return ()
 
 
+def of_nobody(sources: Sources) -> Collection[tuple[int, int]]:
+    """Counters of client and server where a record does not tell which end is the client: the source may be either."""
+    return () if _CLIENTS & sources.keys() else _OF_CLIENT | _OF_SERVER.keys()
+
+
 def backwards(sources: Sources) -> Sources | None:
     """What a template tells of the other direction, as IANA elements; None when it counts nothing of it."""
     found = {(IANA, number): places for (enterprise, number), places in sources.items() if enterprise == REVERSE}
     if not any(key in sources for key in _ONE_DIRECTION) or any(enterprise == _IXIA for enterprise, _ in sources):
         for key, number in _OF_RESPONDER.items():
-            if key in sources:
+            if key in sources and key not in of_nobody(sources):
                 found.setdefault((IANA, number), sources[key])
     return found if counters(found) else None
 

@@ -211,7 +211,7 @@ def _named(sources: Sources, elements: Elements) -> dict[Column, list[Source]]:
     """The columns that elements of vendors and users say to fill, and by which fields."""
     named: dict[Column, list[Source]] = {}
     for key, found in sources.items():
-        if column := elements.get(*key).column:
+        if (column := elements.get(*key).column) and key not in biflow.of_nobody(sources):
             named.setdefault(BY_NAME[column], []).extend(found)
     return named
 
