@@ -117,6 +117,19 @@ def test_interface_frames_that_are_not_ip_are_taken_off() -> None:
     assert (place.packets, place.layer3_bytes, place.hook_frames, place.nft_frames) == (10, 1000, 3, 3)
 
 
+@pytest.mark.parametrize(("more", "off"), [(0, 0), (7, 0), (8, 8), (-1, -1)])
+def test_what_passed_around_the_readings_or_was_dropped_by_the_device_may_be_in_flows(more: int, off: int) -> None:
+    """4 packets while the readings were taken, 3 that the device dropped: so many more may be in flows, none less."""
+    place = _place(packets=100, size=10_000)
+    place.before, place.after = Traffic(rx_packets=1, rx_bytes=114), Traffic(tx_packets=3, tx_bytes=342)
+    assert place.last is not None
+    place.last = replace(place.last, traffic=replace(place.last.traffic, dropped=3))
+    accuracy = Accuracy.of([place], {})
+    accuracy.add(_batch(_row(packets=100 + more, size=10_000 + 100 * more)))
+    assert accuracy.accounts[0].packets_off == off
+    assert (accuracy.accounts[0].error == 0.0) == (more >= 0)
+
+
 def test_scaled_figures_are_judged_by_their_error() -> None:
     """100 of 10,000 packets seen at 1:100 is right, 100 of 20,000 is not."""
     for real, within in ((10_000, True), (20_000, False)):

@@ -170,6 +170,7 @@ class Session:
         stage.witness.end_all()
         self._stop.refuse_to_go_on(once=False)
         stage.system.stop_agents()
+        stage.witness.agents_ended()
         balance = stage.system.settled()
         self._stop.refuse_to_go_on(once=False)
         self._first.stop()

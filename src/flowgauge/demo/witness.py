@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from flowgauge.agent.interface_choice import InterfaceChoice
@@ -40,7 +40,12 @@ class Reading:
 
 @dataclass(slots=True)
 class Place:
-    """One observed device: ``pod`` is the pod behind it, None for the uplink of ``node``."""
+    """One observed device: ``pod`` is the pod behind it, None for the uplink of ``node``.
+
+    Attributes:
+        before: what passed while the first reading was awaited: the agent had perhaps hooked the device.
+        after: what passed between the last reading and the end of the agent.
+    """
 
     name: str
     node: Node
@@ -48,6 +53,8 @@ class Place:
     pod: Pod | None
     first: Reading
     last: Reading | None = None
+    before: Traffic = field(default_factory=Traffic)
+    after: Traffic = field(default_factory=Traffic)
 
     @property
     def closed(self) -> bool:
@@ -63,6 +70,12 @@ class Place:
     def layer3_bytes(self) -> int:
         """Bytes of the IP packets: layer 2 less a header for each."""
         return self._passed().layer2_bytes - self._hook_bytes() - ETHERNET_HEADER_BYTES * self.packets
+
+    @property
+    def unsure(self) -> Traffic:
+        """What flows may hold beside: passed around the readings; and ``dropped``, which the hook sees and the device drops."""
+        around = self.before.plus(self.after)
+        return around.plus(Traffic(dropped=self._passed().dropped))
 
     @property
     def hook_frames(self) -> int:
@@ -93,6 +106,7 @@ class InterfaceWitness:
         self._choice = InterfaceChoice(exporter.interfaces, exporter.exclude_interfaces)
         self._agent_urls = agent_urls
         self.places: list[Place] = []
+        self._left: list[Place] = []
 
     def begin(self, pods: Sequence[Pod]) -> None:
         """Waits until agents have hooked what they are to observe, and takes first readings.
@@ -116,19 +130,28 @@ class InterfaceWitness:
 
     def end_all(self) -> None:
         """Takes the last reading of every place that is still open."""
-        self._close(place for place in self.places if not place.closed)
+        self._left = [place for place in self.places if not place.closed]
+        self._close(self._left)
+
+    def agents_ended(self) -> None:
+        """Looks what passed since ``end_all``: on a busy machine a connection may end, or a segment be sent again, so late."""
+        for place in self._left:
+            if place.last:
+                place.after = counters.devices(place.node.netns)[place.device].since(place.last.traffic)
 
     def _knows(self, node: Node) -> bool:
         return any(place.node is node for place in self.places)
 
     def _open(self, name: str, node: Node, device: str, pod: Pod | None) -> None:
         deadline = time.monotonic() + _ATTACHED_WITHIN_S
+        began = counters.devices(node.netns)[device]
         while not self._hooked(node, device):
             if time.monotonic() > deadline:
                 raise EnvironmentProblem(f"the agent of {node.name} did not observe {device} within {_ATTACHED_WITHIN_S:.0f} s")
             time.sleep(_POLL_S)
         counters.count_not_ip(node.netns, device)
-        self.places.append(Place(name, node, device, pod, self._read(node, device)))
+        first = self._read(node, device)
+        self.places.append(Place(name, node, device, pod, first, before=first.traffic.since(began)))
 
     def _close(self, places: Iterable[Place]) -> None:
         for place in places:
@@ -139,15 +162,24 @@ class InterfaceWitness:
         return bool(found and found["attached"])
 
     def _read(self, node: Node, device: str) -> Reading:
-        """All three counters at one moment: read again until nothing passed meanwhile."""
+        """All three counters at one moment: read again until nothing passed meanwhile, and the agent answered.
+
+        Raises:
+            EnvironmentProblem: it never did; without its count of frames that are not IP all other figures would be wrong.
+        """
+        told: Reading | None = None
         before = counters.devices(node.netns)[device]
         for _ in range(_STABLE_TRIES):
-            hook, nft = self._interface(node, device) or {}, counters.not_ip(node.netns)[device]
+            hook, nft = self._interface(node, device), counters.not_ip(node.netns)[device]
             after = counters.devices(node.netns)[device]
-            if after == before:
-                break
+            if hook is not None:
+                told = Reading(after, hook["not_ip_packets"], hook["not_ip_bytes"], nft.packets)
+                if after == before:
+                    break
             before = after
-        return Reading(after, hook.get("not_ip_packets", 0), hook.get("not_ip_bytes", 0), nft.packets)
+        if told is None:
+            raise EnvironmentProblem(f"the agent of {node.name} did not tell what it counted at {device}")
+        return told
 
     def _interface(self, node: Node, device: str) -> dict[str, Any] | None:
         try:

@@ -8,6 +8,9 @@ A rule on the pod's node may drop packets that the node has seen and the pod's l
 counted them. Of a connection that never was, nobody learns how it would have been translated: its packets go to the Service's
 address, and belong to the pod when that is the only one behind the Service. (When a packet sent again gets through within the
 same export interval, the row is translated, and holds those dropped before: so both kinds of rows count, and all drops go off.)
+
+On a busy machine a device may drop what the hook has seen on its way out, and a packet may pass while counters are read: so
+many packets more may be in flows, by the devices' own count. On a machine that keeps up there are none.
 """
 
 from __future__ import annotations
@@ -47,14 +50,16 @@ class Account:
 
     @property
     def error(self) -> float:
-        """Relative difference of the bytes; 0 where nothing passed."""
-        wanted = self.place.layer3_bytes
-        return abs(self.bytes - wanted) / wanted if wanted else float(self.bytes > 0)
+        """Relative difference of the bytes, but for those that may be in flows; 0 where nothing passed."""
+        wanted, unsure = self.place.layer3_bytes, self.place.unsure
+        off = _beyond(self.bytes - wanted, unsure.layer3_bytes + LARGEST_BYTES * unsure.dropped)
+        return abs(off) / wanted if wanted else float(off > 0)
 
     @property
     def packets_off(self) -> int:
-        """How many packets flows have more (or, below 0, less) than the interface."""
-        return self.packets - self.place.packets
+        """How many packets flows have more (or, below 0, less) than the interface; not those of which it is unsure."""
+        unsure = self.place.unsure
+        return _beyond(self.packets - self.place.packets, unsure.packets + unsure.dropped)
 
     @property
     def within_error(self) -> bool:
@@ -95,6 +100,11 @@ class Account:
         return mine & during(batch, pod.tenure) & at_an_end
 
 
+def _beyond(more: int, allowed: int) -> int:
+    """``more``, or 0 when it is not below 0 and not above what is ``allowed``."""
+    return 0 if 0 <= more <= allowed else more
+
+
 @dataclass(slots=True)
 class Accuracy:
     """All places of the scene."""
@@ -125,6 +135,7 @@ class Accuracy:
                 "pod": account.place.name,
                 "interface_bytes": account.place.layer3_bytes,
                 "interface_packets": account.place.packets,
+                "unsure_packets": account.place.unsure.packets + account.place.unsure.dropped,
                 "flow_bytes": account.bytes,
                 "flow_packets": account.packets,
                 "error": account.error,

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Accuracy
+from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Account, Accuracy
 from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known, outside_edge
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import Balance
@@ -132,7 +132,7 @@ def _exact_counts(found: Findings) -> Iterator[Check]:
     yield Check(
         "packets equal the interfaces'",
         not off and total > 0,
-        ", ".join(off) or f"difference 0 at {len(accounts)} links, {total:,} packets",
+        ", ".join(off) or f"difference 0 at {len(accounts)} links, {total:,} packets{_unsure(accounts)}",
     )
     worst = max(accounts, key=lambda account: account.error)
     yield Check(
@@ -140,6 +140,12 @@ def _exact_counts(found: Findings) -> Iterator[Check]:
         worst.error <= MAX_BYTE_ERROR,
         f"largest difference {worst.error:.4%} ({worst.place.name}), at most {MAX_BYTE_ERROR:.1%} is allowed",
     )
+
+
+def _unsure(accounts: Sequence[Account]) -> str:
+    """How many packets flows have more, which passed while counters were read, or which a device dropped behind the hook."""
+    more = sum(account.packets - account.place.packets for account in accounts)
+    return f", and {more:,} that passed while counters were read, or that a device dropped behind the hook" if more else ""
 
 
 def _counts_within_error(found: Findings) -> Iterator[Check]:

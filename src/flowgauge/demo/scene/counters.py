@@ -58,6 +58,16 @@ class Traffic:
             self.dropped - start.dropped,
         )
 
+    def plus(self, other: Traffic) -> Traffic:
+        """Both together."""
+        return Traffic(
+            self.rx_packets + other.rx_packets,
+            self.rx_bytes + other.rx_bytes,
+            self.tx_packets + other.tx_packets,
+            self.tx_bytes + other.tx_bytes,
+            self.dropped + other.dropped,
+        )
+
 
 def devices(netns: str) -> dict[str, Traffic]:
     """Counters of every device of a namespace (proc_net_dev: eight receive columns, eight transmit columns)."""
