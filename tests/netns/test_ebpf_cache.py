@@ -163,6 +163,31 @@ def test_nothing_is_lost_or_told_twice_while_both_cpus_count_and_epochs_wrap() -
     assert [told[port] for port in range(1, 5)] == [count // 2 for count in sent]
 
 
+def test_flows_that_begin_while_others_are_taken_disturb_nothing() -> None:
+    """Some thousand of them in each eviction, on all CPUs, all over the cache."""
+    stop, sent = threading.Event(), [0, 0]
+    with loaded(max_flows=1 << 17) as program:
+        fd = program.fd("flow_ingress")
+
+        def begin(thread: int) -> None:
+            packet = bytearray(frame(thread + 1))
+            while not stop.is_set():
+                packet[26 + 1 : 26 + 4] = (sent[thread] % (1 << 20)).to_bytes(3, "big")
+                bpf_syscall.test_run(fd, bytes(packet), context(), 1)
+                sent[thread] += 1
+
+        threads = [threading.Thread(target=begin, args=(thread,)) for thread in range(len(sent))]
+        for thread in threads:
+            thread.start()
+        told = sum(int(program.evict().values["packets"].sum()) for _ in range(100))
+        stop.set()
+        for thread in threads:
+            thread.join()
+        told += int(program.evict().values["packets"].sum())
+        counted = program.counters()
+    assert told + counted["kernel_packets_table_full"] == sum(sent)
+
+
 def test_a_hook_on_another_cpu_adds_where_it_saw_the_flow() -> None:
     """The sender's CPU counts, the receiving one (chosen by RPS) has no slot of the flow: it leaves a note in the table."""
     cpus = sorted(os.sched_getaffinity(0))

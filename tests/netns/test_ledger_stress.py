@@ -19,7 +19,7 @@ from ebpf_kit import flows, touched
 from flowgauge.agent.rules import kernel_rules
 from flowgauge.config.choice import Rule
 from flowgauge.demo.scene import counters
-from flowgauge.ebpf import flow_program
+from flowgauge.ebpf import parts
 from flowgauge.ebpf.abi import CACHE_WAYS
 from flowgauge.ebpf.libbpf import possible_cpus
 from flowgauge.runtime import linux
@@ -117,7 +117,7 @@ def test_every_packet_is_accounted_for(node: TwoPods, load_factor: float, sampli
 
 def test_a_program_that_counts_twice_does_not_pass(node: TwoPods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "flows.bpf.o"
-    sources = Path(flow_program.__file__).with_name("programs")
+    sources = Path(parts.__file__).with_name("programs")
     made = subprocess.run(
         ["make", "-C", str(sources), f"OUT={broken}", "EXTRA_CFLAGS=-DCOUNTS_TWICE"],
         capture_output=True,
@@ -127,7 +127,7 @@ def test_a_program_that_counts_twice_does_not_pass(node: TwoPods, tmp_path: Path
     if "clang is missing" in made.stderr:
         pytest.skip("clang is not installed")
     assert made.returncode == 0, made.stderr
-    monkeypatch.setattr(flow_program, "OBJECT", broken)
+    monkeypatch.setattr(parts, "OBJECT", broken)
     with observed(node, PODS, max_flows=8192) as watch:
         found = run(node, watch, 100)
     assert any("came in" in problem for problem in found.problems()), found

@@ -48,7 +48,7 @@ class Cache:
     def _take(self, present: int, first: int, end: int) -> Entries:
         """Of the sets with these numbers on all CPUs."""
         packets = self._packets[:, first:end]
-        cpus, sets, ways = np.nonzero(packets)
+        cpus, sets, ways = np.nonzero(packets != 0)  # of a copy: flows begin meanwhile
         at = cpus * self._packets.shape[1] + sets + first
         over = self._as_slots[at * (_SET // _SLOT) + ways, _EPOCH_AT] != present
         cpus, sets, ways, at = cpus[over], sets[over], ways[over], at[over]
