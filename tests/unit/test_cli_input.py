@@ -83,6 +83,14 @@ def test_of_a_long_filter_the_part_that_is_wrong_is_shown(before: int) -> None:
     assert len(carets) <= len(filtered) < 200
 
 
+def test_a_descriptor_that_is_not_open_is_named_before_anything_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"secret")
+    os.close(writing)
+    assert main((*STORE, "--secret-fd", str(reading), "--ready-fd", "9999")) == 2
+    assert "--ready-fd 9999: Bad file descriptor" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("groups", ["core", "never", "icmp,Foo"])
 def test_only_groups_that_can_be_switched_are_taken(groups: str, capsys: pytest.CaptureFixture[str]) -> None:
     reading, writing = os.pipe()

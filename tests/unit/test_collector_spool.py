@@ -127,6 +127,17 @@ def test_the_next_collector_adopts_what_a_killed_one_left_in_order_with_its_toke
     assert [one.token for one in third.adopted] == ["box@5/1", "box@5/2", "box@5/3", "box@7/1"]  # type: ignore[attr-defined]
 
 
+def test_collectors_that_ended_with_nothing_leave_no_folder(spools: Callable[..., Spool], tmp_path: Path) -> None:
+    """As in a loop of starts while the store is away: folders, their locks and warnings would add up."""
+    for number in range(1, 4):
+        die(spools(number))
+    left = spools(4)
+    put(left, 3)
+    die(left)
+    spools(5)
+    assert sorted(path.name for path in (tmp_path / "spool").iterdir()) == ["box@4", "box@5"]
+
+
 def test_a_running_collectors_folder_is_not_adopted(spools: Callable[..., Spool]) -> None:
     put(spools(1), 10)
     assert spools(2).adopted == []  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ import pytest
 from flowgauge.errors import DataError, EnvironmentProblem, UsageError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.store.clickhouse import guard, writer
 from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
@@ -135,6 +136,44 @@ def test_pieces_are_one_insert_that_counts_once_and_lack_no_column(process: Stor
     with pytest.raises(DataError, match="no token"):
         store.write_pieces(iter(pieces()), "?")
     assert list(Path(json.loads(post(process.url, "", path="/flowgauge")[2])["segment_dir"]).iterdir()) == []
+
+
+@pytest.mark.slow
+def test_pieces_that_find_no_room_as_files_are_stored_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where others fill the folder, or a hostile sender makes one batch of millions of rows: nothing may wait for ever."""
+    with running_store(tmp_path / "store") as process:
+        store = process.open()
+        pieces = [flows("crowded", 3, icmp_type=8), flows("crowded", 400).without("icmp_type"), flows("crowded", 5)]
+        monkeypatch.setattr(writer, "SEGMENT_FOLDER_BYTES", 4000)
+        for _ in range(2):
+            assert store.write_pieces(iter(pieces), "crowded") == 408
+        assert store.query(FlowQuery(last(), in_namespace("crowded"))).total.values[Measure.FLOWS] == 408
+
+
+@pytest.mark.slow
+def test_a_folder_of_segments_may_have_a_name_with_spaces(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder (of segments) $HOME %41"
+    with running_store(tmp_path / "store", "--segment-dir", str(folder)) as process:
+        store = process.open()
+        assert store.write(flows("spaces", 3), "one-file") == 3
+        assert store.write_pieces(iter([flows("spaces", 3), flows("spaces", 4)]), "two-files") == 7
+        assert store.query(FlowQuery(last(), in_namespace("spaces"))).total.values[Measure.FLOWS] == 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["it's", "file/below"])
+def test_a_folder_that_cannot_be_used_is_refused_at_the_start(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(AssertionError, match="ended with status"):
+        StoreProcess(tmp_path / "store", "--segment-dir", str(tmp_path / name)).start()
+    assert "give --segment-dir" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["it's", "a{1,2}", "x*y", "why?", "[a]", "a,b", "a\\b", "a\nb"])
+def test_what_the_engine_takes_for_a_pattern_is_known(name: str) -> None:
+    assert not guard.can_be_named(Path("/data") / name)
 
 
 @pytest.mark.slow

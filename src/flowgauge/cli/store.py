@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,6 +49,7 @@ def store(  # noqa: PLR0917 - typer passes options by name
 
     follow("store", file, log_level)
     secret = behind("--secret-fd", secret_fd)
+    _check_open("--ready-fd", ready_fd)
     run_store(
         StoreSettings(
             data_dir=data_dir, secret=secret, port=port, retention_hours=retention_hours, groups=_groups(groups),
@@ -55,6 +57,16 @@ def store(  # noqa: PLR0917 - typer passes options by name
             limits=Limits(memory_bytes=memory_mib << 20, query_memory_bytes=memory_mib << 19, threads=threads),
         )
     )  # fmt: skip
+
+
+def _check_open(option: str, descriptor: int) -> None:
+    from flowgauge.errors import UsageError
+
+    try:
+        if descriptor >= 0:
+            os.fstat(descriptor)
+    except OSError as error:
+        raise UsageError(f"{option} {descriptor}: {error.strerror}") from error
 
 
 def _groups(text: str | None) -> tuple[Stored, ...]:

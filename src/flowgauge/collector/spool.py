@@ -108,6 +108,8 @@ class Spool:
             for segment in adopted:
                 self._segments[segment.token] = segment
                 self.bytes += segment.size
+            for folder in folders:  # else each start while the store is away would leave one that is empty
+                self._forget_if_done(folder)
         rows = sum(segment.rows for segment in adopted)
         if rows:
             self._ledger.add("spool_rows_adopted", rows)

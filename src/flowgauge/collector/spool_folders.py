@@ -54,6 +54,8 @@ class Folder:
             self.counters = {name: int(value) for name, value in noted["counters"].items() if name in BY_NAME}
             self.acknowledged = str(noted["acknowledged"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, FileNotFoundError) and not any(self.path.glob("*.seg")):
+                return  # it ended before it had anything to count
             _log.warning("spool_without_ledger", folder=str(self.path), error=str(error))
 
     def know(self, counters: Mapping[str, int]) -> None:

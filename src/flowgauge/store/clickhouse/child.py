@@ -22,6 +22,7 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import DEFAULT_GROUPS
+from flowgauge.store.clickhouse import guard
 from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
 from flowgauge.store.clickhouse.ddl import SCHEMA_VERSION
 from flowgauge.store.clickhouse.engine import Engine, Limits
@@ -179,15 +180,22 @@ def _engine_version() -> str:
 
 def _segment_dir(settings: StoreSettings) -> Path:
     """Makes the segment folder, empty: what a killed process left belongs to inserts that clients will repeat."""
-    folder = settings.segment_dir or _choose_segment_dir(settings.data_dir.resolve())
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = (settings.segment_dir or _choose_segment_dir(settings.data_dir.resolve())).resolve()
+    if not guard.can_be_named(folder):
+        raise EnvironmentProblem(
+            f"the segment folder {folder} has a quotation mark, bracket, comma or star in its name; give --segment-dir"
+        )
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(f"the segment folder {folder} cannot be made: {error.strerror}; give --segment-dir") from error
     if folder.stat().st_uid != os.geteuid():
         raise EnvironmentProblem(f"the segment folder {folder} belongs to somebody else; give --segment-dir")
     folder.chmod(0o700)
     for leftover in _files(folder):
         with contextlib.suppress(OSError):
             leftover.unlink()
-    return folder.resolve()
+    return folder
 
 
 def _choose_segment_dir(data_dir: Path) -> Path:

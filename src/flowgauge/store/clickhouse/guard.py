@@ -25,9 +25,10 @@ _OUTSIDE = re.compile(
 _FIRST_WORD = re.compile(r"[\s(]*([A-Za-z]+)")
 _NEXT_STATEMENT = re.compile(r";\s*\S")
 _INSERT_SEGMENT = re.compile(
-    r"\s*INSERT\s+INTO\s+(?P<table>\w+)\s*\((?P<columns>[\w\s,]+)\)\s*FROM\s+INFILE\s+'(?P<path>[\w./@:+-]+(\{[\d,]+\}\.arrow)?)'\s+FORMAT\s+Arrow\s*",
+    r"\s*INSERT\s+INTO\s+(?P<table>\w+)\s*\((?P<columns>[\w\s,]+)\)\s*FROM\s+INFILE\s+'(?P<path>[^'\\{}*?\[\]\x00-\x1f]+(\{[\d,]+\}\.arrow)?)'\s+FORMAT\s+Arrow\s*",
     re.IGNORECASE,
 )
+_NOT_IN_PATHS = re.compile(r"[',\\{}*?\[\]\x00-\x1f]")
 _INSERT_BODY = re.compile(
     rb"\s*INSERT\s+INTO\s+(?P<table>[\w.`]+)\s*(?:\((?P<columns>[\w\s,`]+)\)\s*)?FORMAT\s+(?P<format>\w+)[ \t]*\r?\n?",
     re.IGNORECASE,
@@ -76,6 +77,11 @@ def _check_no_files(sql: str) -> None:
         raise Refused(f"statements that reach outside the store are not allowed ({word}); pass values as parameters")
     if _NEXT_STATEMENT.search(sql):
         raise Refused("one statement at a time; pass values as parameters")
+
+
+def can_be_named(folder: Path) -> bool:
+    """Whether a statement can name files in ``folder`` and no other ones: the engine takes some characters for patterns."""
+    return not _NOT_IN_PATHS.search(str(folder))
 
 
 def segment_insert(sql: str, segment_dir: Path) -> SegmentInsert | None:

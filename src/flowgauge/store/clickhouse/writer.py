@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowgauge.errors import DataError
-from flowgauge.flow.arrow import to_arrow
+from flowgauge.flow.arrow import from_arrow, to_arrow
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.store.clickhouse.client import Clients
 from flowgauge.store.errors import StoreFull, StoreRejected, StoreUnavailable
@@ -63,22 +63,22 @@ class Writer:
         return len(batch)
 
     def write_pieces(self, pieces: Iterable[FlowBatch], token: str, present: Collection[str], segment_dir: Path | None) -> int:
-        """Inserts ``pieces`` as one batch; for the embedded store they wait as files in shared memory, one each.
+        """Inserts ``pieces`` as one batch; for the embedded store they wait as files in shared memory, if there is room.
 
         One try only: with the store its folder and the files in it may have gone, and who has the pieces makes them again.
         Raises as ``write``.
         """
+        left = iter(pieces)
         if segment_dir is None:
-            found = list(pieces)
-            return self.write(FlowBatch.concat(found), token, present, None) if found else 0
+            return self._write_together(list(left), token, present)
         stem, files, names, rows = segment_dir / uuid.uuid4().hex, list[Path](), dict[str, None](), 0
         with contextlib.ExitStack() as stack:
-            for piece in pieces:
+            for piece in left:
                 _check(piece, token)
                 here = [name for name in piece if name in present]
                 part = to_arrow(piece, here)
                 if not _room(segment_dir, part.nbytes):
-                    raise StoreUnavailable(f"the segments of others fill {segment_dir}")
+                    return self._write_together([*map(_read_back, files), piece, *left], token, present)
                 files.append(stack.enter_context(_segment(Path(f"{stem}-{len(files)}.arrow"), part)))
                 names |= dict.fromkeys(here)
                 rows += len(piece)
@@ -86,6 +86,9 @@ class Writer:
                 path = f"{stem}-{{{','.join(map(str, range(len(files))))}}}.arrow" if len(files) > 1 else str(files[0])
                 self._insert_files(path, files, names, token)
         return rows
+
+    def _write_together(self, pieces: Sequence[FlowBatch], token: str, present: Collection[str]) -> int:
+        return self.write(FlowBatch.concat(pieces), token, present, None) if pieces else 0
 
     def _insert_files(self, path: str, files: Sequence[Path], names: Iterable[str], token: str) -> None:
         statement = f"INSERT INTO flows ({', '.join(names)}) FROM INFILE '{path}' FORMAT Arrow"
@@ -173,6 +176,14 @@ def _segment(path: Path, part: pa.RecordBatch) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _read_back(path: Path) -> FlowBatch:
+    """What is in a segment file."""
+    try:
+        return from_arrow(pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all())
+    except OSError as error:
+        raise StoreUnavailable(f"a segment cannot be read back from {path.parent}: {error}") from error
 
 
 def _stream(table: pa.Table) -> bytes:
