@@ -69,6 +69,8 @@ def listen(address: str, port: int) -> socket.socket:
         listener.bind((address, port))
     except OSError as error:
         listener.close()
-        raise EnvironmentProblem(f"cannot listen on {address}:{port}: {error.strerror}; choose another with --port") from error
+        raise EnvironmentProblem(
+            f"cannot listen on {address}:{port}: {error.strerror}; choose another with --port, in a document consolePlugin.port"
+        ) from error
     listener.listen(_BACKLOG)
     return listener
