@@ -128,6 +128,7 @@ def test_an_exporter_behind_a_relay_has_the_relays_account() -> None:
         ({"lost_datagrams": 12}, {}, "12 of its datagrams were lost"),
         ({"lost_datagrams": 12, "lost_records_estimated": 340}, {}, "12 of its datagrams, with about 340 records, were lost"),
         ({"heard_ns": NOW - 900 * SECOND}, {"seen_ns": NOW - 900 * SECOND}, "nothing came for 15 min"),
+        ({"heard_ns": 0}, {"seen_ns": 0}, "known from before the collector was started; nothing came since"),
         ({"sampler_drops": 500}, {}, "it left out 500 samples for lack of resources"),
         ({"rates": (RateReport(1, "interface 7", 1000, 2000.0),)}, {}, "on interface 7 it samples 1 of 2,000 packets"),
         ({"rates": (RateReport(1, "interface 7", 1000, 1100.0),)}, {}, ""),

@@ -171,7 +171,10 @@ def _of_sampling(exporter: Exporter, reports: Sequence[StreamReport]) -> str:
 
 
 def _of_silence(exporter: Exporter, reports: Sequence[StreamReport], now_ns: int) -> str:
-    silent_ns = now_ns - max([exporter.seen_ns, *(one.heard_ns for one in reports)])
+    heard_ns = max([exporter.seen_ns, *(one.heard_ns for one in reports)])
+    if not heard_ns:
+        return "known from before the collector was started; nothing came since"
+    silent_ns = now_ns - heard_ns
     return f"nothing came for {_words(silent_ns)}" if silent_ns > SILENT_NS else ""
 
 

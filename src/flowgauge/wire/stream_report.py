@@ -54,7 +54,7 @@ def heard(stream: Stream, flow_format: int) -> StreamReport:
         flow_format=flow_format,
         source_port=stream.port,
         heard_ns=stream.heard_ns,
-        skew_ns=stream.skew_ns,
+        skew_ns=stream.skew_ns if stream.heard_ns else None,
     )
 
 
