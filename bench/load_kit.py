@@ -121,6 +121,7 @@ def _serve(pipe: Any, by_exporter: Sequence[Sequence[Message]]) -> None:
         port, flows, per_s = pipe.recv()
         exporters = [_Exporter(number, port, messages) for number, messages in enumerate(by_exporter)]
         pipe.send(_send(exporters, flows, per_s) if flows else _send_once(exporters, per_s))
+        del exporters  # with their sockets, before the next ones are opened
 
 
 def _send(exporters: Sequence[_Exporter], wanted: int, per_s: float) -> Told:

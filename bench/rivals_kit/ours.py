@@ -40,14 +40,16 @@ def decode(arrived: queue.SimpleQueue[Any], counts: Counter[str]) -> None:
         decoder = common
         if block.session is not None:
             decoder = block.session.decoder = block.session.decoder or Decoder()
+        flows = 0
         for datagrams in block.datagrams():
             for portion in portions.of(datagrams):
                 kept = portion if block.session is not None else repeats.without(portion)[0]
                 decoded = decoder.decode(kept)
                 portions.note(len(kept), len(decoded.flows))
                 counts.update(decoded.counts)
+                flows += len(decoded.flows)
                 del decoded  # the next may have its memory, as in the collector
-        block.done()
+        block.done(flows)
     counts.update(common.finish())
 
 

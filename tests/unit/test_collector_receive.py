@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flowgauge.collector import receiver as module
-from flowgauge.collector.blocks import BLOCK_BYTES, SLOT_BYTES, Block, BlockPool
+from flowgauge.collector.blocks import BLOCK_BYTES, BLOCK_FLOWS, FEWEST, SLOT_BYTES, Block, BlockPool
 from flowgauge.collector.receiver import Receiver
 from flowgauge.collector.senders import MAX_TURNED_AWAY, Door, Refusals, turn_away_unknown
 from flowgauge.collector.udp_socket import UdpSocket
@@ -51,7 +51,7 @@ class Receiving:
                 for row in range(len(datagrams)):
                     payload = bytes(datagrams.payloads[row, : datagrams.lengths[row]])
                     found.append((to_text(bytes(datagrams.source_addr[row])), int(datagrams.source_port[row]), payload))
-            block.done()
+            block.done(0)
         return found
 
 
@@ -165,7 +165,7 @@ def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room
         for _ in range(2):  # the block in use and its successor have small slots
             sock.send(bytes(9000))
             block = receiving.filled.get(timeout=5)
-            block.done()
+            block.done(0)
         before = receiving.ledger.snapshot()["receive_truncated"]
         sock.send(b"x" * 9000)
         block = receiving.filled.get(timeout=5)
@@ -204,6 +204,42 @@ def test_the_block_that_came_back_last_is_filled_first_and_more_than_a_few_are_m
     assert pool.take(0, more=False) is first
     assert pool.take(0) is second
     assert pool.take(0) not in (None, first, second)
+
+
+def test_a_block_takes_as_many_datagrams_as_hold_enough_flows_unless_more_room_is_needed() -> None:
+    pool = BlockPool(4 * BLOCK_BYTES, ipv6=True)
+    block = pool.take(0, more=False)
+    assert block is not None
+    assert block.enough == block.capacity, "of the first ones nothing is known"
+    for count, flows, enough in ((100, 2_000, BLOCK_FLOWS // 20), (100, 0, BLOCK_FLOWS // 20), (10, 60, block.capacity),
+                                 (10, 10 * BLOCK_FLOWS, FEWEST)):  # fmt: skip
+        block.count = count
+        block.done(flows)
+        assert pool.take(0, more=False) is block
+        assert block.enough == enough
+        assert not block.full
+    block.done(0)
+    assert pool.take(0) is block
+    assert block.enough == block.capacity
+
+
+def test_a_block_with_enough_flows_leaves_the_rest_in_the_socket() -> None:
+    sock = UdpSocket("127.0.0.1", 0, BUFFER)
+    sock.open()
+    block = Block(SLOT_BYTES[0], ipv6=sock.ipv6)
+    block.enough = 3
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.connect(sock.address)
+        for number in range(5):
+            sender.send(bytes([number]))
+    taken = []
+    while sum(taken) < 5:
+        assert block.receive(sock.descriptor(), time.time_ns, wait=True)
+        assert block.full == (block.count == 3)
+        taken.append(block.count)
+        block.clear()
+    assert taken == [3, 2]
+    sock.close()
 
 
 def test_datagrams_stay_in_the_socket_while_it_has_room_and_the_decoder_is_busy() -> None:

@@ -24,6 +24,10 @@ BLOCK_BYTES = 8 << 20
 """One block: 4,096 datagrams of an Ethernet network. A batch has a cost of its own, which sFlow (six flows to a datagram) feels
 up to here; of protocols with more flows to a datagram a block is decoded in portions (``wire.portions``)."""
 
+BLOCK_FLOWS, FEWEST = 40_000, 64
+"""Flows after which a block is full while the decoder keeps up, and the fewest datagrams of a block: more at once cost the
+decoder no less, and what is not filled takes no memory. When it does not, blocks are filled whole."""
+
 FEW_BLOCKS = 2
 """One is filled while the other is decoded: enough as long as the socket's own buffer holds what comes meanwhile."""
 
@@ -47,6 +51,9 @@ _HEADER = np.dtype(
 class Block:
     """Room for datagrams that are decoded together.
 
+    Attributes:
+        capacity, enough: datagrams that it has room for, and those that it takes.
+
     Args:
         slot_bytes: longest datagram it takes whole.
         ipv6: whether the socket's addresses are struct sockaddr_in6 (else sockaddr_in).
@@ -59,7 +66,7 @@ class Block:
     def __init__(self, slot_bytes: int, *, ipv6: bool, pool: BlockPool | None = None) -> None:
         self.slot_bytes, self._ipv6, self._pool = slot_bytes, ipv6, pool
         self.door: Door | None = None
-        self.capacity = BLOCK_BYTES // slot_bytes
+        self.capacity = self.enough = BLOCK_BYTES // slot_bytes
         self.count = 0
         self._slots = MessageSlots(self.capacity, slot_bytes)
         self._payloads = _view(self._slots.payloads, np.uint8).reshape(self.capacity, slot_bytes)
@@ -69,12 +76,12 @@ class Block:
 
     @property
     def full(self) -> bool:
-        """Whether no slot is free."""
-        return self.count == self.capacity
+        """Whether it takes no more."""
+        return self.count >= self.enough
 
     def receive(self, descriptor: int, clock: Clock, *, wait: bool) -> int:
         """Adds what a socket holds, stamped with the time of arrival here; returns how many datagrams came."""
-        got = self._slots.receive(descriptor, self.count, wait=wait)
+        got = self._slots.receive(descriptor, self.count, self.enough, wait=wait)
         self._received_ns[self.count : self.count + got] = clock()
         self.count += got
         return got
@@ -87,10 +94,10 @@ class Block:
         if len(found):
             yield found
 
-    def done(self) -> None:
+    def done(self, flows: int) -> None:
         """It is not needed any more."""
         if self._pool is not None:
-            self._pool.give(self)
+            self._pool.give(self, flows)
 
     def _all(self) -> Datagrams:
         count = self.count
@@ -123,7 +130,8 @@ class Block:
 class BlockPool:
     """Blocks of ``total_bytes`` altogether, made when first needed. ``take`` by one thread, ``give`` by another.
 
-    Of those that have come back the last is given first: its memory is most likely still in a cache.
+    Of those that have come back the last is given first: its memory is most likely still in a cache. What the last one held
+    says how many datagrams are enough for the next.
 
     Args:
         door: who is let in; None: everybody.
@@ -133,11 +141,20 @@ class BlockPool:
         self.blocks = max(2, total_bytes // BLOCK_BYTES)
         self.slot_bytes = SLOT_BYTES[0]
         self._ipv6, self._door = ipv6, door
-        self._made = 0
+        self._made, self._enough = 0, BLOCK_BYTES
         self._free: queue.LifoQueue[Block] = queue.LifoQueue()
 
     def take(self, timeout_s: float, *, more: bool = True) -> Block | None:
-        """A block to fill, or None when none has come back within ``timeout_s``; ``more``: rather than wait, make one more."""
+        """A block to fill, or None when none has come back within ``timeout_s``.
+
+        ``more``: all the room there is will be needed, so rather than wait one more is made, and it is filled whole.
+        """
+        block = self._found(timeout_s, more=more)
+        if block is not None:
+            block.enough = block.capacity if more else min(block.capacity, self._enough)
+        return block
+
+    def _found(self, timeout_s: float, *, more: bool) -> Block | None:
         try:
             block = self._free.get_nowait()
         except queue.Empty:
@@ -155,8 +172,10 @@ class BlockPool:
         block.door = self._door
         return block
 
-    def give(self, block: Block) -> None:
-        """Takes a block back."""
+    def give(self, block: Block, flows: int = 0) -> None:
+        """Takes a block back that held so many flows; 0: that is not known."""
+        if flows:
+            self._enough = max(FEWEST, BLOCK_FLOWS * block.count // flows)
         block.clear()
         self._free.put(block)
 

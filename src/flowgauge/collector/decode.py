@@ -52,8 +52,8 @@ class Arrived(Protocol):
     def datagrams(self) -> Iterator[Datagrams]:
         """Them."""
 
-    def done(self) -> None:
-        """They are not needed any more."""
+    def done(self, flows: int) -> None:
+        """They are not needed any more; so many flows were in them, as far as is known."""
 
 
 class DecodeLoop:
@@ -109,13 +109,14 @@ class DecodeLoop:
 
     def _run(self) -> None:
         while (arrived := self._next()) is not None:
+            flows = 0
             try:
-                self._decode(arrived)
+                flows = self._decode(arrived)
             except Exception:  # noqa: BLE001 - a mistake of ours must not end reception
                 _log.exception("block_not_decoded", datagrams=arrived.count)
                 self._ledger.add("decode_error_datagrams", arrived.count)
             finally:
-                arrived.done()
+                arrived.done(flows)
             self._keep_books()
         self._count(self._decoder.finish())
         self._gatherer.hand_on()
@@ -133,7 +134,8 @@ class DecodeLoop:
                 return self._arrived.get(timeout=TELL_S if due_in_s is None else min(due_in_s, TELL_S))
             self._keep_books()
 
-    def _decode(self, arrived: Arrived) -> None:
+    def _decode(self, arrived: Arrived) -> int:
+        """How many flows were in it."""
         session = arrived.session
         decoder: Decodes = self._decoder
         if session is not None:
@@ -141,18 +143,21 @@ class DecodeLoop:
                 session.decoder = self._new_decoder()
             decoder = session.decoder
             self._sessions.add(session)
+        flows = 0
         for datagrams in arrived.datagrams():
             for portion in self._portions.of(datagrams):
-                self._decode_portion(decoder, portion if session is not None else self._new(portion))
+                flows += self._decode_portion(decoder, portion if session is not None else self._new(portion))
         if session is not None and session.ended:
             self._count(decoder.finish())
             self._sessions.discard(session)
+        return flows
 
-    def _decode_portion(self, decoder: Decodes, datagrams: Datagrams) -> None:
-        """Lets go of its columns at its end: the next portion may have their memory, unless they wait for the store."""
+    def _decode_portion(self, decoder: Decodes, datagrams: Datagrams) -> int:
+        """How many flows it held. The next portion may have the memory of its columns, unless they wait for the store."""
         decoded = decoder.decode(datagrams)
         self._portions.note(len(datagrams), len(decoded.flows))
         self._take_in(decoded, datagrams)
+        return len(decoded.flows)
 
     def _new(self, datagrams: Datagrams) -> Datagrams:
         """Those that did not come before; over TCP none does."""

@@ -71,6 +71,6 @@ class RelayedMessages:
             senders, ports = b"".join(message.sender for message in part), [message.port for message in part]
             yield Datagrams.laid_out(payloads[rows], senders, ports, self.received_ns)
 
-    def done(self) -> None:
+    def done(self, flows: int) -> None:  # noqa: ARG002 - as a block's
         """They are safe, or counted as lost."""
         self.release()

@@ -129,6 +129,6 @@ class Messages:
             senders, ports = self.session.sender * len(part), [self.session.peer[1]] * len(part)
             yield Datagrams.laid_out(part, senders, ports, self.received_ns)
 
-    def done(self) -> None:
+    def done(self, flows: int) -> None:  # noqa: ARG002 - as a block's
         """They are not needed any more."""
         self.release(sum(map(len, self.messages)))

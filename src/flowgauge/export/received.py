@@ -69,7 +69,7 @@ class Received:
         """Replaces the datagrams by those that ``inlet`` has now; how many came."""
         # The kernel has overwritten the length of each address, which says how much room there is.
         self._headers["namelen"][: self.count] = SOCKADDR_BYTES
-        self.count, self._ipv6 = self._slots.receive(inlet.descriptor(), 0, wait=wait), inlet.ipv6
+        self.count, self._ipv6 = self._slots.receive(inlet.descriptor(), 0, SLOTS, wait=wait), inlet.ipv6
         return self.count
 
     @property

@@ -196,17 +196,18 @@ class MessageSlots:
             header.name, header.namelen = sender_at + slot * SOCKADDR_BYTES, SOCKADDR_BYTES
             header.iov, header.iovlen = vector_at + slot * ctypes.sizeof(_Iovec), 1
 
-    def receive(self, descriptor: int, first: int, *, wait: bool) -> int:
-        """Receives into the slots from ``first`` on and returns how many were filled; 0 when nothing came.
+    def receive(self, descriptor: int, first: int, stop: int, *, wait: bool) -> int:
+        """Receives into the slots from ``first`` to ``stop`` and returns how many were filled; 0 when nothing came.
 
         Args:
             descriptor: a blocking UDP socket.
             first: number of the first free slot.
+            stop: number of the first that is not to be filled.
             wait: for the first datagram, as long as the socket's SO_RCVTIMEO; False takes only what is there.
         """
         flags = MSG_TRUNC | (_MSG_WAITFORONE if wait else _MSG_DONTWAIT)
         at = ctypes.byref(self.headers, first * ctypes.sizeof(Mmsghdr))
-        received: int = _libc.recvmmsg(descriptor, at, self.count - first, flags, None)
+        received: int = _libc.recvmmsg(descriptor, at, stop - first, flags, None)
         if received >= 0:
             return received
         number = ctypes.get_errno()
