@@ -98,11 +98,12 @@ def running(command: list[str], started: str) -> Iterator[None]:
         process.stdout.close()
 
 
-def settled(path: Path) -> None:
-    """Waits until a file grows no more."""
+def settled(path: Path, beyond: int = 24) -> int:
+    """Waits until a file grows no more, and has more than ``beyond`` bytes; how many it has."""
     size = -1
-    while size != (size := path.stat().st_size) or size <= 24:
+    while size != (size := path.stat().st_size) or size <= beyond:
         time.sleep(0.5)
+    return size
 
 
 def exporter(kind: str, version: int, folder: Path) -> list[str]:
@@ -141,14 +142,43 @@ def test_what_was_sent_is_what_is_decoded(kind: str, version: int, namespace: li
     output, problems = capfdbinary.readouterr()
     rows = [json.loads(line) for line in output.splitlines()]
     assert not problems
-    names = ("src_addr", "dst_addr", "src_port", "dst_port", "proto", "bytes", "packets", "tcp_flags")
-    seen = Counter(tuple(row.get(name, 0) for name in names) for row in rows)
+    seen = flows_of(rows)
     with_v6 = version >= 9
     assert seen == sent([packet for packet in packets if with_v6 or packet[0] >> 4 == 4])
     if version > 1:  # nfdump does not know that softflowd's records of NetFlow 1 have 48 bytes
         assert seen == of_nfdump(received)
     stats = json.loads((tmp_path / "stats").read_text())
     assert (stats["data_records"], stats["decode_errors"], stats["sets_without_template"]) == (len(rows), {}, 0)
+
+
+@pytest.mark.tool("softflowd", "pmacctd")
+@pytest.mark.parametrize(("version", "order"), [(9, ("softflowd", "pmacctd")), (10, ("pmacctd", "softflowd"))])
+def test_two_probes_at_one_address_and_domain_are_both_decoded(
+    version: int, order: tuple[str, str], namespace: list[str], tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Both number their templates 1024 and 2048, with other fields: data read by the other's would be noise."""
+    packets, capture = traffic(), tmp_path / "capture.pcap"
+    (tmp_path / "traffic.pcap").write_bytes(pcap(map(ethernet, packets)))
+    watch = [*namespace, "tcpdump", "-U", "-n", "-i", "lo", "-w", str(capture), "udp port 2055"]
+    with running(watch, "listening on"):
+        size = 24
+        for kind in order:
+            subprocess.run([*namespace, *exporter(kind, version, tmp_path)], check=False, capture_output=True, timeout=60)
+            size = settled(capture, size)  # pmacctd's plugin may send after pmacctd itself has ended
+    capfdbinary.readouterr()
+    assert main(["decode", "--stats", str(tmp_path / "stats"), str(capture)]) == 0
+    output, problems = capfdbinary.readouterr()
+    assert not problems
+    once = sent(packets)
+    assert flows_of([json.loads(line) for line in output.splitlines()]) == once + once
+    stats = json.loads((tmp_path / "stats").read_text())
+    assert (stats["decode_errors"], stats["sets_without_template"]) == ({}, 0)
+
+
+def flows_of(rows: list[dict[str, Any]]) -> Counter[Record]:
+    """What was decoded."""
+    names = ("src_addr", "dst_addr", "src_port", "dst_port", "proto", "bytes", "packets", "tcp_flags")
+    return Counter(tuple(row.get(name, 0) for name in names) for row in rows)
 
 
 def of_nfdump(folder: Path) -> Counter[Record]:

@@ -57,6 +57,16 @@ def test_what_came_in_elsewhere_or_is_the_devices_own_is_counted() -> None:
     assert marked(device(**IN), device(**{**OUT, "in_if": 0}, dst_port=9)) == COUNTED
 
 
+def test_of_two_probes_at_one_address_replies_that_one_calls_egress_are_named_and_all_else_is_counted_twice() -> None:
+    """Of softflowd replies are egress, of pmacctd both ways ingress; neither names interfaces. One address is one device."""
+    request, reply = {"src_port": 40000, "dst_port": 443}, {"src_port": 443, "dst_port": 40000}
+    softflowd = [device(**request, flow_direction="ingress"), device(**reply, flow_direction="egress")]
+    pmacctd = [device(**way, flow_direction="ingress") for way in (request, reply)]
+    dedup = stage()
+    marked(*softflowd, by=dedup)  # from now on what comes in is remembered
+    assert [marked(flow, by=dedup) for flow in (*pmacctd, *softflowd)] == [COUNTED, COUNTED, COUNTED, TWICE]
+
+
 def test_translation_on_the_way_through_does_not_matter() -> None:
     assert marked(device(**IN), device(**OUT, src_addr="203.0.113.7", src_port=1)) == TWICE
 

@@ -120,7 +120,7 @@ def _fill(block: Block, out: Mapping[str, Array]) -> None:
         _resolve(block, out["sampling_rate"], out["sampling_source"])
     row, datagram = block.records.set_row, block.records.sets.datagram
     sender = block.origins.source_addr.view(_WHOLE_ADDRESS).reshape(-1)[datagram]
-    out["exporter_addr"].view(_WHOLE_ADDRESS).reshape(-1)[...] = sender[row]
+    np.take(sender, row, out=out["exporter_addr"].view(_WHOLE_ADDRESS).reshape(-1), mode="clip")  # the mode that needs no copy
     if block.exporter is not None:
         known = block.exporter.any(axis=1)
         out["exporter_addr"][known] = block.exporter[known]
@@ -152,7 +152,10 @@ def _resolve(block: Block, rate: Array, source: Array) -> None:
 
 def _spread(target: Array, per_set: Array, row: Index) -> None:
     """Gives each record the value of its set; mostly all sets have the same."""
-    target[...] = per_set[0] if (per_set == per_set[0]).all() else per_set[row]
+    if (per_set == per_set[0]).all():
+        target[...] = per_set[0]
+    else:
+        np.take(per_set.astype(target.dtype, copy=False), row, out=target, mode="clip")
 
 
 def _texts(blocks: Sequence[Block]) -> dict[str, Names]:

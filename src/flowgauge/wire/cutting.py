@@ -174,12 +174,14 @@ class _Walk:
         fixed = self._layout.fixed
         if not fixed.itemsize:
             return np.zeros(count, fixed)
+        runs = [(at[number], part.length) for number, part in enumerate(self._parts) if part.length not in (0, VARIABLE)]
+        if len(runs) == 1:
+            return self._view.rows(*runs[0]).reshape(-1).view(fixed)
         octets = np.empty((count, fixed.itemsize), np.uint8)
         offset = 0
-        for number, part in enumerate(self._parts):
-            if part.length not in (0, VARIABLE):
-                octets[:, offset : offset + part.length] = self._view.rows(at[number], part.length)
-                offset += part.length
+        for place, length in runs:
+            octets[:, offset : offset + length] = self._view.rows(place, length)
+            offset += length
         return octets.reshape(-1).view(fixed)
 
 

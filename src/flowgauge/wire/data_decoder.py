@@ -129,7 +129,7 @@ class DataDecoder:
             fields=layout.fields,
             exporter=said,
             socket=socket,
-            lookup=partial(_layout_of, [batch.streams[number] for number in batch.index[sets.message].tolist()]),
+            lookup=partial(_layout_of, batch.streams, batch.index[sets.message]),
             sampling=sampled(records, reader, batch.streams, batch.index[sets.message], sets.set_id),
         )
         self.blocks.append(block)
@@ -265,7 +265,7 @@ class DataDecoder:
         batch.intake.counts["decode_pending_dropped_sets"] += dropped
 
 
-def _layout_of(streams: Sequence[Stream], row: int, template_id: int) -> Layout | None:
-    """The layout that a template has now; ``streams``: of each set, ``row``: which set."""
-    held = streams[row].templates.get(template_id)
+def _layout_of(streams: Sequence[Stream], stream: Index, row: int, template_id: int) -> Layout | None:
+    """The layout that a template has now; ``stream``: of each set, which of ``streams``; ``row``: which set."""
+    held = streams[stream[row]].templates.get(template_id)
     return None if held is None else held.template.layout

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from flowgauge.wire.cutting import MAX_PADDING
-from flowgauge.wire.framing import Sets
+from flowgauge.wire.framing import SET_HEADER_BYTES, Sets
 from flowgauge.wire.grouping import Index
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET, TEMPLATE_SET
@@ -55,28 +54,45 @@ class History:
             datagrams = batch.messages.datagram[beyond.message]
             batch.intake.problems.add_all(datagrams, beyond.start, "batch_templates", f"{MAX_TEMPLATE_SETS} sets", "more")
         rows = rows[:MAX_TEMPLATE_SETS]
-        message, memory, origins = sets.message[rows], batch.intake.view.memory, batch.intake.origins
-        datagram = batch.messages.datagram[message]
+        if not len(rows):
+            return
+        found = sets.take(rows)
+        memory, origins, datagram = batch.intake.view.memory, batch.intake.origins, batch.messages.datagram[found.message]
+        said: dict[tuple[int, int, int, bytes], tuple[int, int]] = {}
+        seen = np.zeros(2, np.int64)
+        streams = batch.index[found.message].tolist()
         ports, times = origins.source_port[datagram].tolist(), origins.received_ns[datagram].tolist()
-        streams, set_ids = batch.index[message].tolist(), sets.set_id[rows].tolist()
-        bounds = zip(sets.start[rows].tolist(), sets.end[rows].tolist(), strict=True)
-        said: dict[tuple[int, int, int, int, bytes], int] = {}
-        seen = Counter[int]()
-        for place, (start, end) in enumerate(bounds):
-            set_id, content = set_ids[place], bytes(memory[start:end])
-            again = streams[place], set_id, ports[place], times[place], content
+        starts, ends = (found.start - SET_HEADER_BYTES).tolist(), found.end.tolist()
+        firsts = _runs(found)
+        for first, last in zip(firsts, [*firsts[1:], len(rows)], strict=True):
+            again = streams[first], ports[first], times[first], bytes(memory[starts[first] : ends[last - 1]])
             announced = said.get(again)  # what was said at the same time already, and changed nothing, does not do so now
             if announced is None:
-                told = Announcement(content, set_id, ports[place], times[place])
-                learned = self._learn(batch, told, int(message[place]), int(sets.position[rows[place]]), start)
-                announced = learned.announced
-                if learned.changes or learned.error:
-                    said.clear()
-                    streams = batch.index[message].tolist()  # a stream may have been split
-                else:
+                announced, settled = self._learn_run(batch, found, range(first, last))
+                if settled:
                     said[again] = announced
-            seen[set_id] += announced
-        batch.intake.seen.update({_SEEN[set_id]: count for set_id, count in seen.items()})
+                else:
+                    said.clear()
+                    streams = batch.index[found.message].tolist()  # a stream may have been split
+            seen += announced
+        batch.intake.seen.update({name: count for name, count in zip(_SEEN.values(), seen.tolist(), strict=True) if count})
+
+    def _learn_run(self, batch: Batch, sets: Sets, run: range) -> tuple[tuple[int, int], bool]:
+        """Takes over template sets of one message.
+
+        Returns:
+            How many templates and options templates they announce, and whether nothing changed and nothing was wrong.
+        """
+        seen, settled = dict.fromkeys(_SEEN, 0), True
+        for place in run:
+            message, start, set_id = int(sets.message[place]), int(sets.start[place]), int(sets.set_id[place])
+            datagram, origins = int(batch.messages.datagram[message]), batch.intake.origins
+            content = bytes(batch.intake.view.memory[start : int(sets.end[place])])
+            told = Announcement(content, set_id, int(origins.source_port[datagram]), int(origins.received_ns[datagram]))
+            learned = self._learn(batch, told, message, int(sets.position[place]), start)
+            settled = settled and not (learned.changes or learned.error)
+            seen[set_id] += learned.announced
+        return (seen[TEMPLATE_SET], seen[OPTIONS_TEMPLATE_SET]), settled
 
     def _learn(self, batch: Batch, told: Announcement, message: int, position: int, start: int) -> Learned:
         """Takes over one template set, whose content begins at ``start``."""
@@ -151,6 +167,12 @@ class History:
         moments = [moment for moment, _ in changes]
         defined = next((number for number, (_, template) in enumerate(changes) if template is not None), len(changes) - 1)
         return [changes[max(bisect_left(moments, position) - 1, defined)][1] for position in positions]
+
+
+def _runs(sets: Sets) -> list[int]:
+    """The first of each run of sets, given in order of arrival, that lie one behind the other in one message."""
+    apart = (sets.message[1:] != sets.message[:-1]) | (sets.start[1:] != sets.end[:-1] + SET_HEADER_BYTES)
+    return np.flatnonzero(np.concatenate([[True], apart])).tolist()
 
 
 def _contradicted(layout: Layout, sets: Sets, chosen: npt.NDArray[np.bool_]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from flowgauge.flow.batch import Array, definition, dtype_of, shape_of
+from flowgauge.wire.scratch import fresh
 from flowgauge.wire.views import Octets
 
 MAX_BUFFERS = 8
@@ -45,12 +46,12 @@ class Pool:
         for number in range(len(self._buffers)):
             if self._references(number) == self._unused:
                 if len(self._buffers[number]) < size:
-                    self._buffers[number] = np.empty(size, np.uint8)
+                    self._buffers[number] = fresh(size)
                 return self._buffers[number]
-        fresh = np.empty(size, np.uint8)
+        further = fresh(size)
         if len(self._buffers) < MAX_BUFFERS:
-            self._buffers.append(fresh)
-        return fresh
+            self._buffers.append(further)
+        return further
 
 
 class Space:

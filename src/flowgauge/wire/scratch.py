@@ -12,6 +12,17 @@ from flowgauge.wire.views import Octets
 
 MAX_KEPT_BYTES = 16 << 20
 """A buffer larger than what a batch of full datagrams needs is not kept."""
+_HUGE_FROM_BYTES = 4 << 20
+"""numpy asks the kernel for huge pages for arrays of at least so much (where it has them): one fault for each 2 MiB."""
+_FEW_BYTES = 1 << 20
+
+
+def fresh(size: int) -> Octets:
+    """New memory of at least ``size`` bytes, beyond ``_FEW_BYTES`` in whole units of ``_HUGE_FROM_BYTES``.
+
+    So it serves somewhat larger batches, too; what is never touched of it is never had.
+    """
+    return np.empty(size if size < _FEW_BYTES else -(-size // _HUGE_FROM_BYTES) * _HUGE_FROM_BYTES, np.uint8)
 
 
 class Scratch:
@@ -26,14 +37,16 @@ class Scratch:
     def reset(self) -> None:
         """Begins anew, with a buffer as large as was wanted since the last time."""
         if len(self._buffer) < self._wanted <= MAX_KEPT_BYTES:
-            self._buffer = np.empty(self._wanted, np.uint8)
+            self._buffer = fresh(self._wanted)
         self._taken = self._wanted = 0
 
     def take(self, count: int) -> Octets:
         """``count`` bytes with any content."""
         self._wanted += count
         if self._taken + count > len(self._buffer):
-            return np.empty(count, np.uint8)
+            if self._wanted > MAX_KEPT_BYTES:
+                return np.empty(count, np.uint8)
+            self._buffer, self._taken = fresh(self._wanted), 0  # parts of the former one hold it for as long as they need it
         part = self._buffer[self._taken : self._taken + count]
         self._taken += count
         return part
