@@ -326,3 +326,30 @@ def test_what_is_no_flow_protocol_is_counted_by_address_and_bounded() -> None:
     for number in range(MAX_TURNED_AWAY + 10):
         refusals.add(np.frombuffer(number.to_bytes(16, "big"), np.uint8).reshape(1, 16), "x", 1)
     assert len(refusals.snapshot()) == MAX_TURNED_AWAY
+
+
+def test_few_datagrams_wait_for_others_and_many_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a low rate it is the batches that cost: what comes within ``QUIET_FLUSH_S`` is one of them."""
+    monkeypatch.setattr(module, "FLUSH_S", 0.05)
+    monkeypatch.setattr(module, "QUIET_FLUSH_S", 3600.0)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    receiving = Receiving()
+    with receiving.sender() as sock:
+        for number in range(20):
+            sock.send(b"few %d" % number)
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert receiving.filled.empty()
+        for number in range(module.QUIET_DATAGRAMS):
+            sock.send(b"many %d" % number)
+        until = time.monotonic() + 20
+        while receiving.filled.empty() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert not receiving.filled.empty()
+        sock.send(b"last")
+        time.sleep(0.2)
+    receiving.receiver.stop()
+    payloads = [payload for _, _, payload in receiving.received()]
+    assert payloads[:20] == [b"few %d" % number for number in range(20)]
+    assert payloads[-1] == b"last"
+    assert len(payloads) == 20 + module.QUIET_DATAGRAMS + 1

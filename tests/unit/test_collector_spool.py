@@ -293,7 +293,8 @@ def test_segments_grow_while_others_wait_and_nobody_watches(monkeypatch: pytest.
     gather = Gatherer(NoSpool("x@1"), queue, waiting=lambda: waiting[0], watched=lambda: viewers[0], dropped=lambda _: None)
     assert gather.due_in_s() is None
     gather.add(decoded(1))
-    assert 0 < (gather.due_in_s() or 0) <= gatherer.MAX_AGE_S
+    assert gather.due_in_s() is not None
+    assert (gather.due_in_s() or 0) <= gatherer.MAX_AGE_S
     waiting[0] = gatherer.BACKLOG
     assert (gather.due_in_s() or 0) > gatherer.MAX_AGE_S
     viewers[0] = True
@@ -302,6 +303,35 @@ def test_segments_grow_while_others_wait_and_nobody_watches(monkeypatch: pytest.
     gather.add(decoded(2))
     assert len(queue) == 1
     assert gather.due_in_s() is None
+
+
+class Taker:
+    """Keeps the segments it is given."""
+
+    def __init__(self, taken: list[Segment]) -> None:
+        self._taken = taken
+
+    def put(self, segment: Segment, timeout_s: float) -> bool:  # noqa: ARG002 - as a queue's
+        """There is always room."""
+        self._taken.append(segment)
+        return True
+
+
+def test_what_flows_have_waited_in_the_receiver_counts_for_their_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a flow would wait twice, for other datagrams and for other flows. Ages that cannot be are cut."""
+    for waited_s, counted_s in ((0.0, 0.0), (0.9, 0.9), (-7.0, 0.0), (3600.0, gatherer.MAX_WAITED_S)):
+        received_ns = 1_700_000_000_000_000_000
+        monkeypatch.setattr(gatherer, "now_ns", lambda at_ns=received_ns + int(waited_s * 1e9): at_ns)
+        taken: list[Segment] = []
+        gather = Gatherer(NoSpool("x@1"), Taker(taken), waiting=lambda: 0, watched=lambda: False, dropped=lambda _: None)
+        flows = decoded(1).with_columns({"time_received_ns": np.full(1, received_ns)})
+        before = time.monotonic()
+        gather.add(flows)
+        gather.add(flows)  # the first ones count
+        after = time.monotonic()
+        gather.hand_on()
+        assert before - counted_s <= taken[0].begun_at + 1e-6
+        assert taken[0].begun_at <= after - counted_s + 1e-6
 
 
 def test_segments_that_are_on_disk_only_may_be_larger_unless_somebody_watches(

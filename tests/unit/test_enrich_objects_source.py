@@ -137,16 +137,13 @@ def test_readers_see_one_state_while_another_thread_writes(tmp_path: Path, index
     ]
 
 
-def test_flows_of_a_pod_that_is_as_new_meet_its_name(
-    tmp_path: Path, index: KubernetesIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_flows_of_a_pod_that_is_as_new_meet_its_name(tmp_path: Path, index: KubernetesIndex) -> None:
     """Its first flows may be there before the follower looks again: whoever names them looks first."""
-    monkeypatch.setattr(objects_source, "_POLL_S", 3600.0)
     log = EventLog(tmp_path / "events.log")
     owner = log.added(workloads.deployment("shop", "web", 1, {"app": "web"}, ns(0)), ns(0))
     template = log.added(workloads.replica_set(owner, "5d8f", ns(0)), ns(0))
     first = log.added(pod(template, "first", A), ns(0))
-    source = ObjectsSource(tmp_path / "events.log", index)
+    source = ObjectsSource(tmp_path / "events.log", index, poll_s=3600.0)
     source.start()
     try:
         enrich = Enricher(index, Enrichment(), catch_up=source.catch_up)

@@ -14,14 +14,18 @@ from typing import Protocol
 
 from flowgauge.collector.segments import Segment
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.runtime.clock import now_ns
 
 MAX_ROWS = 100_000
 """Rows of a segment that is held in memory: beyond it an insert's cost per row hardly falls, below it it rises (measured)."""
 DISK_ROWS = 300_000
 """… of one on disk only, which is written piece by piece: parts that are three times as large are merged once less."""
-MAX_AGE_S = 1.0
-"""Age at which a smaller segment is handed on all the same: a flow is to be seen within 3 s of its export."""
-BUSY_ROWS, BUSY_AGE_S = 20_000, 2.0
+MAX_AGE_S = 1.25
+"""Age at which a smaller segment is handed on all the same, counted from when its first flow was received: a flow is to be
+seen within 3 s of its export. At a low rate the receiver waits for most of it (``receiver.QUIET_FLUSH_S``)."""
+MAX_WAITED_S = 1.0
+"""What counts of the time before it was decoded, at most: flows may have waited for their template, and clocks are set."""
+BUSY_ROWS, BUSY_AGE_S = 20_000, 2.5
 """… and one that has so many rows by then: the store's cost per row falls by a third from 50 000 rows to 100 000."""
 PATIENT_AGE_S = 5.0
 """… while segments wait for the store already and nobody watches: this one would only wait, too."""
@@ -69,7 +73,10 @@ class Gatherer:
 
     def add(self, batch: FlowBatch) -> None:
         """Takes a decoded batch; when this returns it outlives this process, if the disk can be written."""
-        segment = self._open = self._open or self._spool.begin()
+        if self._open is None:
+            self._open = self._spool.begin()
+            self._open.begun_at -= _waited_s(batch)
+        segment = self._open
         on_disk = self._spool.append(segment, batch)
         if not on_disk and segment.path is not None:
             self.hand_on()  # what is on disk already; the rest is another segment, on disk or not
@@ -99,3 +106,11 @@ class Gatherer:
         self._spool.seal(segment)
         if not self._onward.put(segment, QUEUE_WAIT_S):
             self._dropped(segment)
+
+
+def _waited_s(batch: FlowBatch) -> float:
+    """How long ago the first of these flows was received."""
+    if "time_received_ns" not in batch:
+        return 0.0
+    waited_s = (now_ns() - int(batch.array("time_received_ns").min())) / 1e9
+    return min(max(waited_s, 0.0), MAX_WAITED_S)

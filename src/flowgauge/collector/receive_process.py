@@ -44,7 +44,7 @@ from flowgauge.runtime import garbage, logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.decoded import OptionsData
 
-TICK_S = 0.5
+TICK_S = 1.0
 """How often it tells its counters, if they moved."""
 ORPHAN_STOP_S = 5.0
 """How long it may take to bring what it has received to disk when the collector is gone."""

@@ -2,10 +2,10 @@
 """The receive thread: datagrams from the socket into blocks, blocks to the decoder.
 
 It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full, or
-``FLUSH_S`` old and the decoder has no other: while it has, a full one serves it better. Few blocks are in use while datagrams
-find room in the kernel's buffer, all of them when that is half full. When the decoder has them all, datagrams wait in it until
-it is nearly full, then a block of them is dropped and counted: the kernel's own drops then still mean "burst too large", not
-"decoder too slow".
+``FLUSH_S`` old (of few datagrams ``QUIET_FLUSH_S``) and the decoder has no other: while it has, a full one serves it better.
+Few blocks are in use while datagrams find room in the kernel's buffer, all of them when that is half full. When the decoder
+has them all, datagrams wait in it until it is nearly full, then a block of them is dropped and counted: the kernel's own drops
+then still mean "burst too large", not "decoder too slow".
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ FLUSH_S = 0.4
 """Age at which a block is handed over although it is not full; with a pause it waits at most half a second. Long, since each
 batch has a price of its own: decoding one costs 1–2 ms whatever is in it, and names are looked up once a batch for each
 address."""
+QUIET_DATAGRAMS, QUIET_FLUSH_S = 200, 0.9
+"""… of one that has fewer by then: at 1,000 flows/s most of what is done is the price of batches. With a pause it waits a
+second at most, and its segment is handed on the sooner (``gatherer.MAX_AGE_S``)."""
 PATIENCE_S = 0.1
 """How long a full block waits for a free one before it looks how full the socket's buffer is, and waits on …"""
 NEARLY_FULL = 0.75
@@ -34,7 +37,7 @@ NEARLY_FULL = 0.75
 HALF_FULL = 0.5
 """Up to which datagrams are better left in the socket's buffer while the decoder has the few usual blocks: further ones cost
 page faults, and what they hold has left the caches when its turn comes."""
-MAX_PAUSE_S = 0.05
+MAX_PAUSE_S = 0.1
 """Longest pause after a receive that did not fill the block: fetching each datagram as it comes costs system calls and a
 wake-up for each, which at 50 000 flows/s is more than decoding them, and at 1 000 half of all that is done."""
 IDLE_S = 5.0
@@ -140,7 +143,11 @@ class Receiver:
         """How long there is nothing to do unless a datagram comes: until the block is due."""
         if self._block is None or not self._block.count:
             return IDLE_S
-        return max(PATIENCE_S, self._first_at + FLUSH_S - time.monotonic())
+        return max(PATIENCE_S, self._due_at(self._block) - time.monotonic())
+
+    def _due_at(self, block: Block) -> float:
+        """When a block that is not full is handed over, by the monotonic clock."""
+        return self._first_at + (FLUSH_S if block.count >= QUIET_DATAGRAMS else QUIET_FLUSH_S)
 
     def _step(self, patience_s: float) -> int:
         """Receives what there is; hands the block over when that is due. Returns how many datagrams came."""
@@ -151,7 +158,7 @@ class Receiver:
         now = time.monotonic()
         if was_empty:
             self._first_at = now
-        if block.full or (block.count and now - self._first_at >= FLUSH_S and self._filled.empty()):
+        if block.full or (block.count and now >= self._due_at(block) and self._filled.empty()):
             self._flush(patience_s)
         elif got:
             return got  # drops are counted with the block, or when nothing comes

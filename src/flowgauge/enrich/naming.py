@@ -13,6 +13,9 @@ from flowgauge.enrich.objects_source import ObjectsSource
 from flowgauge.enrich.stage import Enricher
 from flowgauge.runtime.metrics import Sample
 
+_POLL_S = 1.0
+"""How late a change of objects may be known while no flows come: each batch of flows asks for what is new (``catch_up``)."""
+
 
 class Naming:
     """Names for flows, from Kubernetes ``objects`` (None: there are none) and the document's ``enrichment``.
@@ -27,7 +30,7 @@ class Naming:
 
     def __init__(self, objects: Path | None, enrichment: Enrichment, forgot: Callable[[int], None] = lambda _: None) -> None:
         self._index, self.dns = KubernetesIndex(), DnsNames(forgot)
-        self._source = ObjectsSource(objects, self._index) if objects else None
+        self._source = ObjectsSource(objects, self._index, poll_s=_POLL_S) if objects else None
         self.stage = self._stage(enrichment)
 
     def start(self) -> None:

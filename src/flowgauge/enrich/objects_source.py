@@ -19,8 +19,8 @@ from flowgauge.k8s.object_files import ObjectFiles, ObjectProblem
 from flowgauge.runtime import logs
 from flowgauge.runtime.metrics import Sample
 
-_POLL_S = 0.2
-"""How late a change may be known while no flows come."""
+POLL_S = 0.2
+"""How late a change may be known while no flows come, if the taker does not say."""
 _FRESH_S = 0.01
 """How late it may be known to flows: nobody's first packet is exported, received and decoded within it."""
 _MAX_PROBLEMS = 100
@@ -43,6 +43,7 @@ class ObjectsSource:
         path: a file as ``kubectl get -o json`` prints it, an event log, or a folder of such files.
         taker: gets every change.
         settled: called when a taker got all that there was to take.
+        poll_s: how late a change may be known while nobody calls ``catch_up``.
 
     Attributes:
         problems: the last objects that could not be read.
@@ -50,10 +51,12 @@ class ObjectsSource:
         applied: changes that the taker got.
     """
 
-    def __init__(self, path: Path, taker: Taker, settled: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, path: Path, taker: Taker, settled: Callable[[], None] = lambda: None, *,
+                 poll_s: float = POLL_S) -> None:  # fmt: skip
         self.problems: deque[ObjectProblem] = deque(maxlen=_MAX_PROBLEMS)
         self.malformed = self.applied = 0
         self._path, self._taker, self._settled = path, taker, settled
+        self._poll_s = poll_s
         self._files = ObjectFiles(path)
         self._stopping = threading.Event()
         self._complete = False
@@ -97,7 +100,7 @@ class ObjectsSource:
 
     def _follow(self) -> None:
         try:
-            while not self._stopping.wait(_POLL_S):
+            while not self._stopping.wait(self._poll_s):
                 self._look_again()
         finally:
             with self._turn:
