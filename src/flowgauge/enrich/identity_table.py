@@ -22,6 +22,10 @@ from flowgauge.k8s.objects import Pod, Service
 NAMED = tuple(name for name in Identity._fields if name != "layer")
 """Attributes of an identity that become columns of names, in their order; the layer comes behind them."""
 
+FEW_TEXTS = 64
+"""Up to so many texts of one kind (nodes, namespaces, zones …) are all put into a column's dictionary: finding out which of
+them it uses costs more."""
+
 MAX_ROWS = 200_000
 """Identities that are kept, about 500 B each; beyond it all are made anew."""
 
@@ -45,7 +49,12 @@ class Texts:
         return found
 
     def columns(self, codes: Ints, *rows: Ints) -> list[Names]:
-        """Columns whose row i is the text of ``codes[rows[i]]``; they share a dictionary of only the texts in ``codes``."""
+        """Columns whose row i is the text of ``codes[rows[i]]``; they share a dictionary of the texts in ``codes``.
+
+        Where there are few texts all are in it.
+        """
+        if len(self._texts) <= FEW_TEXTS:
+            return [Names(codes[column], self._texts) for column in rows]
         numbers, (renumbered,) = used(len(self._texts), codes)
         values = tuple(map(self._texts.__getitem__, numbers.tolist()))
         return [Names(renumbered[column], values) for column in rows]

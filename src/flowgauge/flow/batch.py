@@ -71,9 +71,19 @@ class FlowBatch:
     def __init__(self, columns: Mapping[str, ColumnData], length: int | None = None) -> None:
         self._columns = dict(columns)
         self._length = length if length is not None else (len(next(iter(self._columns.values()))) if self._columns else 0)
-        for name, data in self._columns.items():
+        self._check(self._columns)
+
+    def _check(self, columns: Mapping[str, ColumnData]) -> None:
+        for name, data in columns.items():
             if len(data) != self._length:
                 raise ValueError(f"column {name} has {len(data)} rows, the batch has {self._length}")
+
+    @classmethod
+    def _of(cls, columns: dict[str, ColumnData], length: int) -> FlowBatch:
+        """A batch of columns that are known to be as long as they should."""
+        batch = cls.__new__(cls)
+        batch._columns, batch._length = columns, length  # noqa: SLF001 - our own
+        return batch
 
     @classmethod
     def concat(cls, batches: Sequence[FlowBatch]) -> FlowBatch:
@@ -125,12 +135,17 @@ class FlowBatch:
         """The rows chosen by index or by boolean mask."""
         columns = {name: data.take(rows) if isinstance(data, Names) else data[rows] for name, data in self._columns.items()}
         length = int(np.count_nonzero(rows)) if rows.dtype == np.bool_ else len(rows)
-        return FlowBatch(columns, length)
+        return FlowBatch._of(columns, length)
 
     def with_columns(self, columns: Mapping[str, ColumnData]) -> FlowBatch:
         """This batch with ``columns`` added or replaced; the rest is shared."""
-        return FlowBatch({**self._columns, **columns}, self._length)
+        self._check(columns)
+        return FlowBatch._of({**self._columns, **columns}, self._length)
 
     def without(self, *names: str) -> FlowBatch:
         """This batch without the columns ``names`` (those that it does not have are no error)."""
-        return FlowBatch({name: data for name, data in self._columns.items() if name not in names}, self._length)
+        return FlowBatch._of({name: data for name, data in self._columns.items() if name not in names}, self._length)
+
+    def only(self, *names: str) -> FlowBatch:
+        """This batch with no other columns than ``names`` (those that it does not have are absent, as ever)."""
+        return FlowBatch._of({name: self._columns[name] for name in names if name in self._columns}, self._length)

@@ -45,6 +45,8 @@ MAX_PATHS = 65_536
 
 _FAR_END, _TRANSIT = code(DUPLICATE_OF, "far_end"), code(DUPLICATE_OF, "transit")
 _EVENT = code(DUPLICATE_OF, "socket_event")
+_ASKED = ("src_node", "dst_node", "src_addr", "dst_addr", "post_nat_src_addr", "obs_domain_id", "time_end_ms")
+"""Columns that say whether somebody else has counted a flow of an agent."""
 _NOT_TOLD, _NONE, _DST = (code(LOCAL_ENDS, label) for label in ("", "none", "dst"))
 
 
@@ -83,7 +85,7 @@ class Dedup:
         open_rows = np.flatnonzero((local == _DST) | (local == _NONE))  # all others are counted
         if not len(open_rows):
             return
-        rows, local = batch.take(open_rows), local[open_rows]
+        rows, local = batch.only(*_ASKED).take(open_rows), local[open_rows]
         agents = self._directory.agents()
         elsewhere = has_agent(rows, "src", agents)
         passing = ~elsewhere & (local == _NONE)
