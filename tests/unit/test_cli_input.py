@@ -23,6 +23,7 @@ STORE = ("store", "--data-dir", "/nonexistent/store")
         (("flows", "--url", "http://[::1"), "no address of a console"),
         (("flows", "--url", "http://127.0.0.1:99999"), "no address of a console"),
         (("flows", "--url", "ftp://host"), "no address of a console"),
+        (("decode", "--format", "xml", "x"), "Invalid value for '--format': 'xml' is not one of 'jsonl', 'csv', 'arrow'"),
         (("flows", "--since", "5x"), "--since '5x' is no duration"),
         (("flows", "--from", "5x"), "--from '5x' is no duration"),
         ((*CONSOLE, "--collector-url", "collector"), "no address of a collector"),

@@ -209,7 +209,7 @@ def _say_usage(error: TyperException) -> int:
         return error.exit_code
     context = getattr(error, "ctx", None)
     hint = f" (help: {context.command_path} --help)" if context else ""
-    return _say(f"{message.rstrip('.')}{hint}", error.exit_code)
+    return _say(f"{message.rstrip('.').replace(': Value error, ', ': ')}{hint}", error.exit_code)
 
 
 def _say_unforeseen(error: Exception) -> int:
