@@ -194,3 +194,16 @@ def test_a_stream_that_the_caller_closed_is_as_the_null_device(closed: str) -> N
     line = f"{' '.join(COMMAND)} config show {closed}"
     done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_python_that_this_user_cannot_run_is_no_missing_setup(tmp_path: Path) -> None:
+    launcher = tmp_path / "flowgauge"
+    launcher.write_bytes((Path(__file__).parents[2] / "flowgauge").read_bytes())
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+
+    def said() -> str:
+        return subprocess.run(["bash", str(launcher)], capture_output=True, text=True, timeout=60, check=False).stderr
+
+    assert "not set up yet; run: make -C" in said()
+    (tmp_path / ".venv/bin/python").symlink_to("/nonexistent/python")
+    assert "this user cannot run /nonexistent/python" in said()
