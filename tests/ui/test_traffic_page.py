@@ -216,7 +216,7 @@ def test_live_flows_arrive_by_themselves_and_wait_while_somebody_reads(page: Pag
             break
         page.wait_for_timeout(500)
     expect(rows.first).to_contain_text("4711")
-    page.locator(".fg-table-frame").evaluate("frame => { frame.style.height = '80px'; frame.scrollTop = 40; }")
+    page.locator(".fg-table-frame").evaluate("frame => { frame.style.maxHeight = '80px'; frame.scrollTop = 40; }")
     before = rows.count()
     page.wait_for_timeout(5_100)  # until the next report of the story
     send()
@@ -256,6 +256,40 @@ def test_no_match_says_why_and_offers_a_way_out(page: Page, site: Site) -> None:
     expect(page.get_by_role("heading", name="No flows here")).to_be_visible()
     page.get_by_role("button", name="Clear the filter").click()
     expect(edges(page).first).to_be_visible()
+
+
+def test_far_down_the_flows_their_columns_are_still_named(page: Page, site: Site) -> None:
+    visit(page, site.url + "/traffic?live=off")
+    expect(page.locator(".fg-table tbody tr")).to_have_count(200)
+    assert page.evaluate("document.documentElement.scrollHeight") < 3 * 800, "the table scrolls within the page"
+    last = page.locator(".fg-table tbody tr").last
+    last.scroll_into_view_if_needed()
+    head, row = page.get_by_role("columnheader", name="From").bounding_box(), last.bounding_box()
+    assert head is not None
+    assert row is not None
+    assert 0 <= head["y"] < row["y"] < 800
+
+
+def test_while_nothing_answers_the_page_claims_neither_to_be_live_nor_complete(page: Page, site: Site) -> None:
+    visit(page, site.url)
+    badge = page.locator(".fg-badge")
+    expect(badge).to_contain_text("%")
+    gone = {"error": {"message": "the store does not answer"}}
+    page.route("**/api/v1/*", lambda route: route.fulfill(status=503, json=gone))
+    expect(page.get_by_role("switch", name="Live, no answer")).to_be_visible()
+    expect(badge).not_to_contain_text("%")
+    expect(page.get_by_text("Showing the last answer: the store does not answer").first).to_be_visible()
+    expect(page.locator(".fg-card").first).to_be_visible()
+    page.unroute("**/api/v1/*")
+    expect(badge).to_contain_text("%")
+    expect(page.get_by_text("Showing the last answer")).to_have_count(0)
+
+
+def test_a_link_whose_filter_cannot_be_read_says_so_and_is_mended_with_one_click(page: Page, site: Site) -> None:
+    visit(page, site.url + "/traffic?filter=namepsace+%3D+flow-demo")
+    expect(page.get_by_role("status").filter(has_text="Nothing is asked until the filter can be read.")).to_be_visible()
+    page.get_by_role("button", name="use “namespace”").click()
+    await_edges(page, EDGES)
 
 
 def test_the_story_has_what_the_page_is_asked_for() -> None:

@@ -11,6 +11,9 @@ export class ApiError extends Error {
   }
 }
 
+/** Of a filter that cannot be read: the filter bar itself shows what is wrong with it. */
+export const isFilterProblem = (error: Error | null): boolean => error instanceof ApiError && error.problem.at !== undefined;
+
 export type Params = Record<string, string | number | boolean | undefined>;
 
 /** Path and query; empty parameters are left out. */

@@ -2,7 +2,7 @@
 // A part of the page: title, a line of words, actions; a skeleton until the first answer; errors above the old data.
 import { Skeleton } from "@patternfly/react-core";
 import type { ReactNode } from "react";
-import { ApiError } from "../api/client";
+import { isFilterProblem } from "../api/client";
 import type { Answered } from "../api/queries";
 import { ErrorNote } from "./ErrorNote";
 
@@ -14,9 +14,6 @@ interface Props<T> {
   actions?: ReactNode;
   children: (data: T) => ReactNode;
 }
-
-/** The filter bar itself shows what is wrong with a filter. */
-const isFilterProblem = (error: Error): boolean => error instanceof ApiError && error.problem.at !== undefined;
 
 export function Panel<T>({ title, words = "", answer, className = "", actions, children }: Props<T>) {
   const { data, error } = answer;

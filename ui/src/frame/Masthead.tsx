@@ -53,14 +53,16 @@ export function Masthead({ page, status, children }: Props) {
 interface LiveProps {
   live: boolean;
   canBeLive: boolean;
+  /** Whether the last question was answered. */
+  answers: boolean;
   state: LiveState;
   onLive: (live: boolean) => void;
 }
 
-export function LiveSwitch({ live, canBeLive, state, onLive }: LiveProps) {
-  const words = live && state === "lost" ? "Live, each 5 s" : "Live";
+export function LiveSwitch({ live, canBeLive, answers, state, onLive }: LiveProps) {
+  const words = live && !answers ? "Live, no answer" : live && state === "lost" ? "Live, each 5 s" : "Live";
   return (
-    <Tooltip content={liveWords(live, canBeLive, state)}>
+    <Tooltip content={liveWords(live, canBeLive, answers, state)}>
       <Switch
         id="fg-live"
         className="fg-live"
@@ -74,9 +76,10 @@ export function LiveSwitch({ live, canBeLive, state, onLive }: LiveProps) {
   );
 }
 
-function liveWords(live: boolean, canBeLive: boolean, state: LiveState): string {
+function liveWords(live: boolean, canBeLive: boolean, answers: boolean, state: LiveState): string {
   if (!canBeLive) return "An absolute time range does not move; choose a relative one to follow the traffic";
   if (!live) return "Follow the traffic as it happens";
+  if (!answers) return "What is on screen is the last answer; it is asked for again every 5 s";
   if (state === "lost") return "There is no live stream; connecting again. Until then flows come with the refresh every 5 s";
   return "Charts refresh every 5 s and new flows appear as they arrive";
 }

@@ -9,6 +9,8 @@ import { capital, counted } from "../format/units";
 
 interface Props {
   topology: Topology | undefined;
+  /** Whether the filter cannot be read. */
+  unread: boolean;
   seconds: number;
   sampling: string;
   /** Shows the conversations between namespaces. */
@@ -17,7 +19,8 @@ interface Props {
   children: ReactNode;
 }
 
-export function Summary({ topology, seconds, sampling, onBetween, children }: Props) {
+export function Summary({ topology, unread, seconds, sampling, onBetween, children }: Props) {
+  if (!topology && unread) return <p role="status" className="fg-summary">Nothing is asked until the filter can be read.</p>;
   if (!topology) return <Skeleton className="fg-summary" width="360px" screenreaderText="Loading the summary" />;
   return (
     <div className="fg-summary">
@@ -29,7 +32,7 @@ export function Summary({ topology, seconds, sampling, onBetween, children }: Pr
       {children}
     </div>
   );
-}
+} // prettier-ignore
 
 /** As many pairs of namespaces are named. */
 const NAMED = 2;

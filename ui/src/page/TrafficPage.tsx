@@ -2,6 +2,7 @@
 // The page: asks the questions of the URL's state and hands the answers to its parts. Nothing here is a second state.
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef } from "react";
+import { isFilterProblem } from "../api/client";
 import { useLive } from "../api/live";
 import { SERIES_BY, SERIES_TOP, useFlows, useSeries, useStatus, useTopology } from "../api/queries";
 import { preloadChart, TrafficChart } from "../chart/TrafficChart";
@@ -67,8 +68,8 @@ export function TrafficPage() {
         Skip to the traffic
       </a>
       <Masthead page="traffic" status={status.data}>
-        <LiveSwitch live={view.live} canBeLive={view.from === undefined && !view.dataset} state={live.state} onLive={(on) => onView({ live: on })} />
-        <CompletenessBadge completeness={flows.data?.completeness} onClick={() => onView({ open: view.open === COMPLETENESS ? "" : COMPLETENESS })} />
+        <LiveSwitch live={view.live} canBeLive={view.from === undefined && !view.dataset} answers={!flows.error || isFilterProblem(flows.error)} state={live.state} onLive={(on) => onView({ live: on })} />
+        <CompletenessBadge completeness={flows.error ? undefined : flows.data?.completeness} onClick={() => onView({ open: view.open === COMPLETENESS ? "" : COMPLETENESS })} />
         <ShareButton link={() => shareLink(view, flows.data?.window)} />
       </Masthead>
       <div className="fg-ask">
@@ -79,7 +80,7 @@ export function TrafficPage() {
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
       <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
         <main id="fg-main" className="fg-main" tabIndex={-1}>
-          <Summary topology={topology.data} seconds={seconds} sampling={flows.data?.sampling ?? ""} onBetween={() => onView({ tab: "between" })}>
+          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} seconds={seconds} sampling={flows.data?.sampling ?? ""} onBetween={() => onView({ tab: "between" })}>
             {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
             <NodeTroubles view={view} />
           </Summary>
