@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from flowgauge.agent.kernel_probes import EVERYTHING
 from flowgauge.ebpf import bpf_syscall
-from flowgauge.ebpf.abi import CHOICE_EXCLUDE, MAX_RULES
+from flowgauge.ebpf.abi_settings import CHOICE_EXCLUDE, MAX_RULES
 from flowgauge.ebpf.libbpf import Object
 from flowgauge.ebpf.parts import OBJECT
 from flowgauge.ebpf.program_options import ProgramOptions

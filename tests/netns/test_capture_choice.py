@@ -13,7 +13,7 @@ from ebpf_kit import flows, loaded, touched
 from flowgauge.agent.capture_program import CaptureProgram, why
 from flowgauge.agent.rules import kernel_rules
 from flowgauge.config.choice import Rule
-from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
+from flowgauge.ebpf.abi_settings import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.addresses import packed

@@ -31,8 +31,8 @@ def ids(kind: str) -> list[int]:
 
 def test_a_later_part_uses_the_maps_of_the_first() -> None:
     maps_before, programs_before = set(ids("map")), set(ids("prog"))
-    parts = Parts(OPTIONS)
-    parts.load(FIRST)
+    parts = Parts(OPTIONS, FIRST)
+    parts.load()
     try:
         maps = set(ids("map")) - maps_before
         parts.add(SIGNALS)
@@ -49,8 +49,8 @@ def test_a_later_part_uses_the_maps_of_the_first() -> None:
 def test_a_refused_part_says_why_and_leaves_the_others(tmp_path: Path) -> None:
     types = KERNEL_BTF.open("rb").read()
     (tmp_path / "btf").write_bytes(types.replace(b"\0srtt_us\0", b"\0srtt_u#\0"))
-    parts = Parts(replace(OPTIONS, btf=tmp_path / "btf"))
-    parts.load(FIRST)
+    parts = Parts(replace(OPTIONS, btf=tmp_path / "btf"), FIRST)
+    parts.load()
     try:
         before = sorted(ids("map"))
         with pytest.raises(LoadError) as refused:
@@ -65,10 +65,10 @@ def test_a_refused_part_says_why_and_leaves_the_others(tmp_path: Path) -> None:
 
 
 def test_what_is_closed_loads_no_more() -> None:
-    parts = Parts(OPTIONS)
+    parts = Parts(OPTIONS, FIRST)
     with pytest.raises(OSError, match="not loaded"):
         parts.add(SIGNALS)
-    parts.load(FIRST)
+    parts.load()
     parts.close()
     parts.close()
     with pytest.raises(OSError, match="not loaded"):

@@ -20,7 +20,7 @@ from flowgauge.agent.rules import kernel_rules
 from flowgauge.config.choice import Rule
 from flowgauge.demo.scene import counters
 from flowgauge.ebpf import parts
-from flowgauge.ebpf.abi import CACHE_WAYS
+from flowgauge.ebpf.abi_settings import CACHE_WAYS
 from flowgauge.ebpf.libbpf import possible_cpus
 from flowgauge.runtime import linux
 from node_kit import B, Observed, TwoPods, observed, settled, transfer, two_pods

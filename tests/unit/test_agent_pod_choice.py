@@ -9,7 +9,7 @@ import pytest
 
 from flowgauge.agent.pod_choice import Chooser, PodAddresses
 from flowgauge.config.choice import NamespaceChoice, PodChoice
-from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
+from flowgauge.ebpf.abi_settings import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.flow import addresses
 from flowgauge.k8s.changes import Change, ChangeKind
 from flowgauge.k8s.objects import KubernetesObject, Meta, Pod, Service

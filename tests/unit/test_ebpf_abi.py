@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from flowgauge.ebpf import abi
+from flowgauge.ebpf.abi_settings import CACHE_WAYS
 from flowgauge.ebpf.parts import OBJECT
 
 HEADER = OBJECT.parent / "programs" / "abi.h"
@@ -79,4 +80,4 @@ def test_constants_are_those_of_the_header() -> None:
     defined = dict(re.findall(r"^#define (\w+) (\w+)", HEADER.read_text(), re.MULTILINE))
     assert int(defined["OBSERVED_EGRESS"].rstrip("u"), 16) == abi.OBSERVED_EGRESS
     assert int(defined["FEATURE_NAT"]) == abi.FEATURE_NAT
-    assert int(defined["CACHE_WAYS"]) == abi.CACHE_WAYS
+    assert int(defined["CACHE_WAYS"]) == CACHE_WAYS

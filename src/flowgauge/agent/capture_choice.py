@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.agent.capture_packets import Mask, Numbers, Packets
-from flowgauge.ebpf import abi
 from flowgauge.ebpf.abi import Structured
+from flowgauge.ebpf.abi_settings import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.ebpf.chosen import Bits
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.rules import Action, Rule, sample_below
@@ -52,7 +52,7 @@ class Choice:
 
     def _by_chance(self, packets: Packets) -> Numbers:
         """How many of each packet's segments are taken, each by its own chance."""
-        below = np.array([sample_below(rate) or 1 << 32 for rate in self._options.rates().tolist()], np.uint64)[packets.rule]
+        below = np.array([sample_below(rate) or 1 << 32 for rate in self._options.rates()], np.uint64)[packets.rule]
         if self._options.sampling_mode == "flow":
             return np.where(symmetric_hash(packets) < below, packets.packets, np.uint64(0))
         return self._random.binomial(packets.packets.astype(np.int64), below / float(1 << 32)).astype(np.uint64)
@@ -61,9 +61,9 @@ class Choice:
         if not self._options.choice:
             return np.ones(len(packets), np.bool_)
         ends = self._said(packets.words[:, :2]) | self._said(packets.words[:, 2:4])
-        found: Mask = (ends & abi.CHOICE_EXCLUDE) == 0
-        if self._options.choice & abi.CHOICE_INCLUDE:
-            found &= (ends & abi.CHOICE_INCLUDE) != 0
+        found: Mask = (ends & CHOICE_EXCLUDE) == 0
+        if self._options.choice & CHOICE_INCLUDE:
+            found &= (ends & CHOICE_INCLUDE) != 0
         return found
 
     def _said(self, words: Numbers) -> npt.NDArray[np.uint32]:

@@ -132,7 +132,7 @@ class CaptureProgram:
 
     def rates(self, rules: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         """One of how many packets was taken, for flows with these ``abi.FLOW_VALUE["rule"]``."""
-        return self._options.rates()[rules]
+        return np.array(self._options.rates(), np.uint32)[rules]
 
     def load_signals(self) -> None:
         """There are none."""

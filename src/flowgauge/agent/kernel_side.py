@@ -9,18 +9,16 @@ from __future__ import annotations
 
 from flowgauge.agent import privileges
 from flowgauge.agent.interfaces import Attachment
+from flowgauge.agent.options import program_options
 from flowgauge.agent.program import Program
-from flowgauge.agent.rules import choice_bits, kernel_rules
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.config.model import Exporter, Feature
 from flowgauge.ebpf.flow_program import FlowProgram
-from flowgauge.ebpf.program_options import ProgramOptions
+from flowgauge.ebpf.parts import Parts
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.runtime import linux
 
 
 class KernelSide:
-    """One load of the flow program with ``settings``; inert until ``load``.
+    """One load of the flow program with ``settings``; inert until ``load``. ``parts``, when they are loaded for it already.
 
     Attributes:
         options: what is fixed when it is loaded.
@@ -28,10 +26,10 @@ class KernelSide:
         without_ebpf: why that is not the eBPF program, in a sentence; empty when it is.
     """
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, parts: Parts | None = None) -> None:
         self._shared = bool(settings.netns)
-        self.options = _options(settings)
-        self.program: Program = FlowProgram(self.options)
+        self.options = program_options(settings)
+        self.program: Program = FlowProgram(self.options, parts)
         self.without_ebpf = ""
 
     def load(self) -> None:
@@ -65,35 +63,3 @@ class KernelSide:
     def take_over(self, ifindex: int, attachment: Attachment) -> None:
         """Observes a device in the place of another program; OSError when the kernel refuses."""
         self.program.take_over(ifindex, attachment)
-
-
-def fixed(exporter: Exporter) -> tuple[object, ...]:
-    """What of the document is fixed when the program is loaded."""
-    rules = kernel_rules(exporter.rules, exporter.sampling)
-    features = frozenset(exporter.features), tuple(exporter.dns_ports)
-    choice = choice_bits(exporter.namespaces, exporter.pods), rules, exporter.tunnels
-    return exporter.sampling, exporter.sampling_mode, exporter.max_flows, features, choice
-
-
-def _options(settings: AgentSettings) -> ProgramOptions:
-    exporter = settings.exporter
-    return ProgramOptions(
-        max_flows=exporter.max_flows,
-        sampling=exporter.sampling,
-        sampling_mode=exporter.sampling_mode,
-        nat=Feature.NAT in exporter.features,
-        rtt=Feature.RTT in exporter.features,
-        drops=Feature.DROPS in exporter.features,
-        dns=Feature.DNS in exporter.features,
-        dns_ports=tuple(exporter.dns_ports),
-        server_time=Feature.SERVER_TIME in exporter.features,
-        process=Feature.PROCESS in exporter.features,
-        sockets=Feature.SOCKETS in exporter.features,
-        tls=Feature.TLS in exporter.features,
-        icmp_errors=Feature.ICMP_ERRORS in exporter.features,
-        tunnels=exporter.tunnels == "inner",
-        choice=choice_bits(exporter.namespaces, exporter.pods),
-        rules=kernel_rules(exporter.rules, exporter.sampling),
-        netns=linux.netns_path(settings.netns),
-        salt=settings.salt,
-    )

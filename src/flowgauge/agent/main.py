@@ -18,8 +18,9 @@ from flowgauge.agent.destinations import Destinations, MakeExport
 from flowgauge.agent.flow_source import FlowSource
 from flowgauge.agent.heads import Heads
 from flowgauge.agent.heads_route import routes as heads_routes
-from flowgauge.agent.kernel_side import KernelSide, fixed
+from flowgauge.agent.kernel_side import KernelSide
 from flowgauge.agent.kernel_told import KernelTold
+from flowgauge.agent.options import fixed
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.start import Start, capture_if_no_hook_works, interface_choice
 from flowgauge.agent.status import FramesSeen, Status

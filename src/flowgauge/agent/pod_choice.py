@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from flowgauge.agent.rules import choice_bits
 from flowgauge.config.choice import MatchExpression, NamespaceChoice, PodChoice, Selector
-from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
+from flowgauge.ebpf.abi_settings import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.flow.addresses import packed
 from flowgauge.k8s.changes import Change, ChangeKind
 from flowgauge.k8s.objects import Pod, Service

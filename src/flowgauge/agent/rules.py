@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from itertools import product
 
 from flowgauge.config import choice, values
-from flowgauge.ebpf.abi import CHOICE_EXCLUDE, CHOICE_INCLUDE
+from flowgauge.ebpf.abi_settings import CHOICE_EXCLUDE, CHOICE_INCLUDE
 from flowgauge.ebpf.rules import ANY_PORT, ANYWHERE, Action, Rule
-from flowgauge.flow.prefixes import Prefix, prefix
 
 
 def kernel_rules(rules: Sequence[choice.Rule], sampling: int) -> tuple[Rule, ...]:
@@ -67,8 +66,12 @@ def _range(text: str) -> tuple[int, int]:
     return int(first), int(last if dash else first)
 
 
-def _block(cidr: str | None) -> Prefix:
-    return prefix(cidr) if cidr else ANYWHERE
+def _block(cidr: str | None) -> tuple[bytes, int]:
+    if not cidr:
+        return ANYWHERE
+    from flowgauge.flow.prefixes import prefix  # noqa: PLC0415 - brings numpy, which the kernel need not wait for
+
+    return prefix(cidr)
 
 
 def _flags(names: Sequence[str]) -> tuple[int, int] | None:

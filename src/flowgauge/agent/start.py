@@ -19,6 +19,7 @@ from flowgauge.agent.local_addresses import LocalAddresses
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
+from flowgauge.ebpf.parts import Parts
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError
 
 _SWITCH_S = 0.0005
@@ -26,10 +27,10 @@ _SWITCH_S = 0.0005
 
 
 class Start:
-    """What observes, made of ``settings``; inert until ``begin``."""
+    """What observes, made of ``settings``; inert until ``begin``. ``parts``, when they are loaded for it already."""
 
-    def __init__(self, settings: AgentSettings) -> None:
-        self.kernel = KernelSide(settings)
+    def __init__(self, settings: AgentSettings, parts: Parts | None = None) -> None:
+        self.kernel = KernelSide(settings, parts)
         self.local = LocalAddresses()
         self.interfaces = Interfaces(self.kernel, interface_choice(settings.exporter), settings.node)
         self.watch = NetworkWatch(settings.netns, [self.interfaces, self.local])

@@ -114,11 +114,17 @@ def agent(  # noqa: PLR0917 - typer passes options by name
     logs.configure(first.log_level)
     from flowgauge.agent import privileges
 
-    # Before numpy is there, whose threads would keep what they begin with.
+    # Before there are threads, which would keep what they begin with.
     privileges.give_up_the_rest(netns=bool(first.netns))
+    from flowgauge.agent.options import program_options
+    from flowgauge.ebpf.parts import Parts
+
+    parts = Parts(program_options(first))
+    parts.begin()
+    # The kernel verifies programs while numpy is imported.
     from flowgauge.agent.start import Start
 
-    begun = Start(first)
+    begun = Start(first, parts)
     stop, changes = until_told("agent", settings)  # before there are hooks, which somebody has to take away again
     begun.begin()
     # Packets are counted while the rest is imported.

@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.ebpf import abi_settings
+from flowgauge.ebpf.abi_settings import CACHE_WAYS
+
 Structured = npt.NDArray[np.void]
 
 OBSERVED_EGRESS = 0x8000_0000
@@ -64,7 +67,6 @@ CACHE_SLOT: np.dtype[Any] = np.dtype(
         ("tcp_flags", np.uint32),
     ]
 )
-CACHE_WAYS = 2
 CACHE_SET: np.dtype[Any] = np.dtype([("slots", CACHE_SLOT, CACHE_WAYS), ("starts", CACHE_START, CACHE_WAYS)])
 TRANSLATION: np.dtype[Any] = np.dtype(
     [
@@ -91,45 +93,7 @@ KERNEL_COUNTERS: np.dtype[Any] = np.dtype(
     ]
 )
 NOT_IP_VALUE: np.dtype[Any] = np.dtype([("packets", np.uint64), ("bytes", np.uint64)])
-SETTINGS: np.dtype[Any] = np.dtype(
-    [
-        ("sample_below", np.uint32),
-        ("sample_flows", np.uint32),
-        ("stamp_counted", np.uint16),
-        ("stamp_trace", np.uint16),
-        ("nat", np.uint32),
-        ("rtt", np.uint32),
-        ("dns", np.uint32),
-        ("netns", np.uint32),
-        ("cache_sets", np.uint32),
-        ("dns_ports", np.uint16, 8),
-        ("turns", np.uint32),
-        ("choice", np.uint32),
-        ("rules", np.uint32),
-        ("hellos", np.uint32),
-        ("icmp_errors", np.uint32),
-        ("tunnels", np.uint32),
-        ("owners", np.uint32),
-        ("stores_reorder", np.uint32),
-    ]
-)
-CHOICE_INCLUDE, CHOICE_EXCLUDE = 1, 2
-"""Bits of a chosen address: only flows with such an end are kept; flows with such an end are left out."""
 ADDRESS: np.dtype[Any] = np.dtype([("bytes", np.uint8, 16)])
-MAX_RULES = 64
-RULE_PROTO, RULE_ICMP_TYPE, RULE_ICMP_CODE, RULE_TCP_FLAGS, RULE_DIRECTION, RULE_IPV6 = 1, 2, 4, 8, 16, 32
-"""Bits of ``RULE["criteria"]``."""
-RULE: np.dtype[Any] = np.dtype(
-    [
-        *((name, np.uint64, 2) for name in ("block", "mask", "peer_block", "peer_mask")),
-        ("sample_below", np.uint32),
-        *((name, np.uint16, 2) for name in ("src_ports", "dst_ports", "ports")),
-        ("tcp_mask", np.uint16),
-        ("tcp_flags", np.uint16),
-        *((name, np.uint8) for name in ("criteria", "proto", "icmp_type", "icmp_code", "egress", "action")),
-        ("reserved", np.uint16, 3),
-    ]
-)
 SOCKET_VALUE: np.dtype[Any] = np.dtype(
     [
         ("rtt_sum_us", np.uint64),
@@ -263,9 +227,9 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "clock_reading": CLOCK_READING,
     "kernel_counters": KERNEL_COUNTERS,
     "not_ip_value": NOT_IP_VALUE,
-    "settings": SETTINGS,
+    "settings": np.dtype(abi_settings.Settings),
     "address": ADDRESS,
-    "rule": RULE,
+    "rule": np.dtype(abi_settings.Rule),
     "socket_value": SOCKET_VALUE,
     "drop_key": DROP_KEY,
     "drop_value": DROP_VALUE,

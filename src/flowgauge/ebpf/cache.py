@@ -12,10 +12,11 @@ import mmap
 import numpy as np
 
 from flowgauge.ebpf import abi
+from flowgauge.ebpf.abi_settings import CACHE_WAYS
 from flowgauge.ebpf.flow_parts import of_slots
 from flowgauge.ebpf.map_reader import Entries
 
-_WAYS = abi.CACHE_WAYS
+_WAYS = CACHE_WAYS
 _SLOT, _START, _SET = abi.CACHE_SLOT.itemsize, abi.CACHE_START.itemsize, abi.CACHE_SET.itemsize
 _EPOCH_AT = abi.offset(abi.FLOW_KEY, "epoch")
 _PACKETS_AT = abi.offset(abi.CACHE_SLOT, "packets")

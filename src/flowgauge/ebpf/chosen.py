@@ -15,7 +15,7 @@ from flowgauge.ebpf import abi, bpf_syscall
 from flowgauge.ebpf.map_reader import MapReader
 
 Bits = Mapping[bytes, int]
-"""Address (16 bytes) → ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both."""
+"""Address (16 bytes) → ``CHOICE_INCLUDE``, ``CHOICE_EXCLUDE`` (:mod:`flowgauge.ebpf.abi_settings`) or both."""
 
 
 class ChosenAddresses:

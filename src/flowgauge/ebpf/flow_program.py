@@ -23,7 +23,7 @@ from flowgauge.ebpf.hooks import Attachment
 from flowgauge.ebpf.kernel_types import KERNEL_BTF
 from flowgauge.ebpf.libbpf import LoadError, possible_cpus
 from flowgauge.ebpf.map_reader import Entries, MapReader
-from flowgauge.ebpf.parts import OBJECT, Parts
+from flowgauge.ebpf.parts import CLOCK, ETHERNET, OBJECT, PROBE, Parts
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.ebpf.signal_hooks import Answer
 from flowgauge.ebpf.tables import Evicted, Tables, empty
@@ -36,11 +36,7 @@ from flowgauge.runtime.clock import boot_offset_ns
 CONNTRACK_BTF = Path("/sys/kernel/btf/nf_conntrack")
 """There once connection tracking was loaded as a module; not where it is built into the kernel."""
 
-_ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
 _BARE = {Direction.INGRESS: "flow_ingress_l3", Direction.EGRESS: "flow_egress_l3"}
-_PROBE, _CLOCK = "probe_features", "read_clock"
-_FIRST = frozenset({*_ETHERNET.values(), _PROBE, _CLOCK})
-"""What counts packets of most devices; the rest is loaded when it is asked for."""
 _ANY_FRAME = bytes(64)
 _SK_BUFF_BYTES = 192
 """Size of ``struct __sk_buff`` in linux/bpf.h; the kernel takes a shorter or longer one when the rest is zero."""
@@ -57,10 +53,16 @@ class NotIp:
 
 
 class FlowProgram:
-    """One load of the flow program; inert until ``load``."""
+    """One load of the flow program; inert until ``load``.
 
-    def __init__(self, options: ProgramOptions) -> None:
+    Args:
+        options: what is fixed when it is loaded.
+        begun: the object with these options, when it is loaded already or being so; its owner is this program from now on.
+    """
+
+    def __init__(self, options: ProgramOptions, begun: Parts | None = None) -> None:
         self._options = options
+        self._own = begun or Parts(options)
         self._parts: Parts | None = None
         self._lock, self._signals_lock = threading.Lock(), threading.Lock()
         self._tracepoints: signal_hooks.Tracepoints | None = None
@@ -79,7 +81,8 @@ class FlowProgram:
         if not (self._options.btf or KERNEL_BTF).exists():
             raise EnvironmentProblem("this kernel has no type information (CONFIG_DEBUG_INFO_BTF), which eBPF programs need")
         try:
-            self._use(self._load())
+            self._own.load()
+            self._use(self._own)
         except LoadError as error:
             raise _refused(error) from error
         except EnvironmentProblem:  # it is of another version
@@ -88,11 +91,6 @@ class FlowProgram:
         except OSError as error:
             self._let_object_go()
             raise EnvironmentProblem(f"the eBPF flow program is loaded, but its maps cannot be used: {error}") from error
-
-    def _load(self) -> Parts:
-        parts = Parts(self._options)
-        parts.load(_FIRST)
-        return parts
 
     def _use(self, parts: Parts) -> None:
         self._parts = parts
@@ -151,7 +149,7 @@ class FlowProgram:
 
     def _programs_for(self, ifindex: int) -> dict[Direction, int]:
         """Those of a device, loaded now when it is the first of its kind; OSError when the kernel refuses."""
-        chosen = _ETHERNET if hooks.device(ifindex).ethernet else _BARE
+        chosen = ETHERNET if hooks.device(ifindex).ethernet else _BARE
         self._loaded().add(frozenset(chosen.values()))
         return {way: self.fd(name) for way, name in chosen.items()}
 
@@ -183,7 +181,7 @@ class FlowProgram:
 
     def rates(self, rules: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
         """One of how many packets was taken, for flows with these ``abi.FLOW_VALUE["rule"]``."""
-        return self._options.rates()[rules]
+        return np.array(self._options.rates(), np.uint32)[rules]
 
     def _loaded(self) -> Parts:
         parts = self._parts
@@ -202,7 +200,7 @@ class FlowProgram:
         first, reading = np.zeros(1, np.uint32), np.zeros(1, abi.CLOCK_READING)
         with self._lock:
             loaded = self._loaded()
-            _run(loaded.program_fd(_CLOCK))
+            _run(loaded.program_fd(CLOCK))
             bpf_syscall.lookup(loaded.map_fd(".data.clock"), first.ctypes.data, reading.ctypes.data)
         return Ticks.at(int(reading["tick"][0]), int(reading["monotonic_ns"][0]) + boot_offset_ns())
 
@@ -290,14 +288,14 @@ class FlowProgram:
             loaded = self._parts
             if loaded is None:
                 return {}
-            return {name: cost.run_time(loaded.program_fd(name)) for name in sorted(loaded.programs() - {_PROBE, _CLOCK})}
+            return {name: cost.run_time(loaded.program_fd(name)) for name in sorted(loaded.programs() - {PROBE, CLOCK})}
 
     def outdated(self) -> bool:
         """Whether connection tracking was loaded since this program was: loaded again, it would see translation."""
         return self._options.nat and self._blind and CONNTRACK_BTF.exists()
 
     def _sees_nat(self) -> bool:
-        return bool(_run(self.fd(_PROBE)) & abi.FEATURE_NAT)
+        return bool(_run(self.fd(PROBE)) & abi.FEATURE_NAT)
 
     def close(self) -> None:
         """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""
@@ -306,9 +304,8 @@ class FlowProgram:
 
     def _let_object_go(self) -> None:
         with self._lock:
-            loaded, self._parts = self._parts, None
-        if loaded is not None:
-            loaded.close()
+            self._parts = None
+        self._own.close()
 
 
 def _on(wanted: bool) -> str:  # noqa: FBT001 - named by what it says

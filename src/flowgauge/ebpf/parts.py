@@ -2,48 +2,76 @@
 """The eBPF object in the kernel, loaded part by part: what is needed first comes first, what nobody needs never.
 
 Its parts share one set of maps, which the first brings along with the constants. The kernel takes some 40 ms to verify each
-program of flows, so packets are counted sooner when other programs wait. Before it: :mod:`flowgauge.ebpf.libbpf`; after it:
-:mod:`flowgauge.ebpf.flow_program`. Safe from any thread.
+program of flows, so packets are counted sooner when other programs wait. Imports no numpy, as :mod:`flowgauge.agent.options`.
+Before it: :mod:`flowgauge.ebpf.libbpf`; after it: :mod:`flowgauge.ebpf.flow_program`. Safe from any thread.
 """
 
 from __future__ import annotations
 
 import errno
 import threading
+from concurrent.futures import Future, wait
 from pathlib import Path
 
+from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.libbpf import Link, Object
 from flowgauge.ebpf.program_options import ProgramOptions
 
+PROBE, CLOCK = "probe_features", "read_clock"
+ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
+FIRST = frozenset({*ETHERNET.values(), PROBE, CLOCK})
+"""What counts packets of most devices."""
 OBJECT = Path(__file__).with_name("flows.bpf.o")
 _NAME = "flowgauge"
 
 
 class Parts:
-    """What ``options`` make of the object; inert until ``load``."""
+    """What ``options`` make of the object, ``first`` these programs; inert until ``begin`` or ``load``."""
 
-    def __init__(self, options: ProgramOptions) -> None:
-        self._options = options
+    def __init__(self, options: ProgramOptions, first: frozenset[str] = FIRST) -> None:
+        self._options, self._programs = options, first
+        self._begun: Future[None] | None = None
         self._lock = threading.Lock()
         self._first: Object | None = None
         self._of: dict[str, Object] = {}
 
-    def load(self, programs: frozenset[str]) -> None:
-        """Loads the first part: these programs and all maps.
+    def begin(self) -> None:
+        """Has the first part loaded by a thread; ``load`` waits for it then."""
+        begun: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                self._load_first()
+            except BaseException as error:  # noqa: BLE001 - told to who waits, whatever it is
+                begun.set_exception(error)
+            else:
+                begun.set_result(None)
+
+        self._begun = begun
+        threading.Thread(target=run, name="load", daemon=True).start()
+
+    def load(self) -> None:
+        """Returns once the first part is loaded: its programs and all maps.
 
         Raises:
             LoadError: the kernel refuses.
             EnvironmentProblem: the object is of another version.
         """
+        if self._begun is not None:
+            self._begun.result()
+        else:
+            self._load_first()
+
+    def _load_first(self) -> None:
         first = self._opened()
         try:
-            first.load(programs=programs, map_sizes=self._options.map_sizes(), constants=self._options.constants())
+            first.load(programs=self._programs, map_sizes=self._options.map_sizes(), constants=self._options.constants())
         except BaseException:
             first.close()
             raise
         with self._lock:
             self._first = first
-            self._of = dict.fromkeys(programs, first)
+            self._of = dict.fromkeys(self._programs, first)
 
     def add(self, programs: frozenset[str]) -> None:
         """Loads those of these programs that are not loaded yet.
@@ -82,6 +110,8 @@ class Parts:
 
     def close(self) -> None:
         """Lets go of programs and maps; what is attached keeps its own hold. Safe to call twice."""
+        if self._begun is not None:
+            wait([self._begun])
         with self._lock:
             parts, self._of, self._first = {*self._of.values()}, {}, None
             for part in parts:

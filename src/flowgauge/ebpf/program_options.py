@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from flowgauge.ebpf import abi
+from flowgauge.ebpf import abi_settings as abi
 from flowgauge.ebpf.libbpf import possible_cpus
 from flowgauge.ebpf.rules import Rule, in_kernel, sample_below
 
@@ -60,8 +57,8 @@ class ProgramOptions:
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two flows that each CPU counts without a lock, a power of two; 0 does without; None: together as
             many flows as a table has, 96 B each.
-        choice: ``abi.CHOICE_INCLUDE``, ``abi.CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
-        rules: at most ``abi.MAX_RULES``; the first that matches a packet decides.
+        choice: ``CHOICE_INCLUDE``, ``CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
+        rules: at most ``MAX_RULES``; the first that matches a packet decides.
         salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
         tcx: False hooks by clsact filters only, as on kernels before 6.6.
         btf: a file with the kernel's types to go by; None: the kernel's own.
@@ -93,28 +90,35 @@ class ProgramOptions:
         """Constants of the program, by section."""
         return {".rodata.settings": self._settings(), ".rodata.rules": in_kernel(self.rules)}
 
-    def rates(self) -> npt.NDArray[np.uint32]:
-        """One of how many packets was taken, by ``abi.FLOW_VALUE["rule"]``."""
-        return np.array([self.sampling, *(rule.sampling for rule in self.rules)], np.uint32)
+    def rates(self) -> list[int]:
+        """One of how many packets was taken, by what flows have as ``rule``."""
+        return [self.sampling, *(rule.sampling for rule in self.rules)]
 
     def _settings(self) -> bytes:
-        """``abi.SETTINGS`` for these options."""
-        settings = np.zeros(1, abi.SETTINGS)
-        settings["sample_below"] = sample_below(self.sampling)
-        settings["choice"], settings["rules"] = self.choice, len(self.rules)
-        settings["sample_flows"] = self.sampling_mode == "flow"
-        settings["stamp_counted"] = (self.salt & 0xFFFE) or 2
-        settings["stamp_trace"] = settings["stamp_counted"] | 1
-        settings["nat"], settings["rtt"], settings["dns"] = self.nat, self.rtt, self.dns
-        settings["cache_sets"] = self.sets_per_cpu()
-        settings["dns_ports"][0, : len(self.dns_ports)] = self.dns_ports
-        settings["turns"] = TURNS if self.server_time else 0
-        settings["hellos"] = self.tls
-        settings["icmp_errors"], settings["tunnels"] = self.icmp_errors, self.tunnels
-        settings["owners"] = self.process
-        settings["stores_reorder"] = platform.machine() not in _STORES_IN_ORDER
-        settings["netns"] = _inode(self.netns)
-        return settings.tobytes()
+        """``abi.Settings`` for these options."""
+        counted = (self.salt & 0xFFFE) or 2
+        return bytes(
+            abi.Settings(
+                sample_below=sample_below(self.sampling),
+                sample_flows=self.sampling_mode == "flow",
+                stamp_counted=counted,
+                stamp_trace=counted | 1,
+                nat=self.nat,
+                rtt=self.rtt,
+                dns=self.dns,
+                netns=_inode(self.netns),
+                cache_sets=self.sets_per_cpu(),
+                dns_ports=abi.Ports(*self.dns_ports),
+                turns=TURNS if self.server_time else 0,
+                choice=self.choice,
+                rules=len(self.rules),
+                hellos=self.tls,
+                icmp_errors=self.icmp_errors,
+                tunnels=self.tunnels,
+                owners=self.process,
+                stores_reorder=platform.machine() not in _STORES_IN_ORDER,
+            )
+        )
 
     def sets_per_cpu(self) -> int:
         """Of the cache; 0 when there is none."""

@@ -7,12 +7,11 @@ Before: :mod:`flowgauge.agent.rules`, which makes them of the document's; after:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ctypes import Array, c_uint64
 from dataclasses import dataclass
 from enum import IntEnum
 
-import numpy as np
-
-from flowgauge.ebpf import abi
+from flowgauge.ebpf import abi_settings as abi
 
 ANY_PORT = (0, 65_535)
 ANYWHERE = (bytes(16), 0)
@@ -63,20 +62,34 @@ def sample_below(rate: int) -> int:
 
 
 def in_kernel(rules: Sequence[Rule]) -> bytes:
-    """``abi.RULE``, always ``abi.MAX_RULES`` of them."""
+    """``abi.Rule``, always ``abi.MAX_RULES`` of them."""
     if len(rules) > abi.MAX_RULES:
         raise ValueError(f"{len(rules)} rules, of at most {abi.MAX_RULES}")
-    rows = np.zeros(abi.MAX_RULES, abi.RULE)
-    for row, rule in zip(rows, rules, strict=False):
-        row["block"], row["mask"] = _block(rule.block)
-        row["peer_block"], row["peer_mask"] = _block(rule.peer_block)
-        row["src_ports"], row["dst_ports"], row["ports"] = rule.src_ports, rule.dst_ports, rule.ports
-        row["sample_below"], row["action"] = sample_below(rule.sampling), rule.action
-        row["tcp_mask"], row["tcp_flags"] = rule.tcp_flags or (0, 0)
-        row["proto"], row["egress"] = rule.proto or 0, bool(rule.egress)
-        row["icmp_type"], row["icmp_code"] = rule.icmp_type or 0, rule.icmp_code or 0
-        row["criteria"] = _criteria(rule)
-    return rows.tobytes()
+    return bytes((abi.Rule * abi.MAX_RULES)(*map(_row, rules)))
+
+
+def _row(rule: Rule) -> abi.Rule:
+    block, mask = _block(rule.block)
+    peer_block, peer_mask = _block(rule.peer_block)
+    tcp_mask, tcp_flags = rule.tcp_flags or (0, 0)
+    return abi.Rule(
+        block=block,
+        mask=mask,
+        peer_block=peer_block,
+        peer_mask=peer_mask,
+        sample_below=sample_below(rule.sampling),
+        src_ports=abi.Range(*rule.src_ports),
+        dst_ports=abi.Range(*rule.dst_ports),
+        ports=abi.Range(*rule.ports),
+        tcp_mask=tcp_mask,
+        tcp_flags=tcp_flags,
+        criteria=_criteria(rule),
+        proto=rule.proto or 0,
+        icmp_type=rule.icmp_type or 0,
+        icmp_code=rule.icmp_code or 0,
+        egress=bool(rule.egress),
+        action=rule.action,
+    )
 
 
 def _criteria(rule: Rule) -> int:
@@ -91,8 +104,8 @@ def _criteria(rule: Rule) -> int:
     return sum(bit for bit, value in named.items() if value is not None)
 
 
-def _block(block: tuple[bytes, int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def _block(block: tuple[bytes, int]) -> tuple[Array[c_uint64], Array[c_uint64]]:
     """Address and mask, each as the two words that the kernel reads in memory."""
     first, length = block
     mask = ((1 << 128) - (1 << (128 - length))).to_bytes(16, "big")
-    return tuple(np.frombuffer(first, np.uint64).tolist()), tuple(np.frombuffer(mask, np.uint64).tolist())
+    return abi.Words.from_buffer_copy(first), abi.Words.from_buffer_copy(mask)
