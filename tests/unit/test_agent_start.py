@@ -17,16 +17,42 @@ from flowgauge.config.model import Collector
 from flowgauge.config.sending import ClientTls
 from flowgauge.errors import EnvironmentProblem, UsageError
 
-LATER = {"asyncio", "cryptography", "confluent_kafka", "prometheus_client", "pyarrow", "rich", "ssl", "http.server"}
+LATER = ("asyncio", "cryptography", "confluent_kafka", "prometheus_client", "pyarrow", "rich", "ssl", "http.server")
 """What the agent needs once packets are counted, or never."""
 OURS_LATER = ("flowgauge.agent.main", "flowgauge.enrich", "flowgauge.export", "flowgauge.k8s", "flowgauge.wire")
 
 
-def test_packets_are_counted_before_the_rest_of_the_agent_is_imported() -> None:
+UNTIL_LOADED = (
+    "flowgauge.cli.main, flowgauge.cli.agent, flowgauge.config.effective, flowgauge.agent.options, flowgauge.ebpf.parts"
+)
+UNTIL_ATTACHED = f"{UNTIL_LOADED}, flowgauge.agent.start"
+UNTIL_SENDING = f"{UNTIL_ATTACHED}, flowgauge.agent.main"
+FOR_SOME = ("confluent_kafka", "grpc", "cryptography", "asyncio", "pyarrow", "rich", "clickhouse_connect", "fastapi")
+"""What only some documents need: the agent's library for Kafka, its ciphers for QUIC; or what other parts need."""
+
+
+@pytest.mark.parametrize(
+    ("what", "too_early"),
+    [
+        pytest.param(UNTIL_LOADED, ("numpy", *LATER, *OURS_LATER), id="before the kernel verifies programs"),
+        pytest.param(UNTIL_ATTACHED, (*LATER, *OURS_LATER), id="before packets are counted"),
+        pytest.param(UNTIL_SENDING, FOR_SOME, id="before an agent that sends to a UDP port is there"),
+    ],
+)
+def test_what_waits_until_something_is_done_is_not_imported_before(what: str, too_early: tuple[str, ...]) -> None:
     program = (
-        "import sys, flowgauge.cli.main, flowgauge.cli.agent, flowgauge.config.effective, flowgauge.agent.start; "
-        f"late = sorted(name for name in sys.modules if name in {LATER!r} or name.startswith({OURS_LATER!r})); "
-        "sys.exit(f'imported too early: {late}' if late else 0)"
+        f"import sys, {what}; early = sorted(name for name in sys.modules if name.startswith({too_early!r})); "
+        "sys.exit(f'imported too early: {early}' if early else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_agent_that_sends_to_a_udp_port_imports_nothing_for_others() -> None:
+    program = (
+        "import sys; from flowgauge.agent.main import Agent; from flowgauge.agent.settings import AgentSettings; "
+        f"Agent(AgentSettings()); found = sorted(name for name in sys.modules if name.startswith({FOR_SOME!r})); "
+        "sys.exit(f'imported for nothing: {found}' if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

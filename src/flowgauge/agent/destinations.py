@@ -15,11 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from flowgauge.agent.export_failover import Export, FailoverExport
-from flowgauge.agent.export_kafka import KafkaExport
 from flowgauge.agent.export_stream import StreamExport
 from flowgauge.agent.export_udp import UdpExport
 from flowgauge.agent.messages import AgentMessages, Messages
-from flowgauge.agent.messages_kafka import SelfContainedMessages
 from flowgauge.agent.messages_netflow9 import NetFlow9Messages
 from flowgauge.agent.not_sent import NotSent
 from flowgauge.agent.settings import AgentSettings
@@ -151,6 +149,9 @@ class Destinations:
 def _made(settings: AgentSettings, ledger: Ledger) -> list[_Destination]:
     collector = settings.collector
     if collector.transport == "Kafka" and collector.kafka is not None:
+        from flowgauge.agent.export_kafka import KafkaExport  # noqa: PLC0415 - a library of 10 MB, for those who have Kafka
+        from flowgauge.agent.messages_kafka import SelfContainedMessages  # noqa: PLC0415
+
         return [_Destination(SelfContainedMessages(settings), KafkaExport(collector.kafka, settings.domain, ledger))]
     places = [(collector.address, collector.port), *map(_host_port, collector.others)]
     if collector.spread == "FlowHash":

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from flowgauge.agent import quic_initial, tls_hello
+from flowgauge.agent import tls_hello
 from flowgauge.agent.signal_columns import spread_names
 from flowgauge.agent.tls_hello import ClientHello, CutOff, Hello
 from flowgauge.ebpf import abi
@@ -135,6 +135,8 @@ class Hellos:
             found.add_segment(int(chunk["seq"]), raw, begins=begins)
             self._read(own, other, lambda: tls_hello.from_records(found.message()))
             return
+        from flowgauge.agent import quic_initial  # noqa: PLC0415 - its ciphers are for those who see QUIC
+
         if begins:
             self._connection(own, other).words["quic_version"] = quic_version(quic_initial.version(raw))
         found.datagram = raw if begins else found.datagram + raw
