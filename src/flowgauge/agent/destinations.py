@@ -149,7 +149,7 @@ class Destinations:
 def _made(settings: AgentSettings, ledger: Ledger) -> list[_Destination]:
     collector = settings.collector
     if collector.transport == "Kafka" and collector.kafka is not None:
-        from flowgauge.agent.export_kafka import KafkaExport  # noqa: PLC0415 - a library of 10 MB, for those who have Kafka
+        from flowgauge.agent.export_kafka import KafkaExport  # noqa: PLC0415 - whose library is for those who have Kafka
         from flowgauge.agent.messages_kafka import SelfContainedMessages  # noqa: PLC0415
 
         return [_Destination(SelfContainedMessages(settings), KafkaExport(collector.kafka, settings.domain, ledger))]
