@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 import sysconfig
@@ -20,10 +21,15 @@ NOT_NEEDED = {
     "dist-packages",
 }
 
+LATER = ("flowgauge.agent.quic_initial",)
+"""What is imported only when it is used."""
+
 
 def main() -> None:
     """Imports the program named by the first argument, without running it."""
     runpy.run_path(sys.argv[1], run_name="imported")
+    for name in LATER:
+        importlib.import_module(name)
     files = {Path(file).resolve() for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
     # What numpy imports only when it is used, and the libraries that it brings along.
     numpy = Path(str(sys.modules["numpy"].__file__)).resolve().parent
