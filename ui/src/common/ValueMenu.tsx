@@ -18,6 +18,8 @@ interface Open extends Clicked {
   left: number;
   top: number;
   from: HTMLElement;
+  /** Where `from` was when the menu opened. */
+  at: DOMRect;
 }
 
 const OpenMenu = createContext<(clicked: Clicked, from: HTMLElement) => void>(() => undefined);
@@ -32,12 +34,17 @@ export function ValueMenuProvider({ onNarrow, children }: { onNarrow: (term: str
   const show = (clicked: Clicked, from: HTMLElement) => {
     const place = from.getBoundingClientRect();
     const top = place.bottom + MENU_HEIGHT > innerHeight ? place.top - MENU_HEIGHT : place.bottom + 4;
-    setOpen({ ...clicked, from, left: Math.max(8, Math.min(place.left, innerWidth - MENU_WIDTH - 8)), top: Math.max(8, top) });
+    setOpen({ ...clicked, from, at: place, left: Math.max(8, Math.min(place.left, innerWidth - MENU_WIDTH - 8)), top: Math.max(8, top) });
   };
   useEffect(() => {
     if (!open) return;
     box.current?.querySelector<HTMLElement>("button")?.focus();
     const close = () => setOpen(undefined);
+    // Scrolling closes it only if the value moves: other parts scroll by themselves, and an event may tell of a scroll before the click.
+    const onScroll = () => {
+      const now = open.from.getBoundingClientRect();
+      if (now.top !== open.at.top || now.left !== open.at.left) close();
+    };
     const onPointer = (event: Event) => box.current?.contains(event.target as Node) || close();
     const onKey = (event: KeyboardEvent) => {
       if (event.key !== "Escape" && event.key !== "Tab") return;
@@ -48,12 +55,12 @@ export function ValueMenuProvider({ onNarrow, children }: { onNarrow: (term: str
     document.addEventListener("pointerdown", onPointer, true);
     document.addEventListener("keydown", onKey, true);
     addEventListener("resize", close);
-    document.addEventListener("scroll", close, true);
+    document.addEventListener("scroll", onScroll, true);
     return () => {
       document.removeEventListener("pointerdown", onPointer, true);
       document.removeEventListener("keydown", onKey, true);
       removeEventListener("resize", close);
-      document.removeEventListener("scroll", close, true);
+      document.removeEventListener("scroll", onScroll, true);
     };
   }, [open]);
 
