@@ -51,3 +51,17 @@ def test_the_first_block_of_full_netflow5_datagrams_is_no_larger_than_a_batch_sh
     assert max(len(part) for part in portions.of(block(4096))) * 30 <= FLOWS
     portions.note(4, 0)
     assert max(len(part) for part in portions.of(block(4096))) * 30 <= 1.5 * FLOWS
+
+
+@pytest.mark.parametrize("flows", [1400, 65_000])
+def test_one_datagram_of_very_many_flows_does_not_cut_all_that_follow_to_pieces(flows: int) -> None:
+    """A template of one byte makes it, and each portion has a price of its own: a collector would be too slow for its flows."""
+    portions = Portions()
+    portions.note(1, flows)
+    cut = 0
+    for _ in range(10):
+        for part in portions.of(block(1000)):
+            portions.note(len(part), len(part) * 30)
+            cut += 1
+    assert cut < 60  # of ten blocks
+    assert len(list(portions.of(block(1000)))) == 1

@@ -18,9 +18,10 @@ FLOWS = 1 << 15
 
 _FIRST_GUESS = 30.0
 """Flows of a datagram before any was decoded: a full one of NetFlow 5, which holds the most of all common ones."""
-_SHARE, _MANY = 0.25, 1024
-"""Weight of the latest portion, when it held fewer than those before, and of how many datagrams it must be for all of that:
-a few with templates alone say little."""
+_SHARE = 0.25
+"""Weight of the latest portion, when it held fewer than those before. It has all of that when it was as large as the guess
+wants: a few datagrams with templates alone say little, and after one with very many flows, which hostile senders can make,
+small portions must not last."""
 
 
 class Portions:
@@ -31,14 +32,18 @@ class Portions:
         """Flows of a datagram, lately."""
 
     def of(self, datagrams: Datagrams) -> Iterator[Datagrams]:
-        """All of them, in portions of about equal size."""
-        count = len(datagrams)
-        portions = min(count, max(1, round(count * self._flows / FLOWS)))
-        for number in range(portions):
-            yield datagrams.part(count * number // portions, count * (number + 1) // portions)
+        """All of them, in portions of about equal size, each by what is known when it is asked for."""
+        at, count = 0, len(datagrams)
+        while at < count:
+            left = count - at
+            portions = min(left, max(1, round(left * self._flows / FLOWS)))
+            stop = at - (-left // portions)
+            yield datagrams.part(at, stop)
+            at = stop
 
     def note(self, datagrams: int, flows: int) -> None:
         """Takes note of what a portion held."""
         if datagrams:
             latest = flows / datagrams
-            self._flows = max(latest, self._flows + _SHARE * min(1.0, datagrams / _MANY) * (latest - self._flows))
+            weight = _SHARE * min(1.0, datagrams * self._flows / FLOWS)
+            self._flows = max(latest, self._flows + weight * (latest - self._flows))
