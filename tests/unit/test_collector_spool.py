@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -374,3 +375,22 @@ def test_a_segment_is_read_in_pieces_of_which_none_is_lost(
     segment.path.unlink()
     assert list(spool.pieces(segment)) == []
     assert segment.damaged == segment.rows == 85
+
+
+def test_of_a_file_that_can_be_read_in_part_only_the_rest_is_lost(
+    spools: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a disk with a bad block: what was read before it is stored, and must not count as damaged, too."""
+    monkeypatch.setattr(module, "PIECE_ROWS", 25)
+    whole = frames.read
+
+    def with_bad_block(path: Path) -> Iterator[tuple[int, FlowBatch | None]]:
+        yield from itertools.islice(whole(path), 3)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    spool = spools()
+    segment = put(spool, 10, 20, 5, 40, 50)
+    monkeypatch.setattr(frames, "read", with_bad_block)
+    for _ in range(2):
+        assert [len(piece) for piece in spool.pieces(segment)] == [10, 25]
+        assert segment.damaged == 90

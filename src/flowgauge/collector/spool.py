@@ -256,7 +256,7 @@ class Spool:
                 replayed += rows
         except OSError as error:
             self._failed(error)
-            segment.damaged = segment.rows
+            segment.damaged = segment.rows - replayed  # those before it are stored
         if segment.damaged:
             self._warn("spool_damaged", rows=segment.damaged, file=str(segment.path))
         if not segment.fresh:
