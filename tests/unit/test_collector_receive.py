@@ -160,6 +160,29 @@ def test_a_decoder_that_is_too_slow_costs_counted_datagrams_and_no_more_memory(m
     assert counted["receive_datagrams"] + counted.get("receive_socket_drops", 0) == 10_000
 
 
+def test_what_is_dropped_is_dropped_by_whole_blocks_however_few_datagrams_were_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the few blocks that each of four ports has: else the socket's buffer overflows while few are dropped at a time."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(module, "QUIET_FLUSH_S", 0.01)
+    running = Receiving(queue_bytes=2 * BLOCK_BYTES)
+    with running.sender() as sock:
+        sock.send(b"of many flows")
+        running.filled.get(timeout=5).done(10 * BLOCK_FLOWS)
+        sock.send(b"kept by the decoder")
+        kept = running.filled.get(timeout=5)
+        deadline = time.monotonic() + 5
+        while not running.ledger.snapshot().get("receive_queue_full") and time.monotonic() < deadline:
+            sock.send(b"x" * 1400)
+        assert running.ledger.snapshot()["receive_queue_full"] == FEWEST
+        block = running.receiver._block
+        assert block is not None
+        while block.enough < block.capacity and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert block.enough == block.capacity
+        kept.done(0)
+    running.receiver.stop()
+
+
 def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room(receiving: Receiving) -> None:
     with receiving.sender() as sock:
         for _ in range(2):  # the block in use and its successor have small slots

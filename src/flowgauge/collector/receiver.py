@@ -178,6 +178,7 @@ class Receiver:
             self._ledger.add("receive_queue_full", block.count)
             self._warn("receive_queue_full", datagrams=block.count, detail="the decoder or the store is too slow")
             block.clear()
+            block.enough = block.capacity
         else:
             self._filled.put(block)
             self._block = successor
