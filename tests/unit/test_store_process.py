@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ import pytest
 from flowgauge.errors import DataError, EnvironmentProblem, UsageError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.flow_query import FlowQuery, Measure
-from flowgauge.store.clickhouse import guard, writer
+from flowgauge.store.clickhouse import child, guard, writer
 from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
@@ -169,6 +170,32 @@ def test_a_folder_that_cannot_be_used_is_refused_at_the_start(
     with pytest.raises(AssertionError, match="ended with status"):
         StoreProcess(tmp_path / "store", "--segment-dir", str(tmp_path / name)).start()
     assert "give --segment-dir" in capfd.readouterr().err
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("links_owner", [12_345, 0])
+def test_a_link_that_somebody_else_left_in_shared_memory_is_not_followed(
+    links_owner: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder's name can be guessed, anybody may make links there, and what is in the folder is removed at the start."""
+    shared, mine = tmp_path / "shm", tmp_path / "mine"
+    shared.mkdir()
+    mine.mkdir(mode=0o755)
+    (mine / "precious").touch()
+    monkeypatch.setattr(child, "SHARED_MEMORY", shared)
+    monkeypatch.setattr(child, "MIN_SHARED_MEMORY_BYTES", 0)
+    settings = child.StoreSettings(tmp_path / "data", SECRET)
+    folder = child._segment_dir(settings)
+    folder.rmdir()
+    folder.symlink_to(mine)
+    os.lchown(folder, links_owner, links_owner)
+    if links_owner:
+        with pytest.raises(EnvironmentProblem, match="belongs to somebody else"):
+            child._segment_dir(settings)
+        assert (mine / "precious").exists()
+        assert mine.stat().st_mode & 0o777 == 0o755
+    else:
+        assert child._segment_dir(settings) == mine
 
 
 @pytest.mark.parametrize("name", ["it's", "a{1,2}", "x*y", "why?", "[a]", "a,b", "a\\b", "a\nb"])

@@ -180,17 +180,21 @@ def _engine_version() -> str:
 
 def _segment_dir(settings: StoreSettings) -> Path:
     """Makes the segment folder, empty: what a killed process left belongs to inserts that clients will repeat."""
-    folder = (settings.segment_dir or _choose_segment_dir(settings.data_dir.resolve())).resolve()
-    if not guard.can_be_named(folder):
+    chosen = settings.segment_dir or _choose_segment_dir(settings.data_dir.resolve())
+    if not guard.can_be_named(chosen.resolve()):
         raise EnvironmentProblem(
-            f"the segment folder {folder} has a quotation mark, bracket, comma or star in its name; give --segment-dir"
+            f"the segment folder {chosen} has a quotation mark, bracket, comma or star in its name; give --segment-dir"
         )
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Anybody may leave a link in shared memory, to a folder of ours that is not to be emptied.
+        may_be_followed = chosen.lstat().st_uid in (os.geteuid(), 0)
+        folder = chosen.resolve()
+        ours = may_be_followed and folder.stat().st_uid == os.geteuid()
     except OSError as error:
-        raise EnvironmentProblem(f"the segment folder {folder} cannot be made: {error.strerror}; give --segment-dir") from error
-    if folder.stat().st_uid != os.geteuid():
-        raise EnvironmentProblem(f"the segment folder {folder} belongs to somebody else; give --segment-dir")
+        raise EnvironmentProblem(f"the segment folder {chosen} cannot be made: {error.strerror}; give --segment-dir") from error
+    if not ours:
+        raise EnvironmentProblem(f"the segment folder {chosen} belongs to somebody else; give --segment-dir")
     folder.chmod(0o700)
     for leftover in _files(folder):
         with contextlib.suppress(OSError):
