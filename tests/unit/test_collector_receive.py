@@ -99,6 +99,18 @@ def test_a_few_datagrams_are_handed_over_within_the_flush_time(receiving: Receiv
     assert before <= datagrams.received_ns[0] <= time.time_ns()
 
 
+def test_a_few_datagrams_do_not_wait_for_ever_while_another_port_keeps_the_decoder_busy(receiving: Receiving) -> None:
+    others = Block(SLOT_BYTES[0], ipv6=True)
+    receiving.filled.put(others)
+    with receiving.sender() as sock:
+        sock.send(b"one")
+        deadline = time.monotonic() + 10
+        while receiving.filled.qsize() < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert receiving.filled.get() is others
+    assert receiving.filled.get(timeout=0).count == 1
+
+
 def test_what_waits_in_the_socket_at_a_stop_is_received_and_nothing_after() -> None:
     """Nothing between the last receive and the close is lost unseen: senders are refused first."""
     running = Receiving()

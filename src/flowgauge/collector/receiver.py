@@ -2,7 +2,8 @@
 """The receive thread: datagrams from the socket into blocks, blocks to the decoder.
 
 It does nothing else, so that the socket is emptied whatever the rest does. A block is handed over when it is full, or
-``FLUSH_S`` old (of few datagrams ``QUIET_FLUSH_S``) and the decoder has no other: while it has, a full one serves it better.
+``FLUSH_S`` old (of few datagrams ``QUIET_FLUSH_S``) and the decoder has no other: while it has, a full one serves it better,
+but for no longer than ``LATE_S``: the others may be of a port where too much comes, all the time.
 Few blocks are in use while datagrams find room in the kernel's buffer, all of them when that is half full. When the decoder
 has them all, datagrams wait in it until it is nearly full, then a block of them is dropped and counted: the kernel's own drops
 then still mean "burst too large", not "decoder too slow".
@@ -30,6 +31,8 @@ address."""
 QUIET_DATAGRAMS, QUIET_FLUSH_S = 200, 0.9
 """… of one that has fewer by then: at 1,000 flows/s most of what is done is the price of batches. With a pause it waits a
 second at most, and its segment is handed on the sooner (``gatherer.MAX_AGE_S``)."""
+LATE_S = 2.0
+"""Age at which it is handed over whatever the decoder has."""
 PATIENCE_S = 0.1
 """How long a full block waits for a free one before it looks how full the socket's buffer is, and waits on …"""
 NEARLY_FULL = 0.75
@@ -149,6 +152,10 @@ class Receiver:
         """When a block that is not full is handed over, by the monotonic clock."""
         return self._first_at + (FLUSH_S if block.count >= QUIET_DATAGRAMS else QUIET_FLUSH_S)
 
+    def _is_due(self, block: Block, now: float) -> bool:
+        """Whether a block that is not full is to be handed over now."""
+        return now >= self._due_at(block) and (self._filled.empty() or now - self._first_at >= LATE_S)
+
     def _step(self, patience_s: float) -> int:
         """Receives what there is; hands the block over when that is due. Returns how many datagrams came."""
         block = self._block
@@ -158,7 +165,7 @@ class Receiver:
         now = time.monotonic()
         if was_empty:
             self._first_at = now
-        if block.full or (block.count and now >= self._due_at(block) and self._filled.empty()):
+        if block.full or (block.count and self._is_due(block, now)):
             self._flush(patience_s)
         elif got:
             return got  # drops are counted with the block, or when nothing comes
