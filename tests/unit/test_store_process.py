@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import threading
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.store.clickhouse import child, guard, writer
 from flowgauge.store.clickhouse.data_dir import DataDir, check_cpu
-from flowgauge.store.errors import StoreRejected, StoreUnavailable
+from flowgauge.store.errors import StoreFull, StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
 from flowgauge.store.secret import reader_key
 from store_kit import SECRET, StoreProcess, flows, in_namespace, last, running_store
@@ -149,6 +150,30 @@ def test_pieces_that_find_no_room_as_files_are_stored_all_the_same(tmp_path: Pat
         for _ in range(2):
             assert store.write_pieces(iter(pieces), "crowded") == 408
         assert store.query(FlowQuery(last(), in_namespace("crowded"))).total.values[Measure.FLOWS] == 408
+
+
+@pytest.mark.slow
+@pytest.mark.root
+def test_what_is_too_large_for_shared_memory_is_stored_in_parts_and_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be smaller than what segments may take, and others may have filled it: then there is something to wait for."""
+    folder = tmp_path / "shm"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(folder)], check=True)
+    try:
+        with running_store(tmp_path / "store", "--segment-dir", str(folder)) as process:
+            store = process.open(retry_s=0)
+            with pytest.raises(StoreFull, match="No space left"):
+                store.write(flows("large", 30_000), "whole")
+            monkeypatch.setattr(writer, "MAX_INSERT_ROWS", 2000)
+            assert (
+                store.write_pieces(iter([flows("large", 4000), flows("large", 4000), flows("large", 30_000)]), "pieces")
+                == 38_000
+            )
+            assert store.query(FlowQuery(last(), in_namespace("large"))).total.values[Measure.FLOWS] == 38_000
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.slow

@@ -136,7 +136,11 @@ class StoreServer:
         table, format_ = head["table"].decode(), head["format"].decode()
         sql = f"INSERT INTO {table}{columns} FROM INFILE '{path}'{_clause(request)} FORMAT {format_}"
         try:
-            path.write_bytes(request.text[head.end() :])
+            try:
+                path.write_bytes(request.text[head.end() :])
+            except OSError as error:  # it may be full of what others put there: the client shall try again
+                problem = f"{path.parent}: {error.strerror}"
+                raise Failure(NOT_ENOUGH_SPACE, f"NOT_ENOUGH_SPACE: {problem}") from error
             return self._engine.write(sql, database=request.database)
         finally:
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ Neighbours: ``collector.writer`` before, the store after.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 import uuid
@@ -29,6 +30,9 @@ MAX_INSERT_ROWS = 500_000
 
 SEGMENT_FOLDER_BYTES = 512 << 20
 """What all waiting segments together may take of shared memory."""
+
+_FILE_BYTES = 1 << 18
+"""What a segment file takes at most beside its columns: a few hundred headers and paddings."""
 
 _TOKEN = re.compile(r"[\w.:/@+-]{1,200}")
 _PAUSES_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
@@ -78,7 +82,9 @@ class Writer:
                 here = [name for name in piece if name in present]
                 part = to_arrow(piece, here)
                 if not _room(segment_dir, part.nbytes):
-                    return self._write_together([*map(_read_back, files), piece, *left], token, present)
+                    every = [*map(_read_back, files), piece, *left]
+                    stack.close()  # the store puts what it gets by HTTP there, too
+                    return self._write_together(every, token, present)
                 files.append(stack.enter_context(_segment(Path(f"{stem}-{len(files)}.arrow"), part)))
                 names |= dict.fromkeys(here)
                 rows += len(piece)
@@ -156,12 +162,12 @@ def _pauses() -> Iterator[float]:
 
 
 def _room(folder: Path, nbytes: int) -> bool:
-    """Whether one more segment may go to the folder; one that cannot be seen from here has no room."""
+    """Whether one more segment may go to the folder, and fits there; one that cannot be seen from here has no room."""
     try:
-        taken = sum(entry.stat().st_size for entry in folder.iterdir())
+        taken, disk = sum(entry.stat().st_size for entry in folder.iterdir()), os.statvfs(folder)
     except OSError:
         return False
-    return taken + nbytes <= SEGMENT_FOLDER_BYTES
+    return taken + nbytes <= SEGMENT_FOLDER_BYTES and nbytes + _FILE_BYTES <= disk.f_bavail * disk.f_frsize
 
 
 @contextlib.contextmanager
