@@ -152,6 +152,18 @@ def test_pieces_that_find_no_room_as_files_are_stored_all_the_same(tmp_path: Pat
         assert store.query(FlowQuery(last(), in_namespace("crowded"))).total.values[Measure.FLOWS] == 408
 
 
+def test_pieces_of_more_rows_than_one_insert_count_once_whether_or_not_there_was_room(
+    process: StoreProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the store is killed before it answers, and there is room when it is asked again."""
+    store = process.open()
+    monkeypatch.setattr(writer, "MAX_INSERT_ROWS", 10)
+    for room in (0, 1 << 30):
+        monkeypatch.setattr(writer, "SEGMENT_FOLDER_BYTES", room)
+        assert store.write_pieces(iter([flows("twice", 7), flows("twice", 8), flows("twice", 9)]), "twice") == 24
+    assert store.query(FlowQuery(last(), in_namespace("twice"))).total.values[Measure.FLOWS] == 24
+
+
 @pytest.mark.slow
 @pytest.mark.root
 def test_what_is_too_large_for_shared_memory_is_stored_in_parts_and_not_refused(

@@ -69,6 +69,8 @@ class Writer:
     def write_pieces(self, pieces: Iterable[FlowBatch], token: str, present: Collection[str], segment_dir: Path | None) -> int:
         """Inserts ``pieces`` as one batch; for the embedded store they wait as files in shared memory, if there is room.
 
+        More than ``MAX_INSERT_ROWS`` are several inserts in any case: their tokens must be the same at the next try.
+
         One try only: with the store its folder and the files in it may have gone, and who has the pieces makes them again.
         Raises as ``write``.
         """
@@ -81,7 +83,7 @@ class Writer:
                 _check(piece, token)
                 here = [name for name in piece if name in present]
                 part = to_arrow(piece, here)
-                if not _room(segment_dir, part.nbytes):
+                if rows + len(piece) > MAX_INSERT_ROWS or not _room(segment_dir, part.nbytes):
                     every = [*map(_read_back, files), piece, *left]
                     stack.close()  # the store puts what it gets by HTTP there, too
                     return self._write_together(every, token, present)
