@@ -107,7 +107,7 @@ def in_vxlan(frame: bytes) -> bytes:
 
 def loaded(options: ProgramOptions) -> Object:
     """The programs with ``options``."""
-    found = Object(OBJECT, "flowgauge")
+    found = Object(OBJECT.read_bytes(), "flowgauge")
     found.load(
         programs={case.program for case in CASES},
         map_sizes=options.map_sizes(),

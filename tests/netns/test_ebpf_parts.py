@@ -3,16 +3,20 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from flowgauge.ebpf import parts as parts_module
 from flowgauge.ebpf.kernel_types import KERNEL_BTF
 from flowgauge.ebpf.libbpf import LoadError
-from flowgauge.ebpf.parts import Parts
+from flowgauge.ebpf.parts import OBJECT, Parts
 from flowgauge.ebpf.program_options import ProgramOptions
+from flowgauge.errors import EnvironmentProblem
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -75,3 +79,42 @@ def test_what_is_closed_loads_no_more() -> None:
         parts.add(SIGNALS)
     with pytest.raises(OSError, match="not loaded"):
         parts.program_fd("read_clock")
+
+
+def test_an_update_of_the_file_does_not_matter_to_what_is_loaded_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later part from another version's file would use the maps of this one."""
+    file = Path(shutil.copy(OBJECT, tmp_path))
+    monkeypatch.setattr(parts_module, "OBJECT", file)
+    parts = Parts(OPTIONS, FIRST)
+    parts.load()
+    try:
+        file.write_bytes(b"another version")
+        parts.add(frozenset({"on_drop"}))
+        file.unlink()
+        parts.add(SIGNALS)
+        assert parts.programs() == FIRST | SIGNALS
+    finally:
+        parts.close()
+
+
+def test_what_is_loaded_is_had_while_others_are_being_loaded() -> None:
+    """A device that appears while signals are loaded, which takes some 0.1 s each, is hooked at once."""
+    parts = Parts(OPTIONS, FIRST)
+    parts.load()
+    try:
+        with parts._lock:
+            asks = threading.Thread(target=parts.add, args=(FIRST,), daemon=True)
+            asks.start()
+            asks.join(10)
+            assert not asks.is_alive()
+    finally:
+        parts.close()
+
+
+def test_an_object_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts_module, "OBJECT", tmp_path)
+    parts = Parts(OPTIONS, FIRST)
+    parts.begin()
+    with pytest.raises(EnvironmentProblem, match="cannot be read: Is a directory"):
+        parts.load()
+    parts.close()

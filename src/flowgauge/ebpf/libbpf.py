@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Loads a compiled eBPF object through libbpf, the system's shared library.
 
-An :class:`Object` is opened (reads the file, needs no privilege), told which programs, map sizes and settings it shall have,
-and loaded. libbpf's messages, the verifier's log included, become part of the exception: what failed is done again for them,
-since libbpf has 2,600 for one load, each of which would have to wait for the interpreter while others start.
+An :class:`Object` is opened (needs no privilege), told which programs, map sizes and settings it shall have, and loaded.
+libbpf's messages, the verifier's log included, become part of the exception: what failed is done again for them, since libbpf
+has 2,600 for one load, each of which would have to wait for the interpreter while others start.
 """
 
 from __future__ import annotations
@@ -151,14 +151,13 @@ class Object:
     """One compiled object; not safe for several threads until it is loaded. One that cannot be loaded is closed.
 
     Args:
-        path: of the ELF file.
+        image: the ELF file.
         name: the kernel's names of the object's maps start with it.
         btf: a file with the types that the kernel is taken to have; None: those that it says it has.
     """
 
-    def __init__(self, path: Path, name: str, btf: Path | None = None) -> None:
-        self._library = library()
-        self._image, self._what = path.read_bytes(), f"read {path.name}"
+    def __init__(self, image: bytes, name: str, btf: Path | None = None) -> None:
+        self._library, self._image = library(), image
         self._options = _OpenOptions(size=c.sizeof(_OpenOptions), object_name=name.encode())
         if btf is not None:
             self._options.btf_custom_path = str(btf).encode()
@@ -168,7 +167,7 @@ class Object:
                 with _log.listening():
                     self._handle = self._opened()
             if not self._handle:
-                raise LoadError(c.get_errno(), self._what, _log.tail())
+                raise LoadError(c.get_errno(), "read the eBPF object", _log.tail())
 
     def _opened(self) -> int | None:
         handle: int | None = self._library.bpf_object__open_mem(self._image, len(self._image), c.byref(self._options))

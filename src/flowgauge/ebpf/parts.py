@@ -16,6 +16,7 @@ from pathlib import Path
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.libbpf import Link, Object
 from flowgauge.ebpf.program_options import ProgramOptions
+from flowgauge.errors import EnvironmentProblem
 
 PROBE, CLOCK = "probe_features", "read_clock"
 ETHERNET = {Direction.INGRESS: "flow_ingress", Direction.EGRESS: "flow_egress"}
@@ -30,6 +31,7 @@ class Parts:
 
     def __init__(self, options: ProgramOptions, first: frozenset[str] = FIRST) -> None:
         self._options, self._programs = options, first
+        self._image = b""
         self._begun: Future[None] | None = None
         self._lock = threading.Lock()
         self._first: Object | None = None
@@ -55,7 +57,7 @@ class Parts:
 
         Raises:
             LoadError: the kernel refuses.
-            EnvironmentProblem: the object is of another version.
+            EnvironmentProblem: the object cannot be read, or is of another version.
         """
         if self._begun is not None:
             self._begun.result()
@@ -63,6 +65,7 @@ class Parts:
             self._load_first()
 
     def _load_first(self) -> None:
+        self._image = _image()
         first = self._opened()
         try:
             first.load(programs=self._programs, map_sizes=self._options.map_sizes(), constants=self._options.constants())
@@ -80,13 +83,15 @@ class Parts:
             LoadError: the kernel refuses; the parts that there are stay.
             OSError: there is no first part (any more).
         """
+        if self._of.keys() >= programs:  # nobody waits for others that are being loaded
+            return
         with self._lock:
-            lacking = programs - self._of.keys()
+            lacking, first = programs - self._of.keys(), self._there()
             if not lacking:
                 return
             part = self._opened()
             try:
-                part.load_beside(lacking, self._there())
+                part.load_beside(lacking, first)
             except BaseException:
                 part.close()
                 raise
@@ -118,7 +123,7 @@ class Parts:
                 part.close()
 
     def _opened(self) -> Object:
-        return Object(OBJECT, _NAME, self._options.btf)
+        return Object(self._image, _NAME, self._options.btf)
 
     def _there(self) -> Object:
         if self._first is None:
@@ -130,6 +135,14 @@ class Parts:
         if part is None:
             raise _not_loaded()
         return part
+
+
+def _image() -> bytes:
+    """The object's file, which is read once: an update may put another version there while this one's parts are loaded."""
+    try:
+        return OBJECT.read_bytes()
+    except OSError as error:
+        raise EnvironmentProblem(f"{OBJECT.name} cannot be read: {error.strerror}") from error
 
 
 def _not_loaded() -> OSError:
