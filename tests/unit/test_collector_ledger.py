@@ -54,13 +54,13 @@ def test_what_kernels_count_stands_beside_the_ledger_and_says_how_congested_node
     assert {name: value for name, value in found.counters.items() if value} == {"listen_overflows": 3}
     assert found.devices == {"eth0": {"device_in_dropped_packets": 12}}
     assert tuple(sign.words for sign in found.signs) == (
-        "connection tracking is 90 % full: 90 of 100",
         "3 connections found a listener's queue full",
         "eth0 dropped 12 received packets",
+        "connection tracking is 90 % full: 90 of 100",
     )
-    assert "ethtool -S eth0" in found.signs[2].advice
-    assert [sign.over for sign in found.signs] == [True, False, False], "there is room for connections again"
-    first_word, last_word = found.signs[0].last_ms, found.signs[2].last_ms
+    assert "ethtool -S eth0" in found.signs[1].advice
+    assert [sign.over for sign in found.signs] == [False, False, True], "there is room for connections again"
+    first_word, last_word = found.signs[2].last_ms, found.signs[1].last_ms
     assert first_word <= last_word <= found.told_ms
     clock[0] += node_kernels.SILENT_S + 1
     assert told.snapshot() == {}

@@ -34,3 +34,15 @@ def test_a_full_connection_tracking_is_over_when_there_is_room_again(latest: int
     assert over(
         LedgerChange(KERNEL, "node-a", "conntrack_entries", 90, 95, MOVED_MS, MOVED_MS + 2 * OVER_MS, latest), most
     ) == [said]
+
+
+def test_what_goes_on_is_said_before_what_is_over() -> None:
+    """Where there is room for two sentences only, a device that drops now is not left out for what is long over."""
+    told = MOVED_MS + 2 * OVER_MS
+    past = [
+        LedgerChange(KERNEL, "node-a", name, 9, 9, MOVED_MS, told, 9) for name in ("listen_overflows", "cpu_dropped_packets")
+    ]
+    now = LedgerChange(KERNEL, "node-a", "device_in_dropped_packets@eth0", 4, 4, told, told, 4)
+    (found,) = congestion([*past, now])
+    counters = [sign.counter for sign in found.signs]
+    assert counters == ["device_in_dropped_packets", "cpu_dropped_packets", "listen_overflows"]

@@ -100,7 +100,7 @@ class NodeCongestion:
             without it.
         counters: by how much each counter of the node went up, by its name in ``schema.told.NODE``.
         devices: the same of devices that dropped or failed, by name and then by the names in ``schema.told.DEVICE``.
-        signs: what of it is worth a word, the node's first.
+        signs: what of it is worth a word: what goes on before what is over, the node's before its devices'.
         told_ms: when its agent was heard last, ms since 1970.
     """
 
@@ -131,7 +131,7 @@ def _node(name: str, found: Mapping[str, LedgerChange]) -> NodeCongestion:
         devices.setdefault(device, {})[change.counter.partition("@")[0]] = change.change
     told_ms = max(one.told_ms for one in found.values())
     of_devices = (_sign(change, change.change, device, over=_stands(change, told_ms)) for device, change in moved)
-    signs = (*_of_node(found, most, told_ms), *of_devices)
+    signs = tuple(sorted((*_of_node(found, most, told_ms), *of_devices), key=lambda sign: sign.over))
     return NodeCongestion(name, entries, most, counters, devices, signs, told_ms)
 
 

@@ -18,11 +18,10 @@ interface Props {
 
 export function SignLines({ one, endMs, most = Infinity }: Props) {
   const more = one.signs.length - most;
-  const signs = one.signs.toSorted((a, b) => Number(a.over) - Number(b.over));
   return (
     <ul className="fg-signs">
       {isSilent(one, endMs) && <Line words={silentWords(one)} last="" then="" over={false} advice={SILENT_ADVICE} />}
-      {signs.slice(0, most).map((sign) => (
+      {one.signs.slice(0, most).map((sign) => (
         <Line key={`${sign.counter} ${sign.device}`} words={sign.words} last={lastWords(sign, endMs)} then={thenLink(one.node, sign)} over={sign.over} advice={sign.advice} />
       ))}
       {more > 0 && <li className="fg-context">and {counted(more, "more sign")}</li>}
