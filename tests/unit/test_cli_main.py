@@ -38,11 +38,17 @@ def test_without_a_verb_the_overview_is_printed(capsys: pytest.CaptureFixture[st
     assert "flowgauge flows 'namespace = flow-demo'" in overview
 
 
-def test_the_overview_imports_no_verb_and_nothing_heavy() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        pytest.param(["--help"], {"numpy", "pyarrow", "pydantic", "fastapi", "rich", "flowgauge.cli.flows"}, id="overview"),
+        pytest.param(["config", "check", os.devnull], {"numpy", "pyarrow", "fastapi", "rich"}, id="check of a document"),
+    ],
+)
+def test_what_only_reads_a_text_imports_nothing_heavy(arguments: list[str], heavy: set[str]) -> None:
     program = (
-        "import sys; from flowgauge.cli.main import main; main(['--help']); "
-        "heavy = {'numpy', 'pyarrow', 'pydantic', 'fastapi', 'rich', 'flowgauge.cli.flows'} & set(sys.modules); "
-        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+        f"import sys; from flowgauge.cli.main import main; main({arguments!r}); found = {heavy!r} & set(sys.modules); "
+        "sys.exit(f'imported: {found}' if found else 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

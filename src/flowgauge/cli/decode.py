@@ -66,8 +66,8 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     """
     from flowgauge.cli.decode_run import Decoding
     from flowgauge.cli.decode_write import writer
+    from flowgauge.collector.added_elements import elements_in
     from flowgauge.collector.capture_files import listed
-    from flowgauge.collector.decoders import elements_in
     from flowgauge.wire.decoder import Decoder
     from flowgauge.wire.elements import Elements
 

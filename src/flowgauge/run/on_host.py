@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 
 from flowgauge.agent.interface_choice import SAME_NODE_NOTE, InterfaceChoice, matches_nothing
-from flowgauge.collector.decoders import added_elements
+from flowgauge.collector.added_elements import added_elements
 from flowgauge.config.model import Collector, Exporter, Spec
 from flowgauge.errors import UsageError
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from flowgauge.collector.decoders import added_elements
+from flowgauge.collector.added_elements import added_elements
 from flowgauge.config.effective import Flag, effective
 from flowgauge.config.environment import as_environment
 from flowgauge.config.model import Spec, StorageType
