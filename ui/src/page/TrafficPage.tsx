@@ -62,6 +62,7 @@ export function TrafficPage() {
   });
 
   const nothing = flows.data?.matched === 0 && rows.length === 0;
+  const waiting = nothing && status.data && !view.dataset && !status.data.store.newest_ms;
   return (
     <ValueMenuProvider onNarrow={(term) => onView({ filter: narrowed(view.filter, term) })}>
       <a className="fg-skip" href="#fg-main">
@@ -84,8 +85,10 @@ export function TrafficPage() {
             {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
             <NodeTroubles view={view} />
           </Summary>
-          {nothing ? (
-            status.data && !view.dataset && !status.data.store.newest_ms ? <Waiting status={status.data} /> : <NoMatch view={view} status={status.data} onView={onView} />
+          {waiting ? (
+            <Waiting status={status.data} />
+          ) : nothing && !flows.error ? (
+            <NoMatch view={view} status={status.data} onView={onView} />
           ) : (
             <>
               <Panel title="Traffic" words={`bytes/s, times in ${zone(Date.now())}; drag to zoom`} answer={series} className="fg-panel-chart"
