@@ -132,6 +132,8 @@ class Rtnetlink:
         self.events.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _EVENT_BUFFER_BYTES)
         self.events.setblocking(False)
         self.events.bind((0, _EVENT_GROUPS))
+        self._waiting = select.poll()
+        self._waiting.register(self.events, select.POLLIN)
         self._sequence = 0
 
     def close(self) -> None:
@@ -163,7 +165,7 @@ class Rtnetlink:
     def changes(self, timeout_s: float) -> Changes:
         """Waits for change events and takes all there are; empty after ``timeout_s``."""
         changes = Changes()
-        if not select.select([self.events], [], [], timeout_s)[0]:
+        if not self._waiting.poll(timeout_s * 1000):
             return changes
         while True:
             try:

@@ -21,6 +21,7 @@ from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
 from flowgauge.ebpf.parts import Parts
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError
+from flowgauge.runtime import linux
 
 _SWITCH_S = 0.0005
 """How long the importing thread may keep the interpreter from the attaching one, which asks for it ten times a device."""
@@ -43,6 +44,7 @@ class Start:
         """Loads, and attaches unless somebody must first say which pods are chosen; again: nothing."""
         if self._thread.ident is None:
             sys.setswitchinterval(_SWITCH_S)
+            linux.allow_all_descriptors()  # each device has two hooks, each part of the program all maps
             self._thread.start()
 
     def wait(self) -> None:
