@@ -195,6 +195,13 @@ def test_a_full_disk_behind_the_output_is_no_mistake_of_ours(arguments: str) -> 
     assert (done.returncode, done.stderr) == (3, "flowgauge: the output cannot be written: No space left on device\n")
 
 
+@pytest.mark.parametrize("arguments", ["config", "config check /nowhere", "config --no-such-option"])
+def test_a_full_disk_behind_the_errors_changes_no_exit_status(arguments: str) -> None:
+    line = f"{' '.join(COMMAND)} {arguments} 2> /dev/full"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
 def test_a_stream_that_the_caller_closed_is_as_the_null_device(closed: str) -> None:
     line = f"{' '.join(COMMAND)} config show {closed}"

@@ -190,8 +190,13 @@ def guarded(call: Callable[[], Any]) -> int:
 
 
 def _say(sentence: str, exit_status: int) -> int:
+    return _write(f"flowgauge: {sentence}", exit_status)
+
+
+def _write(text: str, exit_status: int) -> int:
+    """To standard error, if that takes it; ``exit_status`` in any case."""
     with contextlib.suppress(OSError):
-        print(f"flowgauge: {sentence}", file=sys.stderr, flush=True)
+        print(text, file=sys.stderr, flush=True)
     return exit_status
 
 
@@ -205,8 +210,7 @@ def _say_usage(error: TyperException) -> int:
     """What was wrong and where help is; the message of a group without a verb is its whole help."""
     message = error.format_message()
     if message.startswith("Usage:"):
-        print(message, file=sys.stderr)
-        return error.exit_code
+        return _write(message, error.exit_code)
     context = getattr(error, "ctx", None)
     hint = f" (help: {context.command_path} --help)" if context else ""
     return _say(f"{message.rstrip('.').replace(': Value error, ', ': ')}{hint}", error.exit_code)
