@@ -1,20 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices and network namespaces that come and go by the hundred: each is observed, and nothing of them stays behind."""
+"""Devices, network namespaces and programs that come and go: each observes or is observed, and nothing of them stays behind."""
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
+from flowgauge.agent.main import Agent
+from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.watch import NetworkWatch
+from flowgauge.config.model import Collector, Exporter
 from flowgauge.demo.scene import kernel
 from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.program_options import ProgramOptions
@@ -107,3 +112,28 @@ def test_names_and_indexes_may_be_the_same_in_several_namespaces_that_come_and_g
         for hook in other_hooks:
             hook.detach()
     assert descriptors() == before
+
+
+def shared_with_the_kernel() -> int:
+    """Maps of eBPF programs in this process's memory."""
+    gc.collect()
+    return Path("/proc/self/maps").read_text().count("anon_inode:bpf-map")
+
+
+def test_a_program_that_was_replaced_leaves_no_maps() -> None:
+    """Those of the first one are its slots, 24 MB by default, and rings."""
+    netns = name()
+    linux.create_netns(netns)
+    exporter, collector = Exporter(max_flows=1024, features=[]), Collector(address="127.0.0.1", port=9)
+    settings = AgentSettings(netns=netns, node=netns, http_port=0, exporter=exporter, collector=collector)
+    agent = Agent(settings)
+    try:
+        agent.start()
+        maps, held = shared_with_the_kernel(), descriptors()
+        for sampling in (2, 3):
+            agent.apply(replace(settings, exporter=exporter.model_copy(update={"sampling": sampling})))
+            agent.cycle(0.1)
+            assert (shared_with_the_kernel(), descriptors()) == (maps, held)
+    finally:
+        agent.stop()
+        linux.delete_netns(netns)

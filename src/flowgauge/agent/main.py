@@ -204,6 +204,7 @@ class Agent:
         self._source.program.let_go()
         successor.program.attach_signals()
         retired, self._source = self._source, successor
+        self._begun.kernel = kernel  # it would keep the maps of the retired one in memory
         self._left_over.append(_drained(retired))
         successor.carry_over(retired)
         retired.close()
