@@ -66,6 +66,7 @@ class FlowProgram:
         self._parts: Parts | None = None
         self._lock, self._signals_lock = threading.Lock(), threading.Lock()
         self._tracepoints: signal_hooks.Tracepoints | None = None
+        self._limit = logs.RateLimit()
         self._swept = False
         self._epoch = 0
         self._blind = False
@@ -150,8 +151,18 @@ class FlowProgram:
     def _programs_for(self, ifindex: int) -> dict[Direction, int]:
         """Those of a device, loaded now when it is the first of its kind; OSError when the kernel refuses."""
         chosen = ETHERNET if hooks.device(ifindex).ethernet else _BARE
-        self._loaded().add(frozenset(chosen.values()))
+        try:
+            self._loaded().add(frozenset(chosen.values()))
+        except LoadError as error:
+            self._tell(error)
+            raise
         return {way: self.fd(name) for way, name in chosen.items()}
+
+    def _tell(self, error: LoadError) -> None:
+        """The verifier's own words, of which whoever attaches a device has only the number at their end."""
+        allowed, held_back = self._limit.allow("load")
+        if allowed:
+            _log.error("ebpf_load_failed", log=error.log, held_back=held_back)
 
     def fd(self, name: str) -> int:
         """File descriptor of a program, which this object owns; OSError (EBADF) when it is not loaded (any more)."""
