@@ -19,6 +19,7 @@ import pytest
 from agent_kit import agent, collector, until
 from ebpf_kit import loaded, touched
 from flowgauge.demo.scene import counters
+from flowgauge.ebpf import parts
 from flowgauge.runtime import linux, logs
 from layer3_kit import BEYOND, BEYOND6, LINK, PORT, Seen, behind, seen_at, talk, tun
 from node_kit import A6, A, TwoPods, observed, settled, transfer, two_pods
@@ -177,15 +178,10 @@ def test_programs_for_devices_without_ethernet_are_loaded_with_the_first_of_them
         assert program.run_times().keys() == ethernet | bare
 
 
-def test_why_programs_are_refused_that_a_later_device_needs_is_in_the_log(node: TwoPods) -> None:
-    with (
-        behind(node, tun(ethernet=False)),
-        loaded(max_flows=1024) as program,
-        linux.in_netns(node.node),
-        logs.captured() as told,
-    ):
-        program._own._image = b"no object"
-        with pytest.raises(OSError, match="read the eBPF object"):
+def test_why_programs_that_a_later_device_needs_are_refused_is_logged(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    with behind(node, tun(ethernet=False)), loaded(max_flows=1024) as program, linux.in_netns(node.node):
+        monkeypatch.setattr(parts, "_image", lambda: b"no object")
+        with logs.captured() as told, pytest.raises(OSError, match="read the eBPF object"):
             program.attach(socket.if_nametoindex(LINK))
         program.attach(socket.if_nametoindex("va")).detach()
     (refused,) = [one for one in told if one["event"] == "ebpf_load_failed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -81,11 +82,21 @@ def test_what_is_closed_loads_no_more() -> None:
         parts.program_fd("read_clock")
 
 
-def test_an_update_of_the_file_does_not_matter_to_what_is_loaded_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later part from another version's file would use the maps of this one."""
+@pytest.fixture
+def read_anew() -> Iterator[None]:
+    """The file is read once a process."""
+    parts_module._image.cache_clear()
+    yield
+    parts_module._image.cache_clear()
+
+
+def test_an_update_of_the_file_does_not_matter_to_this_process(
+    read_anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts of another version would use the maps of this one, and be told what this one's are told."""
     file = Path(shutil.copy(OBJECT, tmp_path))
     monkeypatch.setattr(parts_module, "OBJECT", file)
-    parts = Parts(OPTIONS, FIRST)
+    parts, again = Parts(OPTIONS, FIRST), Parts(OPTIONS, FIRST)
     parts.load()
     try:
         file.write_bytes(b"another version")
@@ -93,8 +104,10 @@ def test_an_update_of_the_file_does_not_matter_to_what_is_loaded_of_it(tmp_path:
         file.unlink()
         parts.add(SIGNALS)
         assert parts.programs() == FIRST | SIGNALS
+        again.load()
     finally:
         parts.close()
+        again.close()
 
 
 def test_what_is_loaded_is_had_while_others_are_being_loaded() -> None:
@@ -111,7 +124,7 @@ def test_what_is_loaded_is_had_while_others_are_being_loaded() -> None:
         parts.close()
 
 
-def test_an_object_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_that_cannot_be_read_is_named(read_anew: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts_module, "OBJECT", tmp_path)
     parts = Parts(OPTIONS, FIRST)
     parts.begin()

@@ -127,7 +127,7 @@ def test_a_program_that_counts_twice_does_not_pass(node: TwoPods, tmp_path: Path
     if "clang is missing" in made.stderr:
         pytest.skip("clang is not installed")
     assert made.returncode == 0, made.stderr
-    monkeypatch.setattr(parts, "OBJECT", broken)
+    monkeypatch.setattr(parts, "_image", broken.read_bytes)
     with observed(node, PODS, max_flows=8192) as watch:
         found = run(node, watch, 100)
     assert any("came in" in problem for problem in found.problems()), found

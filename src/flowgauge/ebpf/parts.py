@@ -9,6 +9,7 @@ Before it: :mod:`flowgauge.ebpf.libbpf`; after it: :mod:`flowgauge.ebpf.flow_pro
 from __future__ import annotations
 
 import errno
+import functools
 import threading
 from concurrent.futures import Future, wait
 from pathlib import Path
@@ -31,7 +32,6 @@ class Parts:
 
     def __init__(self, options: ProgramOptions, first: frozenset[str] = FIRST) -> None:
         self._options, self._programs = options, first
-        self._image = b""
         self._begun: Future[None] | None = None
         self._lock = threading.Lock()
         self._first: Object | None = None
@@ -65,7 +65,6 @@ class Parts:
             self._load_first()
 
     def _load_first(self) -> None:
-        self._image = _image()
         first = self._opened()
         try:
             first.load(programs=self._programs, map_sizes=self._options.map_sizes(), constants=self._options.constants())
@@ -123,7 +122,7 @@ class Parts:
                 part.close()
 
     def _opened(self) -> Object:
-        return Object(self._image, _NAME, self._options.btf)
+        return Object(_image(), _NAME, self._options.btf)
 
     def _there(self) -> Object:
         if self._first is None:
@@ -137,8 +136,9 @@ class Parts:
         return part
 
 
+@functools.cache
 def _image() -> bytes:
-    """The object's file, which is read once: an update may put another version there while this one's parts are loaded."""
+    """The object's file, which is read once: an update may put there what goes with another version of this code."""
     try:
         return OBJECT.read_bytes()
     except OSError as error:
