@@ -82,6 +82,24 @@ def test_what_is_closed_loads_no_more() -> None:
         parts.program_fd("read_clock")
 
 
+def test_a_kernel_is_not_asked_again_for_what_it_will_always_refuse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that waits for its program is tried every few seconds, and each load takes the processor for 0.2 s."""
+    types = KERNEL_BTF.open("rb").read()
+    (tmp_path / "btf").write_bytes(types.replace(b"\0srtt_us\0", b"\0srtt_u#\0"))
+    parts = Parts(replace(OPTIONS, btf=tmp_path / "btf"), FIRST)
+    parts.load()
+    try:
+        with pytest.raises(LoadError) as refused:
+            parts.add(frozenset({"on_tcp_receive"}))
+        with monkeypatch.context() as patched:
+            patched.setattr(parts_module, "_image", lambda: pytest.fail("loaded again"))
+            with pytest.raises(LoadError) as again:
+                parts.add(FIRST | {"on_tcp_receive"})
+        assert again.value.log == refused.value.log
+    finally:
+        parts.close()
+
+
 @pytest.fixture
 def read_anew() -> Iterator[None]:
     """The file is read once a process."""

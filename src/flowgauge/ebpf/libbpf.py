@@ -9,6 +9,7 @@ has 2,600 for one load, each of which would have to wait for the interpreter whi
 from __future__ import annotations
 
 import ctypes as c
+import errno
 import functools
 import os
 import threading
@@ -30,12 +31,25 @@ _PrintFunction = c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_void_p)
 _SILENCE = _PrintFunction()
 
 
+_OF_THE_KERNEL = frozenset({errno.EINVAL, errno.EACCES, errno.ENOENT, errno.ESRCH, errno.EOPNOTSUPP, errno.ENOTSUP})
+"""What a kernel answers that lacks a tracepoint, an argument of it, or a helper, or whose verifier does not see the point."""
+
+
 class LoadError(OSError):
     """The kernel or libbpf refused an object; ``log`` says why, its last lines only."""
 
     def __init__(self, number: int, what: str, log: str) -> None:
         super().__init__(number, f"{what}: {os.strerror(number)}")
-        self.log = log
+        self._number, self._what, self.log = number, what, log
+
+    def anew(self) -> LoadError:
+        """The same, which nobody raised yet: one that was keeps in memory what its callers had."""
+        return LoadError(self._number, self._what, self.log)
+
+    @property
+    def lasts(self) -> bool:
+        """Whether this kernel says the same each time, in contrast to one without memory or descriptors just now."""
+        return self._number in _OF_THE_KERNEL
 
 
 class _OpenOptions(c.Structure):

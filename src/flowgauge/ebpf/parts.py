@@ -15,7 +15,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 
 from flowgauge.ebpf.bpf_syscall import Direction
-from flowgauge.ebpf.libbpf import Link, Object
+from flowgauge.ebpf.libbpf import Link, LoadError, Object
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.errors import EnvironmentProblem
 
@@ -36,6 +36,7 @@ class Parts:
         self._lock = threading.Lock()
         self._first: Object | None = None
         self._of: dict[str, Object] = {}
+        self._refused: dict[frozenset[str], LoadError] = {}
 
     def begin(self) -> None:
         """Has the first part loaded by a thread; ``load`` waits for it then."""
@@ -79,22 +80,29 @@ class Parts:
         """Loads those of these programs that are not loaded yet.
 
         Raises:
-            LoadError: the kernel refuses; the parts that there are stay.
+            LoadError: the kernel refuses; the parts that there are stay. It is not asked again for what it will always refuse.
             OSError: there is no first part (any more).
         """
         if self._of.keys() >= programs:  # nobody waits for others that are being loaded
             return
         with self._lock:
-            lacking, first = programs - self._of.keys(), self._there()
+            lacking, first = programs.difference(self._of), self._there()
             if not lacking:
                 return
-            part = self._opened()
-            try:
-                part.load_beside(lacking, first)
-            except BaseException:
-                part.close()
-                raise
-            self._of |= dict.fromkeys(lacking, part)
+            if (refused := self._refused.get(lacking)) is not None:
+                raise refused.anew()
+            self._of |= dict.fromkeys(lacking, self._beside(first, lacking))
+
+    def _beside(self, first: Object, programs: frozenset[str]) -> Object:
+        part = self._opened()
+        try:
+            part.load_beside(programs, first)
+        except BaseException as error:
+            part.close()
+            if isinstance(error, LoadError) and error.lasts:
+                self._refused[programs] = error.anew()
+            raise
+        return part
 
     def programs(self) -> frozenset[str]:
         """Names of those that are loaded."""

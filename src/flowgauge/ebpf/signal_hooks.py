@@ -8,7 +8,6 @@ the refusal says nothing about the kernel (a policy, a missing capability, no me
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,9 +67,6 @@ SIGNALS: tuple[Signal, ...] = (
 
 _ON = "on"
 
-_OF_THE_KERNEL = frozenset({errno.EINVAL, errno.EACCES, errno.ENOENT, errno.ESRCH, errno.EOPNOTSUPP, errno.ENOTSUP})
-"""What a kernel answers that lacks a tracepoint, an argument of it, or a helper."""
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -117,7 +113,7 @@ def _ask_one(signal: Signal, add: Callable[[frozenset[str]], object]) -> Answer:
 
 def refusal(signal: Signal, error: LoadError) -> Answer:
     """What a refusal says of the kernel."""
-    if error.errno in _OF_THE_KERNEL:
+    if error.lasts:
         return Answer(Support.NOT_SUPPORTED, f"not supported: needs Linux >= {signal.since}")
     return Answer(Support.COULD_NOT_TELL, f"could not tell: {error.strerror}")
 
