@@ -87,11 +87,12 @@ class MapReader:
 
     def _batches(self, command: Command, expected: int) -> tuple[Entries, int]:
         """Entries batch by batch, and the errno that ended it, 0 at the map's end."""
-        found = _Room(self._key.itemsize, self._value.itemsize, expected)
+        found = Room(self._key, self._value, expected)
         here, there = np.zeros(_TOKEN_BYTES, np.uint8), np.zeros(_TOKEN_BYTES, np.uint8)
         ask, start_at, error = BATCH_ENTRIES, 0, 0
         while not error:
-            memory = Batch(*found.for_more(ask), start_at, there.ctypes.data)
+            room = found.behind(ask)
+            memory = Batch(room.keys.ctypes.data, room.values.ctypes.data, start_at, there.ctypes.data)
             error, count = batch(command, self._fd, memory, ask)
             if error == errno.ENOSPC:
                 ask, error = 2 * ask, 0  # one bucket of the hash table holds more than was asked for: nothing was read
@@ -100,7 +101,7 @@ class MapReader:
                 found.used += count
             here, there = there, here
             start_at = here.ctypes.data
-        return found.entries(self._key, self._value), 0 if error == errno.ENOENT else error
+        return found.entries(), 0 if error == errno.ENOENT else error
 
     def remove(self, keys: Structured) -> int:
         """Takes entries out of the map, in order; how many, fewer than asked for when the kernel refuses one."""
@@ -114,28 +115,39 @@ class MapReader:
         return at
 
 
-class _Room:
-    """Memory into which the kernel writes entries one batch behind the other, so that they need not be joined."""
+class Room:
+    """Memory that is filled with entries one behind the other, so that they need not be joined.
 
-    def __init__(self, key_bytes: int, value_bytes: int, expected: int) -> None:
+    Attributes:
+        used: how many entries there are; whoever writes behind them adds to it.
+    """
+
+    def __init__(self, key: np.dtype[Any], value: np.dtype[Any], expected: int) -> None:
         self.used = 0
         # A whole batch must fit behind the last entry.
-        self.keys, self.values = (np.empty((expected + 2 * BATCH_ENTRIES, size), np.uint8) for size in (key_bytes, value_bytes))
+        self._keys, self._values = (np.empty(expected + 2 * BATCH_ENTRIES, kind) for kind in (key, value))
 
-    def for_more(self, entries: int) -> tuple[int, int]:
-        """The addresses for so many more keys and values."""
-        if len(self.keys) - self.used < entries:
-            size = max(2 * len(self.keys), self.used + entries)
-            self.keys, self.values = self._grown(self.keys, size), self._grown(self.values, size)
-        return self.keys[self.used :].ctypes.data, self.values[self.used :].ctypes.data
+    def behind(self, entries: int) -> Entries:
+        """Memory for so many more, as it happens to be."""
+        end = self.used + entries
+        if len(self._keys) < end:
+            size = max(2 * len(self._keys), end)
+            self._keys, self._values = self._grown(self._keys, size), self._grown(self._values, size)
+        return Entries(self._keys[self.used : end], self._values[self.used : end])
 
-    def entries(self, key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
-        """What was written."""
-        return Entries(self.keys[: self.used].reshape(-1).view(key), self.values[: self.used].reshape(-1).view(value))
+    def add(self, entries: Entries) -> None:
+        """Copies these behind those that are there."""
+        room = self.behind(len(entries))
+        as_rows(room.keys)[:], as_rows(room.values)[:] = as_rows(entries.keys), as_rows(entries.values)
+        self.used += len(entries)
 
-    def _grown(self, rows: Bytes, size: int) -> Bytes:
-        larger = np.empty((size, rows.shape[1]), np.uint8)
-        larger[: self.used] = rows[: self.used]
+    def entries(self) -> Entries:
+        """Those that are there, in this memory."""
+        return Entries(self._keys[: self.used], self._values[: self.used])
+
+    def _grown(self, filled: Structured, size: int) -> Structured:
+        larger = np.empty(size, filled.dtype)
+        as_rows(larger)[: self.used] = as_rows(filled)[: self.used]
         return larger
 
 

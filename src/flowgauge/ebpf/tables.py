@@ -15,9 +15,9 @@ import numpy as np
 
 from flowgauge.ebpf import abi
 from flowgauge.ebpf.cache import Cache
-from flowgauge.ebpf.flow_parts import whole_flows
+from flowgauge.ebpf.flow_parts import each_once, whole_flows
 from flowgauge.ebpf.libbpf import possible_cpus
-from flowgauge.ebpf.map_reader import Entries, MapReader, joined
+from flowgauge.ebpf.map_reader import Entries, MapReader, Room, joined
 from flowgauge.ebpf.owners import Owners
 from flowgauge.ebpf.questions import Questions
 from flowgauge.ebpf.ring import Ring
@@ -96,14 +96,16 @@ class FlowTables:
         self._expected = 0
 
     def take(self, present: int) -> Entries:
-        """Takes out the flows of the epoch before the ``present`` one; their epochs read 0 then.
+        """Takes out the flows of the epoch before the ``present`` one, each once; their epochs read 0 then.
 
         What the kernel does not let go of stays for the time after the next, everything when it raises OSError.
         """
         flows = self._readers[(present + 1) % 2].take(self._expected)
         self._expected = len(flows)
-        flows.keys["epoch"] = 0
-        return flows
+        epochs = flows.keys["epoch"]
+        several = bool((epochs[1:] != epochs[:-1]).any())
+        epochs[:] = 0
+        return each_once(flows) if several else flows
 
 
 class EpochTable:
@@ -139,6 +141,7 @@ class Tables:
     def __init__(self, map_fd: Callable[[str], int], sizes: Mapping[str, int]) -> None:
         self._flows = FlowTables(map_fd("flows_even"), map_fd("flows_odd"))
         self._cache = Cache(map_fd("cache"), sizes["cache"], min(possible_cpus(), sizes["cache"]))
+        self._expected = 0
         self._owners = Owners(map_fd("owners"))
         self._questions = Questions(map_fd("questions"), map_fd("asked_names"))
         self._rings = [Ring(map_fd(name), sizes[name], kind) for name, kind in _RINGS]
@@ -148,11 +151,17 @@ class Tables:
         """Takes out what was counted before the ``present`` epoch; OSError when the flows cannot be read, which stay then."""
         signals = {name: self._signals_of(name, present) for name in self._signals}
         signals["answers"] = joined(signals["answers"], self._unanswered())
-        # The table first: when it cannot be read, its flows and what the slots have of them stay together.
-        flows = whole_flows(self._flows.take(present), self._cache.take(present))
+        flows = self._flows_of(present)
         owners = self._of_owners()
         events, hellos, pieces = (ring.take() for ring in self._rings)
         return Evicted(flows.keys, flows.values, **signals, owners=owners, events=events, hellos=hellos, answer_pieces=pieces)
+
+    def _flows_of(self, present: int) -> Entries:
+        # The table first: when it cannot be read, its flows and what the slots have of them stay together.
+        table, flows = self._flows.take(present), Room(*_FLOWS, self._expected)
+        self._cache.take(present, flows)
+        self._expected = flows.used
+        return whole_flows(table, flows)
 
     def _of_owners(self) -> Entries:
         try:
