@@ -5,7 +5,7 @@ The ways take turns; the best round of each counts. ``agent`` is what the agent 
 over the CPUs (new epoch, wait for running programs, take slots and table, join what is one flow, hand over columns); ``on all
 CPUs`` the same when each CPU saw each flow; ``table`` when there is no cache; ``one by one`` asks a table for the next key and
 takes its entry, as other eBPF agents do; ``copy`` moves as many bytes once, the limit of this machine's memory. Beside each
-rate what it would be if the thread had waited for nothing: neither for running programs nor for its turn on a busy machine.
+rate what one processor would do that waited for nothing: neither for running programs nor for its turn on a busy machine.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SOURCE_AT, _CONTEXT_BYTES = 26, 192
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Entries a second, by the wall's clock and by the processor time of this thread."""
+    """Entries a second, by the wall's clock and by the processor time of this process."""
 
     wall: float = 0.0
     busy: float = 0.0
@@ -94,9 +94,9 @@ def copied(keys: abi.Structured, values: abi.Structured) -> int:
 
 def timed(work: Callable[[], int], entries: int) -> Rate:
     """Of one go; it must take them all."""
-    start, busy = time.perf_counter(), time.thread_time()
+    start, busy = time.perf_counter(), time.process_time()
     assert work() == entries
-    return Rate(entries / (time.perf_counter() - start), entries / (time.thread_time() - busy))
+    return Rate(entries / (time.perf_counter() - start), entries / (time.process_time() - busy))
 
 
 def measure(agent: FlowProgram, plain: FlowProgram, entries: int, rounds: int) -> dict[str, Rate]:

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from ebpf_kit import context, flows, loaded, show
-from flowgauge.ebpf import abi, bpf_syscall
+from flowgauge.ebpf import abi, bpf_syscall, tables
 from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.map_reader import Entries, MapReader
 from flowgauge.runtime import linux
@@ -163,10 +163,12 @@ def test_nothing_is_lost_or_told_twice_while_both_cpus_count_and_epochs_wrap() -
     assert [told[port] for port in range(1, 5)] == [count // 2 for count in sent]
 
 
-def test_flows_that_begin_while_others_are_taken_disturb_nothing() -> None:
+@pytest.mark.parametrize("sets", [None, 0], ids=["in slots", "in a table that two threads empty"])
+def test_flows_that_begin_while_others_are_taken_disturb_nothing(sets: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some thousand of them in each eviction, on all CPUs, all over the cache."""
+    monkeypatch.setattr(tables, "_MANY", 1)
     stop, sent = threading.Event(), [0, 0]
-    with loaded(max_flows=1 << 17) as program:
+    with loaded(max_flows=1 << 17, cache_sets=sets) as program:
         fd = program.fd("flow_ingress")
 
         def begin(thread: int) -> None:
@@ -186,6 +188,16 @@ def test_flows_that_begin_while_others_are_taken_disturb_nothing() -> None:
         told += int(program.evict().values["packets"].sum())
         counted = program.counters()
     assert told + counted["kernel_packets_table_full"] == sum(sent)
+
+
+@pytest.mark.parametrize("middle", [1, 512, 1023, 4096], ids=["the second", "half-way", "the last", "none there"])
+def test_two_threads_take_each_entry_once_wherever_the_second_begins(middle: int) -> None:
+    with loaded(max_flows=1024, cache_sets=0) as program:
+        for port in range(1, 800):
+            send(program, frame(port), 1)
+        reader = MapReader(program.map_fd("flows_even"), abi.FLOW_KEY, abi.FLOW_VALUE)
+        assert totals(reader.take(800, middle)) == dict.fromkeys(range(1, 800), (1, 140, 16))
+        assert len(reader.read()) == 0
 
 
 def test_a_hook_on_another_cpu_adds_where_it_saw_the_flow() -> None:

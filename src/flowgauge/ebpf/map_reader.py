@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from flowgauge.ebpf.bpf_syscall import Batch, Command, batch
 BATCH_ENTRIES = 16384
 """Entries per system call: 1.7 MB of keys and values; from 256 to 131 072 the speed hardly changes."""
 _TOKEN_BYTES = 64
-"""Room for the kernel's bookmark; hash maps use 4 bytes."""
+"""Room for the kernel's bookmark; hash maps use 4 bytes: the number of a bucket."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -70,26 +71,35 @@ class MapReader:
         found, error = self._batches(Command.MAP_LOOKUP_BATCH, 0)
         if error:
             raise OSError(error, os.strerror(error))
-        return found
+        return found.entries()
 
-    def take(self, expected: int = 0) -> Entries:
+    def take(self, expected: int = 0, middle: int = 0) -> Entries:
         """All entries, out of the map, which nobody else may use meanwhile; OSError when the kernel refuses at once.
 
         When it refuses later, the rest stays in the map.
 
         Args:
             expected: about how many there are: memory for so many need not be moved when it grows.
+            middle: the number of a hash map's bucket amid them, from which on a second thread takes entries at the same time;
+                0 does without. Where it is something else, one thread takes more than the other, or all.
         """
-        found, error = self._batches(Command.MAP_LOOKUP_AND_DELETE_BATCH, expected)
-        if error and not len(found):
+        if not middle:
+            found, error = self._batches(Command.MAP_LOOKUP_AND_DELETE_BATCH, expected)
+        else:
+            with ThreadPoolExecutor(1) as pool:
+                rest = pool.submit(self._batches, Command.MAP_LOOKUP_AND_DELETE_BATCH, expected // 2, middle)
+                found, error = self._batches(Command.MAP_LOOKUP_AND_DELETE_BATCH, expected)
+            found.add(rest.result()[0].entries())
+        if error and not found.used:
             raise OSError(error, os.strerror(error))
-        return found
+        return found.entries()
 
-    def _batches(self, command: Command, expected: int) -> tuple[Entries, int]:
-        """Entries batch by batch, and the errno that ended it, 0 at the map's end."""
+    def _batches(self, command: Command, expected: int, first: int = 0) -> tuple[Room, int]:
+        """Entries from the ``first`` bucket on, batch by batch, and the errno that ended it, 0 at the map's end."""
         found = Room(self._key, self._value, expected)
         here, there = np.zeros(_TOKEN_BYTES, np.uint8), np.zeros(_TOKEN_BYTES, np.uint8)
-        ask, start_at, error = BATCH_ENTRIES, 0, 0
+        here.view(np.uint32)[0] = first
+        ask, start_at, error = BATCH_ENTRIES, here.ctypes.data if first else 0, 0
         while not error:
             room = found.behind(ask)
             memory = Batch(room.keys.ctypes.data, room.values.ctypes.data, start_at, there.ctypes.data)
@@ -101,7 +111,7 @@ class MapReader:
                 found.used += count
             here, there = there, here
             start_at = here.ctypes.data
-        return found.entries(), 0 if error == errno.ENOENT else error
+        return found, 0 if error == errno.ENOENT else error
 
     def remove(self, keys: Structured) -> int:
         """Takes entries out of the map, in order; how many, fewer than asked for when the kernel refuses one."""

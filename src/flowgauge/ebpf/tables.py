@@ -7,6 +7,7 @@ the eBPF programs; after: :mod:`flowgauge.ebpf.flow_program`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,9 @@ _RINGS: tuple[tuple[str, np.dtype[Any]], ...] = (
     ("answer_pieces", abi.ANSWER_PIECE),
 )
 """Ring buffers and the types of their records."""
+
+_MANY = 32_768
+"""From so many flows in a table on the kernel is asked for them by two threads: that takes 15 ms by one."""
 
 _log = logs.get("ebpf")
 
@@ -89,10 +93,11 @@ def empty(key: np.dtype[Any], value: np.dtype[Any]) -> Entries:
 
 
 class FlowTables:
-    """The two maps of flows that epochs fill in turn, by their descriptors: that of even epochs first."""
+    """The two maps of flows that epochs fill in turn, of ``size`` entries, by their descriptors: that of even epochs first."""
 
-    def __init__(self, even: int, odd: int) -> None:
+    def __init__(self, even: int, odd: int, size: int) -> None:
         self._readers = [MapReader(fd, *_FLOWS) for fd in (even, odd)]
+        self._middle = (1 << (size - 1).bit_length()) // 2  # the kernel makes as many buckets as entries, a power of two
         self._expected = 0
 
     def take(self, present: int) -> Entries:
@@ -100,7 +105,8 @@ class FlowTables:
 
         What the kernel does not let go of stays for the time after the next, everything when it raises OSError.
         """
-        flows = self._readers[(present + 1) % 2].take(self._expected)
+        many = self._expected >= _MANY and len(os.sched_getaffinity(0)) > 1
+        flows = self._readers[(present + 1) % 2].take(self._expected, self._middle if many else 0)
         self._expected = len(flows)
         epochs = flows.keys["epoch"]
         several = bool((epochs[1:] != epochs[:-1]).any())
@@ -139,7 +145,7 @@ class Tables:
     """
 
     def __init__(self, map_fd: Callable[[str], int], sizes: Mapping[str, int]) -> None:
-        self._flows = FlowTables(map_fd("flows_even"), map_fd("flows_odd"))
+        self._flows = FlowTables(map_fd("flows_even"), map_fd("flows_odd"), sizes["flows_even"])
         self._cache = Cache(map_fd("cache"), sizes["cache"], min(possible_cpus(), sizes["cache"]))
         self._expected = 0
         self._owners = Owners(map_fd("owners"))
