@@ -136,6 +136,12 @@ def test_what_began_first_says_where_the_flow_was_counted_first() -> None:
     assert found.values["observed"].tolist() == [[7, 8, 0, 0]]
 
 
+def test_what_the_table_has_of_a_flow_that_stays_in_parts_is_told_once() -> None:
+    """Slots of two epochs, as one eviction leaves them to the next when it fails, lie in different sets."""
+    found = whole(entries(part(1, 3)), slots(part(10, 1)), slots(part(100, 2)))
+    assert sorted(found.values["packets"].tolist()) == [11, 100]
+
+
 def test_four_observation_points_are_kept_each_once() -> None:
     """In the table several epochs may have a flow, when the kernel did not let go of one."""
     parts = [entries(part(1, tick), point) for tick, point in enumerate((5, 6, 5, 7, 8, 9), 1)]

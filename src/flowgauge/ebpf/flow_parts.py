@@ -62,16 +62,17 @@ def each_once(table: Entries) -> Entries:
 
 
 def whole_flows(table: Entries, flows: Room) -> Entries:
-    """The flows of the ``table`` and of ``flows``, which both have each once: added up as by ``add_slots``, in that memory.
+    """The flows of the ``table``, which has each once, and of ``flows``: added up as by ``add_slots``, in that memory.
 
-    Entries without packets add what they know to a flow, and are none themselves.
+    Entries without packets add what they know to a flow, and are none themselves. What ``flows`` have in parts stays so.
     """
     cached = flows.entries()
     if not len(table):
         return cached
     rows = match(cached.keys, table.keys)
     in_cache = np.flatnonzero(rows >= 0)
-    in_table = rows[in_cache]
+    in_table, first = np.unique(rows[in_cache], return_index=True)
+    in_cache = in_cache[first]  # slots that one eviction left to the next are in other sets: the table's part is told once
     alone = table.values["packets"] > 0
     alone[in_table] = False
     if len(in_cache):
