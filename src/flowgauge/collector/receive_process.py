@@ -39,7 +39,7 @@ from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.flow.arrow import share_memory
 from flowgauge.pipeline.exporters import ExporterDirectory, Heard
-from flowgauge.pipeline.options import AgentReport
+from flowgauge.pipeline.options import AgentReport, telling
 from flowgauge.runtime import garbage, logs
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.wire.decoded import OptionsData
@@ -82,10 +82,10 @@ class TellingDirectory(ExporterDirectory):
 
     def learn(self, received: Iterable[OptionsData]) -> list[AgentReport]:
         """As a directory does."""
-        options = tuple(received)
-        if options:
-            self._line.send(Learned(options))
-        return super().learn(options)
+        found = tuple(map(telling, received))
+        if found:
+            self._line.send(Learned(found))
+        return super().learn(found)
 
     def heard(self) -> list[Heard]:
         """Exporters with flows since the last call."""

@@ -29,7 +29,7 @@ Times = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 T = TypeVar("T")
 
-_EXACT, _LIKELY, _GUESS = (code(IDENTITY_CONFIDENCE, label) for label in ("exact", "likely", "guess"))
+CERTAIN, _LIKELY, _GUESS = (code(IDENTITY_CONFIDENCE, label) for label in ("exact", "likely", "guess"))
 
 ALWAYS = np.iinfo(np.int64).min
 """Before any time."""
@@ -53,7 +53,7 @@ def settled_since(stretches: Sequence[Stretch[T]]) -> tuple[int, Stretch[T] | No
 
 def certainty(stretch: Stretch[T] | None) -> int:
     """The code of ``enums.IDENTITY_CONFIDENCE`` for a flow within a stretch, 0 for one in none."""
-    return 0 if stretch is None else _EXACT if stretch.certain else _LIKELY
+    return 0 if stretch is None else CERTAIN if stretch.certain else _LIKELY
 
 
 class AsOf:
@@ -84,6 +84,10 @@ class AsOf:
         self._counts.append(len(stretches))
         self._times += [(start_ms, end_ms, certain, value_of(holder)) for start_ms, end_ms, holder, certain in stretches]
 
+    def settle(self, keys: Times, values: Times) -> None:
+        """Keys whose last stretch surely spans all of the time, and what its holder's number is."""
+        self._settled[keys], self._confidence[keys] = values, CERTAIN
+
     def freeze(self) -> FrozenAsOf:
         """What was added, as arrays."""
         slot = np.full(len(self._settled), -1, np.int32)
@@ -100,7 +104,7 @@ class FrozenAsOf:
         self._settled, self._certainty, self._slot, self._counts = settled, certainty, slot, counts
         self._firsts = (np.cumsum(counts) - counts).astype(np.int32)
         self._start, self._end = np.ascontiguousarray(times[:, 0]), np.ascontiguousarray(times[:, 1])
-        self._confidence = np.where(times[:, 2], _EXACT, _LIKELY).astype(np.uint8)
+        self._confidence = np.where(times[:, 2], CERTAIN, _LIKELY).astype(np.uint8)
         self._value = times[:, 3].astype(np.int32)
 
     def at(self, keys: Ints, start_ms: Times, end_ms: Times) -> Found:

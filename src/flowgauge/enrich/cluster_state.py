@@ -7,7 +7,7 @@ Changes come in through ``put`` and ``remove``. Not thread-safe: ``kubernetes`` 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from flowgauge.enrich.backends import Backends, since_ms
 from flowgauge.enrich.history import History
@@ -77,6 +77,12 @@ class ClusterState:
     def stretches(self, address: bytes) -> tuple[Stretch[Holder], ...]:
         """Who had the address when."""
         return self._addresses.stretches(address)
+
+    def undisputed(self, addresses: Sequence[bytes]) -> list[Tenure[Holder] | None]:
+        """For each address its holder's tenure if it goes on, nobody else ever had it and no Service stood there; else None."""
+        served = self.backends.at
+        found = self._addresses.undisputed(addresses)
+        return [None if served(address) else tenure for address, tenure in zip(addresses, found, strict=True)]
 
     def pod(self, uid: str) -> Pod | None:
         """A pod that exists."""

@@ -8,7 +8,7 @@ and nothing for a row. Before: ``kubernetes``, ``known``; after: ``ends``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,14 @@ from flowgauge.enrich.known import Answer, Known, Place, Recalled
 from flowgauge.enrich.numbering import Distinct
 from flowgauge.enrich.timeline import Stretch, Timeline
 from flowgauge.flow.addresses import AddressColumn
+
+
+class Plain(NamedTuple):
+    """An address that one holder has had since before the batch, and at which no Service stands: the common case."""
+
+    key: int
+    since_ms: int
+    identity: int
 
 
 class Gathered:
@@ -50,7 +58,12 @@ class Gathered:
         def number(holder: Holder) -> int:
             return table.number(holder, state)
 
-        for key, address in zip(recalled.asked.tolist(), _packed(distinct.addresses[recalled.asked]), strict=True):
+        asked, packed = recalled.asked.tolist(), _packed(distinct.addresses[recalled.asked])
+        plain: list[Plain] = []
+        for key, address, tenure in zip(asked, packed, state.undisputed(packed), strict=True):
+            if tenure is not None and tenure.from_ms <= span[0]:
+                plain.append(Plain(key, tenure.from_ms, number(tenure.holder)))
+                continue
             stretches = state.stretches(address)
             holders.add(key, stretches, number)
             self.has_holder[key] = bool(stretches)
@@ -68,6 +81,11 @@ class Gathered:
                 )
             )
         known.keep(answers)
+        if plain:
+            keys, since_ms, identity = np.array(plain, np.int64).T
+            holders.settle(keys, identity)
+            self.has_holder[keys] = True
+            known.keep_plain(distinct.numbers[keys], since_ms, identity)
         self._holders = holders.freeze()
         self._take_standing(standing, span)
 

@@ -7,7 +7,7 @@ Not thread-safe: ``kubernetes`` holds the lock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 from flowgauge.enrich.timeline import FOREVER, MAX_TENURES, Stretch, Tenure, Timeline
@@ -45,6 +45,11 @@ class History(Generic[K, T]):
         """Who held ``key`` when; empty for a key of which nothing is known."""
         timeline = self._timelines.get(key)
         return timeline.stretches() if timeline is not None else ()
+
+    def undisputed(self, keys: Iterable[K]) -> list[Tenure[T] | None]:
+        """For each key its tenure, if it is the only one that is known and goes on; else None."""
+        timelines = map(self._timelines.get, keys)
+        return [one.tenures[0] if one is not None and one.undisputed else None for one in timelines]
 
     def timeline(self, key: K) -> Timeline[T]:
         """The timeline of a key of which something is known; it stays the same object as long as anything is."""

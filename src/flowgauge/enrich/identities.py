@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from flowgauge.config.model import Enrichment
@@ -15,6 +16,8 @@ from flowgauge.schema.enums import LAYER, code
 
 REGION_LABEL = "topology.kubernetes.io/region"
 
+_NAMESPACES = 4096
+"""Of so many it is remembered whose they are."""
 _APP, _INFRA = code(LAYER, "app"), code(LAYER, "infra")
 
 
@@ -45,6 +48,8 @@ class Identities:
 
     def __init__(self, enrichment: Enrichment) -> None:
         self._zone_key = enrichment.zone_key
+        self.layer_of = lru_cache(_NAMESPACES)(self._layer_of)
+        """Code of ``enums.LAYER`` of what is in a namespace."""
         self._is_infra = re.compile("|".join(map(fnmatch.translate, enrichment.infra_namespaces)) or r"(?!)").match
 
     def of(self, thing: Pod | Node | Service, state: ClusterState) -> Identity:
@@ -100,8 +105,7 @@ class Identities:
             layer=self.layer_of(meta.namespace),
         )
 
-    def layer_of(self, namespace: str) -> int:
-        """Code of ``enums.LAYER`` of what is in a namespace."""
+    def _layer_of(self, namespace: str) -> int:
         return _INFRA if self._is_infra(namespace) else _APP
 
 

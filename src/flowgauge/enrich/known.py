@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.enrich.as_of import Bytes, Ints, Times
+from flowgauge.enrich.as_of import CERTAIN, Bytes, Ints, Times
 from flowgauge.enrich.cluster_state import ClusterState
 from flowgauge.enrich.identity_table import IdentityTable
 from flowgauge.enrich.numbering import AddressNumbers
@@ -137,6 +137,14 @@ class Known:
         self._since[at], self._identity[at] = since, identity
         self._confidence[at], self._held[at] = confidence, held
         self._replace_places(at, [(one.number << _PORT_BITS | port, *rest) for one in numbered for port, *rest in one.places])
+
+    def keep_plain(self, numbers: Ints, since_ms: Times, identity: Times) -> None:
+        """Takes in addresses that surely have one holder, and at which no Service stands, as ``keep``."""
+        numbered = numbers >= 0
+        at = numbers[numbered].astype(np.intp)
+        self._since[at], self._identity[at] = since_ms[numbered], identity[numbered]
+        self._confidence[at], self._held[at] = CERTAIN, True
+        self._replace_places(at, ())
 
     def _replace_places(self, numbers: npt.NDArray[np.intp], places: Sequence[tuple[int, ...]]) -> None:
         """These are the places of these addresses from now on."""

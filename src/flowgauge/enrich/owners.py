@@ -70,7 +70,7 @@ def application(labels: Mapping[str, str], otherwise: str) -> str:
 
 def _first(labels: Mapping[str, str], keys: tuple[str, ...]) -> str:
     """The first of these labels that says something."""
-    for key in keys:
+    for key in keys if labels else ():
         if value := labels.get(key):
             return value
     return ""

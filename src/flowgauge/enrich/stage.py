@@ -67,7 +67,7 @@ class Enricher:
         self._numbers = AddressNumbers()
         self._known = Known(self._numbers, self._table)
         self._labels = Texts()
-        self._label_codes = np.array([self._labels.code(label) for label in self._blocks.labels], np.int32)
+        self._label_codes = np.array([self._labels[label] for label in self._blocks.labels], np.int32)
         self._ends_by_source = np.zeros(len(IDENTITY_SOURCE), np.int64)
 
     def __call__(self, batch: FlowBatch) -> FlowBatch:

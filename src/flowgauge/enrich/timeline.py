@@ -53,6 +53,11 @@ class Timeline(Generic[T]):
     tenures: list[Tenure[T]] = field(default_factory=list)
     _stretches: tuple[Stretch[T], ...] | None = None
 
+    @property
+    def undisputed(self) -> bool:
+        """Whether there has been one tenure, and it goes on."""
+        return len(self.tenures) == 1 and self.tenures[0].to_ms == FOREVER
+
     def changed(self) -> None:
         """A tenure was added, removed or ended."""
         self._stretches = None

@@ -100,7 +100,7 @@ class ExporterDirectory:
         """Takes in options data; returns what agents reported of themselves."""
         reports: list[options.AgentReport] = []
         with self._lock:
-            for data in received:
+            for data in map(options.telling, received):
                 exporter = self._exporter((data.exporter_addr, data.obs_domain_id))
                 exporter.seen_ns = data.received_ns
                 self._now_ns = max(self._now_ns, data.received_ns)

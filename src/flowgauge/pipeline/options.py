@@ -7,14 +7,14 @@ Names come from the network: they are cut to a length and freed of control chara
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowgauge.flow.addresses import packed
 from flowgauge.pipeline.exporter import Exporter, Named
 from flowgauge.runtime.ledger import BY_ENTERPRISE
 from flowgauge.schema.told import DEVICE, NODE, Answer
-from flowgauge.wire.decoded import Value
-from flowgauge.wire.sampling import Rates, rate_of
+from flowgauge.wire.decoded import OptionsData, Value
+from flowgauge.wire.sampling import TELL_RATES, Rates, rate_of
 
 MAX_NAME_LENGTH = 253
 """Characters of a name: the longest that a DNS name, and so a node's, may have."""
@@ -32,6 +32,12 @@ _COUNTERS = frozenset(counter.name for counter in BY_ENTERPRISE.values())
 _OF_NODE, _OF_DEVICE = (frozenset(told.name for told in group) for group in (NODE, DEVICE))
 
 
+_TELLING = _OF_NODE | _OF_DEVICE | _COUNTERS | TELL_RATES | {
+    "observationDomainName", "interfaceName", "interfaceDescription", "VRFname", "applicationName", "dns_address",
+}  # fmt: skip
+"""Elements without which a record tells nothing that is looked for here."""
+
+
 @dataclass(frozen=True, slots=True)
 class AgentReport:
     """What an agent says of itself: its node, when it started (ms since 1970), and its cumulative ledger counters."""
@@ -44,6 +50,11 @@ class AgentReport:
     def instance(self) -> str:
         """Its name in the ledger."""
         return f"{self.node}@{self.started_ms}"
+
+
+def telling(data: OptionsData) -> OptionsData:
+    """``data``, without records when they tell nothing, as those of types (RFC 5610); all of a set have the same elements."""
+    return replace(data, records=()) if data.records and _TELLING.isdisjoint(data.records[0]) else data
 
 
 def dns_answer(record: Record) -> Answer | None:

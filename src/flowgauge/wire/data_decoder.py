@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -12,7 +12,7 @@ import numpy as np
 from flowgauge.wire.assemble import Block, other_sockets
 from flowgauge.wire.connections import Part, settle
 from flowgauge.wire.cutting import cut_fixed, cut_variable, fixed_counts
-from flowgauge.wire.decoded import OptionsData, Value
+from flowgauge.wire.decoded import OptionsData
 from flowgauge.wire.dialect import Dialect
 from flowgauge.wire.elements import Elements
 from flowgauge.wire.framing import NOT_TOLD, Sets
@@ -20,7 +20,7 @@ from flowgauge.wire.grouping import group
 from flowgauge.wire.history import UNKNOWN, History
 from flowgauge.wire.intake import Batch
 from flowgauge.wire.layout import Layout
-from flowgauge.wire.options import OptionsReader
+from flowgauge.wire.options import OptionsReader, SetsRead, Told
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.readers import Step, integers
 from flowgauge.wire.records import DataSets, Index, Records
@@ -40,8 +40,6 @@ SAID = frozenset({
     "notSentOctetTotalCount",
 })  # fmt: skip
 """What an exporter says of its own work and losses (RFC 5102 §5.3, elements 40–42 and 163–168)."""
-Told = tuple[Mapping[str, Value], ...]
-"""The records of a set of options data."""
 MAX_KEPT_SETS = 8192
 """Sets of one batch kept for a template to come; more are given up at once, since each costs time."""
 
@@ -55,9 +53,9 @@ class DataDecoder:
         blocks, options: what the sets hold.
     """
 
-    def __init__(self, batch: Batch, elements: Elements, dialect: Dialect) -> None:
+    def __init__(self, batch: Batch, elements: Elements, dialect: Dialect, read: SetsRead) -> None:
         self._batch, self._dialect = batch, dialect
-        self._options_reader = OptionsReader(elements)
+        self._options_reader = OptionsReader(elements, read)
         self._rows_left = MAX_ROWS
         self.records: Offsets = np.zeros(len(batch.messages), np.int64)
         self.has_flows: Mask = np.zeros(len(batch.messages), np.bool_)

@@ -18,6 +18,42 @@ MAX_VALUES = 1 << 18
 """Values read of one batch; each is a Python object, so there is a bound. A thousand datagrams of names hold fewer."""
 
 
+Told = tuple[Mapping[str, Value], ...]
+"""The records of a set of options data."""
+MAX_KEPT_BYTES = 1 << 20
+"""What sets that are kept may take, roughly: those of an agent that do not change are 5 kB, of any number of agents."""
+_VALUE_BYTES = 64
+"""What a value takes, beside its bytes in the set."""
+
+
+class SetsRead:
+    """Sets that were read whole, with their records: exporters say the same again and again, and so do others beside them.
+
+    Kept from batch to batch. Of those that nobody says again, as counters, there are soon too many; then all are forgotten.
+    """
+
+    def __init__(self, elements: Elements) -> None:
+        self._elements, self._generation = elements, elements.generation
+        self._read: dict[tuple[Layout, bytes], Told] = {}
+        self._bytes = 0
+
+    def begin(self) -> None:
+        """A batch begins."""
+        if self._generation != self._elements.generation or self._bytes > MAX_KEPT_BYTES:
+            self._generation = self._elements.generation
+            self._read.clear()
+            self._bytes = 0
+
+    def get(self, content: bytes, layout: Layout) -> Told | None:
+        """The records of a set; None when they are not known."""
+        return self._read.get((layout, content))
+
+    def keep(self, content: bytes, layout: Layout, records: Told) -> None:
+        """Takes in a set."""
+        self._read[layout, content] = records
+        self._bytes += len(content) + _VALUE_BYTES * len(layout.fields) * len(records)
+
+
 class OptionsReader:
     """Reads the options data sets of one batch.
 
@@ -25,26 +61,26 @@ class OptionsReader:
         values_left: how many values it still reads; what is beyond is given up.
     """
 
-    def __init__(self, elements: Elements) -> None:
-        self._elements = elements
-        self._read: dict[tuple[Layout, bytes], tuple[tuple[Mapping[str, Value], ...], bool]] = {}
+    def __init__(self, elements: Elements, read: SetsRead) -> None:
+        self._elements, self._read = elements, read
         self.values_left = MAX_VALUES
 
-    def set_of(self, content: bytes, layout: Layout) -> tuple[tuple[Mapping[str, Value], ...], bool]:
+    def set_of(self, content: bytes, layout: Layout) -> tuple[Told, bool]:
         """The records of one set, and whether that is all of it: a record left it, or was beyond the bound.
 
-        Exporters say the same again and again, and so do others beside them: that is read once, and its records are shared.
+        What was said before is not read again: its records are shared.
         """
-        found = self._read.get((layout, content))
-        if found is None:
-            records: list[Mapping[str, Value]] = []
-            try:
-                records.extend(self.records(content, layout))
-                found = tuple(records), True
-            except IndexError:
-                found = tuple(records), False
-            self._read[layout, content] = found
-        return found
+        known = self._read.get(content, layout)
+        if known is not None:
+            return known, True
+        records: list[Mapping[str, Value]] = []
+        try:
+            records.extend(self.records(content, layout))
+        except IndexError:
+            return tuple(records), False
+        whole = tuple(records)
+        self._read.keep(content, layout, whole)
+        return whole, True
 
     def records(self, content: bytes, layout: Layout) -> Iterator[Mapping[str, Value]]:
         """The records of one set; IndexError at one that leaves the set or is beyond the bound."""

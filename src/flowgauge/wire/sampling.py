@@ -31,7 +31,7 @@ SELECTOR, INTERFACE, SYSTEM, DISPUTED = (
     code(SAMPLING_SOURCE, label) for label in ("selector", "interface", "system", "disputed")
 )
 
-_TELL_RATES = frozenset(
+TELL_RATES = frozenset(
     {"samplingInterval", "samplerRandomInterval", "samplingPacketInterval", "samplingSize", "samplingProbability"}
 )
 """Elements without which a record does not say a rate."""
@@ -47,7 +47,7 @@ def rate_of(record: Record) -> int:
 
     An interval (34, 50); packets taken and left out (305, 306); n out of N (309, 310); a probability (311). Of any width.
     """
-    if _TELL_RATES.isdisjoint(record):  # nearly all records: those of names and counters
+    if TELL_RATES.isdisjoint(record):  # nearly all records: those of names and counters
         return 0
     for name in ("samplingInterval", "samplerRandomInterval"):
         if (interval := _positive(record, name)) > 0:

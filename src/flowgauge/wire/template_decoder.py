@@ -23,6 +23,7 @@ from flowgauge.wire.history import History, data_sets
 from flowgauge.wire.intake import Batch, Intake
 from flowgauge.wire.judging import judge
 from flowgauge.wire.layout import Layouts
+from flowgauge.wire.options import SetsRead
 from flowgauge.wire.origins import Origins
 from flowgauge.wire.pending import PendingSet
 from flowgauge.wire.problems import Problems
@@ -46,6 +47,7 @@ class TemplateDecoder:
 
     def __init__(self, dialect: Dialect, elements: Elements, layouts: Layouts) -> None:
         self._dialect, self._elements = dialect, elements
+        self._read = SetsRead(elements)
         self.streams = Streams(dialect, layouts)
 
     def decode(self, intake: Intake, datagram: Index, start: Offsets, end: Offsets) -> tuple[list[Block], list[OptionsData]]:
@@ -61,7 +63,8 @@ class TemplateDecoder:
             compare(batch)
         history = History()
         history.learn(batch, sets)
-        data = DataDecoder(batch, self._elements, self._dialect)
+        self._read.begin()
+        data = DataDecoder(batch, self._elements, self._dialect, self._read)
         data.decode(data_sets(sets), history)
         has_flows = None if self._dialect.numbers_messages else data.has_flows
         judge(batch, data.records, has_flows, by_message=self._dialect.numbers_messages)
@@ -117,7 +120,7 @@ class TemplateDecoder:
         set_id = np.array([kept.template_id for _, kept in waiting], np.int64)
         intake = Intake(ByteView(content), max(len(content), 1), origins, problems, batch.intake.counts, batch.intake.scratch)
         index = np.array([number for number, _ in waiting], np.intp)
-        data = DataDecoder(Batch(intake, messages, streams, index, batch.every), self._elements, self._dialect)
+        data = DataDecoder(Batch(intake, messages, streams, index, batch.every), self._elements, self._dialect, self._read)
         data.decode(Sets(row, set_id, end - size, end, row), History())
         batch.intake.counts["decode_late_records"] += int(np.maximum(data.records, 0).sum())
         batch.intake.problems.include(problems)
