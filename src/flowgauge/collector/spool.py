@@ -5,7 +5,7 @@
 
     data_dir/spool/<instance>/
         lock            held (flock) by the collector that uses the folder
-        ledger.json     its counters and the last segment that the store took: for whoever adopts the folder
+        ledger          its counters and the last segment that the store took: for whoever adopts the folder
         00000042.seg    one segment: frames, see ``frames``
 
 In the normal course a file lives for a second or two, in the page cache: it is removed before the kernel writes it out, so

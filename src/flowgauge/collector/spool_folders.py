@@ -13,12 +13,13 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from flowgauge.collector import frames
+from flowgauge.collector.notes import Notes
 from flowgauge.collector.segments import Segment
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import BY_NAME
 
-_LEDGER = "ledger.json"
+_LEDGER = "ledger"
 _LOCK = "lock"
 _INSTANCE = re.compile(r"[^\s/]{1,200}@\d{1,20}")
 
@@ -34,7 +35,7 @@ class Folder:
     """
 
     def __init__(self, path: Path, lock: int) -> None:
-        self.path, self._lock = path, lock
+        self.path, self._lock, self._notes = path, lock, Notes(path / _LEDGER)
         self.instance = path.name
         self.counters: dict[str, int] = {}
         self.acknowledged = ""
@@ -42,15 +43,12 @@ class Folder:
     def note(self, counters: Mapping[str, int], acknowledged: str) -> None:
         """Keeps the ledger and the last acknowledgement; either all or nothing of it. OSError when it cannot be written."""
         self.acknowledged = acknowledged or self.acknowledged
-        text = json.dumps({"counters": counters, "acknowledged": self.acknowledged})
-        new = self.path / f"{_LEDGER}.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.path / _LEDGER)
+        self._notes.put(json.dumps({"counters": counters, "acknowledged": self.acknowledged}).encode())
 
     def recall(self) -> None:
         """Reads what was noted; without it the counters of the instance are not known."""
         try:
-            noted = json.loads((self.path / _LEDGER).read_text(encoding="utf-8"))
+            noted = json.loads(self._notes.latest())
             self.counters = {name: int(value) for name, value in noted["counters"].items() if name in BY_NAME}
             self.acknowledged = str(noted["acknowledged"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -81,6 +79,7 @@ class Folder:
 
     def release(self) -> None:
         """Gives the lock back; safe to call twice."""
+        self._notes.close()
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
