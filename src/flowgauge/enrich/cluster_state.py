@@ -89,6 +89,10 @@ class ClusterState:
         holder = self._pods.get(uid)
         return holder.thing if holder is not None and isinstance(holder.thing, Pod) else None
 
+    def holders(self) -> Iterator[Holder]:
+        """What holds or may hold addresses now."""
+        return iter(self._holders.values())
+
     def node(self, name: str) -> Meta | None:
         """A node's metadata, also some time after it was deleted."""
         holder = self._holders.get(("Node", "", name))

@@ -34,9 +34,10 @@ class Naming:
         self.stage = self._stage(enrichment)
 
     def start(self) -> None:
-        """Reads the objects that are there, and follows them; UsageError when there is nothing at the path."""
+        """Reads the objects that are there, prepares names, and follows them; UsageError when there is nothing at the path."""
         if self._source:
             self._source.start()
+            self.stage.prepare()
 
     def stop(self) -> None:
         """Follows them no more; safe to call twice."""

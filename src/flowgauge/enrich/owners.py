@@ -36,6 +36,8 @@ def workload(pod: Meta, find: Callable[[str, Owner], Meta | None]) -> Workload:
         find: gives the owner's own metadata by namespace and reference, None where it is not known.
     """
     found, here = Workload(pod.name, pod.kind), pod
+    if pod.owner is None:
+        return found
     for _ in range(_MAX_LINKS):
         owner = here.owner
         if owner is None or owner.kind == "Node":  # a static pod: the kubelet's mirror of it names the node
@@ -60,7 +62,7 @@ def _without_objects(last: Workload, labels: Mapping[str, str]) -> Workload:
 
 def revision(labels: Mapping[str, str]) -> str:
     """The hash of the pod's template; empty without one."""
-    return _first(labels, REVISION_LABELS)
+    return _first(labels, REVISION_LABELS) if labels else ""
 
 
 def application(labels: Mapping[str, str], otherwise: str) -> str:

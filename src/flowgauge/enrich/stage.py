@@ -12,6 +12,7 @@ Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ _NEVER = np.iinfo(np.int64).max
 """Instead of a time where there is no flow."""
 _RECORD = code(IDENTITY_SOURCE, "record")
 _EXACT, _LIKELY = (code(IDENTITY_CONFIDENCE, label) for label in ("exact", "likely"))
+
+
+PREPARED = 20_000
+"""Identities that are made at the start, about 500 B each: of more most are never asked for."""
 
 
 class Enricher:
@@ -92,6 +97,13 @@ class Enricher:
                 assert isinstance(ours, Names)  # noqa: S101 - it is a column of names
                 columns[name] = merged(ours, batch.names(name), ours.codes == 0)
         return batch.with_columns(columns)
+
+    def prepare(self) -> None:
+        """Makes the identities of what is known by now, before there are flows; of more than ``PREPARED`` when they come."""
+        with self._index.reading() as state:
+            self._table.begin(state)
+            for holder in islice(state.holders(), PREPARED):
+                self._table.number(holder, state)
 
     def samples(self) -> Iterable[Sample]:
         """How the ends of all flows so far were known."""
