@@ -274,7 +274,7 @@ def test_sealed_segments_are_fsynced_when_they_are_not_in_the_store_soon(
     spools: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SYNC_AFTER_S", 0.0)
-    monkeypatch.setattr(module, "_TICK_S", 0.01)
+    monkeypatch.setattr(module, "_LEAST_S", 0.01)
     segment = put(spools(), 10)
     for _ in range(500):
         if segment.synced:

@@ -44,7 +44,8 @@ the price that each piece has of its own hardly counts with so many (measured: a
 OPEN_BYTES = 32 << 20
 """Room that is kept beside that for the segments that receive processes are writing."""
 
-_TICK_S = 0.5
+_LEAST_S = 0.1
+"""Segments that are due within it are synced together."""
 
 _log = logs.get("collector")
 
@@ -323,13 +324,22 @@ class Spool:
             folder.release()
 
     def _sync_all(self) -> None:
-        while not self._stopping.wait(_TICK_S):
+        while not self._stopping.wait(self._due_in_s()):
             self._sync(SYNC_AFTER_S)
+
+    def _due_in_s(self) -> float:
+        """When the next segment is old enough; one that is sealed from now on is not before ``SYNC_AFTER_S``."""
+        with self._lock:
+            sealed_at = min((one.sealed_at for one in self._unsynced()), default=time.monotonic())
+        return max(_LEAST_S, sealed_at + SYNC_AFTER_S - time.monotonic())
+
+    def _unsynced(self) -> Iterator[Segment]:
+        return (one for one in self._segments.values() if not one.synced and one.sealed_at > 0)
 
     def _sync(self, older_than_s: float) -> None:
         now = time.monotonic()
         with self._lock:
-            due = [one for one in self._segments.values() if not one.synced and 0 < one.sealed_at <= now - older_than_s]
+            due = [one for one in self._unsynced() if one.sealed_at <= now - older_than_s]
         files = [path for segment in due if (path := segment.path) is not None]  # others may remove them meanwhile
         for path in (*files, *{path.parent for path in files}):
             try:

@@ -26,6 +26,10 @@ from flowgauge.k8s.objects import Pod, Service
 NAMED = tuple(name for name in Identity._fields if name != "layer")
 """Attributes of an identity that become columns of names, in their order; the layer comes behind them."""
 
+_ALIKE = ("name", "owner", "application")
+"""They share their texts, and where all of a batch agree, their columns: what nobody owns is its own owner, and an application
+has its owner's name unless labels say more."""
+
 FEW_TEXTS = 64
 """Up to so many texts of one kind (nodes, namespaces, zones …) are all put into a column's dictionary: finding out which of
 them it uses costs more."""
@@ -54,7 +58,8 @@ class Texts(dict[str, int]):
         if len(self._texts) <= FEW_TEXTS:
             return [Names(codes[column], self._texts) for column in rows]
         numbers, (renumbered,) = used(len(self._texts), codes)
-        values = tuple(map(self._texts.__getitem__, numbers.tolist()))
+        texts = self._texts
+        values = tuple([texts[number] for number in numbers.tolist()])
         return [Names(renumbered[column], values) for column in rows]
 
 
@@ -80,7 +85,8 @@ class IdentityTable:
         self._generations: list[int] = []
         self._new: list[tuple[int, ...]] = []
         """Rows of the last numbers that are in no array yet: codes, layer, pod, Service."""
-        self._texts = [Texts() for _ in NAMED]
+        shared = Texts()
+        self._texts = [shared if name in _ALIKE else Texts() for name in NAMED]
         self._services = Texts()
         self._codes = np.zeros((1024, len(NAMED)), np.int32)
         self._layers = np.zeros(1024, np.uint8)
@@ -153,8 +159,15 @@ class IdentityTable:
         self._take_in()
         numbers, rows = used(len(self._generations), src, dst)
         columns: dict[str, ColumnData] = {}
+        alike: list[tuple[Ints, list[Names]]] = []
         for position, (attribute, texts) in enumerate(zip(NAMED, self._texts, strict=True)):
-            columns[f"src_{attribute}"], columns[f"dst_{attribute}"] = texts.columns(self._codes[numbers, position], *rows)
+            codes = self._codes[numbers, position]
+            ends = next((found for same, found in alike if np.array_equal(same, codes)), None) if attribute in _ALIKE else None
+            if ends is None:
+                ends = texts.columns(codes, *rows)
+            if attribute in _ALIKE:
+                alike.append((codes, ends))
+            columns[f"src_{attribute}"], columns[f"dst_{attribute}"] = ends
         columns["src_layer"], columns["dst_layer"] = self._layers[src], self._layers[dst]
         return columns
 
@@ -171,5 +184,7 @@ def used(count: int, *columns: Ints) -> tuple[Ints, list[Ints]]:
     occurs[0] = True
     for column in columns:
         occurs[column] = True
-    positions = np.cumsum(occurs, dtype=np.int32) - 1
-    return np.flatnonzero(occurs).astype(np.int32), [positions[column] for column in columns]
+    numbers = np.flatnonzero(occurs).astype(np.int32)
+    positions = np.empty(count, np.int32)
+    positions[numbers] = np.arange(len(numbers), dtype=np.int32)
+    return numbers, [positions[column] for column in columns]

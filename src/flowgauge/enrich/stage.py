@@ -168,7 +168,7 @@ def _explained(end: End, said: Said, keys: Ints, has_label: npt.NDArray[np.bool_
 def _numbered(batch: FlowBatch, numbers: AddressNumbers) -> tuple[Distinct, dict[str, Seen], dict[str, Seen]]:
     """The distinct addresses, and both ends of each row by their position there: as they are, and translated."""
     translated = {end: batch.array(f"post_nat_{end}_addr") for end in _ENDS}
-    rows = {end: np.flatnonzero(addresses.words(column).any(axis=1)) for end, column in translated.items()}
+    rows = {end: _told(column) for end, column in translated.items()}
     columns = [batch.array(f"{end}_addr") for end in _ENDS] + [translated[end][rows[end]] for end in _ENDS]
     distinct = numbers.distinct(np.concatenate(columns))
     parts = np.split(distinct.rows.astype(np.int32), np.cumsum([len(column) for column in columns[:-1]]))
@@ -179,6 +179,12 @@ def _numbered(batch: FlowBatch, numbers: AddressNumbers) -> tuple[Distinct, dict
         keys[rows[end]] = part
         after[end] = Seen(keys, _port_keys(batch, f"post_nat_{end}_port"))
     return distinct, own, after
+
+
+def _told(column: AddressColumn) -> npt.NDArray[np.intp]:
+    """The rows that have an address."""
+    high, low = addresses.words(column).T
+    return np.flatnonzero(high | low)
 
 
 def _port_keys(batch: FlowBatch, column: str) -> Ints:
