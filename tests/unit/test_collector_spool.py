@@ -162,6 +162,18 @@ def test_counters_of_a_killed_collector_are_told_once_and_exactly(spools: Callab
     assert not (tmp_path / "spool" / "box@1").exists()
 
 
+def test_a_ledger_as_earlier_versions_noted_it_is_read(spools: Callable[..., Spool], tmp_path: Path) -> None:
+    first = spools(1)
+    put(first, 10)
+    die(first)
+    folder = tmp_path / "spool" / "box@1"
+    (folder / "ledger").unlink()
+    (folder / "ledger.json").write_text('{"counters": {"store_rows_written": 7}, "acknowledged": ""}')
+    second = spools(2)
+    assert [segment.rows for segment in second.adopted] == [10]  # type: ignore[attr-defined]
+    assert second.former_ledgers == {"box@1": {"store_rows_written": 7}}
+
+
 def test_killed_between_count_and_removal_a_segment_is_not_counted_again(spools: Callable[..., Spool]) -> None:
     first = spools(1)
     counted, left = put(first, 10), put(first, 20)

@@ -20,6 +20,8 @@ from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import BY_NAME
 
 _LEDGER = "ledger"
+_FORMER_LEDGER = "ledger.json"
+"""The same as earlier versions wrote it: the text alone."""
 _LOCK = "lock"
 _INSTANCE = re.compile(r"[^\s/]{1,200}@\d{1,20}")
 
@@ -48,13 +50,19 @@ class Folder:
     def recall(self) -> None:
         """Reads what was noted; without it the counters of the instance are not known."""
         try:
-            noted = json.loads(self._notes.latest())
+            noted = json.loads(self._noted())
             self.counters = {name: int(value) for name, value in noted["counters"].items() if name in BY_NAME}
             self.acknowledged = str(noted["acknowledged"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, FileNotFoundError) and not any(self.path.glob("*.seg")):
                 return  # it ended before it had anything to count
             _log.warning("spool_without_ledger", folder=str(self.path), error=str(error))
+
+    def _noted(self) -> bytes:
+        try:
+            return self._notes.latest()
+        except FileNotFoundError:
+            return (self.path / _FORMER_LEDGER).read_bytes()
 
     def know(self, counters: Mapping[str, int]) -> None:
         """Counters of the instance that it told itself, perhaps later than it noted them; they never go back."""
