@@ -7,6 +7,7 @@ others get none of its exporters. Its folder of the spool is adopted when it has
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -29,6 +30,9 @@ MAX_STARTS_PER_MINUTE = 12
 """A process that dies more often is broken, not unlucky: the collector ends, and says so."""
 KILL_S = 2.0
 """How much longer than it was given a process may take to stop."""
+
+_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Arrow's own allocator would begin with two huge pages, and take longer for a small batch; it is asked for before Arrow is there."""
 
 _log = logs.get("collector")
 
@@ -135,7 +139,9 @@ class ReceiveChild:
         with theirs:
             # -P: the folder in which the user happens to be must not be searched for modules.
             argv = [sys.executable, "-P", "-m", "flowgauge.collector.receive_process", str(theirs.fileno())]
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), *descriptors))
+            self._process = subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), *descriptors), env={**os.environ, **_ENVIRONMENT}
+            )
         self.pid = self._process.pid
         self._line = Line(ours.detach())
         self._line.send(Begin(self.settings, self.instance, self.number, self._processes, descriptors))
