@@ -32,7 +32,7 @@ KILL_S = 2.0
 """How much longer than it was given a process may take to stop."""
 
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
-"""Arrow's own allocator would begin with two huge pages, and take longer for a small batch; it is asked for before Arrow is there."""
+"""Arrow's own allocator begins with two huge pages and takes longer for small batches; Arrow asks when it is loaded."""
 
 _log = logs.get("collector")
 
