@@ -210,7 +210,7 @@ class Spool:
             self.full = not self._make_room(len(data), segment)
             try:
                 if not self.full:
-                    _write(self._file, data, segment.size)
+                    spool_folders.write(self._file, data, segment.size)
                     segment.size += len(data)
                     self.bytes += len(data)
                     self.problem = ""
@@ -395,14 +395,3 @@ def _joined(gathered: list[FlowBatch]) -> FlowBatch:
     joined = FlowBatch.concat(gathered)
     gathered.clear()
     return joined
-
-
-def _write(descriptor: int, data: bytes, at: int) -> None:
-    """Writes all of ``data`` behind the first ``at`` bytes, or nothing."""
-    view = memoryview(data)
-    try:
-        while view:
-            view = view[os.write(descriptor, view) :]
-    except OSError:
-        os.ftruncate(descriptor, at)
-        raise

@@ -156,6 +156,17 @@ def sync(path: Path) -> None:
             os.close(descriptor)
 
 
+def write(descriptor: int, data: bytes, at: int) -> None:
+    """Writes all of ``data`` behind the first ``at`` bytes, or nothing."""
+    view = memoryview(data)
+    try:
+        while view:
+            view = view[os.write(descriptor, view) :]
+    except OSError:
+        os.ftruncate(descriptor, at)
+        raise
+
+
 def _locked(path: Path) -> Folder | None:
     """The folder with its lock; None when somebody else has it."""
     lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
