@@ -42,3 +42,11 @@ def test_nothing_written_and_nothing_whole_are_told_apart(tmp_path: Path) -> Non
     (tmp_path / "broken").write_bytes(b"x" * 200_000)
     with pytest.raises(ValueError, match="no text that is whole"):
         Notes(tmp_path / "broken").latest()
+
+
+def test_a_text_that_would_lie_in_the_other_place_is_refused(tmp_path: Path) -> None:
+    notes = Notes(tmp_path / "notes")
+    notes.put(b"before")
+    with pytest.raises(ValueError, match="more than its place has"):
+        notes.put(bytes(1 << 16))
+    assert notes.latest() == b"before"

@@ -25,7 +25,12 @@ class Notes:
         self._path, self._file, self._number = path, -1, 0
 
     def put(self, text: bytes) -> None:
-        """Replaces the text, all of it or nothing; OSError when it cannot be written."""
+        """Replaces the text, all of it or nothing; OSError when it cannot be written.
+
+        Files that somebody wrote before are not written to: numbers begin anew. ValueError where it is too long for its place.
+        """
+        if _HEADER.size + len(text) > _PLACE_BYTES:
+            raise ValueError(f"{self._path}: {len(text):,} bytes are more than its place has")
         if self._file < 0:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         number = self._number + 1
