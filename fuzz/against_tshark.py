@@ -208,11 +208,26 @@ _BEHIND = {
     "in_if": "ingress_physical_interface",
     "out_if": "egress_physical_interface",
 }
+COUNTERS = ("octets", "packets")
 KNOWN: Known = (
     ("what is padding behind records of a few bytes is a guess", lambda one: one.what == "records" and len(one.record) <= 3),
     (
         "what is behind the observation point, or an interface, where the element before it is zero",
         lambda one: not one.theirs and _BEHIND.get(one.what, "") in one.record,
+    ),
+    (
+        "interfaces of packets from Cisco's server are those of its client's flow the other way round",
+        lambda one: (
+            one.what in ("in_if", "out_if")
+            and one.record.get("biflow_direction") == ["2"]
+            and any(name.startswith("pie.cisco.connection_client_") for name in one.record)
+        ),
+    ),
+    (
+        "a counter of no bytes is zero, and tshark shows the answer's by the same name",
+        lambda one: (
+            one.what in ("bytes", "packets") and one.ours == 0 and any(len(one.record.get(name, ())) > 1 for name in COUNTERS)
+        ),
     ),
     ("a value too large for its column is the largest for us", lambda one: one.ours in (0xFF, 0xFFFF, 0xFFFFFFFF)),
 )
