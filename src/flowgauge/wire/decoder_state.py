@@ -66,24 +66,30 @@ class SavedState(msgspec.Struct, frozen=True):
 def saved(protocols: Mapping[int, Iterable[Stream]]) -> bytes:
     """The state of all streams, by protocol version."""
     layouts: dict[Layout, int] = {}
+    # Each as its text at once: of a million templates the numbers as objects take six times as much.
     streams = [
-        SavedStream(
-            protocol=protocol,
-            address=to_text(stream.exporter_addr),
-            domain=stream.domain,
-            port=stream.port,
-            boot_ms=stream.boot_ms,
-            templates=[
-                (held.template.template_id, layouts.setdefault(held.template.layout, len(layouts)), held.announced_ns)
-                for held in stream.templates
-            ],
-            rates=_saved_rates(stream.rates),
-        )
+        msgspec.Raw(msgspec.json.encode(_saved_stream(protocol, stream, layouts)))
         for protocol, each in protocols.items()
         for stream in each
         if len(stream.templates) or stream.rates
     ]
-    return msgspec.json.encode(SavedState(FORMAT, [_saved_layout(layout) for layout in layouts], streams))
+    return msgspec.json.encode({"format": FORMAT, "layouts": [_saved_layout(layout) for layout in layouts], "streams": streams})
+
+
+def _saved_stream(protocol: int, stream: Stream, layouts: dict[Layout, int]) -> SavedStream:
+    """One stream; layouts that it has first are added, with the next index."""
+    return SavedStream(
+        protocol=protocol,
+        address=to_text(stream.exporter_addr),
+        domain=stream.domain,
+        port=stream.port,
+        boot_ms=stream.boot_ms,
+        templates=[
+            (held.template.template_id, layouts.setdefault(held.template.layout, len(layouts)), held.announced_ns)
+            for held in stream.templates
+        ],
+        rates=_saved_rates(stream.rates),
+    )
 
 
 def _saved_rates(rates: Rates) -> SavedRates:
@@ -111,7 +117,10 @@ def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, 
         raise StateError(f"a decoder's state of format {state.format}, this one reads up to {FORMAT}")
     known = [_layout(each, layouts) for each in state.layouts]
     count = 0
-    for each in state.streams[:MAX_STREAMS]:
+    left = state.streams[MAX_STREAMS - 1 :: -1]
+    state.streams.clear()
+    while left:
+        each = left.pop()  # and let go of, before the next: of a million templates what was read takes as much as what is made
         addr = _address(each.address)
         if (
             addr is None
