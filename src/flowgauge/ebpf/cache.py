@@ -16,7 +16,6 @@ from flowgauge.ebpf.abi_settings import CACHE_WAYS
 from flowgauge.ebpf.flow_parts import add_slots
 from flowgauge.ebpf.map_reader import Room
 
-_WAYS = CACHE_WAYS
 _SLOT, _START, _SET = abi.CACHE_SLOT.itemsize, abi.CACHE_START.itemsize, abi.CACHE_SET.itemsize
 _EPOCH_AT = abi.offset(abi.FLOW_KEY, "epoch")
 _PACKETS_AT = abi.offset(abi.CACHE_SLOT, "packets")
@@ -33,15 +32,15 @@ class Cache:
         shared = mmap.mmap(map_fd, -(-size // mmap.PAGESIZE) * mmap.PAGESIZE)
         memory = np.frombuffer(shared, np.uint8, size)
         self._numbers = memory.view(np.uint32)
-        packets = self._numbers.reshape(sets, -1)[:, _PACKETS_AT // 4 : _WAYS * _SLOT // 4 : _SLOT // 4]
-        self._packets = packets.reshape(cpus, sets // cpus, _WAYS)
+        packets = self._numbers.reshape(sets, -1)[:, _PACKETS_AT // 4 : CACHE_WAYS * _SLOT // 4 : _SLOT // 4]
+        self._packets = packets.reshape(cpus, sets // cpus, CACHE_WAYS)
         # A set is a whole number of slots, and of starts: so both are rows of the same memory.
         self._as_slots, self._as_starts = memory.reshape(-1, _SLOT), memory.reshape(-1, _START)
         self._step = min(_power_of_two(_STEP // cpus), sets // cpus)
-        ways = np.arange(_WAYS)
+        ways = np.arange(CACHE_WAYS)
         numbers = (np.arange(cpus)[:, np.newaxis] * (sets // cpus) + np.arange(self._step))[..., np.newaxis]
         self._slot_rows = (numbers * (_SET // _SLOT) + ways).reshape(-1)
-        self._start_rows = (numbers * (_SET // _START) + _WAYS * _SLOT // _START + ways).reshape(-1)
+        self._start_rows = (numbers * (_SET // _START) + CACHE_WAYS * _SLOT // _START + ways).reshape(-1)
 
     def take(self, present: int, flows: Room) -> None:
         """Adds to ``flows`` those of the slots in use that are not of the ``present`` epoch, which are freed.
