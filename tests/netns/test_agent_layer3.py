@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="no /dev/net/tun"),
 ]
 
-ETHERNET_HEADER = 14
+ETHERNET_HEADER, MTU = 14, 1500
 HEADERS = {"tun": 0, "tap": ETHERNET_HEADER}
 
 
@@ -112,12 +112,13 @@ def test_super_packets_of_a_virtual_machine_count_as_those_of_the_wire(kind: str
                                       transfer(node, ("beyond", "a"), (A6 if ":" in address else A, PORT), size)))  # fmt: skip
         sent = [counters.tcp_segments_sent(node.netns[place]).since(then)
                 for place, then in zip(("a", "beyond"), before, strict=True)]  # fmt: skip
-    segments = sum(one.new + one.repeated for one in sent)
+    new, repeated = (sum(counts) for counts in zip(*((one.new, one.repeated) for one in sent), strict=True))
     packets, length = seen.counted()
     assert seen.devices[LINK].packets < packets / 2, "no super-packet came through: this proves nothing"
-    assert packets == pytest.approx(segments, rel=0.001)
+    assert packets == pytest.approx(new + repeated, rel=0.001)
     headers = (60 if ":" in address else 40) + 12  # with TCP timestamps
-    assert length == pytest.approx(2 * size + headers * packets, rel=0.002)
+    once = 2 * size + headers * packets
+    assert 0.998 * once <= length <= 1.002 * (once + repeated * (MTU - headers)), "on a busy machine segments are sent again"
 
 
 def test_loopback_is_observed_by_choice_and_each_packet_counts_once(node: TwoPods) -> None:
