@@ -14,9 +14,10 @@ import pytest
 
 from decode_kit import DecodingEnd
 from flowgauge.collector import grpc_listener as module
+from flowgauge.collector import tls as tls_module
 from flowgauge.collector.grpc_listener import GrpcListener
 from flowgauge.config.model import Listener, Tls
-from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.errors import EnvironmentProblem
 from pbflow_kit import Agent, call, record
 from tls_kit import Authority
 
@@ -146,9 +147,60 @@ def test_over_tls_only_clients_with_a_certificate_may_send(serving: Callable[...
     assert len(end.flows()) == 1
 
 
+@needs_openssl
+def test_only_clients_whose_certificate_names_them_may_send(serving: Callable[..., Serving], tmp_path: Path) -> None:
+    authority = Authority(tmp_path / "ca")
+    certificate, key = authority.issue("collector", "localhost")
+    tls = Tls(certificate=str(certificate), key=str(key), client_ca=str(authority.certificate),
+              client_names=["agent.example", "*.nodes.example"])  # fmt: skip
+    end = serving(tls=tls)
+
+    def answer(name: str) -> object:
+        mine, my_key = authority.issue("client", name)
+        identity = (authority.certificate.read_bytes(), my_key.read_bytes(), mine.read_bytes())
+        agent = Agent(end.listener.address[1], grpc.ssl_channel_credentials(*identity))
+        try:
+            return agent.send(call(record()))
+        except grpc.RpcError as error:
+            return error.code()
+        finally:
+            agent.close()
+
+    assert [answer(name) for name in ("agent.example", "a.nodes.example")] == [b"", b""]
+    refused = grpc.StatusCode.PERMISSION_DENIED
+    assert [answer(name) for name in ("a.b.nodes.example", "attacker.example")] == [refused, refused]
+    assert len(end.flows()) == 2
+    assert end.counted("receive_refused") == 2
+    assert ["clientNames" in one["reason"] for one in end.refusals.snapshot()] == [True]
+
+
+@needs_openssl
+def test_a_renewed_certificate_serves_without_a_restart_and_a_broken_one_changes_nothing(
+    serving: Callable[..., Serving], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_module, "LOOK_S", 0.0)
+    authority = Authority(tmp_path / "ca")
+    certificate, key = authority.issue("collector", "localhost")
+    end = serving(tls=Tls(certificate=str(certificate), key=str(key)))
+
+    def serial() -> object:
+        with authority.client(end.listener.address) as sock:
+            return (sock.getpeercert() or {})["serialNumber"]
+
+    first = serial()
+    authority.issue("collector", "localhost")
+    second = serial()
+    assert second != first
+    certificate.write_text("not a certificate")
+    assert serial() == second
+    agent = Agent(end.listener.address[1], grpc.ssl_channel_credentials(authority.certificate.read_bytes()))
+    assert agent.send(call(record())) == b""
+    agent.close()
+
+
 def test_a_port_that_is_taken_and_a_certificate_that_is_none_are_said(serving: Callable[..., Serving], tmp_path: Path) -> None:
     taken = serving().listener.address[1]
     with pytest.raises(EnvironmentProblem, match=f"cannot listen on gRPC 127.0.0.1:{taken}"):
         serving(port=taken)
-    with pytest.raises(UsageError, match="No such file"):
+    with pytest.raises(EnvironmentProblem, match=r"TLS cannot be served with .*no\.crt.*: No such file"):
         serving(tls=Tls(certificate=str(tmp_path / "no.crt"), key=str(tmp_path / "no.key")))

@@ -12,7 +12,7 @@ import queue
 import threading
 from concurrent import futures
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import unquote
 
 import grpc
@@ -21,8 +21,9 @@ import numpy as np
 from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.relayed import Relayed, RelayedMessages, Road
 from flowgauge.collector.senders import AllowList, Refusals
+from flowgauge.collector.tls import NOT_NAMED, TlsFiles, accepts, server_context
 from flowgauge.config.model import Listener, Tls
-from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.addresses import packed
 from flowgauge.runtime import logs
 from flowgauge.runtime.clock import now_ns
@@ -57,6 +58,7 @@ class GrpcListener:
         self._host, self._settings, self._arrived, self._ledger = host, settings, arrived, ledger
         self._refusals = refusals
         self._allow = AllowList(settings.allow)
+        self._tls = TlsFiles(settings.tls, _certificates) if settings.tls is not None else None
         self._road = Road(PbflowDecoder())
         self._lock = threading.Lock()
         self._waiting = 0
@@ -73,8 +75,7 @@ class GrpcListener:
         """Listens.
 
         Raises:
-            UsageError: the certificate cannot be used.
-            EnvironmentProblem: the port is taken, or the address is none of this machine.
+            EnvironmentProblem: the port is taken, the address is none of this machine, or the certificate cannot be used.
         """
         server = grpc.server(
             futures.ThreadPoolExecutor(MAX_CALLS, "receive-grpc"),
@@ -85,10 +86,10 @@ class GrpcListener:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: method}),))
         where = f"[{self._host}]:{self._settings.port}" if ":" in self._host else f"{self._host}:{self._settings.port}"
         try:
-            if self._settings.tls is None:
+            if self._tls is None:
                 port = server.add_insecure_port(where)
             else:
-                port = server.add_secure_port(where, _credentials(self._settings.tls))
+                port = server.add_secure_port(where, _credentials(self._tls))
         except RuntimeError as error:
             raise EnvironmentProblem(f"cannot listen on gRPC {where}: {_short(error)}; see spec.collector.listeners") from error
         self.address = (self._host, port)
@@ -113,9 +114,9 @@ class GrpcListener:
         """One call; by one of the server's threads."""
         sender, port = _peer(context.peer())
         if not self._allow.open and not self._allow.lets_in(np.frombuffer(sender, np.uint8).reshape(1, 16)).all():
-            self._ledger.add("receive_refused", 1)
-            self._refusals.add(np.frombuffer(sender, np.uint8).reshape(1, 16), f"{self.name}: not in the allow-list", now_ns())
-            context.abort(grpc.StatusCode.PERMISSION_DENIED, "this address may not send here")
+            self._refuse(context, sender, "not in the allow-list")
+        if self._tls is not None and not accepts(self._tls.settings, _dns_names(context)):
+            self._refuse(context, sender, f"TLS: {NOT_NAMED}")
         if not self._room(len(payload)):
             self._ledger.add("receive_calls_refused", 1)
             context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "the collector is behind; send again")
@@ -127,6 +128,13 @@ class GrpcListener:
         if not safe.wait(ANSWER_S):
             context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the collector is behind")
         return REPLY
+
+    def _refuse(self, context: Any, sender: bytes, why: str) -> NoReturn:
+        """Ends a call of somebody who may not send."""
+        self._ledger.add("receive_refused", 1)
+        self._refusals.add(np.frombuffer(sender, np.uint8).reshape(1, 16), f"{self.name}: {why}", now_ns())
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, why)
+        raise AssertionError  # `abort` does not return
 
     def _room(self, size: int) -> bool:
         with self._lock:
@@ -141,14 +149,25 @@ class GrpcListener:
         safe.set()
 
 
-def _credentials(tls: Tls) -> Any:
+def _certificates(tls: Tls) -> Any:
+    """What is shown, and who is believed; OSError or ssl.SSLError when the files do not serve."""
+    server_context(tls)  # gRPC would take such files and say nothing
+    client_ca = Path(tls.client_ca).read_bytes() if tls.client_ca else None
+    return grpc.ssl_server_certificate_configuration(
+        [(Path(tls.key).read_bytes(), Path(tls.certificate).read_bytes())], client_ca
+    )
+
+
+def _credentials(files: TlsFiles[Any]) -> Any:
     """TLS of a server; clients need a certificate where an authority for them is named."""
-    try:
-        key, chain = Path(tls.key).read_bytes(), Path(tls.certificate).read_bytes()
-        client_ca = Path(tls.client_ca).read_bytes() if tls.client_ca else None
-    except OSError as error:
-        raise UsageError(f"spec.collector.listeners: {error.filename}: {error.strerror}") from error
-    return grpc.ssl_server_credentials([(key, chain)], client_ca, require_client_auth=client_ca is not None)
+    files.load()
+    needed = bool(files.settings.client_ca)
+    return grpc.dynamic_ssl_server_credentials(files.current(), files.current, require_client_authentication=needed)
+
+
+def _dns_names(context: Any) -> list[str]:
+    """Those of the certificate that the caller showed."""
+    return [name.decode("ascii", "replace") for name in context.auth_context().get("peer_dns", ())]
 
 
 def _peer(text: str) -> tuple[bytes, int]:

@@ -22,7 +22,7 @@ import numpy as np
 from flowgauge.collector.listener_state import ListenerState
 from flowgauge.collector.senders import AllowList, Refusals
 from flowgauge.collector.session import Messages, NotIpfix, Session
-from flowgauge.collector.tls import TlsFiles
+from flowgauge.collector.tls import NOT_NAMED, TlsFiles, accepts, dns_names, server_context
 from flowgauge.collector.udp_socket import bound, resolve
 from flowgauge.config.model import Listener, seconds
 from flowgauge.errors import EnvironmentProblem
@@ -70,7 +70,7 @@ class StreamListener:
         self._host, self._settings, self._filled, self._ledger = host, settings, filled, ledger
         self._refusals, self._clock = refusals, clock
         self._allow = AllowList(settings.allow)
-        self._tls = TlsFiles(settings.tls) if settings.tls is not None else None
+        self._tls = TlsFiles(settings.tls, server_context) if settings.tls is not None else None
         self._idle_s = seconds(settings.idle_timeout)
         self._selector = selectors.DefaultSelector()
         self._sessions: dict[int, Session] = {}
@@ -195,7 +195,7 @@ class StreamListener:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self._tls is not None:
             try:
-                sock = self._tls.context().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+                sock = self._tls.current().wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             except OSError as error:  # gone already
                 _log.debug("connection_ended", listener=self.name, peer=peer[0], error=str(error))
                 sock.close()
@@ -240,9 +240,9 @@ class StreamListener:
         if not done:
             return False
         assert isinstance(session.sock, ssl.SSLSocket)  # noqa: S101 - it shook hands
-        assert self._tls is not None  # noqa: S101 - the same
-        if not self._tls.accepts(session.sock.getpeercert()):
-            self._fail(session, "TLS: the client's certificate has none of the names in clientNames")
+        assert self._settings.tls is not None  # noqa: S101 - the same
+        if not accepts(self._settings.tls, dns_names(session.sock.getpeercert())):
+            self._fail(session, f"TLS: {NOT_NAMED}")
             return False
         return True
 

@@ -125,7 +125,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("live_rows_dropped", "records", Sum.NOTE, "Rows a slow live viewer did not get (they are stored all the same)."),
     Counter("pipeline_failed", "records", Sum.LOST, "Flows lost to a mistake of ours in the pipeline; the log says which."),
     # At the door.
-    Counter("receive_refused", "datagrams", Sum.NOTE, "Datagrams and connections of senders that no allow-list has."),
+    Counter("receive_refused", "datagrams", Sum.NOTE, "Datagrams, connections and calls of senders that may not send."),
     Counter("receive_calls_refused", "calls", Sum.NOTE, "gRPC calls told to come again, since too much waited."),
     Counter("receive_connections", "connections", Sum.NOTE, "TCP and TLS connections accepted."),
     Counter("receive_connections_refused", "connections", Sum.NOTE, "Connections refused because there were too many."),
