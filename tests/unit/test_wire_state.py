@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from itertools import permutations
 
 import numpy as np
@@ -268,6 +269,49 @@ def test_bytes_that_are_no_state_are_refused_in_one_sentence(content: bytes) -> 
 def test_a_state_that_makes_no_sense_restores_nothing(layout: str, stream: str) -> None:
     state = f'{{"format":1,"layouts":[{layout}],"streams":[{stream}]}}'
     assert Decoder().restore(state.encode(), 0) == 0
+
+
+def test_a_state_of_which_one_stream_cannot_be_read_restores_nothing() -> None:
+    decoder = Decoder()
+    heard(decoder, message(basic_template(), domain=1), message(basic_template(), domain=2))
+    content, again = decoder.save(), Decoder()
+    assert content.count(b'"domain":2') == 1
+    with pytest.raises(StateError, match="state"):
+        again.restore(content.replace(b'"domain":2', b'"domain":"x"'), 0)
+    assert again.reports() == []
+
+
+def test_a_template_takes_little_memory_before_and_after_a_restart() -> None:
+    """Of a million templates each byte is a megabyte."""
+    told = [message(a_set(2, *(template(256 + 20 * part + one, BASIC) for one in range(20)))) for part in range(5)]
+    exporters = [f"198.51.100.{number}" for number in range(20)]
+
+    def announce(decoder: Decoder, at_s: int) -> None:
+        for number, source in enumerate(exporters):
+            heard(decoder, *told, source=source, at_s=at_s + number)
+
+    def begun() -> tuple[Decoder, int]:
+        """A decoder that has decoded once, and what is taken then, whoever else announces templates."""
+        decoder = Decoder()
+        heard(decoder, *told)
+        return decoder, tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        decoder, before = begun()
+        announce(decoder, 1)
+        sizes, content = [tracemalloc.get_traced_memory()[0] - before], decoder.save()
+        del decoder
+        again, before = begun()
+        again.restore(content, 0)
+        sizes.append(tracemalloc.get_traced_memory()[0] - before)
+        announce(again, 1000)
+        sizes.append(tracemalloc.get_traced_memory()[0] - before)
+    finally:
+        tracemalloc.stop()
+    assert {report.provisional for report in again.reports()} == {0}
+    each = [size / len(exporters) / 100 for size in sizes]
+    assert max(each) < 270, each  # 404 with a dict in order of announcement and the contents of sets
 
 
 # --- what is known of exporters -----------------------------------------------------------------------------------------------

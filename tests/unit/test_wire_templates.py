@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
 import pytest
 
 from flowgauge.wire import streams as streams_module
 from flowgauge.wire import templates as templates_module
+from flowgauge.wire.budget import Budget
 from flowgauge.wire.decoder import Decoder
-from flowgauge.wire.template_records import MAX_FIELDS
-from flowgauge.wire.templates import MAX_KNOWN_SET_BYTES
+from flowgauge.wire.elements import Elements
+from flowgauge.wire.layout import Layouts
+from flowgauge.wire.template_records import MAX_FIELDS, ipfix_definitions
+from flowgauge.wire.templates import MAX_KNOWN_SET_BYTES, Announcement, Templates
 from wire_kit import BASIC, a_set, basic, basic_template, column, decode, message, template
 
 SWAPPED = (*BASIC[:5], (2, 4), (1, 4))
@@ -139,10 +143,24 @@ def test_the_templates_of_one_domain_are_bounded(monkeypatch: pytest.MonkeyPatch
     """The one announced longest ago goes; announcing again keeps one."""
     monkeypatch.setattr(templates_module, "MAX_TEMPLATES", 3)
     decoder = Decoder()
-    for template_id in (256, 257, 258, 256, 259):
-        decode(message(basic_template(template_id)), decoder=decoder)
+    for at_ns, template_id in enumerate((256, 257, 258, 256, 259)):
+        decode(message(basic_template(template_id)), decoder=decoder, received_ns=at_ns)
     known = [i for i in range(256, 260) if "decode_records" in decode(message(a_set(i, basic(1))), decoder=decoder).counts]
     assert known == [256, 258, 259]
+
+
+def test_beyond_their_bound_templates_go_in_the_order_of_their_latest_announcement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a model that keeps them in order, through thousands of announcements and withdrawals."""
+    monkeypatch.setattr(templates_module, "MAX_TEMPLATES", 20)
+    templates = Templates(ipfix_definitions, Layouts(Elements(0)), Budget(1 << 20))
+    random, order = np.random.default_rng(1), list[int]()
+    for at_ns, number in enumerate(random.integers(256, 290, 3000).tolist()):
+        withdrawn = number in order and at_ns % 7 == 0
+        record = struct.pack("!HH", number, 0) if withdrawn else template(number, BASIC)
+        templates.learn(Announcement(record, 2, 0, at_ns))
+        order = [other for other in order if other != number] + ([] if withdrawn else [number])
+        order = order[-20:]
+        assert {held.template.template_id for held in templates} == set(order)
 
 
 def test_all_exporters_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

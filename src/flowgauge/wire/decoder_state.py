@@ -8,6 +8,7 @@ device may have changed meanwhile, and a template whose records do not fit is dr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +18,8 @@ from flowgauge.wire.layout import Field, Layout, Layouts
 from flowgauge.wire.sampling import MAX_RATE, MAX_RATES, Rates
 from flowgauge.wire.streams import MAX_STREAMS, Stream, Streams
 from flowgauge.wire.template_records import MAX_FIELDS
+
+_Saved = TypeVar("_Saved")
 
 FORMAT = 1
 """Goes up when an older decoder would misread what a newer one writes."""
@@ -56,11 +59,15 @@ class SavedStream(msgspec.Struct, frozen=True):
 
 
 class SavedState(msgspec.Struct, frozen=True):
-    """Everything; layouts once, however many exporters announce them."""
+    """Everything; layouts once, however many exporters announce them.
+
+    Attributes:
+        streams: each a ``SavedStream`` as its text: as objects, those of a million templates take as much as what they become.
+    """
 
     format: int
     layouts: list[SavedLayout]
-    streams: list[SavedStream]
+    streams: list[msgspec.Raw]
 
 
 def saved(protocols: Mapping[int, Iterable[Stream]]) -> bytes:
@@ -109,18 +116,15 @@ def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, 
     Raises:
         StateError: it is none, or of a later format.
     """
-    try:
-        state = msgspec.json.decode(content, type=SavedState)
-    except msgspec.MsgspecError as error:
-        raise StateError(f"not a decoder's state: {error}") from error
+    state = _read(content, SavedState)
     if state.format > FORMAT:
         raise StateError(f"a decoder's state of format {state.format}, this one reads up to {FORMAT}")
+    told = state.streams[:MAX_STREAMS]
+    for text in told:
+        _read(text, SavedStream)  # all or nothing
     known = [_layout(each, layouts) for each in state.layouts]
-    count = 0
-    left = state.streams[MAX_STREAMS - 1 :: -1]
-    state.streams.clear()
-    while left:
-        each = left.pop()  # and let go of, before the next: of a million templates what was read takes as much as what is made
+    count, ids = 0, dict[int, int]()
+    for each in (_read(text, SavedStream) for text in told):
         addr = _address(each.address)
         if (
             addr is None
@@ -130,20 +134,29 @@ def restore(content: bytes, protocols: Mapping[int, Streams], layouts: Layouts, 
         ):
             continue
         streams = protocols[each.protocol]
-        count += _restore_stream(each, streams.get(addr, each.domain, each.port, now_ns), known)
+        count += _restore_stream(each, streams.get(addr, each.domain, each.port, now_ns), known, ids)
         streams.trim()
     return count
 
 
-def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | None]) -> int:
+def _read(content: bytes | msgspec.Raw, kind: type[_Saved]) -> _Saved:
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except msgspec.MsgspecError as error:
+        raise StateError(f"not a decoder's state: {error}") from error
+
+
+def _restore_stream(each: SavedStream, stream: Stream, layouts: list[Layout | None], ids: dict[int, int]) -> int:
+    """Takes over one stream; how many templates. ``ids`` holds each template id as one object, whoever has it."""
     if stream.boot_ms == NOT_TOLD:
         stream.boot_ms = each.boot_ms
     stream.exporter_rates.take_over(stream.rates, _rates(each.rates))
-    count = 0
+    count, times = 0, dict[int, int]()
     for template_id, index, announced_ns in each.templates:
         layout = layouts[index] if 0 <= index < len(layouts) else None
         if layout is not None and 256 <= template_id < 1 << 16 and stream.templates.get(template_id) is None:
-            stream.templates.take_over(template_id, layout, announced_ns=announced_ns, provisional=True)
+            number, when_ns = ids.setdefault(template_id, template_id), times.setdefault(announced_ns, announced_ns)
+            stream.templates.take_over(number, layout, announced_ns=when_ns, provisional=True)
             count += 1
     return count
 

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import blake2b
 
 from flowgauge.wire.budget import Budget
 from flowgauge.wire.ipfix import FIRST_DATA_SET, OPTIONS_TEMPLATE_SET
@@ -21,8 +21,10 @@ MAX_KNOWN_SET_BYTES = 4096
 REMEMBERED_SETS = 128
 """Contents of template sets whose records are kept for all exporters, up to 100 kB each."""
 
-Parsed = tuple[tuple[Definition, ...], TemplateError | None]
-"""The template records of a set, and why they end before the set does."""
+MARK_BYTES = 16
+"""Of what stands for the content of a set: one that another content has, too, cannot be made on purpose."""
+Parsed = tuple[tuple[Definition, ...], tuple[int, ...], TemplateError | None]
+"""The template records of a set, the ids that it announces, and why its records end before the set does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,9 @@ class Templates:
 
     def __init__(self, parse: Parse, layouts: Layouts, fields: Budget) -> None:
         self._parse, self._layouts, self._fields = parse, layouts, fields
-        self._held: OrderedDict[int, Held] = OrderedDict()
+        # Not in order of announcement: keeping that would take 125 bytes more for each of a million templates.
+        self._held: dict[int, Held] = {}
+        self._by_age: list[tuple[int, int]] = []
         self._known_sets: dict[bytes, tuple[int, ...]] = {}
         self._generation = 0
         self.announced_ns = self.refresh_ns = 0
@@ -125,19 +129,18 @@ class Templates:
             told: the set.
             split: whether to refuse it when it contradicts what another source port announced (see ``Streams.split``).
         """
-        mark = told.content + bytes((told.set_id & 1,)) if len(told.content) <= MAX_KNOWN_SET_BYTES else b""
+        mark = _mark(told) if len(told.content) <= MAX_KNOWN_SET_BYTES else b""
         known = self._known_sets.get(mark)
         if known is not None:
             self._note(told.received_ns)
             for template_id in known:
                 self._renew(self._held[template_id], told)
             return Learned(announced=len(known))
-        definitions, error = self._read(told)
+        definitions, announced, error = self._read(told)
         if split and (conflict := next(filter(None, (self._contradicted(each, told.port) for each in definitions)), 0)):
             return Learned(conflict=conflict)
         self._note(told.received_ns)
         changes = [change for definition in definitions for change in self._apply(definition, told)]
-        announced = tuple(definition.template_id for definition in definitions if definition.fields)
         if error:
             broken = int.from_bytes(told.content[error.at : error.at + 2], "big") if error.cause != "template_header" else 0
             changes += self._remove([broken])
@@ -196,12 +199,22 @@ class Templates:
         self._put(definition.template_id, layout, Held(after, told.port, told.received_ns))
         changes = [Change(definition.template_id, held.template if held else None, after)]
         if len(self._held) > MAX_TEMPLATES:
-            changes += self._remove([next(iter(self._held))])
+            changes += self._remove([self._oldest()])
         return changes
+
+    def _oldest(self) -> int:
+        """The id of the template announced longest ago: next in a list made now and then, from which later ones are missing."""
+        while True:
+            while self._by_age:
+                announced_ns, template_id = self._by_age.pop()
+                held = self._held.get(template_id)
+                if held is not None and held.announced_ns == announced_ns:
+                    return template_id
+            self._by_age = [(held.announced_ns, held.template.template_id) for held in reversed(self._held.values())]
+            self._by_age.sort(key=lambda each: -each[0])
 
     def _renew(self, held: Held, told: Announcement) -> None:
         held.port, held.announced_ns, held.provisional = told.port, told.received_ns, False
-        self._held.move_to_end(held.template.template_id)
 
     def _next(self, template_id: int, layout: Layout) -> Template:
         self._generation += 1
@@ -210,7 +223,6 @@ class Templates:
     def _put(self, template_id: int, layout: Layout, held: Held) -> None:
         before = self._held.get(template_id)
         self._held[template_id] = held
-        self._held.move_to_end(template_id)
         self._fields.take(len(layout.fields) - (len(before.template.layout.fields) if before else 0))
 
     def _withdraw(self, definition: Definition) -> list[Change]:
@@ -232,8 +244,17 @@ def _parsed(parse: Parse, content: bytes, set_id: int) -> Parsed:
     try:
         definitions.extend(parse(content, set_id))
     except TemplateError as error:
-        return tuple(definitions), error.with_traceback(None)
-    return tuple(definitions), None
+        return tuple(definitions), _announced(definitions), error.with_traceback(None)
+    return tuple(definitions), _announced(definitions), None
+
+
+def _announced(definitions: Sequence[Definition]) -> tuple[int, ...]:
+    return tuple(definition.template_id for definition in definitions if definition.fields)
+
+
+def _mark(told: Announcement) -> bytes:
+    """What stands for the set among those known: the contents themselves would be most of what an exporter takes."""
+    return blake2b(told.content, digest_size=MARK_BYTES, salt=bytes((told.set_id & 1,))).digest()
 
 
 _remembered = lru_cache(REMEMBERED_SETS)(_parsed)
