@@ -42,6 +42,9 @@ def test_without_a_verb_the_overview_is_printed(capsys: pytest.CaptureFixture[st
     ("arguments", "heavy"),
     [
         pytest.param(["--help"], {"numpy", "pyarrow", "pydantic", "fastapi", "rich", "flowgauge.cli.flows"}, id="overview"),
+        pytest.param(["flows", "--help"], {"numpy", "pydantic", "rich", "flowgauge.cli.api"}, id="help of a verb"),
+        pytest.param(["agent", "--help"], {"numpy", "pydantic", "rich", "flowgauge.agent"}, id="help of a part"),
+        pytest.param(["flosw"], {"numpy", "pydantic", "rich"}, id="a verb that is none"),
         pytest.param(["config", "check", os.devnull], {"numpy", "pyarrow", "fastapi", "rich"}, id="check of a document"),
     ],
 )

@@ -85,6 +85,13 @@ class Verbs(TyperGroup):
         for verb in VERBS:
             self.add_command(TyperCommand(verb.name, help=verb.summary, short_help=verb.summary))
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """As the base class; a flag that is not given is False. Typer leaves None, and imports pydantic to coerce it."""
+        flags = super().get_params(ctx)
+        for flag in flags:
+            flag.default = flag.default or False
+        return flags
+
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """As the base class, but the command is the real one."""
         name, command, rest = super().resolve_command(ctx, args)
