@@ -10,9 +10,9 @@ from typing import Any
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.decode import DecodeLoop
 from flowgauge.collector.gatherer import Gatherer
+from flowgauge.collector.no_spool import NoSpool
 from flowgauge.collector.segments import SegmentQueue
 from flowgauge.collector.senders import Refusals
-from flowgauge.collector.spool import NoSpool
 from flowgauge.collector.standing import Standing, StateFile, TemplateFiles
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.exporters import ExporterDirectory

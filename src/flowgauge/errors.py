@@ -15,7 +15,11 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
+
+NOTHING_MORE_FITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Of writing to a file: may succeed again when there is room."""
 
 SHOWN_CHARS, SHOWN_BEFORE = 160, 60
 """Characters of a wrong filter that are shown, and how many of them before what is wrong."""

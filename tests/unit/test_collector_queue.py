@@ -14,8 +14,8 @@ import pytest
 
 from collector_kit import decoded
 from flowgauge.collector import writer as module
+from flowgauge.collector.no_spool import NoSpool
 from flowgauge.collector.segments import Segment, SegmentQueue
-from flowgauge.collector.spool import NoSpool
 from flowgauge.collector.writer import Writer
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline.graph import Processed

@@ -17,12 +17,14 @@ from collector_kit import decoded
 from flowgauge.collector import frames, gatherer
 from flowgauge.collector import spool as module
 from flowgauge.collector.gatherer import Gatherer
+from flowgauge.collector.no_spool import NoSpool
 from flowgauge.collector.segments import Segment, SegmentQueue
-from flowgauge.collector.spool import NoSpool, Spool
+from flowgauge.collector.spool import Spool
 from flowgauge.config.model import Spool as Settings
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
+from flowgauge.runtime import logs
 from flowgauge.runtime.ledger import Ledger
 
 MiB = 1 << 20
@@ -250,8 +252,13 @@ def test_the_stores_disk_is_not_filled_up(spools: Callable[..., Spool], monkeypa
     spool = spools(shed="Newest")
     put(spool, 10)
     monkeypatch.setattr(module, "RESERVE_BYTES", 1 << 62)
-    assert not spool.append(spool.begin(), decoded(10))
-    assert spool.max_bytes == spool.bytes
+    with logs.captured() as lines:
+        assert not spool.append(spool.begin(), decoded(10))
+        assert not spool.append(spool.begin(), decoded(10))
+        assert spool.limit() == spool.bytes
+        monkeypatch.undo()
+        assert spool.append(spool.begin(), decoded(10))
+    assert [line["event"] for line in lines] == ["spool_has_no_room", "spool_has_room_again"]
 
 
 def test_a_disk_that_cannot_be_written_keeps_flows_in_memory(

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,40 @@ def test_work_goes_on_when_nobody_reads_the_log_any_more() -> None:
         os.close(read)
         assert running.communicate("go\n", timeout=60)[0] == "went on\n"
         assert running.returncode == 0
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_a_log_on_a_full_disk_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], check=True)
+    program = (
+        "from flowgauge.runtime import logs\nimport sys\nlogs.configure('info')\n"
+        "for n, _ in enumerate(sys.stdin):\n    logs.get('agent').info('line', n=n, long='x' * 4000)\n    print(n, flush=True)"
+    )
+    try:
+        (disk / "ballast").write_bytes(bytes(48 << 10))
+        with (
+            (disk / "log").open("wb") as log,
+            subprocess.Popen(
+                [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            ) as running,
+        ):
+            assert running.stdin is not None
+            assert running.stdout is not None
+            for number in range(20):
+                if number == 19:
+                    (disk / "ballast").unlink()
+                running.stdin.write(b"\n")
+                running.stdin.flush()
+                assert running.stdout.readline() == b"%d\n" % number
+            running.stdin.close()
+        numbers = [json.loads(line)["n"] for line in (disk / "log").read_text().splitlines()]
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert numbers[-1] == 19
+    assert len(numbers) < 20, "the disk was full"
 
 
 def test_what_is_logged_can_be_captured_instead() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowgauge.query.completeness import Completeness, percent_text, summed
+from flowgauge.query.completeness import SILENT_MS, Completeness, percent_text, summed
 from flowgauge.runtime.ledger import COUNTERS, Sum
 from flowgauge.store.store import LedgerChange
 
@@ -19,6 +19,15 @@ def test_without_a_ledger_nothing_is_claimed() -> None:
     assert not nothing.known
     assert nothing.percent is None
     assert "unknown" in nothing.words
+
+
+def test_a_collector_that_has_fallen_silent_is_no_sign_that_nothing_was_lost() -> None:
+    told = [LedgerChange("collector", "c@1", "store_rows_written", 5, 5, told_ms=at_ms) for at_ms in (900_000, 1_000_000)]
+    assert summed(told, heard_by_ms=1_000_000 + SILENT_MS - 1).words == "complete"
+    assert summed(told, heard_by_ms=1_074_000).words == (
+        "complete; the last 74 s are not known: no collector told its counters (`flowgauge logs` says why)"
+    )
+    assert summed(told).words == "complete", "nobody adds to a dataset"
 
 
 def test_parts_that_saw_nothing_do_not_claim_that_all_is_there() -> None:

@@ -21,6 +21,7 @@ from flowgauge.store.clickhouse.migrate import migrate
 from flowgauge.store.clickhouse.retention import MIN_FREE_CAP_BYTES, Space, SpaceGuard, disk_space
 from flowgauge.store.clickhouse.types import sql_type
 from flowgauge.store.errors import StoreFull
+from flowgauge.store.store import LedgerRow
 from store_kit import StoreProcess, flows, in_namespace, last, now_ms, running_store
 
 HOUR_MS = 3_600_000
@@ -224,6 +225,33 @@ def test_a_full_disk_refuses_loudly_and_recovers(small_disk: Path) -> None:
                 break
             subprocess.run(["sleep", "0.1"], check=True)
         assert store.write(flows("full", 10), "after") == 10
+
+
+@pytest.mark.root
+@pytest.mark.slow
+def test_what_is_lost_to_a_full_disk_is_told_while_there_is_some_room(small_disk: Path) -> None:
+    """Flows are refused below a tenth, the counters that tell of it below a twentieth."""
+    ballast = small_disk / "ballast"
+
+    def leave(mebibytes: int, *, problem: bool) -> None:
+        ballast.unlink(missing_ok=True)
+        ballast.write_bytes(bytes(disk_space(small_disk).free - (mebibytes << 20)))
+        for _ in range(300):  # the guard looks every few seconds
+            if bool(store.status().problem) is problem:
+                break
+            subprocess.run(["sleep", "0.1"], check=True)
+
+    with running_store(small_disk / "store") as process:
+        store = process.open(retry_s=0)
+        shed = [LedgerRow(now_ms(), "collector", f"c@{now_ms()}", "spool_rows_shed", 7)]
+        leave(7, problem=True)
+        with pytest.raises(StoreFull):
+            store.write(flows("full", 10), "full")
+        store.write_ledger(shed)
+        assert [(one.counter, one.change) for one in store.ledger(last())] == [("spool_rows_shed", 7)]
+        leave(2, problem=True)
+        with pytest.raises(StoreFull):
+            store.write_ledger(shed)
 
 
 @pytest.mark.root

@@ -25,13 +25,14 @@ from functools import partial
 from flowgauge.collector.agent_ledgers import AgentLedgers
 from flowgauge.collector.ledger_writer import LedgerWriter, remember_agents
 from flowgauge.collector.live import LiveTap
+from flowgauge.collector.no_spool import NoSpool
 from flowgauge.collector.node_kernels import NodeKernels
 from flowgauge.collector.process import ProcessLoop
 from flowgauge.collector.receive_fleet import Ashore, ReceiveFleet
 from flowgauge.collector.reception import Reception, Way
 from flowgauge.collector.segments import Segment, SegmentQueue
 from flowgauge.collector.settings import CollectorSettings
-from flowgauge.collector.spool import NoSpool, Spool
+from flowgauge.collector.spool import Spool
 from flowgauge.collector.standing import TemplateFiles
 from flowgauge.collector.status import Parts, Status, Totals
 from flowgauge.collector.writer import Writer
@@ -259,7 +260,8 @@ class CollectorProcess:
         self.ledger.add(counter, segment.rows)
         allowed, held_back = self._limit.allow(counter)
         if allowed:
-            _log.warning(counter, flows=segment.rows, detail="the store is too slow, or away", held_back=held_back)
+            detail = self._writer.problem or "the store is too slow"
+            _log.warning(counter, flows=segment.rows, detail=detail, held_back=held_back)
 
 
 def _spool(settings: CollectorSettings, ledger: Ledger) -> Spool | None:

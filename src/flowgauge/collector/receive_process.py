@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 from flowgauge.collector import frames
 from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.collector.no_spool import NoSpool
 from flowgauge.collector.receive_messages import (
     Begin,
     Changed,
@@ -33,7 +34,7 @@ from flowgauge.collector.receive_messages import (
 )
 from flowgauge.collector.reception import Reception, Seat, Way
 from flowgauge.collector.segments import Segment
-from flowgauge.collector.spool import NoSpool, Spool
+from flowgauge.collector.spool import Spool
 from flowgauge.collector.standing import TELL_S
 from flowgauge.collector.udp_socket import UdpSocket
 from flowgauge.errors import EnvironmentProblem, UsageError

@@ -17,7 +17,7 @@ Threads: one appends and seals, one acknowledges, a thread of the spool's own sy
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import os
 import threading
 import time
@@ -69,7 +69,7 @@ class Spool:
         self._file = -1
         self._number = 0
         self.max_bytes = settings.max_bytes
-        """What may be there: less than configured when the disk is nearly full."""
+        """What may be there: less than configured when the disk is nearly full; see ``limit``."""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._sync_all, name="spool", daemon=True)
         self._limit = logs.RateLimit()
@@ -207,7 +207,7 @@ class Spool:
             return False
         data = frames.frame(batch)
         with self._lock:
-            self.full = not self._make_room(len(data), segment)
+            self._note_room(room=self._make_room(len(data), segment))
             try:
                 if not self.full:
                     spool_folders.write(self._file, data, segment.size)
@@ -284,6 +284,23 @@ class Spool:
             except OSError as error:
                 self._failed(error)
 
+    def limit(self) -> int:
+        """What may be there now, in bytes."""
+        with self._lock, contextlib.suppress(OSError):
+            self.max_bytes = self._limit_bytes()
+        return self.max_bytes
+
+    def _note_room(self, *, room: bool) -> None:
+        """Tells when the newest flows begin to find no room, and when they find some again."""
+        if room and self.full:
+            _log.info("spool_has_room_again", limit_bytes=self.max_bytes)
+        elif not room and not self.full:
+            detail = (
+                f"its limit is reached, {RESERVE_BYTES >> 20} MiB of the disk left free: what comes now is kept in memory only"
+            )
+            _log.warning("spool_has_no_room", bytes=self.bytes, limit_bytes=self.max_bytes, detail=detail)
+        self.full = not room
+
     def _limit_bytes(self, spare: int = 0) -> int:
         """What may be there, the disk leaving ``spare`` bytes more than it must; OSError when it cannot be asked."""
         assert self._own is not None  # noqa: S101 - `start` comes first
@@ -358,36 +375,6 @@ class Spool:
         allowed, held_back = self._limit.allow(event)
         if allowed:
             _log.warning(event, held_back=held_back, **facts)
-
-
-class NoSpool:
-    """Stands for the spool where there is none: segments are in memory only."""
-
-    def __init__(self, instance: str) -> None:
-        self._tokens = (f"{instance}/{number}" for number in itertools.count(1))
-
-    def begin(self) -> Segment:
-        """A new segment."""
-        return Segment(next(self._tokens))
-
-    def append(self, segment: Segment, batch: FlowBatch) -> bool:  # noqa: ARG002 - as a spool's
-        """Nothing is on disk."""
-        return False
-
-    def seal(self, segment: Segment) -> None:
-        """Nothing more is added to the segment."""
-        segment.sealed_at = time.monotonic()
-
-    def read(self, segment: Segment) -> FlowBatch | None:  # noqa: ARG002 - as a spool's
-        """There is nothing to read."""
-        return None
-
-    def pieces(self, segment: Segment) -> Iterator[FlowBatch]:  # noqa: ARG002 - as a spool's
-        """There are none."""
-        return iter(())
-
-    def acknowledge(self, segment: Segment) -> None:
-        """There is nothing to remove."""
 
 
 def _joined(gathered: list[FlowBatch]) -> FlowBatch:

@@ -112,8 +112,8 @@ class Status:
         if parts.spool is not None:
             yield Sample("collector_spool_segments", "Segments on disk.", parts.spool.segments)
             yield Sample("collector_spool_bytes", "What the spool takes of the disk.", parts.spool.bytes)
-            yield Sample("collector_spool_limit_bytes", "What it may take.", parts.spool.max_bytes)
-            writable = not (parts.spool.problem or parts.reception.spool_problem())
+            yield Sample("collector_spool_limit_bytes", "What it may take.", parts.spool.limit())
+            writable = not (parts.spool.problem or parts.reception.spool_problem() or parts.spool.full)
             yield Sample("collector_spool_writable", "1 while decoded flows are put on disk.", writable)
         yield from parts.naming.samples()
         for step in parts.pipeline.steps:

@@ -23,12 +23,17 @@ MAX_FILTER_LENGTH = filters.MAX_LENGTH + 1
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Which flows: of which store, a window, a bound filter, and whether marked duplicates count."""
+    """Which flows: of which store, a window, a bound filter, and whether marked duplicates count.
+
+    Attributes:
+        heard_by_ms: until when a collector should have told of itself, for ``completeness``.
+    """
 
     store: FlowStore
     window: Window
     where: Bound
     duplicates: bool
+    heard_by_ms: int
 
     @property
     def window_json(self) -> dict[str, int]:
@@ -65,12 +70,13 @@ Asking = Annotated[FlowStore, Depends(_store)]
 
 
 def _question(
+    services: Use,
     span: Span,
     store: Asking,
     filter_text: Annotated[str, Query(alias="filter", max_length=MAX_FILTER_LENGTH, description="Filter; empty: all.")] = "",
     duplicates: Annotated[bool, Query(description="Also count other observations of the same packets.")] = False,  # noqa: FBT002
 ) -> Question:
-    return Question(store, span, filters.bound(filter_text), duplicates)
+    return Question(store, span, filters.bound(filter_text), duplicates, services.heard_by_ms(store, span))
 
 
 Asked = Annotated[Question, Depends(_question)]

@@ -16,6 +16,7 @@ from flowgauge.console.settings import ConsoleSettings
 from flowgauge.console.top_values import TopValues
 from flowgauge.runtime import clock
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.schema.flow_query import Window
 from flowgauge.store.store import FlowStore
 
 P = ParamSpec("P")
@@ -50,6 +51,10 @@ class Services:
     def now_ms(self) -> int:
         """The wall time."""
         return self.now_ns() // 1_000_000
+
+    def heard_by_ms(self, store: FlowStore, window: Window) -> int:
+        """Until when a collector should have told of itself, for ``completeness``; datasets are not added to."""
+        return min(window.end_ms, self.now_ms) if store is self.store else 0
 
     async def ask(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a blocking call on one of the store's threads."""

@@ -8,7 +8,7 @@ their sequence numbers tell. Before in the path: the store's ledger table; after
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flowgauge.runtime.ledger import BY_NAME, Counter, Sum
@@ -68,13 +68,23 @@ _EXPLAINING = frozenset({
 })  # fmt: skip
 
 
-def completeness(store: FlowStore, window: Window) -> Completeness:
-    """Of ``window``; raises what the store raises."""
-    return summed(store.ledger(window))
+_UNKNOWN = "completeness unknown: no part reported its counters in this time range"
+
+SILENT_MS = 60_000
+"""A collector tells its counters at least every 20 s; one that has not for so long is away, or its store takes nothing."""
 
 
-def summed(changes: Iterable[LedgerChange]) -> Completeness:
-    """Sums how counters moved; counters of a newer version, which we do not know, are left out."""
+def completeness(store: FlowStore, window: Window, *, heard_by_ms: int = 0) -> Completeness:
+    """Of ``window``; raises what the store raises. ``heard_by_ms``: see ``summed``."""
+    return summed(store.ledger(window), heard_by_ms=heard_by_ms)
+
+
+def summed(changes: Iterable[LedgerChange], *, heard_by_ms: int = 0) -> Completeness:
+    """Sums how counters moved; counters of a newer version, which we do not know, are left out.
+
+    ``heard_by_ms``: until when a collector should have told of itself, ms since 1970; 0 for flows that nobody adds to any more.
+    """
+    changes = list(changes)
     known = [(BY_NAME[change.counter], change) for change in changes if change.counter in BY_NAME]
 
     def total(unit: str, side: Sum) -> int:
@@ -90,7 +100,7 @@ def summed(changes: Iterable[LedgerChange]) -> Completeness:
     return Completeness(
         known=bool(known),
         percent=percent,
-        words=_words(percent, losses) if known else "completeness unknown: no part reported its counters in this time range",
+        words=(_words(percent, losses) if known else _UNKNOWN) + _silence(changes, heard_by_ms),
         offered=offered,
         stored=stored,
         options=kept - stored,
@@ -102,6 +112,15 @@ def summed(changes: Iterable[LedgerChange]) -> Completeness:
         losses=losses,
         notes=_losses((counter, change) for counter, change in known if counter.name in _EXPLAINING),
     )
+
+
+def _silence(changes: Sequence[LedgerChange], heard_by_ms: int) -> str:
+    """What is not known of the window's end, or empty."""
+    told_ms = max((change.told_ms for change in changes), default=0)
+    silent_ms = heard_by_ms - told_ms
+    if not told_ms or silent_ms < SILENT_MS:
+        return ""
+    return f"; the last {silent_ms // 1000:,} s are not known: no collector told its counters (`flowgauge logs` says why)"
 
 
 def _share(kept: int, lost: int) -> float:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from flowgauge.errors import NOTHING_MORE_FITS
+
 LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40}
 
 Values = dict[str, Any]
@@ -26,15 +28,6 @@ Values = dict[str, Any]
 
 _COLOURS = {"debug": 36, "info": 32, "warning": 33, "error": 31}
 _EVENT_WIDTH = 30
-
-
-def write(text: str) -> None:
-    """Writes to standard error; when its reader is gone (a closed terminal, a dead supervisor) lines vanish, work goes on."""
-    try:
-        sys.stderr.write(text)
-        sys.stderr.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def as_json(values: Values) -> str:
@@ -58,14 +51,43 @@ def _shown(value: object) -> str:
 
 @dataclass(slots=True)
 class _Output:
-    """What is written, and how."""
+    """What is written, and how far."""
 
     level: int = LEVELS["info"]
     render: Callable[[Values], str] = as_text
     take: Callable[[Values], None] | None = None
+    begun: bytes = b""
+    """The rest of a line that the disk had no room for."""
 
 
 _output, _lock = _Output(), threading.Lock()
+
+
+def write(text: str) -> None:
+    """Writes a line to standard error; when its reader is gone (closed terminal, dead supervisor) lines vanish, work goes on.
+
+    While the disk of a log file is full they vanish, too; one that was begun is ended when there is room again.
+    """
+    for line, begun in ((_output.begun, True), (text.encode(errors="backslashreplace"), False)):
+        left = _without_room(line)
+        if left:
+            _output.begun = left if begun or len(left) < len(line) else b""
+            return
+    _output.begun = b""
+
+
+def _without_room(line: bytes) -> bytes:
+    """Writes ``line``; what of it the disk had no room for. Python's own buffer would mix up lines after such an error."""
+    stream = getattr(sys.stderr.buffer, "raw", sys.stderr.buffer)
+    while line:
+        try:
+            line = line[stream.write(line) or len(line) :]
+        except OSError as error:
+            if error.errno in NOTHING_MORE_FITS:
+                return line
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            return b""
+    return b""
 
 
 def configure(level: str = "info", *, json: bool | None = None) -> None:

@@ -35,7 +35,7 @@ async def flows(
     rows, counted, complete = await asyncio.gather(
         services.ask(_rows, asked.store, query),
         services.ask(asked.store.query, counting),
-        services.ask(completeness, asked.store, asked.window),
+        services.ask(completeness, asked.store, asked.window, heard_by_ms=asked.heard_by_ms),
     )
     return {
         "rows": rows,

@@ -56,7 +56,8 @@ async def groups(
     wanted = measure_names(measures)
     query = _query(asked, by=by, measures=wanted, order=order, limit=top, by_peer=by_peer)
     answer, complete = await asyncio.gather(
-        services.ask(asked.store.query, query), services.ask(completeness, asked.store, asked.window)
+        services.ask(asked.store.query, query),
+        services.ask(completeness, asked.store, asked.window, heard_by_ms=asked.heard_by_ms),
     )
     return {
         "rows": [group_json(group, wanted) for group in answer.groups],

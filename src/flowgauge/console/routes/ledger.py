@@ -21,7 +21,8 @@ router = APIRouter(prefix="/api/v1", tags=["ledger"])
 async def ledger(services: Use, store: Asking, span: Span) -> dict[str, Any]:
     """How the counters moved in the time range, by part and instance, and how complete it is."""
     changes = await services.ask(store.ledger, span)
-    return {"components": _by_instance(changes), "window": window_json(span), "completeness": summed(changes)}
+    complete = summed(changes, heard_by_ms=services.heard_by_ms(store, span))
+    return {"components": _by_instance(changes), "window": window_json(span), "completeness": complete}
 
 
 def _by_instance(changes: Iterable[LedgerChange]) -> list[dict[str, Any]]:

@@ -110,7 +110,7 @@ class Store:
         self._guard.check()
         self._server = StoreServer(
             self._engine, self._settings.port, self._settings.secret, self._segment_dir,
-            refuse_inserts=lambda: self._guard.problem, about=self.about,
+            refuse_inserts=self._guard.refusal, about=self.about,
         )  # fmt: skip
         self.port = self._server.start()
         self._keeper.start()

@@ -61,11 +61,11 @@ class StoreServer:
         port: 0 takes a free one.
         secret: all rights; the reader's key follows from it.
         segment_dir: the only folder whose files may be inserted.
-        refuse_inserts: gives a sentence while the disk is too full, else an empty text.
+        refuse_inserts: gives a sentence while the disk is too full for a table, else an empty text.
         about: what ``/flowgauge`` tells.
     """
 
-    def __init__(self, engine: Engine, port: int, secret: str, segment_dir: Path, *, refuse_inserts: Callable[[], str],
+    def __init__(self, engine: Engine, port: int, secret: str, segment_dir: Path, *, refuse_inserts: Callable[[str], str],
                  about: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
         self._engine, self._port, self._secret, self._segment_dir = engine, port, secret, segment_dir
         self._reader_key = keys.reader_key(secret)
@@ -115,7 +115,7 @@ class StoreServer:
             return self._insert_body(request, head), ""
         sql = request.text.decode()
         if request.writer and (segment := guard.segment_insert(sql, self._segment_dir)) is not None:
-            self._check_space()
+            self._check_space(segment.table)
             return self._engine.write(segment.sql(_clause(request)), database=request.database), ""
         explicit = _FORMAT.search(sql)
         format_ = explicit.group(1) if explicit else request.format
@@ -130,10 +130,10 @@ class StoreServer:
 
     def _insert_body(self, request: StoreRequest, head: re.Match[bytes]) -> Result:
         """Inserts through a file: given data with a statement, the engine may lose rows silently."""
-        self._check_space()
+        table, format_ = head["table"].decode(), head["format"].decode()
+        self._check_space(table)
         columns = f" ({head['columns'].decode()})" if head["columns"] else ""
         path = self._segment_dir / f"body-{os.getpid()}-{uuid.uuid4().hex}"
-        table, format_ = head["table"].decode(), head["format"].decode()
         sql = f"INSERT INTO {table}{columns} FROM INFILE '{path}'{_clause(request)} FORMAT {format_}"
         try:
             try:
@@ -145,8 +145,8 @@ class StoreServer:
         finally:
             path.unlink(missing_ok=True)
 
-    def _check_space(self) -> None:
-        if problem := self._refuse_inserts():
+    def _check_space(self, table: str) -> None:
+        if problem := self._refuse_inserts(table):
             raise Failure(NOT_ENOUGH_SPACE, f"NOT_ENOUGH_SPACE: {problem}")
 
 

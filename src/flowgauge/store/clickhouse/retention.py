@@ -19,6 +19,9 @@ MIN_FREE_SHARE = 0.10
 MIN_FREE_CAP_BYTES = 5 << 30
 """A tenth of the disk is kept free for merges, but never more than this: a tenth of a large disk is no need of ours."""
 
+_TELLS_OF_LOSSES = "ledger"
+"""The table of counters: while flows are refused it says how many are lost, and takes a few KiB a minute."""
+
 _log = logs.get("store")
 
 
@@ -38,6 +41,11 @@ class Space:
     def short(self) -> bool:
         """Whether too little is free."""
         return self.free < self.needed
+
+    @property
+    def spent(self) -> bool:
+        """Whether half of what must stay free is gone, too: the other half is for the engine alone."""
+        return self.free < self.needed // 2
 
 
 def disk_space(path: Path) -> Space:
@@ -86,6 +94,10 @@ class SpaceGuard:
             _log.warning("store_dropped_oldest_hours", hours=len(dropped), free_bytes=space.free, needed_bytes=space.needed)
         self._note(space)
         return dropped
+
+    def refusal(self, table: str) -> str:
+        """Why inserts into ``table`` are refused, or empty."""
+        return "" if table == _TELLS_OF_LOSSES and not self._space().spent else self.problem
 
     def _note(self, space: Space) -> None:
         problem = ""
