@@ -13,7 +13,8 @@ import pytest
 from collector_process import Command
 from flowgauge.cli.endpoint import host_and_port
 from flowgauge.collector.settings import CollectorSettings
-from flowgauge.config.model import Collector, Storage
+from flowgauge.config.model import Collector
+from flowgauge.config.storage import Storage
 from flowgauge.errors import UsageError
 from flowgauge.run.part import free_port
 from ipfix_kit import Exporter, records

@@ -59,6 +59,13 @@ def test_what_a_document_asks_beyond_this_build_is_said_with_what_happens_instea
     assert ("spec.alerts", Kind.NOT_YET) in said
 
 
+def test_groups_of_columns_are_said_and_what_else_of_the_tables_cannot_be_set() -> None:
+    said = told("spec: {storage: {index: {columns: [router], sortKey: [proto]}}}")
+    assert said["spec.storage.index.columns", Kind.DOES].endswith("and router")
+    assert "columns only" in said["spec.storage.index.columns", Kind.NOT_YET]
+    assert ("spec.storage.index.columns", Kind.NOT_YET) not in told("spec: {storage: {index: {columns: [l2]}}}")
+
+
 @pytest.mark.parametrize(
     ("exporter", "path", "words"),
     [

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flowgauge.config.load import load, loads
-from flowgauge.config.model import Exporter, StorageType
+from flowgauge.config.model import Exporter
+from flowgauge.config.storage import StorageType
 from flowgauge.errors import ConfigError, UsageError
 
 GIVEN = (Path(__file__).parents[1] / "golden/config/given/in.yaml").read_text(encoding="utf-8")

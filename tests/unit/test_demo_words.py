@@ -15,7 +15,7 @@ from rich.console import Console
 
 from flowgauge.config.effective import effective
 from flowgauge.config.load import load
-from flowgauge.config.model import StorageType
+from flowgauge.config.storage import StorageType
 from flowgauge.demo import get_objects, requirements
 from flowgauge.demo.invitation import Invitation
 from flowgauge.demo.objects import networking, workloads

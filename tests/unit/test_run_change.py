@@ -59,6 +59,7 @@ def test_what_running_parts_can_take_over_restarts_nothing(tmp_path: Path, after
         ("spec: {consolePlugin: {port: 8056}}", ["console"], "open pages connect again"),
         ("spec: {exporter: {features: [dns, tls]}}", ["store", "collector", "console"], "exporter.features takes effect"),
         ("spec: {exporter: {tunnels: inner}}", ["store", "collector", "console"], "exporter.tunnels takes effect"),
+        ("spec: {storage: {index: {columns: [router]}}}", ["store", "collector", "console"], "storage.index.columns takes"),
     ],
 )
 def test_what_is_fixed_at_a_start_restarts_only_who_reads_it_and_says_why(

@@ -49,6 +49,18 @@ def test_the_given_document_on_one_machine_stores_here_and_listens_on_loopback()
     assert option(composition.parts[0], "--retention-hours") == "168"
 
 
+def test_groups_of_columns_that_the_document_asks_for_are_stored_beside_the_others() -> None:
+    stored = [
+        option(compose(spec(f"spec: {{{text}}}"), PLAN).parts[0], "--groups").split(",")
+        for text in ("", "storage: {index: {columns: [router, seen, l2]}}", "exporter: {features: [process]}")
+    ]
+    assert stored == [
+        ["icmp", "seen", "signals", "dns"],
+        ["icmp", "seen", "signals", "dns", "router", "l2"],
+        ["icmp", "seen", "signals", "process"],
+    ]
+
+
 def test_a_clickhouse_server_takes_the_place_of_the_embedded_store() -> None:
     text = "spec: {storage: {type: ClickHouse, address: 'http://clickhouse:8123'}}"
     composition = compose(spec(text), Plan(None, Path("data"), Path("run"), store_secret="password-of-it"))

@@ -56,8 +56,8 @@ src_name ~ "^django-.*-[a-z0-9]{5}$"
 
 _COLUMNS_HEAD = """## Columns
 
-*Stored*: `core` always, a group's name when it is switched on (`storage.index`; on unless switched off: GROUPS), `never`: known
-only before a flow is stored. *NetObserv* is the same field in NetObserv's flow format.
+*Stored*: `core` always, a group's name when it is switched on (`storage.index.columns: [router]`, or by a feature of agents;
+always on: GROUPS), `never`: known only before a flow is stored. *NetObserv* is the same field in NetObserv's flow format.
 """
 
 

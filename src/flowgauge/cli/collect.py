@@ -14,7 +14,7 @@ from flowgauge.cli.rereading import until_told
 if TYPE_CHECKING:
     from flowgauge.collector.settings import CollectorSettings
     from flowgauge.config.effective import Flag
-    from flowgauge.config.model import Storage
+    from flowgauge.config.storage import Storage
 
 
 def collect(  # noqa: PLR0917 - typer passes options by name
@@ -115,7 +115,7 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], store_url: str, own: d
         store_url=store_url or _documented_store(spec.storage),
         collector=spec.collector,
         storage=spec.storage,
-        groups=stored_groups(spec.exporter),
+        groups=stored_groups(spec),
         log_level=spec.log_levels.get("collector", spec.log_level),
         **own,
     )
@@ -123,7 +123,7 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], store_url: str, own: d
 
 def _documented_store(storage: Storage) -> str:
     """The store's address in the document; UsageError when there is none that this build can write to."""
-    from flowgauge.config.model import StorageType
+    from flowgauge.config.storage import StorageType
     from flowgauge.errors import UsageError
 
     if storage.type is StorageType.CLICKHOUSE and storage.address:

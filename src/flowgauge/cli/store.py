@@ -70,14 +70,14 @@ def _check_open(option: str, descriptor: int) -> None:
 
 
 def _groups(text: str | None) -> tuple[Stored, ...]:
+    from flowgauge.config.storage import SWITCHED
     from flowgauge.errors import UsageError
     from flowgauge.schema.column import Stored
     from flowgauge.schema.columns import DEFAULT_GROUPS
 
     if text is None:
         return DEFAULT_GROUPS
-    known = [group for group in Stored if group not in (Stored.CORE, Stored.NEVER)]
     wanted = [name.strip() for name in text.split(",") if name.strip()]
-    if unknown := [name for name in wanted if name not in known]:
-        raise UsageError(f"--groups: there is no group {unknown[0]!r}; there are {', '.join(known)}")
+    if unknown := [name for name in wanted if name not in SWITCHED]:
+        raise UsageError(f"--groups: there is no group {unknown[0]!r}; there are {', '.join(SWITCHED)}")
     return tuple(map(Stored, wanted))

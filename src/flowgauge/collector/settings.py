@@ -8,7 +8,8 @@ import socket
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
-from flowgauge.config.model import Collector, Storage, seconds
+from flowgauge.config.model import Collector, seconds
+from flowgauge.config.storage import Storage
 from flowgauge.runtime.loopback import is_loopback
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import DEFAULT_GROUPS

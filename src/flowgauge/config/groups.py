@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which column groups are stored: those of every installation, and what the agents are told to tell besides."""
+"""Which column groups are stored: those of every installation, those that agents are told to fill, and those asked for."""
 
 from __future__ import annotations
 
-from flowgauge.config.model import Exporter, Feature
+from flowgauge.config.model import Feature, Spec
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import DEFAULT_GROUPS
 
@@ -15,7 +15,9 @@ _OF_FEATURES = {
 }
 
 
-def stored_groups(exporter: Exporter) -> tuple[Stored, ...]:
-    """The groups that the features of ``exporter`` need; taken over when the store starts."""
-    of_features = [group for group, features in _OF_FEATURES.items() if features & set(exporter.features)]
-    return (*DEFAULT_GROUPS, *of_features, *([Stored.TUNNEL] if exporter.tunnels == "inner" else []))
+def stored_groups(spec: Spec) -> tuple[Stored, ...]:
+    """The groups that the features of the agents need and the document asks for; taken over when the store starts."""
+    features = set(spec.exporter.features)
+    of_features = [group for group, needed in _OF_FEATURES.items() if needed & features]
+    of_tunnels = [Stored.TUNNEL] if spec.exporter.tunnels == "inner" else []
+    return tuple(dict.fromkeys((*DEFAULT_GROUPS, *of_features, *of_tunnels, *spec.storage.index.columns)))

@@ -12,8 +12,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
 
@@ -21,6 +19,7 @@ from flowgauge.config import values
 from flowgauge.config.choice import NamespaceChoice, PodChoice, Rule, check_rules
 from flowgauge.config.section import Section
 from flowgauge.config.sending import ClientTls, Kafka, KafkaFormat
+from flowgauge.config.storage import Storage
 from flowgauge.schema import duration
 
 API_VERSION: Literal["flowgauge.io/v1alpha1"] = "flowgauge.io/v1alpha1"
@@ -33,15 +32,6 @@ class ExporterType(StrEnum):
     EBPF = "eBPF"
     OVS = "OVS"
     NONE = "None"
-
-
-class StorageType(StrEnum):
-    """Where flows are kept."""
-
-    EMBEDDED = "Embedded"
-    LOKI = "Loki"
-    ELASTICSEARCH = "Elasticsearch"
-    CLICKHOUSE = "ClickHouse"
 
 
 class Feature(StrEnum):
@@ -296,29 +286,6 @@ class Collector(Section):
         if self.type == "NetFlow" and self.transport != "UDP":
             raise ValueError(f"type: NetFlow travels over UDP only; transport: {self.transport} needs type: IPFIX")
         return self
-
-
-class Storage(Section):
-    """Where flows are kept, and how long."""
-
-    type: StorageType = StorageType.EMBEDDED
-    """Embedded keeps them on this machine; the others are servers at `address`."""
-    address: Annotated[str, Field(validate_default=True)] = ""
-    """URL of the server; empty for Embedded."""
-    retention: Annotated[Duration, AfterValidator(values.between("1h", "520w"))] = "7d"
-    """How long flows are kept; at least 1h, since whole hours are dropped."""
-    max_memory_bytes: Annotated[int, Field(ge=536_870_912)] = 1_610_612_736
-    """Memory the embedded store may use."""
-    index: dict[str, Any] = Field(default_factory=dict)
-    """Sort key, partition, codecs, optional columns."""
-
-    @field_validator("address")
-    @classmethod
-    def _url_of_a_server(cls, value: str, info: ValidationInfo) -> str:
-        kind = info.data.get("type", StorageType.EMBEDDED)
-        if kind is not StorageType.EMBEDDED and not value.startswith(("http://", "https://")):
-            raise ValueError(f"must be the URL of the {kind} server (http://host:port), not {value!r}")
-        return value
 
 
 class ConsolePlugin(Section):

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
-from flowgauge.config.model import ExporterType, Feature, Listener, Spec, StorageType, seconds
+from flowgauge.config.groups import stored_groups
+from flowgauge.config.model import ExporterType, Feature, Listener, Spec, seconds
 from flowgauge.config.sending import ClientTls, KafkaFormat
+from flowgauge.config.storage import StorageType
 
 Sentence = Callable[[Spec], str]
 
@@ -292,7 +294,7 @@ DOES: dict[str, Sentence] = {
     "spec.storage.retention": lambda s: f"flows are kept for {s.storage.retention}, then dropped by the hour",
     "spec.storage.maxMemoryBytes": lambda s: "the embedded store uses at most "
         f"{s.storage.max_memory_bytes >> 20} MiB of memory",
-    "spec.storage.index": _count("settings of the tables", lambda s: s.storage.index),
+    "spec.storage.index.columns": lambda s: f"stored beside the core are the columns of {listed(stored_groups(s))}",
     "spec.consolePlugin.enable": lambda s: f"console and API run at port {s.console_plugin.port or 'that is free'}"
         if s.console_plugin.enable else "no console runs",
     "spec.consolePlugin.address": _console_address,
@@ -328,7 +330,7 @@ NOT_YET: dict[str, Sentence] = {
         "this build stores no annotations"),
     "spec.collector.forward": _unless(lambda s: s.collector.forward, "this build sends flows nowhere else"),
     "spec.storage.type": _storage_instead,
-    "spec.storage.index": _unless(lambda s: s.storage.index, "this build's tables are fixed"),
+    "spec.storage.index.columns": _unless(lambda s: s.storage.index.model_extra, "of index this build takes columns only"),
     "spec.visualization.dashboards": _unless(lambda s: s.visualization.dashboards, "this build has one page"),
     "spec.alerts": _unless(lambda s: s.alerts, "this build evaluates no alerts"),
 }  # fmt: skip

@@ -11,7 +11,8 @@ from pathlib import Path
 from flowgauge.config.effective import effective
 from flowgauge.config.environment import as_environment
 from flowgauge.config.load import load
-from flowgauge.config.model import Enrichment, ExporterType, Spec, StorageType
+from flowgauge.config.model import Enrichment, ExporterType, Spec
+from flowgauge.config.storage import StorageType
 from flowgauge.errors import UsageError
 from flowgauge.run.part import LOOPBACK
 

@@ -25,7 +25,7 @@ _READ_BY: dict[str, tuple[str, ...]] = {
 """Kind of part → the settings it looks at."""
 
 
-_STORED_BY = frozenset({"spec.exporter.features", "spec.exporter.tunnels"})
+_STORED_BY = frozenset({"spec.exporter.features", "spec.exporter.tunnels", "spec.storage.index.columns"})
 """Settings that decide which columns are stored (``config.groups``)."""
 
 
@@ -85,7 +85,7 @@ def _reasons(name: str, before: Spec, after: Spec, changed: list[str]) -> list[s
 
     Which columns the tables have is asked once, by whoever writes to them or reads them.
     """
-    columns = stored_groups(before.exporter) != stored_groups(after.exporter)
+    columns = stored_groups(before) != stored_groups(after)
     features = [path for path in changed if columns and path in _STORED_BY]
     if name != "collector":
         return features if name in ("store", "console") else []

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flowgauge.config.groups import stored_groups
-from flowgauge.config.model import Collector, Spec, StorageType, seconds
+from flowgauge.config.model import Collector, Spec, seconds
+from flowgauge.config.storage import StorageType
 from flowgauge.errors import UsageError
 from flowgauge.run.part import LOOPBACK, Part, free_port
 from flowgauge.store.secret import new_secret, reader_key
@@ -177,7 +178,7 @@ def _store(spec: Spec, plan: Plan, url: str, secret: str) -> Part:
         *("--port", url.rpartition(":")[2]),
         *("--retention-hours", str(math.ceil(seconds(storage.retention) / 3600))),
         *("--memory-mib", str(storage.max_memory_bytes >> 20)),
-        *("--groups", ",".join(stored_groups(spec.exporter))),
+        *("--groups", ",".join(stored_groups(spec))),
         *_file(plan),
     )
     return Part("store", argv, ready_url=f"{url}/ping", url=url, secrets={"--secret-fd": secret}, env=_env(plan))

@@ -12,7 +12,8 @@ from pathlib import Path
 from flowgauge.collector.added_elements import added_elements
 from flowgauge.config.effective import Flag, effective
 from flowgauge.config.environment import as_environment
-from flowgauge.config.model import Spec, StorageType
+from flowgauge.config.model import Spec
+from flowgauge.config.storage import StorageType
 from flowgauge.errors import UsageError
 from flowgauge.run import machine
 from flowgauge.run.change import Change, change

@@ -219,7 +219,7 @@ def key_value(column: Column, value: int | str | bytes) -> int | str | bytes | N
 def _not_stored(column: Column) -> str:
     if column.stored is Stored.NEVER:
         return f"column {column.name!r} is not stored: it is known only while flows are live"
-    return f"column {column.name!r} is not stored here: switch on the column group {column.stored.value!r} (storage.index)"
+    return f"column {column.name!r} is not stored here: switch on its group (storage.index.columns: [{column.stored.value}])"
 
 
 def _measure_sums(query: FlowQuery) -> dict[str, str]:
