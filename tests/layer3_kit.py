@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+import quiet_kit as quiet
 from ebpf_kit import flows
 from flowgauge.demo.scene import counters, kernel
 from flowgauge.demo.scene.counters import Traffic
@@ -36,11 +37,6 @@ PORT, CLOSED_PORT = 9000, 4004
 
 Cable = Callable[[str, str], AbstractContextManager[None]]
 """Makes ``link0`` in two namespaces, such that what one sends the other receives."""
-
-_QUIET = {"ipv6/conf/all/accept_dad": "0", "ipv6/conf/default/accept_dad": "0", "ipv6/conf/all/router_solicitations": "0",
-          "ipv6/conf/default/router_solicitations": "0"}  # fmt: skip
-_QUIET_S = 1.2
-"""As in ``tunnel_kit``: nodes tell their groups over IPv6 once a second at first."""
 
 _TUNSETIFF, _TUNSETOFFLOAD = 0x400454CA, 0x400454D0
 _IFF_TUN, _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x1, 0x2, 0x1000, 0x4000
@@ -120,11 +116,12 @@ def behind(node: TwoPods, cable: Cable) -> Iterator[None]:
     linux.create_netns(netns)
     node.netns["beyond"] = netns
     try:
-        kernel.sysctl(netns, _QUIET)
+        kernel.sysctl(netns, quiet.NAMESPACE)
         with cable(node.node, netns):
             for place, number in ((node.node, 1), (netns, 2)):
                 kernel.ip_batch(place, [f"addr add 10.9.4.{number}/24 dev {LINK}", f"link set {LINK} up"])
                 kernel.ip_batch(place, [f"addr add fd00:4::{number}/64 dev {LINK} nodad"])
+                quiet.neighbours(place)
             kernel.ip_batch(netns, ["route add default via 10.9.4.1", "route add default via fd00:4::1"])
             yield
     finally:
@@ -184,7 +181,7 @@ class Seen:
 def seen_at(node: TwoPods, work: Callable[[], None], *below: str) -> Seen:
     """Observes the pod's device, ``link0`` and what it goes through ``below`` while ``work`` runs."""
     devices = ("va", LINK, *below)
-    settled(node, _QUIET_S)
+    settled(node, quiet.LINKED_S)
     with observed(node, devices) as watch:
         before = counters.devices(node.node)
         work()

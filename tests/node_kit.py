@@ -13,15 +13,15 @@ import secrets
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import quiet_kit as quiet
 from ebpf_kit import flows, loaded
 from flowgauge.demo.scene import counters, kernel
-from flowgauge.demo.scene.counters import Traffic
+from flowgauge.demo.scene.counters import Segments, Traffic
 from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.hooks import Attachment
 from flowgauge.runtime import linux
@@ -31,12 +31,9 @@ A6, B6, FAR6 = "fd00:1::2", "fd00:2::2", "fd00:3::2"
 DEVICES = {"a": ("va", 1), "b": ("vb", 2), "far": ("eth0", 3)}
 """Place → the node's device to it, and the number of its subnet."""
 
-_QUIET = {
-    "ipv6/conf/all/accept_dad": "0", "ipv6/conf/default/accept_dad": "0",
-    "ipv6/conf/all/router_solicitations": "0", "ipv6/conf/default/router_solicitations": "0",
-    "ipv6/conf/all/forwarding": "0", "ipv4/ip_forward": "0",
-}  # fmt: skip
-_NODE = {**_QUIET, "ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1"}
+_MTU = 1500
+_POD = {**quiet.NAMESPACE, "ipv6/conf/all/forwarding": "0", "ipv4/ip_forward": "0"}
+_NODE = {**quiet.NAMESPACE, "ipv6/conf/all/forwarding": "1", "ipv4/ip_forward": "1"}
 
 
 @dataclass(slots=True)
@@ -78,18 +75,21 @@ class TwoPods:
 
 @contextmanager
 def two_pods(rules: str = "", *, offloads: bool = False) -> Iterator[TwoPods]:
-    """Builds the three places, with nft's ``rules`` on the node, and takes them down again."""
+    """Builds the three places, silent, with nft's ``rules`` on the node, and takes them down again."""
     mark = f"fgt{os.getpid() % 100_000}{secrets.token_hex(2)}"
     built = TwoPods(f"{mark}-node", {place: f"{mark}-{place}" for place in DEVICES})
     try:
         for name in (built.node, *built.netns.values()):
             linux.create_netns(name)
-            kernel.sysctl(name, _NODE if name == built.node else _QUIET)
+            kernel.sysctl(name, _NODE if name == built.node else _POD)
         for place in DEVICES:
             _connect(built, place)
+        for name in (built.node, *built.netns.values()):
+            quiet.neighbours(name)
         built.offloads(on=offloads)
         if rules:
             kernel.nft(built.node, rules)
+        settled(built, 0.1)
         yield built
     finally:
         for name in (built.node, *built.netns.values()):
@@ -97,12 +97,13 @@ def two_pods(rules: str = "", *, offloads: bool = False) -> Iterator[TwoPods]:
 
 
 def _connect(built: TwoPods, place: str) -> None:
+    """Links whose ends have other numbers than their peers are noticed at once (net/core/link_watch.c)."""
     (device, number), netns = DEVICES[place], built.netns[place]
     kernel.ip_batch(
         built.node,
         [
             "link set lo up",
-            f"link add {device} type veth peer name eth0 netns {netns}",
+            f"link add {device} index {100 + number} type veth peer name eth0 netns {netns}",
             f"addr add 10.9.{number}.1/24 dev {device}",
             f"addr add fd00:{number}::1/64 dev {device} nodad",
             f"link set {device} up",
@@ -123,13 +124,7 @@ def _connect(built: TwoPods, place: str) -> None:
 
 def settled(built: TwoPods, quiet_s: float = 0.3) -> dict[str, Traffic]:
     """The counters of the node's devices, once nothing moved for ``quiet_s``; on loopback an agent's own exports never rest."""
-    before, since = _links(built.node), time.monotonic()
-    while time.monotonic() - since < quiet_s:
-        time.sleep(0.02)
-        now = _links(built.node)
-        if now != before:
-            before, since = now, time.monotonic()
-    return before
+    return quiet.at_rest(lambda: _links(built.node), quiet_s)
 
 
 def _links(netns: str) -> dict[str, Traffic]:
@@ -207,6 +202,24 @@ def transfer(built: TwoPods, way: tuple[str, str], to: tuple[str, int], size: in
     (received, seen_as) = got[0]
     assert received == size
     return Transfer(name, seen_as)
+
+
+def is_what_tcp_sent(counted: tuple[int, int], sent: Segments, payload: int, *, v6: bool) -> bool:
+    """Whether packets and layer 3 bytes are those of the senders' segments.
+
+    On a busy machine some are lost before a hook sees them, and sent again.
+
+    Args:
+        counted: packets and bytes.
+        sent: by all senders.
+        payload: what the applications sent.
+        v6: over IPv6.
+    """
+    packets, length = counted
+    headers = (60 if v6 else 40) + 12  # with TCP timestamps
+    once = payload + headers * packets
+    most = once + sent.repeated * (_MTU - headers)
+    return 0.999 * sent.new <= packets <= 1.001 * (sent.new + sent.repeated) and 0.999 * once <= length <= 1.001 * most
 
 
 def _drain(listener: socket.socket) -> tuple[int, tuple[str, int]]:

@@ -6,11 +6,11 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent_kit import until
 from flowgauge.runtime import linux
 from node_kit import TwoPods
 
@@ -36,10 +36,7 @@ def listening(node: TwoPods, place: str, command: Sequence[str], port: int, fold
     with linux.in_netns(node.netns[place]):
         running = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        for _ in range(100):
-            if f":{port} " in node.run(place, "ss", "-Hltn"):
-                break
-            time.sleep(0.05)
+        until(lambda: f":{port} " in node.run(place, "ss", "-Hltn"), f"{command[0]} listens")
         yield
     finally:
         running.kill()
@@ -76,5 +73,5 @@ def call(node: TwoPods, to: tuple[str, int]) -> tuple[int, int]:
         client.sendall(b"who are you")
         worker = int(client.recv(100))
         port: int = client.getsockname()[1]
-    time.sleep(0.1)
+    until(lambda: Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[0] == "Z", "the worker has ended")
     return port, worker

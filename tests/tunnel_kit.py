@@ -14,14 +14,15 @@ import os
 import secrets
 import socket
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyroute2 import WireGuard
 
+import quiet_kit as quiet
 from ebpf_kit import flows, loaded, touched
 from flowgauge.demo.scene import counters, kernel
 from flowgauge.demo.scene.counters import ETHERNET_HEADER_BYTES, Traffic
@@ -51,9 +52,10 @@ DEVICES = {
 
 _WITHOUT_IPV6 = {
     "ipv4/ip_forward": "1",
-    **{f"ipv6/conf/{which}/{name}": value for which in ("all", "default")
-       for name, value in (("disable_ipv6", "1"), ("accept_dad", "0"), ("router_solicitations", "0"))},
-}  # fmt: skip
+    "ipv6/conf/all/disable_ipv6": "1",
+    "ipv6/conf/default/disable_ipv6": "1",
+    **quiet.NAMESPACE,
+}
 """So that no pod announces itself while packets are compared."""
 
 WIREGUARD = "wireguard"
@@ -96,6 +98,8 @@ def two_nodes(tunnel: str, *, offloads: bool) -> Iterator[TwoNodes]:
             linux.create_netns(name)
             kernel.sysctl(name, _WITHOUT_IPV6)
         _connect(built, tunnel)
+        for name in built.netns.values():
+            quiet.neighbours(name)
         for node, (pod, device, _) in PODS.items():
             kernel.offloads(built.netns[node], [device, "eth0"], on=offloads)
             kernel.offloads(built.netns[pod], ["eth0"], on=offloads)
@@ -215,10 +219,6 @@ def expected_tunnel(tunnel: str, node: str) -> tuple[str, int, str, str]:
     return kind, 0 if kind == "ipip" else 42, ENDS[node][family], ENDS[_OTHER[node]][family]
 
 
-QUIET_S = 1.2
-"""Nodes tell their multicast groups over IPv6 once a second at first (RFC 3810 §9.11): none may come while hooks attach."""
-
-
 @contextmanager
 def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, **options: Any) -> Iterator[dict[str, Counted]]:
     """Observes devices of places, by default all of both nodes; what each place counted is in the mapping at the end."""
@@ -231,7 +231,7 @@ def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, 
         }
         hooks, before = [], {}
         for place in devices:
-            _settled(built.netns[place], QUIET_S)
+            quiet.at_rest(partial(counters.devices, built.netns[place]), quiet.LINKED_S)
         for place, program in programs.items():
             before[place] = counters.devices(built.netns[place])
             with linux.in_netns(built.netns[place]):
@@ -239,7 +239,7 @@ def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, 
         try:
             yield found
             for place in devices:
-                _settled(built.netns[place])
+                quiet.at_rest(partial(counters.devices, built.netns[place]))
         finally:
             for hook in hooks:
                 hook.detach()
@@ -250,16 +250,6 @@ def observed(built: TwoNodes, where: Mapping[str, Sequence[str]] | None = None, 
             with linux.in_netns(built.netns[place]):
                 not_ip = {socket.if_indextoname(index): seen for index, seen in program.not_ip().items()}
             found[place] = Counted(evicted, flows(evicted), touched(program.counters()), passed, not_ip)
-
-
-def _settled(netns: str, quiet_s: float = 0.2) -> None:
-    """Waits until nothing has moved for so long."""
-    before, since = counters.devices(netns), time.monotonic()
-    while time.monotonic() - since < quiet_s:
-        time.sleep(0.02)
-        now = counters.devices(netns)
-        if now != before:
-            before, since = now, time.monotonic()
 
 
 def transfer(built: TwoNodes, size: int) -> None:
@@ -313,6 +303,7 @@ def stacked_vlans() -> Iterator[TwoNodes]:
             _add_device(name, "q56", "link q5 type vlan proto 802.1q id 6")
             kernel.offloads(name, ["eth0", "q5", "q56"], on=False)
             kernel.ip_batch(name, ["link set eth0 up", "link set q5 up", f"addr add {address}/16 dev q56", "link set q56 up"])
+            quiet.neighbours(name)
         yield TwoNodes(dict(zip("ab", names, strict=True)))
     finally:
         for name in names:

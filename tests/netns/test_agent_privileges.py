@@ -12,7 +12,7 @@ import pytest
 from agent_kit import AgentProcess, agent, collector, until
 from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
-from node_kit import A, B, TwoPods, settled, transfer, two_pods
+from node_kit import A, B, TwoPods, transfer, two_pods
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -60,7 +60,6 @@ def test_the_documented_capabilities_are_enough_for_devices_and_documents_that_c
     document = tmp_path / "document.yaml"
     document.write_text("spec: {exporter: {sampling: 1, exportInterval: 200ms}}\n")
     with two_pods() as node, linux.in_netns(node.node), collector() as to:
-        settled(node, 1.0)
         with agent(["-f", str(document), *words(node, to.port)], tmp_path, prefix) as running:
             assert int(threads(running)[0]["CapEff"], 16) == mask(*names)
             assert set(running.ready()["attached"].values()) <= {"tcx", "clsact"}

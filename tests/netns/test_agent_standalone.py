@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_kit import WITHIN_S
 from flowgauge.runtime import linux
 from node_kit import B, TwoPods, settled, transfer, two_pods
 
@@ -20,7 +21,6 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 @pytest.fixture
 def node() -> Iterator[TwoPods]:
     with two_pods() as built:
-        settled(built, 1.0)
         yield built
 
 
@@ -36,7 +36,7 @@ def test_what_is_printed_is_what_was_transferred_and_nothing_the_filter_leaves_o
         transfer(node, ("a", "b"), (B, 9001), 1000)
         crossed = settled(node)["va"].since(before)
         running.terminate()
-        assert running.wait(20) == 0
+        assert running.wait(WITHIN_S) == 0
         last = running.stderr.read()
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert {9000} == {row[side] for row in rows for side in ("src_port", "dst_port") if row[side] in (9000, 9001)}
@@ -70,4 +70,4 @@ def test_what_it_does_not_see_it_says_at_once(
         assert "observing n1" in running.stderr.readline()
         assert running.stderr.readline().startswith(f"note: {note}")
         running.terminate()
-        assert running.wait(20) == 0
+        assert running.wait(WITHIN_S) == 0

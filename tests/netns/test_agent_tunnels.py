@@ -171,10 +171,13 @@ def test_an_agent_told_so_while_it_runs_sends_the_inner_flow_and_its_tunnel(tmp_
             assert json.loads(running.get("/api/v1/interfaces"))["features"]["tunnels"] == "on"
             assert running.stop() == 0
         flows, _, _ = to.decoded()
-    (at,) = [row for row in range(len(flows)) if text(flows, "src_addr", row) == A and flows.array("dst_port")[row] == 9000]
-    assert TUNNEL_KIND[flows.array("tunnel_kind")[at]] == "vxlan"
-    assert int(flows.array("tunnel_id")[at]) == 42
-    assert (text(flows, "tunnel_src_addr", at), text(flows, "tunnel_dst_addr", at)) == (ENDS["one"][0], ENDS["two"][0])
+    inner = flows.take((flows.array("dst_port") == 9000) & (flows.array("packets") > 0))
+    told = {
+        (text(inner, "src_addr", at), TUNNEL_KIND[inner.array("tunnel_kind")[at]], int(inner.array("tunnel_id")[at]),
+         text(inner, "tunnel_src_addr", at), text(inner, "tunnel_dst_addr", at))
+        for at in range(len(inner))
+    }  # fmt: skip
+    assert told == {(A, "vxlan", 42, ENDS["one"][0], ENDS["two"][0])}, "in one interval or in several"
 
 
 def text(flows: FlowBatch, name: str, row: int) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent_kit import WITHIN_S
 from flowgauge.agent.rtnetlink import Link, Route, Rtnetlink
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.errors import EnvironmentProblem
@@ -58,10 +59,10 @@ class Seen:
             self.routes = routes
             self._changed.notify_all()
 
-    def within_a_second(self, condition: Callable[[Seen], bool]) -> bool:
-        """Whether ``condition`` holds within the second that a new device may take."""
+    def until(self, condition: Callable[[Seen], bool]) -> bool:
+        """Whether ``condition`` holds in the end."""
         with self._changed:
-            return self._changed.wait_for(lambda: condition(self), timeout=1.0)
+            return self._changed.wait_for(lambda: condition(self), timeout=WITHIN_S)
 
     def names(self) -> set[str]:
         return {link.name for link in self.links}
@@ -86,13 +87,13 @@ def test_the_present_state_is_told_before_start_returns(watched: tuple[str, Seen
 def test_devices_are_told_as_they_come_change_their_names_and_go(watched: tuple[str, Seen, NetworkWatch]) -> None:
     netns, seen, _ = watched
     ip(netns, "link", "add", "va", "type", "veth", "peer", "name", "vb")
-    assert seen.within_a_second(lambda s: s.names() == {"lo", "va", "vb"})
+    assert seen.until(lambda s: s.names() == {"lo", "va", "vb"})
     assert {link.kind for link in seen.links if link.name == "va"} == {"veth"}
     ifindex = next(link.ifindex for link in seen.links if link.name == "va")
     ip(netns, "link", "set", "va", "name", "vc")
-    assert seen.within_a_second(lambda s: s.names() == {"lo", "vc", "vb"})
+    assert seen.until(lambda s: s.names() == {"lo", "vc", "vb"})
     ip(netns, "link", "del", "vc")
-    assert seen.within_a_second(lambda s: s.names() == {"lo"} and ifindex in s.gone)
+    assert seen.until(lambda s: s.names() == {"lo"} and ifindex in s.gone)
 
 
 def test_routes_and_gateways_are_told(watched: tuple[str, Seen, NetworkWatch]) -> None:
@@ -106,8 +107,8 @@ def test_routes_and_gateways_are_told(watched: tuple[str, Seen, NetworkWatch]) -
     def multipath(seen: Seen) -> bool:
         return any(route.length == 96 + 16 and len(route.gateways) == 2 for route in seen.routes)
 
-    assert seen.within_a_second(multipath)
-    assert seen.within_a_second(lambda s: any(r.length == 64 and r.prefix[:4] == b"\xfd\0\0\x08" for r in s.routes))
+    assert seen.until(multipath)
+    assert seen.until(lambda s: any(r.length == 64 and r.prefix[:4] == b"\xfd\0\0\x08" for r in s.routes))
 
 
 def test_work_runs_in_the_namespace_and_its_error_comes_back(watched: tuple[str, Seen, NetworkWatch]) -> None:
@@ -140,7 +141,7 @@ def test_what_a_failed_read_was_to_tell_is_told_by_the_next(
     ip(netns, "link", "add", "va", "type", "veth", "peer", "name", "vb")
     ip(netns, "link", "set", "va", "up")
     ip(netns, "addr", "add", "10.9.0.1/24", "dev", "va")
-    assert seen.within_a_second(lambda s: any(route.prefix.endswith(bytes([10, 9, 0, 1])) for route in s.routes))
+    assert seen.until(lambda s: any(route.prefix.endswith(bytes([10, 9, 0, 1])) for route in s.routes))
     assert not failures
 
 
@@ -157,7 +158,7 @@ def test_a_watcher_that_fails_ends_nothing(netns: str, monkeypatch: pytest.Monke
     watch = NetworkWatch(netns, [failing, seen])
     watch.start()
     ip(netns, "link", "add", "va", "type", "veth", "peer", "name", "vb")
-    assert seen.within_a_second(lambda s: "va" in s.names())
+    assert seen.until(lambda s: "va" in s.names())
     watch.stop()
     assert not failures
 
@@ -181,4 +182,4 @@ def test_a_burst_of_devices_is_followed_to_its_end(watched: tuple[str, Seen, Net
     netns, seen, _ = watched
     lines = "\n".join(f"link add b{n} type veth peer name c{n}" for n in range(50))
     subprocess.run(["ip", "-n", netns, "-batch", "-"], input=lines, text=True, check=True)
-    assert seen.within_a_second(lambda s: len(s.names()) == 101)
+    assert seen.until(lambda s: len(s.names()) == 101)

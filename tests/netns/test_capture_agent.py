@@ -28,12 +28,10 @@ AS_IN_A_CONTAINER = ["setpriv", "--bounding-set=-all,+net_raw,+net_bind_service"
 @contextmanager
 def observing(folder: Path) -> Iterator[tuple[TwoPods, Collector, AgentProcess]]:
     """A node whose agent has the capabilities that a container has by default."""
-    with two_pods() as node, linux.in_netns(node.node):
-        settled(node, 1.0)
-        with collector() as to:
-            words = ["--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0", "--export-interval", "200ms"]
-            with agent(words, folder, AS_IN_A_CONTAINER) as running:
-                yield node, to, running
+    with two_pods() as node, linux.in_netns(node.node), collector() as to:
+        words = ["--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0", "--export-interval", "200ms"]
+        with agent(words, folder, AS_IN_A_CONTAINER) as running:
+            yield node, to, running
 
 
 @pytest.mark.bpf
@@ -43,7 +41,6 @@ def test_a_kernel_that_loads_and_attaches_nothing_is_captured_after_each_change(
 
     monkeypatch.setattr(hooks, "attach", refuse)
     with two_pods() as node, collector() as to:
-        settled(node, 1.0)
         told = model.Collector(address="127.0.0.1", port=to.port)
         settings = AgentSettings(netns=node.node, node="n1", http_port=0, collector=told)
         agent_here = Agent(settings)

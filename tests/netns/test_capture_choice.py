@@ -29,7 +29,6 @@ Row = dict[str, Any]
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
     with two_pods() as built:
-        settled(built, 1.5)
         yield built
 
 

@@ -36,7 +36,7 @@ def test_the_file_is_whole_however_the_capture_ends(number: signal.Signals, tmp_
         try:
             until(lambda: path.exists() and path.stat().st_size > 2_000, "packets in the file")
             process.send_signal(number)
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=60)
         finally:
             process.kill()
             process.wait()

@@ -17,7 +17,7 @@ from ebpf_kit import flows, loaded, show, touched
 from flowgauge.agent.rules import kernel_rules
 from flowgauge.config.choice import MAX_RULES, Rule
 from flowgauge.ebpf.flow_program import FlowProgram
-from node_kit import FAR, A, B, TwoPods, observed, transfer, two_pods
+from node_kit import FAR, A, B, TwoPods, observed, settled, transfer, two_pods
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -218,6 +218,7 @@ def test_drops_only_tells_of_what_the_kernel_drops_and_nothing_else(node: TwoPod
             for port in (5001, 5002):  # somebody listens, nobody does
                 udp.sendto(b"x", (B, port))
             assert to.recv(9) == b"x"
+        settled(node)
         watch.detach()
         evicted = watch.program.evict()
     assert {row["dst_port"] for row in flows(evicted) if row["proto"] == UDP} == set()

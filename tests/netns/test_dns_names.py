@@ -34,7 +34,6 @@ ZONE = [
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
     with two_pods() as built:
-        settled(built, 1.0)
         yield built
 
 

@@ -136,7 +136,7 @@ def test_what_is_loaded_is_had_while_others_are_being_loaded() -> None:
         with parts._lock:
             asks = threading.Thread(target=parts.add, args=(FIRST,), daemon=True)
             asks.start()
-            asks.join(10)
+            asks.join(60)
             assert not asks.is_alive()
     finally:
         parts.close()

@@ -43,7 +43,7 @@ def tcpdump(built: TwoPods, device: str, path: Path) -> Iterator[None]:
         settled(built, 0.5)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(20)
+        process.wait(60)
         process.stderr.close()
 
 
@@ -75,7 +75,6 @@ def _is_of_the_test(data: bytes) -> bool:
 @pytest.mark.tool("tshark")
 def test_the_packets_are_those_of_tcpdump_without_their_payload(tmp_path: Path) -> None:
     with two_pods() as node, linux.in_netns(node.node), keeping(tmp_path) as running:
-        settled(node, 1.0)
         with tcpdump(node, "va", tmp_path / "dump.pcap"):
             transfer(node, ("a", "b"), (B, 9000), 100_000)
             secrets_sent(node)
@@ -94,7 +93,7 @@ def test_the_packets_are_those_of_tcpdump_without_their_payload(tmp_path: Path) 
     ours.sort(key=lambda packet: (packet.data[:42], packet.time_ns))
     theirs.sort(key=lambda packet: (packet[1][:42], packet[0]))
     for mine, (at, data) in zip(ours, theirs, strict=True):
-        assert abs(mine.time_ns - at) < 1_000_000
+        assert abs(mine.time_ns - at) < 100_000_000
         assert mine.data == data[: len(mine.data)]
         assert 42 <= len(mine.data) <= HEAD_BYTES
         assert mine.length == len(data)
@@ -142,7 +141,7 @@ def test_a_capture_ends_when_the_document_leaves_pods_out(tmp_path: Path) -> Non
         file = tmp_path / "rest.pcapng"
         reading = threading.Thread(target=lambda: file.write_bytes(b"".join(pieces)), daemon=True)
         reading.start()
-        reading.join(20)
+        reading.join(60)
         assert not reading.is_alive()
         heads.stop()
 

@@ -41,7 +41,6 @@ def node() -> Iterator[TwoPods]:
         for device in PODS:
             with linux.in_netns(built.node):
                 counters.count_not_ip(built.node, device)
-        settled(built, 1.5)
         yield built
 
 
@@ -98,7 +97,7 @@ def run(node: TwoPods, watch: Observed, flows_a_round: int) -> Outcome:
     return Outcome(
         seen=touched(watch.program.counters()),
         evicted=evicted,
-        device_packets=sum(device.packets for device in moved.values()),
+        device_packets=sum(device.met for device in moved.values()),
         received_ip=sum(moved[name].rx_packets - other[name].rx_packets for name in PODS),
     )
 

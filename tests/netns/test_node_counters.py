@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
@@ -28,7 +27,6 @@ UNKNOWN_PROTOCOL = b"\xff" * 6 + bytes.fromhex("020000000001") + b"\x88\xb5" + b
 @pytest.fixture(scope="module")
 def node() -> Iterator[TwoPods]:
     with two_pods(TRACKED) as built:
-        settled(built, 1.0)
         yield built
 
 
@@ -83,9 +81,10 @@ def test_connections_that_find_a_full_listener_are_counted(node: TwoPods) -> Non
         for client in clients:
             client.setblocking(False)
             client.connect_ex((NODE, 7002))
-        time.sleep(0.3)
+        until(lambda: nstat(node, "TcpExtListenOverflows"), "connections that the listener has no room for")
         for client in clients:
             client.close()
+    settled(node)
     told = node_counters.read(node.node).queues
     assert told["listen"] == nstat(node, "TcpExtListenOverflows") > 0
     assert told["tcp_backlog"] == nstat(node, "TcpExtTCPBacklogDrop")
@@ -97,6 +96,7 @@ def test_connection_tracking_is_told_with_its_limit(node: TwoPods) -> None:
     with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
         for port in range(7100, 7110):
             client.sendto(b"", (B, port))
+    settled(node)
     now = node_counters.read(node.node)
     assert now.tracked - before.tracked == 10
     assert now.trackable == int(node.run("node", "cat", "/proc/sys/net/netfilter/nf_conntrack_max"))

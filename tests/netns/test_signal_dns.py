@@ -21,6 +21,8 @@ from signal_kit import one, told
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
 SERVICE = "10.96.0.10"
+_CLOCKS_S = 0.001
+"""By how much two looks at a clock may differ from the kernel's."""
 RULES = f"""
 table ip svc {{
   chain translate {{
@@ -55,7 +57,7 @@ class Server:
     socket: socket.socket
     delay_s: float
     log: list[tuple[int, float]] = field(default_factory=list)
-    """Id of each query, and the seconds that it took here."""
+    """Id of each query, and the seconds that it took here at least."""
 
     def run(self) -> None:
         while True:
@@ -66,8 +68,8 @@ class Server:
             if asked[13:18] == b"never":
                 continue
             time.sleep(self.delay_s)
-            self.socket.sendto(answer(asked, NXDOMAIN if asked[13:15] == b"no" else NOERROR), peer)
             self.log.append((int.from_bytes(asked[:2], "big"), time.monotonic() - since))
+            self.socket.sendto(answer(asked, NXDOMAIN if asked[13:15] == b"no" else NOERROR), peer)
 
 
 @contextmanager
@@ -82,7 +84,7 @@ def server(node: TwoPods, delay_s: float, place: str = "b", port: int = 53) -> I
         finally:
             with node.socket(place, socket.AF_INET, socket.SOCK_DGRAM) as knock:
                 knock.sendto(b"", ("127.0.0.1", port))
-            thread.join(10)
+            thread.join(60)
 
 
 def ask(node: TwoPods, to: str, *queries: bytes, server_port: int = 53) -> int:
@@ -100,11 +102,13 @@ def ask(node: TwoPods, to: str, *queries: bytes, server_port: int = 53) -> int:
 @pytest.mark.parametrize("delay_s", [0.02, 0.3])
 def test_a_question_has_its_name_its_answer_and_how_long_that_took(node: TwoPods, delay_s: float) -> None:
     with followed(node) as watch, server(node, delay_s) as dns:
+        since = time.monotonic()
         port = ask(node, B, query(4711, "Api.Shop.svc.cluster.local", TYPE_AAAA))
+        waited_s = time.monotonic() - since
         row = one(told(watch.program), src_addr=A, dst_addr=B, src_port=port)
     assert dns.log[0][0] == row["dns_id"] == 4711
     assert (row["dns_name"], row["dns_type"], row["dns_rcode"]) == ("api.shop.svc.cluster.local", TYPE_AAAA, "NOERROR")
-    assert abs(row["dns_latency_ns"] / 1e9 - dns.log[0][1]) < max(0.1 * delay_s, 0.005)
+    assert dns.log[0][1] - _CLOCKS_S <= row["dns_latency_ns"] / 1e9 <= waited_s + _CLOCKS_S
 
 
 def test_asked_through_a_service_and_answered_by_its_backend(node: TwoPods) -> None:
@@ -170,7 +174,7 @@ def test_over_tcp(node: TwoPods) -> None:
         listener.listen()
         with node.socket("a", socket.AF_INET, socket.SOCK_STREAM) as client:
             client.connect((SERVICE, 53))
-            asked = query(40, "large.example")
+            asked, since = query(40, "large.example"), time.monotonic()
             client.sendall(struct.pack("!H", len(asked)) + asked)
             connection, _ = listener.accept()
             with connection:
@@ -178,9 +182,10 @@ def test_over_tcp(node: TwoPods) -> None:
                 time.sleep(0.04)
                 connection.sendall(got[:2] + answer(got[2:]))
                 client.recv(2000)
+                waited_s = time.monotonic() - since
             row = one(told(watch.program), src_addr=A, dst_addr=SERVICE)
     assert (row["dns_id"], row["dns_name"], row["dns_rcode"]) == (40, "large.example", "NOERROR")
-    assert 0.04 <= row["dns_latency_ns"] / 1e9 < 0.1
+    assert 0.04 - _CLOCKS_S <= row["dns_latency_ns"] / 1e9 <= waited_s + _CLOCKS_S
 
 
 def test_the_longest_name_is_whole(node: TwoPods) -> None:
@@ -212,14 +217,13 @@ def test_switched_off_it_follows_nothing(node: TwoPods) -> None:
 
 
 def test_a_question_that_nobody_answers_is_told_as_that(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 300_000_000)
     with followed(node) as watch, server(node, 0.0), node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.connect((B, 53))
         client.send(query(21, "never.shop.example", TYPE_AAAA))
         port = client.getsockname()[1]
         answered = ask(node, B, query(22, "api.shop.example"))
         first = told(watch.program)
-        time.sleep(0.4)
+        monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 0)
         later = told(watch.program)
         again = told(watch.program)
     waiting = one(first, src_addr=A, src_port=port)
@@ -233,11 +237,10 @@ def test_a_question_that_nobody_answers_is_told_as_that(node: TwoPods, monkeypat
 
 
 def test_behind_translation_of_the_asker_an_answer_leaves_no_question(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 100_000_000)
     with followed(node) as watch, server(node, 0.0, "far"):
         ask(node, FAR, query(23, "api.shop.example"))
         rows = told(watch.program)
-        time.sleep(0.2)
+        monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 0)
         rows += told(watch.program)
     assert [row["dns_rcode"] for row in rows if row["dns_rcode"]] == ["NOERROR"]
 

@@ -19,7 +19,7 @@ from agent_kit import until
 from ebpf_kit import loaded
 from flowgauge.demo.scene import kernel
 from flowgauge.ebpf.kernel_types import KERNEL_BTF, enumerators
-from node_kit import A6, B6, A, B, Observed, TwoPods, observed, two_pods
+from node_kit import A6, B6, A, B, Observed, TwoPods, observed, settled, two_pods
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -60,7 +60,7 @@ def send(node: TwoPods, to: tuple[str, int], count: int, size: int = 100) -> int
         for _ in range(count):
             sender.sendto(bytes(size), to)
         port: int = sender.getsockname()[1]
-    time.sleep(0.1)
+    settled(node)
     return port
 
 
@@ -148,7 +148,7 @@ def test_a_wrong_checksum(node: TwoPods) -> None:
         listener.bind((B, 7400))
         with node.socket("a", socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
             raw.sendto(struct.pack("!HHHH", 7401, 7400, 12, 0xBAD) + b"data", (B, 0))
-        time.sleep(0.1)
+        settled(node)
         row = one(told(watch.program), src_addr=A, dst_addr=B, src_port=7401)
     assert (row["drop_packets"], row["drop_cause"]) == (1, "UDP_CSUM")
 
@@ -177,7 +177,7 @@ def test_a_segment_from_nowhere_has_the_state_of_the_connection_that_it_disturbs
             segment = struct.pack("!HHIIBBHHH", port, 7500, 0xDEAD, 0xBEEF, 0x50, 0x10, 512, 0, 0)
             segment = segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:]
             raw.sendto(segment, (B, 0))
-            time.sleep(0.1)
+            settled(node)
             row = one(told(watch.program), src_addr=A, dst_addr=B, src_port=port)
     assert (row["drop_packets"], row["drop_tcp_state"]) == (1, "ESTABLISHED")
     assert row["drop_cause"].startswith("TCP_")

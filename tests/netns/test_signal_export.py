@@ -7,7 +7,6 @@ import json
 import re
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,12 @@ pytestmark = [pytest.mark.root, pytest.mark.bpf]
 def node() -> Iterator[TwoPods]:
     with two_pods() as built:
         kernel.ip_batch(built.node, ["route add default via 10.9.3.2"])  # so that eth0 faces other machines
-        settled(built, 1.0)
         yield built
 
 
 def options(node: TwoPods, to: Collector, *more: str) -> list[str]:
-    return ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0", *more]
+    return ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0",
+            "--export-interval", "60s", *more]  # fmt: skip
 
 
 def sent(to: Collector) -> list[dict[str, Any]]:
@@ -76,7 +75,7 @@ def test_hellos_and_errors_of_icmp_reach_the_collector(node: TwoPods, to: Collec
         running.ready()
         with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(INITIALS["2"], (B, 8443))  # where nobody listens
-            time.sleep(0.2)
+            settled(node)
         assert running.stop() == 0
     flows, counts, _ = to.decoded()
     assert not {name for name in counts if "error" in name or "unknown" in name}, counts
@@ -97,7 +96,7 @@ def test_nodes_that_share_a_kernel_keep_to_their_own(node: TwoPods, to: Collecto
             client.bind(("10.9.77.2", 0))
             client.setblocking(False)
             client.connect_ex(("10.9.78.2", 9777))
-            time.sleep(0.2)
+            settled(other)
         connect_to_nobody(node, 9002)
         assert running.stop() == 0
     found = sent(to)

@@ -8,14 +8,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from agent_kit import until
 from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
-from node_kit import A6, B6, FAR, FAR6, A, B, TwoPods, observed, two_pods
+from node_kit import A6, B6, FAR, FAR6, A, B, TwoPods, observed, settled, two_pods
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("tcpdump")]
@@ -45,26 +46,29 @@ def node() -> Iterator[TwoPods]:
 
 @dataclass(slots=True)
 class Captured:
-    lines: list[str] = field(default_factory=list)
+    path: Path
+
+    def errors(self) -> int:
+        """How many there are until now."""
+        return sum("ICMP" in line for line in self.path.read_text().splitlines())
 
 
 @contextmanager
-def tcpdump(node: TwoPods) -> Iterator[Captured]:
-    """What comes to a and is an error of ICMP; the lines are there once the block ends."""
-    captured = Captured()
+def tcpdump(node: TwoPods, folder: Path) -> Iterator[Captured]:
+    """What comes to a and is an error of ICMP."""
+    captured = Captured(folder / "errors")
     errors = "icmp[0] == 3 or icmp[0] == 11 or (icmp6 and ip6[40] < 128)"
     command = ["tcpdump", "-l", "-n", "-i", "eth0", "--immediate-mode", errors]
-    with linux.in_netns(node.netns["a"]):
-        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with captured.path.open("w") as output, linux.in_netns(node.netns["a"]):
+        running = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     while "listening on" not in running.stderr.readline():
         assert running.poll() is None
     try:
         yield captured
-        time.sleep(0.3)
     finally:
         running.terminate()
-        captured.lines = [line for line in running.communicate(timeout=10)[0].splitlines() if "ICMP" in line]
+        running.communicate(timeout=60)
 
 
 def send(node: TwoPods, to: tuple[str, int], count: int, size: int = 20, hops: int = 64) -> int:
@@ -95,32 +99,34 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_flow_has_the_errors_that_tcpdump_captures(node: TwoPods, case: str) -> None:
+def test_the_flow_has_the_errors_that_tcpdump_captures(node: TwoPods, case: str, tmp_path: Path) -> None:
     to, size, hops, words = CASES[case]
-    with observed(node, icmp_errors=True) as watch, tcpdump(node) as captured:
+    with observed(node, icmp_errors=True) as watch, tcpdump(node, tmp_path) as captured:
         port = send(node, to, 3, size, hops)
-        time.sleep(0.2)
+        settled(node)
         row = one(told(watch.program), dst_addr=to[0], src_port=port, dst_port=to[1])
+        until(lambda: captured.errors() >= row["icmp_error_packets"], "tcpdump has seen as many")
     assert (row["icmp_error"], row["packets"]) == (words, 3)
-    assert row["icmp_error_packets"] == len(captured.lines) > 0
+    assert row["icmp_error_packets"] == captured.errors() > 0
 
 
 def test_a_packet_too_big_of_ipv6_is_the_same_error(node: TwoPods) -> None:
     with node.socket("a", socket.AF_INET6, socket.SOCK_DGRAM) as client, observed(node, icmp_errors=True) as watch:
         client.setsockopt(socket.IPPROTO_IPV6, 23, 3)  # IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE
         client.sendto(bytes(1400), (FAR6, 4005))
-        time.sleep(0.2)
+        settled(node)
         row = one(told(watch.program), src_addr=A6, dst_port=4005)
     assert (row["icmp_error"], row["icmp_error_packets"]) == ("fragmentation needed", 1)
 
 
-def test_through_a_service_the_error_is_of_the_flow_before_translation(node: TwoPods) -> None:
-    with observed(node, icmp_errors=True, nat=True) as watch, tcpdump(node) as captured:
+def test_through_a_service_the_error_is_of_the_flow_before_translation(node: TwoPods, tmp_path: Path) -> None:
+    with observed(node, icmp_errors=True, nat=True) as watch, tcpdump(node, tmp_path) as captured:
         port = send(node, (SERVICE, 5000), 2)
-        time.sleep(0.2)
+        settled(node)
         rows = told(watch.program)
-    row = one(rows, dst_addr=SERVICE, src_port=port)
-    assert (row["icmp_error"], row["icmp_error_packets"]) == ("port unreachable", len(captured.lines))
+        row = one(rows, dst_addr=SERVICE, src_port=port)
+        until(lambda: captured.errors() >= row["icmp_error_packets"], "tcpdump has seen as many")
+    assert (row["icmp_error"], row["icmp_error_packets"]) == ("port unreachable", captured.errors())
     assert not [other for other in rows if other["dst_port"] == 5001]
 
 
@@ -128,11 +134,9 @@ def test_an_error_about_a_flow_of_an_interval_before_makes_a_row_without_packets
     with observed(node, icmp_errors=True) as watch:
         port = send(node, (NOBODY, 4006), 1)
         assert one(told(watch.program), src_port=port)["icmp_error"] == ""
-        deadline = time.monotonic() + 10  # the node asks for the neighbour three times, a second apart
-        found: list[dict[str, Any]] = []
-        while not found and time.monotonic() < deadline:
-            time.sleep(0.5)
-            found = [row for row in told(watch.program) if row["src_port"] == port]
+        found = until(  # the node asks for the neighbour three times, a second apart
+            lambda: [row for row in told(watch.program) if row["src_port"] == port], "the error"
+        )
     assert [(row["icmp_error"], row["packets"], row["src_addr"]) for row in found] == [("host unreachable", 0, A)]
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import select
 import shutil
 import signal
 import socket
@@ -23,7 +24,7 @@ from flowgauge.demo import database
 from flowgauge.demo.scene import kernel
 from flowgauge.demo.scene.processes import User
 from flowgauge.runtime import linux
-from node_kit import A, B, Observed, TwoPods, observed, two_pods
+from node_kit import A, B, Observed, TwoPods, observed, settled, two_pods
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.slow]
@@ -57,7 +58,7 @@ class Postgres:
     def client(self, address: str = B) -> Iterator[psycopg.Connection[Any]]:
         """A session from pod a."""
         with linux.in_netns(self.node.netns["a"]):
-            session = psycopg.connect(host=address, user="postgres", dbname="postgres", autocommit=True, connect_timeout=10)
+            session = psycopg.connect(host=address, user="postgres", dbname="postgres", autocommit=True, connect_timeout=60)
         try:
             yield session
         finally:
@@ -93,12 +94,12 @@ def postgres() -> Iterator[Postgres]:
             yield Postgres(node, log)
         finally:
             server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
-            server.wait(30)
+            server.wait(60)
             shutil.rmtree(folder)
 
 
 def _listening(node: TwoPods) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while True:
         with node.socket("a", socket.AF_INET, socket.SOCK_STREAM) as client:
             if client.connect_ex((B, 5432)) == 0:
@@ -170,7 +171,8 @@ def test_of_requests_sent_together_the_first_reply_is_timed(postgres: Postgres) 
             session.pgconn.send_query_params(b"SELECT pg_sleep(0.03)", None)
         session.pgconn.pipeline_sync()
         session.pgconn.flush()
-        time.sleep(0.3)
+        assert select.select([session.pgconn.socket], [], [], 60)[0], "a reply"
+        settled(postgres.node)
         rows = told(watch.program)
     there = one(rows, src_addr=A, dst_addr=B)
     assert there["server_time_count"] == 1

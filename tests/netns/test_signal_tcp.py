@@ -16,7 +16,7 @@ import pytest
 from flowgauge.demo.scene import kernel
 from flowgauge.demo.scene.delayer import Delayer
 from flowgauge.schema.enums import TCP_STATE_FINAL
-from node_kit import A6, B6, FAR, A, B, Observed, TwoPods, observed, transfer, two_pods
+from node_kit import A6, B6, FAR, A, B, Observed, TwoPods, observed, settled, transfer, two_pods
 from signal_kit import delay, one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -172,7 +172,7 @@ def test_a_reset_connection_is_reset_for_both(node: TwoPods, who: str) -> None:
         ends = client if who == "client" else server
         ends.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         ends.close()
-        time.sleep(0.1)
+        settled(node)
         rows = told(watch.program)
     assert state(one(rows, src_addr=A, dst_addr=B, src_port=port)) == "reset"
     assert state(one(rows, src_addr=B, dst_addr=A, dst_port=port)) == "reset"
@@ -191,7 +191,7 @@ def test_a_connection_that_ends_without_a_packet_is_told(node: TwoPods) -> None:
             rows = told(watch.program)
         finally:
             kernel.nft(node.node, "delete table ip wall")
-    assert one(first, src_addr=A, dst_addr=B, dst_port=9500)["packets"] == 1
+    assert one(first, src_addr=A, dst_addr=B, dst_port=9500)["packets"] >= 1
     end = one(rows, src_addr=A, dst_addr=B, dst_port=9500)
     assert (end["packets"], state(end)) == (0, "timeout")
     assert abs(end["time_end_ns"] - time.time_ns()) < 10e9

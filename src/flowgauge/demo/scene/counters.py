@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from flowgauge.demo.scene import kernel
@@ -25,13 +25,14 @@ _CHAIN = """chain {name} {{
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Frames and their layer 2 bytes at one device, both directions, and those the device dropped."""
+    """Frames and their layer 2 bytes at one device, both directions, and those the device dropped, and did not send."""
 
     rx_packets: int = 0
     rx_bytes: int = 0
     tx_packets: int = 0
     tx_bytes: int = 0
     dropped: int = 0
+    not_sent: int = 0
 
     @property
     def packets(self) -> int:
@@ -48,25 +49,18 @@ class Traffic:
         """Bytes in both directions, without Ethernet headers."""
         return self.layer2_bytes - ETHERNET_HEADER_BYTES * self.packets
 
+    @property
+    def met(self) -> int:
+        """Frames that a hook on the device met: it sees those to be sent before the device drops them."""
+        return self.packets + self.not_sent
+
     def since(self, start: Traffic) -> Traffic:
         """What was counted after ``start``."""
-        return Traffic(
-            self.rx_packets - start.rx_packets,
-            self.rx_bytes - start.rx_bytes,
-            self.tx_packets - start.tx_packets,
-            self.tx_bytes - start.tx_bytes,
-            self.dropped - start.dropped,
-        )
+        return Traffic(*(now - then for now, then in zip(astuple(self), astuple(start), strict=True)))
 
     def plus(self, other: Traffic) -> Traffic:
         """Both together."""
-        return Traffic(
-            self.rx_packets + other.rx_packets,
-            self.rx_bytes + other.rx_bytes,
-            self.tx_packets + other.tx_packets,
-            self.tx_bytes + other.tx_bytes,
-            self.dropped + other.dropped,
-        )
+        return Traffic(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
 
 
 def devices(netns: str) -> dict[str, Traffic]:
@@ -77,7 +71,7 @@ def devices(netns: str) -> dict[str, Traffic]:
     for line in text.splitlines()[2:]:
         name, _, values = line.partition(":")
         column = [int(value) for value in values.split()]
-        found[name.strip()] = Traffic(column[1], column[0], column[9], column[8], column[3] + column[11])
+        found[name.strip()] = Traffic(column[1], column[0], column[9], column[8], column[3] + column[11], column[11])
     return found
 
 
