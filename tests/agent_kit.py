@@ -59,7 +59,7 @@ class Collector:
         """Ends the thread (by an empty datagram) and closes the socket."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as knock:
             knock.sendto(b"", ("127.0.0.1", self.port))
-        self._thread.join(5)
+        self._thread.join(60)
         self._socket.close()
 
     def decoded(self) -> tuple[FlowBatch, dict[str, int], list[dict[str, Any]]]:
@@ -127,7 +127,7 @@ class AgentProcess:
     def get(self, path: str) -> str:
         """What the agent's HTTP answers."""
         url = self.ready()["http"] + path
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - loopback
             return str(answer.read().decode())
 
     def signal(self, number: signal.Signals) -> None:

@@ -47,7 +47,7 @@ class Command:
 
     def get(self, path: str) -> str:
         """The answer."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=60) as answer:
             return str(answer.read().decode())
 
     def counters(self) -> dict[str, int]:
@@ -64,7 +64,7 @@ class Command:
 
     def until_logged(self, event: str) -> None:
         """Waits until it says so."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while f'"{event}"' not in self.log():
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.05)

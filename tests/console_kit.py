@@ -82,7 +82,7 @@ def running_console(settings: ConsoleSettings) -> Iterator[Console]:
         yield Console(f"http://127.0.0.1:{listener.getsockname()[1]}")
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "the console did not stop"
 
 

@@ -46,7 +46,7 @@ class DecodingEnd:
 
     def until(self, name: str, value: int) -> None:
         """Waits until a counter is at least ``value``."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while self.counted(name) < value:
             assert time.monotonic() < deadline, self.ledger.snapshot()
             time.sleep(0.02)

@@ -101,7 +101,7 @@ class Demo:
     def api(self, path: str, **params: str) -> Any:
         """The JSON that the console's API answers."""
         url = f"{self.instance()['console_url']}/api/v1/{path}?{urlencode(params)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own console
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - our own console
             return json.load(answer)
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:

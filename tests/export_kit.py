@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from agent_kit import until
 from flowgauge.export.flows import FlowExporter
 from flowgauge.export.settings import ExportSettings
 from flowgauge.flow.addresses import from_texts
@@ -148,7 +147,7 @@ class StreamReceiver:
         """Listens no more."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 @contextlib.contextmanager
@@ -171,20 +170,3 @@ def certificates(folder: Path) -> Iterator[Callable[[str], Path]]:
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=tests", "-days",
             "2", "-keyout", "ca.key", "-out", "ca.pem")  # fmt: skip
     yield certificate
-
-
-@contextlib.contextmanager
-def nfcapd(folder: Path) -> Iterator[int]:
-    """The collector of nfdump, which writes into ``folder``; its port."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["nfcapd", "-b", "127.0.0.1", "-p", str(port), "-w", str(folder), "-t", "3600"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        until(lambda: f":{port:04X} " in Path("/proc/net/udp").read_text(), "nfcapd listens")
-        try:
-            yield port
-        finally:
-            threading.Event().wait(1)  # what is in its socket
-            process.terminate()
-            process.wait(10)

@@ -69,7 +69,7 @@ class TwoPods:
         """A socket that belongs to a place."""
         with linux.in_netns(self.netns.get(place, self.node)):
             made = socket.socket(family, kind, proto)
-        made.settimeout(30)
+        made.settimeout(60)
         return made
 
 
@@ -225,7 +225,7 @@ def is_what_tcp_sent(counted: tuple[int, int], sent: Segments, payload: int, *, 
 def _drain(listener: socket.socket) -> tuple[int, tuple[str, int]]:
     connection, peer = listener.accept()
     with connection:
-        connection.settimeout(30)
+        connection.settimeout(60)
         total = 0
         while block := connection.recv(1 << 20):
             total += len(block)

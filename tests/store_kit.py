@@ -78,7 +78,7 @@ class StoreProcess:
         """As a supervisor does; its exit status."""
         assert self._process is not None
         self._process.terminate()
-        return self._process.wait(30)
+        return self._process.wait(60)
 
     def open(self, **options: float) -> FlowStore:
         """A client with all rights."""

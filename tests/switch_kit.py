@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent_kit import until
 from sflow_kit import ethernet, ipv4, ipv6, tcp, udp
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -44,7 +45,7 @@ def running(*command: str, environment: dict[str, str] | None = None) -> Iterato
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -63,20 +64,13 @@ class Switch:
         run("ovsdb-tool", "create", f"{folder}/conf.db", str(SCHEMA))
         listen = (f"--remote=punix:{folder}/db.sock", f"--unixctl={folder}/db.ctl")
         stack.enter_context(running("ovsdb-server", f"{folder}/conf.db", *listen, environment=where))
-        _wait_for(folder / "db.sock")
+        until((folder / "db.sock").exists, "ovsdb-server listens")
         self.set("--no-wait", "init")
         stack.enter_context(running("ovs-vswitchd", self._database, f"--unixctl={folder}/vsw.ctl", environment=where))
 
     def set(self, *words: str) -> None:
         """One ``ovs-vsctl`` command."""
-        run("ovs-vsctl", "--timeout=20", f"--db={self._database}", *words)
-
-
-def _wait_for(path: Path) -> None:
-    until = time.monotonic() + 10
-    while not path.exists():
-        assert time.monotonic() < until, path
-        time.sleep(0.05)
+        run("ovs-vsctl", "--timeout=60", f"--db={self._database}", *words)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ class Authority:
             setattr(context, name, value)
         if identity is not None:
             context.load_cert_chain(*map(str, identity))
-        return context.wrap_socket(socket.create_connection(address, timeout=10), server_hostname="127.0.0.1")
+        return context.wrap_socket(socket.create_connection(address, timeout=60), server_hostname="127.0.0.1")
 
 
 def openssl(*arguments: object) -> None:

@@ -84,7 +84,7 @@ class TwoNodes:
         """A socket that belongs to a place."""
         with linux.in_netns(self.netns[place]):
             made = socket.socket(family, kind)
-        made.settimeout(30)
+        made.settimeout(60)
         return made
 
 
@@ -277,7 +277,7 @@ def _drain(listener: socket.socket) -> int:
     connection, _ = listener.accept()
     total = 0
     with connection:
-        connection.settimeout(30)
+        connection.settimeout(60)
         while block := connection.recv(1 << 20):
             total += len(block)
     return total

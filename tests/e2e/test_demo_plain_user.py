@@ -70,7 +70,7 @@ def demo(command: list[str], place: Path) -> Iterator[Demo]:
 
 def test_a_plain_user_sees_the_same_story_and_what_is_missing(demo: Demo) -> None:
     found = demo.await_running()
-    with urllib.request.urlopen(f"{found['console_url']}/", timeout=10) as page:  # noqa: S310 - loopback
+    with urllib.request.urlopen(f"{found['console_url']}/", timeout=60) as page:  # noqa: S310 - loopback
         assert page.status == 200
     assert demo.process.wait(150) in (0, 1), demo.said()
     report = json.loads((demo.state / "report.json").read_text())

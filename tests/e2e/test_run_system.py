@@ -85,7 +85,7 @@ class Machine:
         with self.output.open("wb") as output:
             command = self.inside(*wrapped, *COMMAND, *arguments)
             self.process = subprocess.Popen(command, stdout=output, stderr=output, env=self.env)
-        assert eventually(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, 60), self.said()
+        assert eventually(lambda: "Ctrl-C stops everything" in self.said() or self.process.poll() is not None, 150), self.said()
         assert self.process.poll() is None, self.said()
 
     def inside(self, *command: str) -> list[str]:
@@ -125,7 +125,7 @@ class Machine:
         return 0
 
 
-def eventually(condition: Callable[[], Any], timeout_s: float = 30.0) -> bool:
+def eventually(condition: Callable[[], Any], timeout_s: float = 90.0) -> bool:
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         if condition():

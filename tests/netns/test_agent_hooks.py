@@ -223,7 +223,7 @@ def killed(node: TwoPods, kind: str) -> Iterator[None]:
     """A process that hooked ``va`` and ``eth0`` and was killed."""
     with running(node, kind) as process:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         yield
 
 
@@ -245,7 +245,7 @@ def test_filters_of_an_agent_that_runs_stay_when_another_starts(node: TwoPods) -
         with observed(node, ["vb"], tcx=False):
             assert len(filters(node, "va")) == len(filters(node, "eth0")) == 2
         process.kill()
-        process.wait(10)
+        process.wait(60)
         with observed(node, ["vb"]):
             assert filters(node, "va") == filters(node, "eth0") == []
 

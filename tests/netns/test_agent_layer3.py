@@ -10,13 +10,14 @@ import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent_kit import agent, collector, until
+from dump_kit import tcpdump
 from ebpf_kit import loaded, touched
 from flowgauge.demo.scene import counters
 from flowgauge.demo.scene.counters import Segments
@@ -42,22 +43,6 @@ def node() -> Iterator[TwoPods]:
         yield built
 
 
-@contextmanager
-def tcpdump(node: TwoPods, file: Path) -> Iterator[None]:
-    """Captures what passes ``link0``, on the node's side."""
-    with linux.in_netns(node.node):
-        command = ["tcpdump", "-U", "--immediate-mode", "-n", "-i", LINK, "-s", "128", "-B", "8192", "-w", str(file)]
-        running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert running.stderr is not None
-    while "listening on" not in running.stderr.readline():
-        assert running.poll() is None
-    try:
-        yield
-    finally:
-        running.terminate()
-        assert "0 packets dropped by kernel" in running.communicate(timeout=10)[1]
-
-
 def by_tshark(file: Path) -> dict[tuple[str, str], tuple[int, int]]:
     """Packets and layer 3 bytes by source and destination, in a capture."""
     fields = ["ip.src", "ip.dst", "ip.len", "ipv6.src", "ipv6.dst", "ipv6.plen"]
@@ -75,7 +60,7 @@ def by_tshark(file: Path) -> dict[tuple[str, str], tuple[int, int]]:
 @pytest.mark.tool("tcpdump", "tshark")
 @pytest.mark.parametrize("kind", HEADERS)
 def test_counts_are_those_of_the_device_and_of_tshark(node: TwoPods, kind: str, tmp_path: Path) -> None:
-    with behind(node, tun(ethernet=kind == "tap")), tcpdump(node, tmp_path / "link.pcap"):
+    with behind(node, tun(ethernet=kind == "tap")), tcpdump(node.node, LINK, tmp_path / "link.pcap", "-s", "128"):
         seen = seen_at(node, lambda: talk(node))
     assert seen.counted() == seen.by_device(HEADERS[kind])
     assert seen.counted()[1] > 1_200_000

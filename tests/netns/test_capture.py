@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from dump_kit import packets_in, tcpdump
 from ebpf_kit import flows, loaded, touched
 from flowgauge.agent.capture_program import CaptureProgram
-from flowgauge.demo.scene import kernel
+from flowgauge.demo.scene import counters, kernel
 from flowgauge.ebpf.program_options import ProgramOptions
 from flowgauge.runtime import linux
 from node_kit import A6, FAR, FAR6, A, B, TwoPods, settled, transfer, two_pods
@@ -95,24 +95,16 @@ def test_one_device_counts_what_its_counters_count(node: TwoPods) -> None:
 @pytest.mark.tool("tcpdump")
 def test_tcpdump_beside_it_sees_as_many_packets(node: TwoPods, tmp_path: Path) -> None:
     pcap = tmp_path / "va.pcap"
-    with linux.in_netns(node.node):
-        dump = subprocess.Popen(["tcpdump", "-i", "va", "-s", "64", "-U", "-Z", "root", "-w", pcap], stderr=subprocess.PIPE)
-    try:
-        assert dump.stderr is not None
-        assert any(b"listening" in line for line in dump.stderr)
-        with captured(node, ["va"]) as capture:
-            of_everything(node)
-            capture.evict()
-            seen = touched(capture.counters())["seen"]
-    finally:
-        dump.terminate()
-        dump.wait(10)
-    counted = subprocess.run(["tcpdump", "-r", pcap, "--count"], capture_output=True, text=True, check=True, timeout=60)
-    assert counted.stdout.split()[0] == str(seen)
+    with tcpdump(node.node, "va", pcap, "-s", "64"), captured(node, ["va"]) as capture:
+        of_everything(node)
+        settled(node)
+        capture.evict()
+        seen = touched(capture.counters())["seen"]
+    assert packets_in(pcap) == seen
 
 
 def test_a_packet_between_two_devices_is_counted_once_over_many_intervals(node: TwoPods) -> None:
-    before = settled(node)["va"]
+    before, in_pod = settled(node)["va"], counters.devices(node.netns["a"])["eth0"]
     with captured(node) as capture:
         total = 0
         with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as udp:
@@ -124,7 +116,8 @@ def test_a_packet_between_two_devices_is_counted_once_over_many_intervals(node: 
         settled(node)
         total += sum(row["packets"] for row in flows(capture.evict()) if row["dst_port"] == 7000)
         found = touched(capture.counters())
-    assert settled(node)["va"].since(before).rx_packets >= total == 2000
+    lost = counters.devices(node.netns["a"])["eth0"].since(in_pod).not_sent
+    assert settled(node)["va"].since(before).rx_packets >= total >= 2000 - lost > 1000, "a busy machine may lose some before"
     assert found["seen"] == sum(value for name, value in found.items() if name != "seen")
 
 

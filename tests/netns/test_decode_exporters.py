@@ -10,7 +10,6 @@ import signal
 import socket
 import struct
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,11 @@ from typing import Any
 
 import pytest
 
+from agent_kit import until
 from capture_kit import ethernet, pcap
 from flowgauge.cli.main import main
+from flowgauge.runtime import linux
+from oracle_kit import all_read
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("tcpdump", "ip")]
 Record = tuple[Any, ...]
@@ -94,16 +96,15 @@ def running(command: list[str], started: str) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        process.wait(60)
         process.stdout.close()
 
 
-def settled(path: Path, beyond: int = 24) -> int:
-    """Waits until a file grows no more, and has more than ``beyond`` bytes; how many it has."""
-    size = -1
-    while size != (size := path.stat().st_size) or size <= beyond:
-        time.sleep(0.5)
-    return size
+def records_in(capture: Path) -> int:
+    """Records of flows in a capture until now."""
+    stats = capture.with_name("until-now")
+    main(["decode", "--stats", str(stats), str(capture)])
+    return int(json.loads(stats.read_text())["data_records"]) if stats.exists() else 0
 
 
 def exporter(kind: str, version: int, folder: Path) -> list[str]:
@@ -130,21 +131,23 @@ def exporter(kind: str, version: int, folder: Path) -> list[str]:
 def test_what_was_sent_is_what_is_decoded(kind: str, version: int, namespace: list[str], tmp_path: Path,
                                           capfdbinary: pytest.CaptureFixture[bytes]) -> None:  # fmt: skip
     packets, capture, received = traffic(), tmp_path / "capture.pcap", tmp_path / "nfcapd"
+    wanted = sent([packet for packet in packets if version >= 9 or packet[0] >> 4 == 4])
     (tmp_path / "traffic.pcap").write_bytes(pcap(map(ethernet, packets)))
     received.mkdir()
     watch = [*namespace, "tcpdump", "-U", "-n", "-i", "lo", "-w", str(capture), "udp port 2055"]
     collect = [*namespace, "nfcapd", "-w", str(received), "-b", "127.0.0.1", "-p", "2055", "-t", "3600"]
     with running(collect, "Startup nfcapd"), running(watch, "listening on"):
         subprocess.run([*namespace, *exporter(kind, version, tmp_path)], check=False, capture_output=True, timeout=60)
-        settled(capture)
+        until(lambda: records_in(capture) >= wanted.total(), "all flows are exported")
+        with linux.in_netns(namespace[-1]):
+            until(lambda: all_read(2055), "nfcapd reads")
     capfdbinary.readouterr()
     assert main(["decode", "--stats", str(tmp_path / "stats"), str(capture)]) == 0
     output, problems = capfdbinary.readouterr()
     rows = [json.loads(line) for line in output.splitlines()]
     assert not problems
     seen = flows_of(rows)
-    with_v6 = version >= 9
-    assert seen == sent([packet for packet in packets if with_v6 or packet[0] >> 4 == 4])
+    assert seen == wanted
     if version > 1:  # nfdump does not know that softflowd's records of NetFlow 1 have 48 bytes
         assert seen == of_nfdump(received)
     stats = json.loads((tmp_path / "stats").read_text())
@@ -158,18 +161,19 @@ def test_two_probes_at_one_address_and_domain_are_both_decoded(
 ) -> None:
     """Both number their templates 1024 and 2048, with other fields: data read by the other's would be noise."""
     packets, capture = traffic(), tmp_path / "capture.pcap"
+    once = sent(packets)
     (tmp_path / "traffic.pcap").write_bytes(pcap(map(ethernet, packets)))
     watch = [*namespace, "tcpdump", "-U", "-n", "-i", "lo", "-w", str(capture), "udp port 2055"]
     with running(watch, "listening on"):
-        size = 24
-        for kind in order:
+        for number, kind in enumerate(order, 1):
             subprocess.run([*namespace, *exporter(kind, version, tmp_path)], check=False, capture_output=True, timeout=60)
-            size = settled(capture, size)  # pmacctd's plugin may send after pmacctd itself has ended
+            # pmacctd's plugin may send after pmacctd itself has ended.
+            wanted = number * once.total()
+            until(lambda wanted=wanted: records_in(capture) >= wanted, "all flows are exported")
     capfdbinary.readouterr()
     assert main(["decode", "--stats", str(tmp_path / "stats"), str(capture)]) == 0
     output, problems = capfdbinary.readouterr()
     assert not problems
-    once = sent(packets)
     assert flows_of([json.loads(line) for line in output.splitlines()]) == once + once
     stats = json.loads((tmp_path / "stats").read_text())
     assert (stats["decode_errors"], stats["sets_without_template"]) == ({}, 0)

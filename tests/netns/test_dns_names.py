@@ -61,7 +61,7 @@ def standalone(node: TwoPods, out: Path) -> Iterator[None]:
         assert "observing" in running.stderr.readline()
         yield
         running.terminate()
-        assert running.wait(20) == 0, running.stderr.read()
+        assert running.wait(60) == 0, running.stderr.read()
 
 
 def browse(node: TwoPods, folder: Path, name: str, *options: str) -> None:

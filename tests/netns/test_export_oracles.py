@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import ipaddress
 import json
-import os
 import socket
 import struct
 import subprocess
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -28,10 +24,10 @@ from flowgauge.export.settings import FlowProtocol
 from flowgauge.flow.addresses import to_text
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime.ledger import BY_NAME
+from oracle_kit import IN_UTC, collected, iso_ms
 from wire_kit import decode, random_flows
 
 PORT = 2055
-IN_UTC = {**os.environ, "TZ": "UTC"}
 DIRECTIONS = {0: 255, 1: 0, 2: 1, 3: 2}
 COUNTERS = {"kernel_packets_seen": 123_456_789_012, "export_records_sent": 7}
 NAMES = {1: "lo", 2: "eth0", 300: "cali0123456789a"}
@@ -204,50 +200,10 @@ def test_tshark_finds_nothing_malformed(payloads: list[bytes], tmp_path: Path) -
 # --- nfdump -------------------------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def nfcapd(folder: Path) -> Iterator[int]:
-    """A collector that writes to ``folder``; yields its port once it listens."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["nfcapd", "-w", str(folder), "-b", "127.0.0.1", "-p", str(port), "-t", "3600", "-B", "4000000"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    try:
-        assert any("Startup nfcapd" in line for line in process.stdout)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-        process.stdout.close()
-
-
-def drain(port: int) -> None:
-    """Waits until the receiver has read everything that was sent to it (proc(5), net/udp: tx_queue:rx_queue)."""
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        lines = Path("/proc/net/udp").read_text().splitlines()
-        if all(line.split()[4].endswith(":00000000") for line in lines if line.split()[1].endswith(f":{port:04X}")):
-            return
-        time.sleep(0.05)
-    pytest.fail("nfcapd does not read")
-
-
 @pytest.fixture(scope="module")
 def captured(payloads: list[bytes], tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Every flow that nfdump has after nfcapd received the agent's messages."""
-    return stored_by_nfcapd(payloads, tmp_path_factory.mktemp("nfcapd"))
-
-
-def stored_by_nfcapd(payloads: list[bytes], folder: Path) -> list[dict[str, Any]]:
-    """What nfdump makes of what nfcapd made of them."""
-    with nfcapd(folder) as port, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        for payload in payloads:
-            sender.sendto(payload, ("127.0.0.1", port))
-        drain(port)
-    output = subprocess.run(["nfdump", "-R", str(folder), "-o", "json"], capture_output=True, check=True, env=IN_UTC).stdout
-    found: list[dict[str, Any]] = json.loads(output)
-    return found
+    return collected("nfcapd", payloads, tmp_path_factory.mktemp("nfcapd"))
 
 
 def from_nfdump(flow: dict[str, Any]) -> tuple[Any, ...]:
@@ -261,10 +217,6 @@ def from_nfdump(flow: dict[str, Any]) -> tuple[Any, ...]:
         flow.get("input_snmp", 0), flow.get("output_snmp", 0), flow.get("direction", 0), flow.get("src_vlan", 0),
         flow.get("dst4_xlt_ip", ""), int(flow.get("dst_xlt_port", 0)),
     )  # fmt: skip
-
-
-def iso_ms(text: str) -> int:
-    return round(dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC).timestamp() * 1000)
 
 
 def as_nfdump(row: dict[str, Any]) -> tuple[Any, ...]:
@@ -294,7 +246,7 @@ def test_nfdump_reads_what_netflow9_carries_of_every_flow(flows: FlowBatch, tmp_
     for message in [*agent.templates(), *agent.flows(flows), *agent.options({}, NAMES, Exporter(sampling=100))]:
         sent.append(bytes(numbering.stamped(message)))
         numbering.sent(message)
-    seen = [flow for flow in stored_by_nfcapd(sent, tmp_path) if flow["type"] == "FLOW"]
+    seen = [flow for flow in collected("nfcapd", sent, tmp_path) if flow["type"] == "FLOW"]
     wanted = [
         {**row, "flow_direction": row["flow_direction"] if row["flow_direction"] in (1, 2) else 0} for row in expected(flows)
     ]

@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import signal
 import socket
-import subprocess
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from agent_kit import until
+from dump_kit import tcpdump
 from flowgauge.agent.heads import Heads, Question
 from flowgauge.agent.heads_cut import HEAD_BYTES
 from flowgauge.agent.heads_ring import BLOCK_BYTES, BLOCK_FRAMES, HeadsRing
@@ -28,23 +25,6 @@ from node_kit import B6, A, B, TwoPods, settled, transfer, two_pods
 pytestmark = pytest.mark.root
 
 SECRET = b"the-password-is-swordfish"
-
-
-@contextmanager
-def tcpdump(built: TwoPods, device: str, path: Path) -> Iterator[None]:
-    """Runs tcpdump on a device of the node; it has written everything when the block ends."""
-    with linux.in_netns(built.node):
-        command = ["tcpdump", "-i", device, "-n", "-U", "--immediate-mode", "--nano", "-Z", "root", "-w", str(path)]
-        process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    try:
-        assert "listening" in process.stderr.readline()
-        yield
-        settled(built, 0.5)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
-        process.stderr.close()
 
 
 def secrets_sent(built: TwoPods) -> None:
@@ -75,7 +55,7 @@ def _is_of_the_test(data: bytes) -> bool:
 @pytest.mark.tool("tshark")
 def test_the_packets_are_those_of_tcpdump_without_their_payload(tmp_path: Path) -> None:
     with two_pods() as node, linux.in_netns(node.node), keeping(tmp_path) as running:
-        with tcpdump(node, "va", tmp_path / "dump.pcap"):
+        with tcpdump(node.node, "va", tmp_path / "dump.pcap", "--nano"):
             transfer(node, ("a", "b"), (B, 9000), 100_000)
             secrets_sent(node)
         status, body = asked(running, filter_=f"addr = {A} or addr = fd00:1::2", past="60s")

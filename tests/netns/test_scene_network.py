@@ -117,7 +117,7 @@ def test_the_route_keeps_the_address_of_the_outside_client(network: Network, pod
     with linux.in_netns(network.outside):
         client = socket.socket()
     with listener, client:
-        client.settimeout(30)
+        client.settimeout(60)
         client.bind((addresses.YOU, 0))
         client.connect((addresses.ROUTE, 80))
         assert listener.accept()[1][0] == addresses.YOU

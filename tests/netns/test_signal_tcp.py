@@ -57,7 +57,7 @@ def conversation(node: TwoPods, to: tuple[str, int], port: int = 0) -> Iterator[
             client.connect(to)
             server, _ = listener.accept()
             with server:
-                server.settimeout(30)
+                server.settimeout(60)
                 yield client, server
 
 

@@ -74,7 +74,7 @@ class Running:
     def stop(self) -> str:
         """What it says at its end."""
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(20) == 0
+        assert self.process.wait(60) == 0
         self.said = self.log.read_text().splitlines()[-1]
         return self.said
 
@@ -127,7 +127,7 @@ def test_a_receiver_that_is_away_costs_the_others_nothing_and_is_counted(tmp_pat
                 exporter.sendto(b"%d" % number, ("127.0.0.1", port))
             there.take(200)
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            metrics = opener.open(url, timeout=10).read().decode()
+            metrics = opener.open(url, timeout=60).read().decode()
             to = there.to
             said = running.stop()
     assert "200 datagrams came, 0 refused" in said

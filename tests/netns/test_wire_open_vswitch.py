@@ -47,7 +47,7 @@ def totals(decoded: Decoded) -> dict[tuple[Any, ...], tuple[int, int]]:
     return {key: (octets[key], packets[key]) for key in octets if key in SENT}
 
 
-def heard(collector: socket.socket, wanted: Mapping[tuple[Any, ...], Any], within_s: float = 30) -> Decoded:
+def heard(collector: socket.socket, wanted: Mapping[tuple[Any, ...], Any], within_s: float = 90) -> Decoded:
     """Decodes what comes until every wanted flow is complete."""
     payloads: list[bytes] = []
     until = time.monotonic() + within_s

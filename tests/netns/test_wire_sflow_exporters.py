@@ -62,7 +62,7 @@ def test_sfprobe_is_understood_to_the_packet(tmp_path: Path) -> None:
         ]  # fmt: skip
         (tmp_path / "pmacctd.conf").write_text("\n".join(settings) + "\n")
         with running("pmacctd", "-f", str(tmp_path / "pmacctd.conf")):
-            decoded = received(collector, sent().total(), 20)
+            decoded = received(collector, sent().total(), 90)
     assert not decoded.problems
     assert seen(decoded) == sent()
     assert {(row["exporter_addr"], row["sampling_rate"]) for row in to_rows(decoded.flows)} == {(AGENT, 1)}
@@ -79,7 +79,7 @@ def test_open_vswitch_is_understood_to_the_packet(tmp_path: Path) -> None:
         sampler = ("agent=lo", f'target="127.0.0.1:{port}"', "sampling=1", "polling=1", "header=128")
         switch.set("--", "set", "bridge", name, "sflow=@s", "--", "--id=@s", "create", "sFlow", *sampler)
         send(device)
-        decoded = received(collector, sent().total(), 20)
+        decoded = received(collector, sent().total(), 90)
     assert not decoded.problems
     assert seen(decoded) == sent()
     assert all(row["sampling_rate"] == 1 and row["in_if"] > 0 for row in to_rows(decoded.flows))

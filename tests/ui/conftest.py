@@ -15,7 +15,7 @@ from flowgauge.console.routes.static import BUILT
 from flowgauge.console.settings import ConsoleSettings
 from store_kit import SECRET, StoreProcess, now_ms, running_store
 
-expect.set_options(timeout=30_000)  # a busy machine is no failure
+expect.set_options(timeout=60_000)  # a busy machine is no failure
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +60,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A tab of 1280 × 800 that fails the test on any error in the page's console."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"])
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(60_000)
     tab = context.new_page()
     problems: list[str] = []
     tab.on("pageerror", lambda error: problems.append(str(error)))

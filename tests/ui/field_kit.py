@@ -122,12 +122,12 @@ def collecting(store: StoreProcess, data_dir: Path) -> Iterator[CollectorProcess
 
 def told(collector: CollectorProcess) -> list[dict[str, Any]]:
     """The collector's exporters."""
-    with urllib.request.urlopen(f"{collector.url}/api/v1/exporters", timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{collector.url}/api/v1/exporters", timeout=60) as answer:  # noqa: S310
         found: list[dict[str, Any]] = json.load(answer)
         return found
 
 
-def until(condition: Callable[[], object], timeout_s: float = 30.0) -> None:
+def until(condition: Callable[[], object], timeout_s: float = 90.0) -> None:
     """Waits until it is so."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -82,7 +82,7 @@ def on_terminal(console: Console, *arguments: str, columns: int) -> list[str]:
             pass
         finally:
             os.close(ours)
-        process.wait(30)
+        process.wait(60)
     return shown.decode().replace("\r\n", "\n").splitlines()
 
 
@@ -323,7 +323,7 @@ def test_live_ends_at_the_first_match_when_asked_to(collector: Collector, live_c
     argv = [*ARGV, "--live", "namespace = two", "--fail-if-any", "--url", live_console.url]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         collector.publish_when_watched("one", "two")
-        assert process.wait(30) == 1
+        assert process.wait(60) == 1
 
 
 def test_a_lost_stream_is_looked_for_again(collector: Collector, live_console: Console) -> None:

@@ -156,7 +156,7 @@ def test_ctrl_c_ends_with_130_and_no_words(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stdout.readline() == "line\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 130
 
 

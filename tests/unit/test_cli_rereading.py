@@ -17,17 +17,17 @@ from flowgauge.cli.rereading import until_told
 stop, changes = until_told("collector", lambda: "settings")
 print("ready", flush=True)
 try:
-    print(changes.get(timeout=5), flush=True)
+    print(changes.get(timeout=60), flush=True)
 except Exception:
     print("nothing", flush=True)
-print("stopped" if stop.wait(5) else "goes on", flush=True)
+print("stopped" if stop.wait(60) else "goes on", flush=True)
 """
 RUN = """
 from flowgauge.run.main import _Signals
 signals = _Signals()
 print("ready", flush=True)
-print("settings" if signals.reread.wait(5) else "nothing", flush=True)
-print("stopped" if signals.stop.wait(5) else "goes on", flush=True)
+print("settings" if signals.reread.wait(60) else "nothing", flush=True)
+print("stopped" if signals.stop.wait(60) else "goes on", flush=True)
 """
 
 

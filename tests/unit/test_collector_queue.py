@@ -229,7 +229,7 @@ def test_an_insert_that_returns_after_the_end_is_not_counted_a_second_time() -> 
         def write(self, batch: FlowBatch, token: str) -> int:
             """Takes, and says so late."""
             begun.set()
-            answered.wait(10)
+            answered.wait(60)
             try:
                 return super().write(batch, token)
             finally:
@@ -239,11 +239,11 @@ def test_an_insert_that_returns_after_the_end_is_not_counted_a_second_time() -> 
     writer = Writer(store, waiting, NoSpool("x@1"), lambda batch: Processed(batch, {}), ledger)  # type: ignore[arg-type]
     writer.start()
     waiting.put(ready(10, "x@1/0"), 1)
-    assert begun.wait(10)
+    assert begun.wait(60)
     writer.stop(0.0)
     answered.set()
-    assert returned.wait(10)
-    deadline = time.monotonic() + 10
+    assert returned.wait(60)
+    deadline = time.monotonic() + 60
     while writer.ready():
         assert time.monotonic() < deadline
         time.sleep(0.01)

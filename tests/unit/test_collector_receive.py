@@ -93,7 +93,7 @@ def test_a_few_datagrams_are_handed_over_within_the_flush_time(receiving: Receiv
     with receiving.sender() as sock:
         before = time.time_ns()
         sock.send(b"one")
-        block = receiving.filled.get(timeout=5)
+        block = receiving.filled.get(timeout=60)
     (datagrams,) = block.datagrams()
     assert len(datagrams) == 1
     assert before <= datagrams.received_ns[0] <= time.time_ns()
@@ -104,7 +104,7 @@ def test_a_few_datagrams_do_not_wait_for_ever_while_another_port_keeps_the_decod
     receiving.filled.put(others)
     with receiving.sender() as sock:
         sock.send(b"one")
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while receiving.filled.qsize() < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
     assert receiving.filled.get() is others
@@ -179,10 +179,10 @@ def test_what_is_dropped_is_dropped_by_whole_blocks_however_few_datagrams_were_e
     running = Receiving(queue_bytes=2 * BLOCK_BYTES)
     with running.sender() as sock:
         sock.send(b"of many flows")
-        running.filled.get(timeout=5).done(10 * BLOCK_FLOWS)
+        running.filled.get(timeout=60).done(10 * BLOCK_FLOWS)
         sock.send(b"kept by the decoder")
-        kept = running.filled.get(timeout=5)
-        deadline = time.monotonic() + 5
+        kept = running.filled.get(timeout=60)
+        deadline = time.monotonic() + 60
         while not running.ledger.snapshot().get("receive_queue_full") and time.monotonic() < deadline:
             sock.send(b"x" * 1400)
         assert running.ledger.snapshot()["receive_queue_full"] == FEWEST
@@ -199,11 +199,11 @@ def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room
     with receiving.sender() as sock:
         for _ in range(2):  # the block in use and its successor have small slots
             sock.send(bytes(9000))
-            block = receiving.filled.get(timeout=5)
+            block = receiving.filled.get(timeout=60)
             block.done(0)
         before = receiving.ledger.snapshot()["receive_truncated"]
         sock.send(b"x" * 9000)
-        block = receiving.filled.get(timeout=5)
+        block = receiving.filled.get(timeout=60)
     assert block is not None
     assert before >= 1
     (datagrams,) = block.datagrams()
@@ -283,7 +283,7 @@ def test_datagrams_stay_in_the_socket_while_it_has_room_and_the_decoder_is_busy(
     with running.sender() as sock:
         for number in range(3 * capacity):
             sock.send(number.to_bytes(4, "big"))
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while running.ledger.snapshot().get("receive_datagrams", 0) < 2 * capacity and time.monotonic() < deadline:
             time.sleep(0.01)
         assert running.receiver._socket.filled() > 0
@@ -377,7 +377,7 @@ def test_few_datagrams_wait_for_others_and_many_do_not(monkeypatch: pytest.Monke
         assert receiving.filled.empty()
         for number in range(module.QUIET_DATAGRAMS):
             sock.send(b"many %d" % number)
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while receiving.filled.empty() and time.monotonic() < until:
             time.sleep(0.01)
         assert not receiving.filled.empty()

@@ -86,6 +86,7 @@ def test_kill_9_of_the_collector_at_any_time_loses_no_decoded_flow_and_doubles_n
         for _ in range(6):
             agent.send(2000)
             time.sleep(0.15)
+        command.until_counted("decode_records", 12_000)
         time.sleep(SETTLE_S + random.random())  # noqa: S311 - anywhere in the writer's second
         command.kill()
         assert (tmp_path / "data" / "spool").exists(), turn

@@ -32,7 +32,7 @@ def console(collector: Collector) -> Iterator[Console]:
 
 def test_events_pass_the_console_filtered_and_with_the_wanted_columns(collector: Collector, console: Console) -> None:
     url = f"{console.url}/api/v1/live?filter={quote('namespace = wanted')}&columns=src_namespace,bytes"
-    with urllib.request.urlopen(url, timeout=20) as stream:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=60) as stream:  # noqa: S310
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         assert stream.headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in stream.headers["Content-Security-Policy"]
@@ -46,7 +46,7 @@ def test_events_pass_the_console_filtered_and_with_the_wanted_columns(collector:
 
 
 def test_the_stream_ends_when_the_collector_does(collector: Collector, console: Console) -> None:
-    with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=20) as stream:  # noqa: S310
+    with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=60) as stream:  # noqa: S310
         assert stream.readline() == b": open\n"
         collector.publish_when_watched("last")
         collector.stop()
@@ -54,7 +54,7 @@ def test_the_stream_ends_when_the_collector_does(collector: Collector, console: 
 
 
 def test_a_viewer_that_leaves_is_let_go(collector: Collector, console: Console) -> None:
-    with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=20) as stream:  # noqa: S310
+    with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=60) as stream:  # noqa: S310
         stream.readline()
         collector.publish_when_watched("seen")
     for _ in range(300):
@@ -78,7 +78,7 @@ def test_a_collector_that_is_gone_is_a_503_with_a_sentence(collector: Collector,
 def test_a_console_with_open_streams_stops_at_once(collector: Collector) -> None:
     settings = ConsoleSettings("http://127.0.0.1:1", "", collector_url=collector.http.url)
     with running_console(settings) as console:
-        stream = urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=20)  # noqa: S310
+        stream = urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=60)  # noqa: S310
         stream.readline()
     stream.read()
     stream.close()

@@ -148,7 +148,7 @@ def test_live_flows_go_out_until_it_is_stopped(console: Console, collector: Coll
     collector.publish_when_watched("shop", "elsewhere", "shop")
     until(lambda: len(decoded(*receiver.payloads).flows) == 4, "both batches arrived")
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "4 flows: 4 sent" in said
     assert set(decoded(*receiver.close()).flows.names("src_namespace").to_list()) == {"shop"}
@@ -164,7 +164,7 @@ def test_a_live_batch_has_no_bound_on_its_rows(console: Console, collector: Coll
     collector.tap.publish(flows("large", 12_000))
     until(lambda: receiver.sessions and sum(map(len, receiver.sessions[0])) > 12_000 * 60, "the flows arrived")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=60)
     assert "12,000 flows: 12,000 sent" in said
     receiver.close()
 

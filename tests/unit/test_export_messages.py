@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from capture_kit import ethernet, ip, pcap, udp
-from export_kit import UdpReceiver, decoded, exported, nfcapd, stored
+from export_kit import UdpReceiver, decoded, exported, stored
 from flowgauge.export.messages import FlowMessages, Message, Numbering
 from flowgauge.export.settings import ExportSettings, FlowProtocol, Transport
 from flowgauge.flow.batch import FlowBatch
@@ -24,6 +24,7 @@ from flowgauge.schema.columns import BY_NAME, stored_columns
 from flowgauge.wire.ipfix_write import variable
 from flowgauge.wire.stored_encode import MAX_TEXT_BYTES
 from flowgauge.wire.stored_fields import COMMON, NOT_SENT
+from oracle_kit import flow_capture
 from store_kit import flows
 
 NOT_READ = {"exporter_addr", "node_reporter", "in_if_name"}
@@ -149,7 +150,7 @@ def test_rows_that_share_a_hash_of_their_names_are_told_apart(monkeypatch: pytes
 @pytest.mark.parametrize("protocol", FlowProtocol)
 def test_nfdump_reads_the_same_flows(protocol: FlowProtocol, tmp_path: Path) -> None:
     batch = stored(500, seed=7)
-    with nfcapd(tmp_path) as port:
+    with flow_capture(tmp_path) as port:
         # Its receive buffer is the system's default.
         counts = exported(batch, ExportSettings("127.0.0.1", port, protocol, rate_per_s=1000)).counts
     assert (counts.offered, counts.sent, counts.failed) == (500, 500, 0)

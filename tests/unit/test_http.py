@@ -38,7 +38,7 @@ def server(closed: threading.Event) -> Iterator[HttpServer]:
     def wait(request: Request) -> Response:
         def pieces() -> Iterator[bytes]:
             yield b": here\n\n"
-            request.stopping.wait(20)
+            request.stopping.wait(60)
 
         return as_events(pieces())
 
@@ -63,7 +63,7 @@ def server(closed: threading.Event) -> Iterator[HttpServer]:
 
 
 def ask(server: HttpServer, path: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request(method, path, headers=headers)
     response = connection.getresponse()
     body = response.read()
@@ -90,18 +90,18 @@ def test_a_head_request_has_no_body(server: HttpServer) -> None:
 
 def test_a_stream_arrives_whole_and_its_iterator_is_closed(server: HttpServer, closed: threading.Event) -> None:
     assert ask(server, "/count?to=4") == (200, b"data: 0\n\ndata: 1\n\ndata: 2\n\ndata: 3\n\n")
-    assert closed.wait(5)
+    assert closed.wait(60)
 
 
 def test_a_client_that_goes_away_closes_the_iterator(server: HttpServer, closed: threading.Event) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"GET /count?to=100000000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
-    assert closed.wait(10)
+    assert closed.wait(60)
 
 
 def test_stopping_ends_a_stream_that_waits(server: HttpServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
         connection.sendall(b"GET /wait HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while b": here" not in received:
@@ -155,7 +155,7 @@ def test_it_can_be_stopped_when_its_thread_has_ended_by_itself(server: HttpServe
     assert thread is not None
     inner.stopping.set()
     socket.create_connection(("127.0.0.1", inner.server_address[1])).close()
-    thread.join(10)
+    thread.join(60)
     server.stop()
     assert not server.ready()
 

@@ -32,7 +32,7 @@ def server(name: str, delay_s: float = 0.0) -> Part:
     return Part(name, (sys.executable, "-c", SERVER, str(port), str(delay_s)), ready_url=f"http://127.0.0.1:{port}/")
 
 
-def eventually(condition: object, timeout_s: float = 10.0) -> bool:
+def eventually(condition: object, timeout_s: float = 90.0) -> bool:
     assert callable(condition)
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
