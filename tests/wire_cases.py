@@ -299,6 +299,20 @@ def _sflow_packets() -> dict[str, Case]:
                 ethernet(0x0800, ipv4(4, TCP4, src="192.0.2.1")),
             ),
         ),
+        "sflow-tunnel-records": sflow(
+            "Open vSwitch: the packet within a tunnel is sampled, and records tell the outer header and the network's number.",
+            flow_sample(
+                HTTPS,
+                part(1024, words(1450, 17) + address("192.0.2.1")[4:] + address("192.0.2.2")[4:] + words(40000, 6081, 0, 0)),
+                part(1030, words(5001)),
+            ),
+            flow_sample(
+                HTTPS,
+                part(1023, words(1450, 47) + address("192.0.2.2")[4:] + address("192.0.2.1")[4:] + words(0, 0, 0, 0)),
+                part(1029, words(77)),
+                sequence=2,
+            ),
+        ),
         "sflow-gateway": sflow(
             "Trap 80. AS paths of several segments and sets, of none, of 32-bit numbers; next hops of both families or none.",
             *[

@@ -282,6 +282,41 @@ def test_translation_of_what_was_translated() -> None:
     assert "post_nat_dst_port" not in found
 
 
+def outer(proto: int, port: int, src: str, dst: str) -> bytes:
+    """``sampled_ipv4`` or ``sampled_ipv6``."""
+    return words(1500, proto) + address(src)[4:] + address(dst)[4:] + words(40_000, port, 0, 0)
+
+
+def in_tunnel(found: dict[str, Any]) -> list[object]:
+    return [found.get(f"tunnel_{name}") for name in ("kind", "src_addr", "dst_addr", "id")]
+
+
+@pytest.mark.parametrize(
+    ("proto", "port", "kind"),
+    [(17, 4789, "vxlan"), (17, 8472, "vxlan"), (17, 6081, "geneve"), (47, 0, "gre"), (4, 0, "ipip"), (17, 53, None)],
+)
+@pytest.mark.parametrize(("egress", "ends"), [(1023, ("192.0.2.1", "192.0.2.2")), (1025, ("2001:db8::1", "2001:db8::2"))])
+def test_the_tunnel_in_which_a_packet_goes(proto: int, port: int, kind: str | None, egress: int, ends: tuple[str, str]) -> None:
+    found = row(HTTPS, part(egress, outer(proto, port, *ends)), part(1029, words(5001)))
+    assert in_tunnel(found) == [kind, *ends, 5001]
+    assert (found["src_addr"], found["dst_port"], found["bytes"]) == ("10.0.0.1", 443, 40)
+
+
+def test_the_tunnel_in_which_a_packet_came_goes_before_the_next_one() -> None:
+    came, goes = outer(17, 6081, "192.0.2.1", "192.0.2.2"), outer(47, 0, "192.0.2.2", "192.0.2.3")
+    records = [part(1024, came), part(1030, words(7)), part(1023, goes), part(1029, words(9))]
+    assert in_tunnel(row(HTTPS, *records)) == ["geneve", "192.0.2.1", "192.0.2.2", 7]
+    plain, tunnelled = rows(flow_sample(HTTPS), flow_sample(HTTPS, *records, sequence=2))
+    assert in_tunnel(plain) == [None] * 4
+    assert in_tunnel(tunnelled)[3] == 7
+
+
+def test_a_tunnel_record_that_is_cut_is_named_and_costs_only_itself() -> None:
+    decoded = decode(datagram(flow_sample(part(1023, bytes(20)), HTTPS)))
+    assert [cause for cause, *_ in causes(decoded)] == ["record_fields"]
+    assert column(decoded, "dst_port") == [443]
+
+
 def test_records_that_are_not_read_are_passed_over() -> None:
     """Trap 76: by length, padded to four bytes; of other enterprises too."""
     user = part(1004, words(106) + opaque(b"alice") + words(106) + opaque(b"bob"))

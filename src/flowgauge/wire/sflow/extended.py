@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records that tell what the device did with the packet: VLANs, routes, autonomous systems, labels, translation.
 
-Read are the formats of which a column tells: switch (1001), router (1002), gateway (1003), MPLS (1006), NAT (1007, 1020) and
-VLAN tunnel (1012). The others (user, url, the tunnels' own headers, sockets …) are passed over by their length and counted.
+Read are the formats of which a column tells: switch (1001), router (1002), gateway (1003), MPLS (1006), NAT (1007, 1020),
+VLAN tunnel (1012) and tunnels (``tunnels``). The others (user, url, sockets …) are passed over by their length and counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,16 @@ from flowgauge.wire.packet_headers_bytes import Mask, Numbers, Windows
 from flowgauge.wire.packet_headers_link import MAX_LABELS
 from flowgauge.wire.sflow.parts import Parts
 from flowgauge.wire.sflow.reading import Reading
+from flowgauge.wire.sflow.tunnels import (
+    IPV4_EGRESS,
+    IPV4_INGRESS,
+    IPV6_EGRESS,
+    IPV6_INGRESS,
+    VNI_EGRESS,
+    VNI_INGRESS,
+    tunnel_network,
+    tunnel_outer,
+)
 from flowgauge.wire.views import Octets, Offsets
 
 SWITCH, ROUTER, GATEWAY, MPLS, NAT, VLAN_TUNNEL, NAT_PORT = 1001, 1002, 1003, 1006, 1007, 1012, 1020
@@ -168,6 +179,8 @@ _READERS: dict[int, Callable[[Reading], None]] = {
     MPLS: _mpls,
     NAT: _nat,
     NAT_PORT: _nat_port,
+    **{tag: partial(tunnel_outer, tag=tag) for tag in (IPV4_EGRESS, IPV6_EGRESS, IPV4_INGRESS, IPV6_INGRESS)},
+    **{tag: partial(tunnel_network, tag=tag) for tag in (VNI_EGRESS, VNI_INGRESS)},
 }
 
 READ = frozenset(_READERS)
