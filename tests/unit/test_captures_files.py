@@ -65,12 +65,37 @@ LINKS = [
     (113, bytes(14) + b"\x81\x00\x00\x07\x08\x00" + PACKET),
     (228, PACKET),
     (276, b"\x08\x00" + bytes(18) + PACKET),
+    (276, b"\x81\x00" + bytes(18) + b"\x00\x07\x08\x00" + PACKET),
+    (1, bytes(12) + b"\x88\x47\x00\x06\x40\x40\x00\x06\x41\x40" + PACKET),
+    (1, bytes(12) + b"\x88\x64\x11\x00\x00\x01" + struct.pack(">H", len(PACKET) + 2) + b"\x00\x21" + PACKET),
+    (1, bytes(12) + struct.pack(">H", len(PACKET) + 8) + b"\xaa\xaa\x03\x00\x00\x00\x08\x00" + PACKET),
+    (9, b"\x21" + PACKET),
+    (51, b"\x11\x00\x00\x01" + struct.pack(">H", len(PACKET) + 1) + b"\x21" + PACKET),
+    (166, b"\x01\x03\x00\x21" + PACKET),
 ]
+NO_IP_FRAMES = [
+    (1, bytes(12) + b"\x88\x47" + b"\x00\x06\x40\x40" * 20),
+    (1, bytes(12) + b"\x88\x47\x00\x06"),
+    (1, bytes(12) + b"\x88\x64\x11\x00\x00\x01\x00\x08\xc0\x21\x09\x01"),
+    (1, bytes(12) + b"\x00\x26\x42\x42\x03\x00\x00\x00\x00\x00"),
+    (1, bytes(12) + b"\x81\x00"),
+    (9, b""),
+    (51, b"\x11\x00"),
+    (166, b"\x01"),
+    (276, b"\x81\x00" + bytes(18)),
+]
+"""Labels without an end, parts of headers, LCP, spanning trees."""
 
 
 @pytest.mark.parametrize(("link", "frame"), LINKS)
 def test_link_layers(link: int, frame: bytes) -> None:
     assert payloads(pcap([frame], link)) == [EXPORT]
+
+
+@pytest.mark.parametrize(("link", "frame"), NO_IP_FRAMES)
+def test_frames_without_ip_are_passed_over(link: int, frame: bytes) -> None:
+    found, counts, damage = reading(pcap([frame], link))
+    assert (found, counts["packets"], damage) == ([], 1, "")
 
 
 @pytest.mark.parametrize(("link", "header"), [(1, bytes(12)), (0, b"\x1e\0\0\0"), (101, b""), (113, bytes(14)), (276, b"")])

@@ -143,6 +143,13 @@ def test_options_and_events_only_when_asked_for(tmp_path: Path, run: Run) -> Non
     assert nat.keys() & {"bytes", "packets", "sampling_rate", "sampling_source"} == set()
 
 
+def test_options_that_speak_of_a_domain_are_of_the_domain_that_sent_them(tmp_path: Path, run: Run) -> None:
+    options = a_set(3, template(300, [(149, 4), (34, 4)], scope=1)), a_set(300, struct.pack("!II", 7, 100))
+    path = capture(tmp_path / "a.pcap", message(*options, domain=9))
+    (row,) = run("--records", "all", path).rows
+    assert (row["obs_domain_id"], row["sampling_rate"], row["extra"]) == (9, 100, {"observationDomainId": 7})
+
+
 def test_statistics(tmp_path: Path, run: Run) -> None:
     payloads = [
         message(basic_template(), basic_template(257), OPTIONS_TEMPLATE),
@@ -233,7 +240,36 @@ def test_a_capture_that_breaks_off_is_read_as_far_as_it_goes(tmp_path: Path, run
     assert seen.err[0].startswith(f"flowgauge: {path}: capture_cut_off at byte ")
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress])
+def zstd(content: bytes) -> bytes:
+    return bytes(pa.Codec("zstd").compress(content, asbytes=True))
+
+
+def lz4(content: bytes) -> bytes:
+    return bytes(pa.Codec("lz4").compress(content, asbytes=True))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, zstd, lz4])
+def test_compressed_files_of_several_frames_one_behind_the_other(
+    tmp_path: Path, run: Run, compress: Callable[[bytes], bytes]
+) -> None:
+    path = capture(tmp_path / "a", *(message(basic_template(), a_set(256, basic(number))) for number in (1, 2)))
+    content = path.read_bytes()
+    path.write_bytes(compress(content[:50]) + compress(content[50:]))
+    assert [row["bytes"] for row in run(path).rows] == [1, 2]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, zstd, lz4])
+def test_a_compressed_file_that_breaks_off_is_named(tmp_path: Path, run: Run, compress: Callable[[bytes], bytes]) -> None:
+    path = capture(tmp_path / "a", message(basic_template(), a_set(256, basic(1))))
+    content = path.read_bytes()
+    path.write_bytes(compress(content) + compress(content[24:])[:-9])
+    seen = run(path)
+    assert (seen.status, [row["bytes"] for row in seen.rows]) in ((0, [1]), (0, [1, 1]))
+    assert len(seen.err) == 1
+    assert seen.err[0].startswith((f"flowgauge: {path}: compressed at byte ", f"flowgauge: {path}: capture_cut_off at byte "))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, lzma.compress, zstd, lz4])
 def test_compressed_files(tmp_path: Path, run: Run, compress: Callable[[bytes], bytes]) -> None:
     path = capture(tmp_path / "a", message(basic_template(), a_set(256, basic(1))))
     path.write_bytes(compress(path.read_bytes()))

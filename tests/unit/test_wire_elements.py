@@ -41,6 +41,8 @@ def value(fields: Sequence[Spec], record: bytes, *names: str) -> Any:
         (253, 4, b"\0\0\x01\x02", "out_if", 258),
         (6, 1, b"\x1b", "tcp_flags", 0x1B),
         (6, 2, b"\x01\x1b", "tcp_flags", 0x11B),
+        (6, 2, b"\x5f\x1b", "tcp_flags", 0xF1B),
+        (6, 4, b"\0\0\xa0\x12", "tcp_flags", 0x12),
         (5, 1, b"\xb8", "ip_tos", 0xB8),
         (52, 1, b"\x40", "ip_ttl_min", 64),
         (58, 2, b"\0\x07", "vlan_id", 7),

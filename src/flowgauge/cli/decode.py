@@ -48,10 +48,10 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     """Decodes flow exports out of files: NetFlow v1, v5, v7, v9, IPFIX, sFlow v5; one object a record on standard output.
 
     Files are captures (pcap, pcapng) of UDP, or of TCP for IPFIX; IPFIX files; single UDP payloads; each of them compressed
-    with gzip, bzip2 or xz, or not. What a file is, and which datagrams are exports, is told by the content. Files are read in
-    the order given, through one decoder: templates of one file serve the next. Records come in order of arrival; those
-    that waited for their template come once it is known. Times are in ns as sent, counters as observed; a sampling rate that
-    only the exporter's options tell is given to its records, and sampling_source says so.
+    with gzip, bzip2, xz, zstd or lz4, or not. What a file is, and which datagrams are exports, is told by the content. Files
+    are read in the order given, through one decoder: templates of one file serve the next. Records come in order of arrival;
+    those that waited for their template come once it is known. Times are in ns as sent, counters as observed; a sampling rate
+    that only the exporter's options tell is given to its records, and sampling_source says so.
 
     What is malformed is named on standard error and costs nothing else. Exit status 2: a file cannot be read at all.
 

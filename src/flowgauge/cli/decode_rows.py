@@ -29,7 +29,7 @@ EXTRA = "extra"
 
 _FLOW = enums.code(enums.RECORD_KIND, "flow")
 _SFLOW = enums.code(enums.FLOW_FORMAT, "sflow5")
-_SOURCE = "sampling_source"
+_SOURCE, _DOMAIN = "sampling_source", "obs_domain_id"
 _UNKNOWN = enums.SAMPLING_SOURCE[0]
 _TIME = "time_received_ns"
 _TIMES = ("time_start_ns", "time_end_ns")
@@ -160,7 +160,7 @@ def _option(told: OptionsData, record: Mapping[str, Value]) -> Row:
     extra: dict[str, Any] = {}
     for name, value in record.items():
         column = _OPTION_COLUMNS.get(name)
-        if column is None:
+        if column is None or (column == _DOMAIN and value != told.obs_domain_id):
             extra[name] = _plain(value)
         else:
             row[column] = int.from_bytes(value, "big") if isinstance(value, bytes) else value

@@ -11,15 +11,42 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 from flowgauge.errors import UsageError, WireError
 from flowgauge.wire.captures.source import Source
+
+
+class _ArrowStream:
+    """What a file holds compressed in a way that Python's own library does not know."""
+
+    PIECE_BYTES = 4096
+    """Read at once, so that little of what is before a damage goes with it."""
+
+    def __init__(self, file: Any, codec: Literal["zstd", "lz4"]) -> None:
+        import pyarrow as pa  # noqa: PLC0415 - 0.1 s, for few files
+
+        self._stream = pa.CompressedInputStream(file, codec)
+
+    def read1(self, count: int) -> bytes:
+        """Up to ``count`` bytes; none at the end.
+
+        Raises:
+            EOFError: damaged from here on.
+        """
+        try:
+            found: bytes = self._stream.read(min(count, self.PIECE_BYTES))
+        except OSError as error:
+            raise EOFError(str(error)) from error
+        return found
+
 
 _COMPRESSED: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
     (b"\xfd7zXZ\0", lzma.open),
+    (b"\x28\xb5\x2f\xfd", partial(_ArrowStream, codec="zstd")),
+    (b"\x04\x22\x4d\x18", partial(_ArrowStream, codec="lz4")),
 )
 """First bytes, and what reads a file that begins with them."""
 BUFFER_BYTES = 1 << 20

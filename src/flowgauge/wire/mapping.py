@@ -23,6 +23,7 @@ from flowgauge.wire.readers import (
     Bytes,
     Code,
     CodeIfSet,
+    ControlBits,
     FirstSet,
     ForwardingException,
     Number,
@@ -261,6 +262,8 @@ def _single(column: Column, source: Source) -> Step | None:
         step = Code(column.name, source, _SHIFTS.get(column.name, 0), len(column.labels) - 1)
     elif column.name == "application_id":
         step = ApplicationId(column.name, source)
+    elif column.name == "tcp_flags" and source.length > 1:
+        step = ControlBits(column.name, source)
     elif column.kind not in _FIXED_BYTES:
         step = Number(column.name, source)
     return step

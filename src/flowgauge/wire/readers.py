@@ -25,6 +25,7 @@ _WHOLE_ADDRESS = np.dtype((np.void, 16))
 _MAPPED_ZERO = np.void(V4_MAPPED_PREFIX + bytes(4))
 INTEGER_BYTES = frozenset({1, 2, 4, 8})
 _OCTET_MAX = 255
+_CONTROL_BITS = 0x0FFF
 _CPID_BITS, _CPID_VALUE, _CPID_EXCEPTION = 10, 0x3FF, 2
 _FORWARDED, _DROPPED = np.uint8(64), np.uint8(128)
 """forwardingStatus (RFC 7270 §4.12): two bits of status, and no reason."""
@@ -97,6 +98,18 @@ class Number:
         if values.dtype.itemsize > (1 if octet else target.dtype.itemsize):
             values = np.minimum(values, _OCTET_MAX if octet else np.iinfo(target.dtype).max)
         target[...] = values
+
+
+@dataclass(frozen=True, slots=True)
+class ControlBits:
+    """TCP flags of two bytes or more: the upper four bits are the header's length, and to be ignored (RFC 7125 §3)."""
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        np.bitwise_and(integers(records, self.source), _CONTROL_BITS, out=out[self.column], casting="unsafe")
 
 
 @dataclass(frozen=True, slots=True)
