@@ -16,7 +16,6 @@ from agent_kit import WITHIN_S
 from flowgauge.agent.rtnetlink import Link, Route, Rtnetlink
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.runtime import logs
 from flowgauge.runtime.linux import create_netns, delete_netns
 
 pytestmark = pytest.mark.root
@@ -161,21 +160,6 @@ def test_a_watcher_that_fails_ends_nothing(netns: str, monkeypatch: pytest.Monke
     assert seen.until(lambda s: "va" in s.names())
     watch.stop()
     assert not failures
-
-
-def test_a_second_agent_in_a_namespace_is_warned_of_as_long_as_the_first_one_runs(netns: str) -> None:
-    def warnings() -> int:
-        with logs.captured() as lines:
-            second = NetworkWatch(netns, [Seen()])
-            second.start()
-            second.stop()
-        return sum(line["event"] == "another_agent_observes" for line in lines)
-
-    first = NetworkWatch(netns, [Seen()])
-    first.start()
-    assert warnings() == 1
-    first.stop()
-    assert warnings() == 0
 
 
 def test_a_burst_of_devices_is_followed_to_its_end(watched: tuple[str, Seen, NetworkWatch]) -> None:

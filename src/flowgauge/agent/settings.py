@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
+from string import digits
 
 from flowgauge.config.model import Collector, Exporter, seconds
 
@@ -59,11 +60,13 @@ class AgentSettings:
 
     @property
     def salt(self) -> int:
-        """What this node's hooks stamp on packets: 16 bits, never 0.
+        """Of this node's stamps on packets.
 
-        Nodes that share a kernel (network namespaces) must differ, so that each counts a packet that passes several.
+        Nodes that share a kernel (network namespaces) must differ, so that each counts a packet that passes several. A stamp
+        has room for a thousand nodes, where chance would let 2 of 10 agree too often: those that are numbered never do.
         """
-        return _hash(f"stamp {self.node}", 2) or 1
+        stem = self.node.rstrip(digits)
+        return _hash(f"stamp {stem}", 2) + int(self.node[len(stem) :] or 0)
 
     @property
     def export_interval_s(self) -> float:

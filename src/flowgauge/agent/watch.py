@@ -7,17 +7,15 @@ rest of the agent stays where it was started, and other threads hand work over w
 
 from __future__ import annotations
 
-import errno
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from flowgauge.agent.rtnetlink import Changes, Link, Route, Rtnetlink
-from flowgauge.ebpf.clsact import NAME_PREFIX, sign_of_life
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
 from flowgauge.runtime.linux import enter_netns
@@ -111,8 +109,7 @@ class NetworkWatch:
             self._started.set_exception(_cannot_enter(self._netns, error))
             return
         try:
-            with _announced():
-                self._follow(netlink)
+            self._follow(netlink)
         except OSError as error:
             _log.error("network_watch_failed", error=str(error))
         finally:
@@ -175,20 +172,6 @@ class NetworkWatch:
         with suppress(queue.Empty):
             while True:
                 self._work.get_nowait()()
-
-
-@contextmanager
-def _announced() -> Iterator[None]:
-    """Says in this thread's namespace that an agent observes it, and warns when another does already."""
-    try:
-        held = sign_of_life(f"{NAME_PREFIX}observes")
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            _log.warning("another_agent_observes", note="both stamp packets, and take them from each other")
-        yield
-        return
-    with held:
-        yield
 
 
 def _cannot_enter(netns: str, error: OSError) -> EnvironmentProblem:

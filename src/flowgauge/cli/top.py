@@ -30,9 +30,7 @@ def top(
     ] = "rate",
     standalone: Annotated[
         bool,
-        typer.Option(
-            "--standalone", help="Observe this machine from here (root); beside an agent a packet counts for one of both."
-        ),
+        typer.Option("--standalone", help="Observe this machine from here (root), also beside an agent: each counts all."),
     ] = False,
     interface: Annotated[list[str] | None, typer.Option(help="With --standalone: only these; repeatable.")] = None,
     netns: Annotated[str, typer.Option(help="With --standalone: a network namespace to observe.")] = "",

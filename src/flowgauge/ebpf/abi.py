@@ -228,6 +228,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "kernel_counters": KERNEL_COUNTERS,
     "not_ip_value": NOT_IP_VALUE,
     "settings": np.dtype(abi_settings.Settings),
+    "stamp": np.dtype(abi_settings.Stamp),
     "address": ADDRESS,
     "rule": np.dtype(abi_settings.Rule),
     "socket_value": SOCKET_VALUE,

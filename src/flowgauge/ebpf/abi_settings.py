@@ -16,6 +16,9 @@ MAX_RULES = 64
 RULE_PROTO, RULE_ICMP_TYPE, RULE_ICMP_CODE, RULE_TCP_FLAGS, RULE_DIRECTION, RULE_IPV6 = 1, 2, 4, 8, 16, 32
 """Bits of ``Rule.criteria``."""
 
+STAMP_AGENTS = 0x3F
+"""The bits of a stamp that agents have, two each."""
+
 Words = c.c_uint64 * 2
 Range = c.c_uint16 * 2
 """First and last port."""
@@ -28,8 +31,6 @@ class Settings(c.Structure):
     _fields_ = (
         ("sample_below", c.c_uint32),
         ("sample_flows", c.c_uint32),
-        ("stamp_counted", c.c_uint16),
-        ("stamp_trace", c.c_uint16),
         ("nat", c.c_uint32),
         ("rtt", c.c_uint32),
         ("dns", c.c_uint32),
@@ -45,6 +46,12 @@ class Settings(c.Structure):
         ("owners", c.c_uint32),
         ("stores_reorder", c.c_uint32),
     )
+
+
+class Stamp(c.Structure):
+    """``struct stamp``."""
+
+    _fields_ = tuple((name, c.c_uint16) for name in ("node", "counted", "trace"))
 
 
 class Rule(c.Structure):

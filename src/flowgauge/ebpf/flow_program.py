@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.ebpf import abi, bpf_syscall, clsact, cost, hooks, signal_hooks
+from flowgauge.ebpf import abi, bpf_syscall, clsact, cost, hooks, signal_hooks, stamps
 from flowgauge.ebpf.bpf_syscall import Direction
 from flowgauge.ebpf.chosen import Bits, ChosenAddresses
 from flowgauge.ebpf.hooks import Attachment
@@ -67,7 +67,7 @@ class FlowProgram:
         self._lock, self._signals_lock = threading.Lock(), threading.Lock()
         self._tracepoints: signal_hooks.Tracepoints | None = None
         self._limit = logs.RateLimit()
-        self._swept = False
+        self._claim: stamps.Claim | None = None
         self._epoch = 0
         self._blind = False
 
@@ -126,10 +126,9 @@ class FlowProgram:
     def attach(self, ifindex: int, *, quick: bool = False) -> Attachment:
         """Hooks both directions of a device, ``quick``: until ``settle``; OSError when the kernel refuses.
 
-        The first call also removes what killed agents left in the namespace.
+        The first call also agrees with the other agents of the namespace, and removes what killed ones left there.
         """
-        if not self._swept:
-            self._swept = True
+        if self._join():
             _sweep()
         return hooks.attach(ifindex, self._programs_for(ifindex), tcx=self._options.tcx, quick=quick)
 
@@ -142,7 +141,17 @@ class FlowProgram:
 
         OSError when the kernel refuses, also in the middle. The other may run on until ``let_go`` of it returns.
         """
+        self._join()
         hooks.update(attachment, self._programs_for(ifindex))
+
+    def _join(self) -> bool:
+        """Has packets stamped as is agreed with the agents of this namespace; whether that was not so yet."""
+        if self._claim is not None:
+            return False
+        self._claim = stamps.claim(self._options.salt)
+        first, stamp = np.zeros(1, np.uint32), np.frombuffer(bytes(self._claim.stamp), np.uint8)
+        bpf_syscall.update(self.map_fd(".data.stamp"), first.ctypes.data, stamp.ctypes.data)
+        return True
 
     def let_go(self) -> None:
         """Returns when no hook runs any more, all being taken away or over; what they counted is complete then."""
@@ -312,6 +321,9 @@ class FlowProgram:
         """Takes programs and maps out of the kernel, unless they are still attached; safe to call twice."""
         self.detach_signals()
         self._let_object_go()
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.release()
 
     def _let_object_go(self) -> None:
         with self._lock:

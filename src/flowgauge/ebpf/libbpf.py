@@ -193,7 +193,7 @@ class Object:
         Args:
             programs: their names.
             map_sizes: entries of a map, by its name.
-            constants: the whole content of a read-only section, by its name (``.rodata.settings``).
+            constants: the whole content of a section with variables of our own, by its name (``.rodata.settings``).
 
         Raises:
             LoadError: with libbpf's and the verifier's last lines.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from flowgauge.ebpf import abi_settings as abi
+from flowgauge.ebpf import stamps
 from flowgauge.ebpf.libbpf import possible_cpus
 from flowgauge.ebpf.rules import Rule, in_kernel, sample_below
 
@@ -59,7 +60,7 @@ class ProgramOptions:
             many flows as a table has, 96 B each.
         choice: ``CHOICE_INCLUDE``, ``CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
         rules: at most ``MAX_RULES``; the first that matches a packet decides.
-        salt: 1 to 65535; what this node's hooks stamp on packets. Nodes that share a kernel must differ.
+        salt: of this node's stamps on packets; those of nodes that share a kernel should differ.
         tcx: False hooks by clsact filters only, as on kernels before 6.6.
         btf: a file with the kernel's types to go by; None: the kernel's own.
     """
@@ -87,8 +88,9 @@ class ProgramOptions:
     btf: Path | None = None
 
     def constants(self) -> dict[str, bytes]:
-        """Constants of the program, by section."""
-        return {".rodata.settings": self._settings(), ".rodata.rules": in_kernel(self.rules)}
+        """What the program's constants are, and its stamp is at first, by section."""
+        stamp = bytes(stamps.first(self.salt))
+        return {".rodata.settings": self._settings(), ".rodata.rules": in_kernel(self.rules), ".data.stamp": stamp}
 
     def rates(self) -> list[int]:
         """One of how many packets was taken, by what flows have as ``rule``."""
@@ -96,13 +98,10 @@ class ProgramOptions:
 
     def _settings(self) -> bytes:
         """``abi.Settings`` for these options."""
-        counted = (self.salt & 0xFFFE) or 2
         return bytes(
             abi.Settings(
                 sample_below=sample_below(self.sampling),
                 sample_flows=self.sampling_mode == "flow",
-                stamp_counted=counted,
-                stamp_trace=counted | 1,
                 nat=self.nat,
                 rtt=self.rtt,
                 dns=self.dns,

@@ -102,31 +102,12 @@ struct not_ip_value {
 	__u64 bytes; /* of layer 2 */
 };
 
-/* Ports of a fragmented datagram, kept from its first fragment for the later ones (RFC 791 3.2, RFC 8200 4.5). */
-struct fragment_key {
-	__u8 src_addr[16];
-	__u8 dst_addr[16];
-	__u32 id;
-	__u32 proto; /* 0 in IPv6 */
-};
-
-struct fragment_value {
-	__u16 src_port;
-	__u16 dst_port;
-	__u8 proto; /* after the extension headers that only the first fragment has */
-	__u8 icmp_type;
-	__u8 icmp_code;
-	__u8 reserved;
-};
-
 #define DNS_PORTS 8
 
 /* Settings, fixed when the program is loaded: a branch that is switched off costs nothing. */
 struct settings {
 	__u32 sample_below; /* a packet is taken when a random number is below; 0 takes all */
 	__u32 sample_flows; /* 1: the number is the flow's hash, the same for both directions and on every node */
-	__u16 stamp_counted; /* written to a packet that was dealt with */
-	__u16 stamp_trace; /* the same, and later hooks add where they saw it */
 	__u32 nat; /* 1: look for this node's address translation */
 	__u32 rtt; /* 1: time handshakes, too */
 	__u32 dns; /* 1: follow questions and answers */
@@ -141,6 +122,16 @@ struct settings {
 	__u32 tunnels; /* 1: of a packet in a tunnel the one within counts */
 	__u32 owners; /* 1: tell which process sends datagrams */
 	__u32 stores_reorder; /* 1: this machine may show a store before an earlier one (ARM) */
+};
+
+/* The bits of a stamp that agents have; those above are the node's. */
+#define STAMP_AGENTS 0x3f
+
+/* What this agent writes to packets. */
+struct stamp {
+	__u16 node; /* the same for all agents in this network namespace */
+	__u16 counted; /* one bit: a packet was dealt with */
+	__u16 trace; /* another instead: the same, and later hooks add where they saw it */
 };
 
 #define CHOICE_INCLUDE 1 /* only flows of which an end has this bit */

@@ -4,7 +4,8 @@
  *
  * The first hook that sees a packet stamps it (skb->tc_index, which survives routing, NAT, encapsulation and veth pairs) and
  * counts it; later hooks find the stamp and leave it alone. The first packets of a flow get another stamp, at which later
- * hooks add where they saw the flow and, behind this node's address translation, what became of its addresses.
+ * hooks add where they saw the flow and, behind this node's address translation, what became of its addresses. Other agents
+ * in this network namespace do the same with the same packets, each with bits of its own (stamp.h).
  *
  * Life of a packet: hook -> (stamp) -> parse_fast, else parse_any -> rules -> sampling -> cache, else chosen pods -> cache or,
  * without room there, flow table. User space drains and joins both.
@@ -42,6 +43,7 @@
 #include "rules.h"
 #include "server_time.h"
 #include "sockets.h"
+#include "stamp.h"
 #include "tunnel_links.h"
 
 #define NEXT (-1) /* TCX_NEXT and TC_ACT_UNSPEC: whatever else is attached has its turn */
@@ -259,8 +261,9 @@ static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u3
 	return account_new(skb, p, point);
 }
 
+/* Counts a packet that carries these stamps of others. */
 static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_counters *count, __u32 segments,
-					 __u32 ethernet, __u32 point)
+					 __u32 stamps, __u32 ethernet, __u32 point)
 {
 	struct packet p = {};
 	bool early = decide_early(skb);
@@ -270,7 +273,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 	if (early) {
 		taken = taken_of(&p.key, segments, settings.sample_below);
 		if (!taken) {
-			skb->tc_index = settings.stamp_counted;
+			put_stamp(skb, stamps, stamp.counted);
 			count->sampled_out += segments;
 			return;
 		}
@@ -282,7 +285,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		count_not_ip(skb, point);
 		return;
 	}
-	skb->tc_index = settings.stamp_counted;
+	put_stamp(skb, stamps, stamp.counted);
 	if (result != PARSED) {
 		count->parse_error += segments;
 		return;
@@ -308,7 +311,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		return;
 	}
 	if (result == ADDED_TRACE) {
-		skb->tc_index = settings.stamp_trace;
+		put_stamp(skb, stamps, stamp.trace);
 		if (may_greet(&p))
 			follow_hello(skb, &p);
 	}
@@ -323,23 +326,23 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 
 static __always_inline int see(struct __sk_buff *skb, __u32 ethernet, __u32 egress)
 {
-	__u32 first = 0, segments, stamp = skb->tc_index, point = skb->ifindex | egress;
+	__u32 first = 0, segments, stamps = stamps_of(skb), point = skb->ifindex | egress;
 	struct kernel_counters *count = bpf_map_lookup_elem(&counters, &first);
 
 	if (!count || skb->pkt_type == PACKET_LOOPBACK) /* a copy for this node's own listeners of what it sent to a group */
 		return NEXT;
 #ifdef COUNTS_TWICE /* a mistake, built by the test that must notice it: no stamp is known again */
-	stamp += 0x10000;
+	stamps = 0;
 #endif
 	segments = segments_of(skb, ethernet);
 	count->seen += segments;
-	if (stamp == settings.stamp_counted) {
+	if (stamps & stamp.counted) {
 		count->seen_before += segments;
-	} else if (stamp == settings.stamp_trace) {
+	} else if (stamps & stamp.trace) {
 		count->seen_before += segments;
 		trace(skb, ethernet, point);
 	} else {
-		count_packet(skb, count, segments, ethernet, point);
+		count_packet(skb, count, segments, stamps, ethernet, point);
 	}
 	return NEXT;
 }

@@ -19,6 +19,23 @@
 #define IPPROTO_SHIM6 140
 #define SCTP_COMMON_HEADER 12
 
+/* Ports of a fragmented datagram, kept from its first fragment for the later ones (RFC 791 3.2, RFC 8200 4.5). */
+struct fragment_key {
+	__u8 src_addr[16];
+	__u8 dst_addr[16];
+	__u32 id;
+	__u32 proto; /* 0 in IPv6 */
+};
+
+struct fragment_value {
+	__u16 src_port;
+	__u16 dst_port;
+	__u8 proto; /* after the extension headers that only the first fragment has */
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 reserved;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
