@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_kit import FAULT_ENDS_WITHIN_S, FLOWGAUGE, Demo, Fault
+from demo_kit import FAULT_ENDS_WITHIN_S, FLOWGAUGE, TIMELY, Demo, Fault
 
 pytestmark = [
     pytest.mark.root, pytest.mark.bpf, pytest.mark.slow,
@@ -126,8 +126,7 @@ def test_faults_do_not_spoil_the_demos_checks(demo: Demo, report: Path) -> None:
     rest, _ = fault.process.communicate(timeout=FAULT_ENDS_WITHIN_S)
     assert rest == "loss: removed, since the demo ends\n"
     found = json.loads(report.read_text())
-    timely = ("first named flow", "a click becomes a named flow")
-    assert [check for check in found["checks"] if not check["held"] and check["name"] not in timely] == []
+    assert [check for check in found["checks"] if not check["held"] and check["name"] not in TIMELY] == []
     scores = {score["name"]: score for score in found["signals"]}
     assert scores["packets dropped by rules"]["truth"] > 0
     assert scores["packets dropped by rules"]["held"], scores

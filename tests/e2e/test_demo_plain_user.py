@@ -16,12 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from demo_kit import FLOWGAUGE, Demo
+from demo_kit import FLOWGAUGE, TIMELY, Demo
 from flowgauge.demo.plain_user import MISSING
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.tool("ip", "nft", "dnsmasq", "initdb", "unshare")]
 
-TIMELY = {"first named flow", "a click becomes a named flow"}
 """Checks of how long something took, which a busy machine may fail."""
 USER = pwd.getpwnam("nobody")
 AS_USER = ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups", "--"]

@@ -31,9 +31,9 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProce
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, built: None) -> Iterator[Site]:
-    """The story of the last ten minutes, and a collector that sends on request."""
+    """The story of the last ten minutes, and a collector that sends on request; for each file, since time goes on."""
     collector = Collector()
     with running_store(tmp_path_factory.mktemp("store")) as process:
         store = process.open()

@@ -113,7 +113,7 @@ def test_what_is_over_is_said_so_and_leads_to_the_traffic_of_then(page: Page, si
     assert row(page, "node-c").locator(".fg-bad").count() > 0
     below = row(page, "node-d").locator("xpath=following-sibling::tr[1]")
     expect(below).to_contain_text(
-        re.compile(r"9 connections found a listener's queue full over: last at \d+:\d\d:\d\d, \d min \d+ s ago")
+        re.compile(r"9 connections found a listener's queue full over: last at \d+:\d\d:\d\d, \d+ min \d+ s ago")
     )
     below.get_by_role("link", name="Traffic then").click()
     expect(page.get_by_role("combobox", name="Filter")).to_have_value("node = node-d")

@@ -225,7 +225,7 @@ def test_live_flows_arrive_by_themselves_and_wait_while_somebody_reads(page: Pag
     assert rows.count() == before
     waiting.click()
     expect(waiting).to_have_count(0)
-    assert rows.count() > before
+    expect(rows.nth(before)).to_be_attached()
 
 
 def test_scaled_numbers_say_so(page: Page, site: Site) -> None:
