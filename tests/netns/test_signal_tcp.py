@@ -8,8 +8,8 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 import pytest
 
@@ -21,6 +21,7 @@ from signal_kit import delay, one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
+T = TypeVar("T")
 SERVICE = "10.96.0.80"
 RULES = f"""
 table ip svc {{
@@ -61,22 +62,35 @@ def conversation(node: TwoPods, to: tuple[str, int], port: int = 0) -> Iterator[
                 yield client, server
 
 
-def ping_pong(client: socket.socket, server: socket.socket, rounds: int) -> None:
+@contextmanager
+def waited_for(entered: AbstractContextManager[T]) -> Iterator[tuple[T, float]]:
+    """Beside what a block gives, how long it took to enter it, in s."""
+    since = time.monotonic()
+    with entered as given:
+        yield given, time.monotonic() - since
+
+
+def ping_pong(client: socket.socket, server: socket.socket, rounds: int) -> float:
+    """Asks and answers so often; how long the longest round took, in s."""
+    longest_s = 0.0
     for _ in range(rounds):
+        since = time.monotonic()
         client.sendall(b"question")
         assert server.recv(100) == b"question"
         server.sendall(b"answer")
         assert client.recv(100) == b"answer"
+        longest_s = max(longest_s, time.monotonic() - since)
+    return longest_s
 
 
 def state(row: dict[str, Any]) -> str:
     return TCP_STATE_FINAL[row["tcp_state_final"]]
 
 
-def close_to(measured_ns: int, delayer: Delayer, asked_s: float) -> bool:
-    """Within 10 % or 1 ms of the delay that was asked for, or of the longest that a busy machine made of it."""
+def close_to(measured_ns: int, delayer: Delayer, asked_s: float, waited_s: float) -> bool:
+    """Within 10 % or 1 ms of the delay that was asked for, or of what a busy machine made of it: at most what an end waited."""
     measured_s, longest_s = measured_ns / 1e9, max(delayer.held_s)
-    return asked_s - max(0.1 * asked_s, 0.001) <= measured_s <= longest_s + max(0.1 * longest_s, 0.005)
+    return asked_s - max(0.1 * asked_s, 0.001) <= measured_s <= max(longest_s + max(0.1 * longest_s, 0.005), waited_s)
 
 
 @pytest.mark.tool("iptables", "ss")
@@ -84,9 +98,9 @@ def test_round_trip_times_are_those_of_the_scene_and_of_ss(node: TwoPods) -> Non
     with (
         followed(node) as watch,
         delay(node, f"-p tcp -s {A} --dport 9000", 0.04) as delayer,
-        conversation(node, (B, 9000)) as (client, server),
+        waited_for(conversation(node, (B, 9000))) as ((client, server), connected_s),
     ):
-        ping_pong(client, server, 20)
+        longest_s = ping_pong(client, server, 20)
         port = client.getsockname()[1]
         of_ss = node.run("a", "ss", "-Htin", "sport", "=", f":{port}")
         rows = told(watch.program)
@@ -95,12 +109,12 @@ def test_round_trip_times_are_those_of_the_scene_and_of_ss(node: TwoPods) -> Non
     back = one(rows, src_addr=B, dst_addr=A, dst_port=port)
     rtt_s = float(re.search(r"rtt:([\d.]+)/", of_ss)[1]) / 1000  # type: ignore[index]
     for row in (there, back):
-        assert close_to(row["rtt_avg_ns"], delayer, 0.04), row
+        assert close_to(row["rtt_avg_ns"], delayer, 0.04, 2 * longest_s), row  # an answer is confirmed by the next question
         assert row["rtt_min_ns"] <= row["rtt_avg_ns"] <= row["rtt_max_ns"]
         assert state(row) == "established"
     assert 0.9 * there["rtt_min_ns"] <= rtt_s * 1e9 <= 1.1 * there["rtt_max_ns"]
     # From the node's own place the SYN waits before it goes on, and the SYN/ACK does not.
-    assert close_to(there["handshake_ns"], delayer, 0.04)
+    assert close_to(there["handshake_ns"], delayer, 0.04, connected_s)
 
 
 @pytest.mark.tool("iptables")
@@ -109,13 +123,13 @@ def test_a_call_through_a_service_has_its_round_trip_time(node: TwoPods) -> None
     with (
         followed(node) as watch,
         delay(node, f"-p tcp -s {A} --dport 8080", 0.02) as delayer,
-        conversation(node, (SERVICE, 80), port=8080) as (client, server),
+        waited_for(conversation(node, (SERVICE, 80), port=8080)) as ((client, server), connected_s),
     ):
-        ping_pong(client, server, 10)
+        longest_s = ping_pong(client, server, 10)
         rows = told(watch.program)
-    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["rtt_avg_ns"], delayer, 0.02)
-    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["handshake_ns"], delayer, 0.02)
-    assert close_to(one(rows, src_addr=B, dst_addr=A)["rtt_avg_ns"], delayer, 0.02)
+    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["rtt_avg_ns"], delayer, 0.02, 2 * longest_s)
+    assert close_to(one(rows, src_addr=A, dst_addr=SERVICE)["handshake_ns"], delayer, 0.02, connected_s)
+    assert close_to(one(rows, src_addr=B, dst_addr=A)["rtt_avg_ns"], delayer, 0.02, 2 * longest_s)
 
 
 def test_segments_sent_again_are_those_that_the_kernel_counts(node: TwoPods) -> None:

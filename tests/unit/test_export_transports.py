@@ -127,7 +127,7 @@ class TestTls:
 
     def settings(self, receiver: StreamReceiver, **tls: object) -> ExportSettings:
         return ExportSettings(
-            "127.0.0.1", receiver.port, transport=Transport.TLS, patience_s=2, tls=TlsSettings(**tls)  # type: ignore[arg-type]
+            "127.0.0.1", receiver.port, transport=Transport.TLS, patience_s=20, tls=TlsSettings(**tls)  # type: ignore[arg-type]
         )  # fmt: skip
 
     def test_all_flows_arrive_at_a_receiver_that_is_trusted(self, tmp_path: Path) -> None:

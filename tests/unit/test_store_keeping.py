@@ -220,7 +220,7 @@ def test_a_full_disk_refuses_loudly_and_recovers(small_disk: Path) -> None:
         found = store.query(FlowQuery(last(600), in_namespace("full"))).total.values[Measure.FLOWS]
         assert found == acknowledged
         ballast.unlink()
-        for _ in range(100):  # the guard looks every few seconds
+        for _ in range(600):  # the guard looks every few seconds
             if not store.status().problem:
                 break
             subprocess.run(["sleep", "0.1"], check=True)

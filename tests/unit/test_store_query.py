@@ -276,6 +276,6 @@ def test_status_tells_size_and_age(store: FlowStore) -> None:
     assert status.embedded
     assert status.rows >= 1
     assert status.disk_bytes > 0
-    assert abs(status.newest_ms - now_ms()) < 60_000
+    assert abs(status.newest_ms - now_ms()) < 600_000
     assert status.detached_parts == 0
     assert status.problem == ""
