@@ -90,6 +90,9 @@ def test_every_help_fits_80_columns(
         (["config", "check"], "flowgauge: Missing argument 'file' (help: flowgauge config check --help)\n"),
         (["config", "check", "/no/such/file"], "flowgauge: cannot read /no/such/file: No such file or directory\n"),
         (["logs", "--grep", "("], "flowgauge: --grep (: not a regular expression"),
+        (["config", "check", "x" * 5000], "flowgauge: cannot read xxx"),
+        (["decode", "x" * 5000], "flowgauge: xxx"),
+        (["logs", "--log-dir", "x" * 5000], "flowgauge: xxx"),
     ],
 )
 def test_a_user_error_is_one_sentence_and_status_2(arguments: list[str], sentence: str) -> None:

@@ -7,6 +7,7 @@ Exit statuses: 0; 1 a check failed or we are wrong; 2 the user is wrong; 3 this 
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import inspect
 import os
@@ -23,11 +24,14 @@ from typer.main import get_command
 
 from flowgauge import __version__
 from flowgauge.cli.completion import close_open_quote
-from flowgauge.errors import NOTHING_MORE_FITS, EnvironmentProblem, FilterError, FlowgaugeError
+from flowgauge.errors import NOTHING_MORE_FITS, EnvironmentProblem, FilterError, FlowgaugeError, UsageError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell reports for a program that SIGPIPE ended: the reader of our output went away, as ``head`` does."""
+
+_SHOWN_NAME = 60
+"""Characters of a name that is too long."""
 
 TRACEBACK_VARIABLE = "FLOWGAUGE_TRACEBACK"
 """Set to 1, an error of ours also prints where it happened; the supervisor sets it for the parts' logs."""
@@ -220,6 +224,8 @@ def _say_usage(error: TyperException) -> int:
 
 
 def _say_unforeseen(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # only a user can have given such a name
+        return _say(f"{str(error.filename)[:_SHOWN_NAME]}…: {error.strerror}", UsageError.exit_status)
     if isinstance(error, OSError) and error.errno in NOTHING_MORE_FITS:
         _drop_output()
         return _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}", EnvironmentProblem.exit_status)

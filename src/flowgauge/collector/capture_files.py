@@ -57,11 +57,14 @@ def listed(paths: Sequence[Path]) -> list[Path]:
     """The files, in the order given; a folder stands for the files below it, by name. Hidden ones are left out.
 
     Raises:
-        UsageError: a folder has none.
+        UsageError: a folder has none, or cannot be looked into.
     """
     found: list[Path] = []
     for path in paths:
-        inside = _inside(path) if path.is_dir() else [path]
+        try:
+            inside = _inside(path) if path.is_dir() else [path]
+        except OSError as error:  # as of links below /proc, which nobody may follow
+            raise UsageError(f"{error.filename or path}: {error.strerror}") from error
         if not inside:
             raise UsageError(f"{path}: no file in this folder")
         found += inside
