@@ -77,10 +77,10 @@ def _type(fields: Fields) -> dict[str, int]:
 
 
 def _stack(entries: Sequence[int]) -> list[int]:
-    """The labels of a stack down to its bottom; an entry of zero, but for its time to live, is none."""
+    """The labels of a stack down to its bottom; label 0 above it is none, whatever its class and time to live."""
     found = []
     for entry in entries[:MAX_LABELS]:
-        if entry >> 8:
+        if entry >> 12 or entry >> 8 & 1:
             found.append(entry >> 12)
         if entry >> 8 & 1:
             break

@@ -339,6 +339,15 @@ def test_heads_of_odd_lengths_are_padded() -> None:
     assert row(odd, part(1002, address("") + words(5, 6)))["src_mask"] == 5
 
 
+@pytest.mark.parametrize("size", [21, 22, 23, 24])
+def test_an_ethernet_record_is_as_long_as_it_is_padded(size: int) -> None:
+    """XDR fills it up to four bytes, its MAC addresses to eight; only records of 20 bytes have them as they are."""
+    content = words(1518) + bytes(range(8)) + bytes(range(8, 16)) + words(0x0800)
+    cut = words(2, size) + content
+    assert row(cut)["ether_type"] == 0x0800
+    assert row(part(2, words(1518) + bytes(12) + words(0x0806)))["ether_type"] == 0x0806
+
+
 # --- not traffic --------------------------------------------------------------------------------------------------------------
 
 

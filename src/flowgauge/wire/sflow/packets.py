@@ -24,7 +24,7 @@ _KINDS = np.zeros(256, np.int32)
 _KINDS[[1, 7, 11, 12, 13]] = ETHERNET_FRAME, PPP_FRAME, IPV4, IPV6, MPLS
 
 _HEADER_FIELDS, _HEADER_BYTES = 4, 16
-_ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES = (20, 24), 32, 56
+_ETHERNET_BYTES, _IPV4_BYTES, _IPV6_BYTES = 20, 32, 56
 _CUT_BYTES, _LONGEST_BYTES = 128, 9216
 """What agents keep of a packet at least, unless told otherwise, and the longest packets of their links: others are lies."""
 _FRAME_BYTES = 18
@@ -69,9 +69,9 @@ def _whole_frames(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: 
 
 def _parsed(reading: Reading, shown: Mask) -> None:
     """Ethernet records, then the IP records, whose length is the better one; only of packets whose head is not there."""
-    ethernet = reading.records(ETHERNET, _ETHERNET_BYTES[0])
+    ethernet = reading.records(ETHERNET, _ETHERNET_BYTES)
     ethernet = ethernet.take(~shown[ethernet.owner])
-    padded = ethernet.end - ethernet.start >= _ETHERNET_BYTES[1]
+    padded = ethernet.end - ethernet.start > _ETHERNET_BYTES
     for parts, mac_bytes in ((ethernet.take(~padded), 6), (ethernet.take(padded), 8)):
         if len(parts):
             _ethernet(reading, parts, mac_bytes)
