@@ -10,12 +10,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import device_cases
+import exporter_cases
 import private_cases
 import template_cases
 import wire_cases
 
 FOLDER = Path(__file__).parent / "golden/wire"
-CASES = wire_cases.CASES | device_cases.CASES | private_cases.CASES | template_cases.CASES
+CASES = wire_cases.CASES | device_cases.CASES | exporter_cases.CASES | private_cases.CASES | template_cases.CASES
 
 
 def main() -> None:

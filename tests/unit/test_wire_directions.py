@@ -75,6 +75,16 @@ def test_icmp_of_the_other_direction_is_not_known() -> None:
     assert found == [(8, 0, 0, 0), (-1, -1, 0, 0)]
 
 
+def test_icmp_elements_of_the_other_direction_mean_nothing_for_other_protocols() -> None:
+    fields = [*KEY, (1, 4), (32, 2), (1, 4, REVERSE), (32, 2, REVERSE)]
+    ends = bytes((10, 0, 0, 1, 10, 0, 0, 2))
+    records = (
+        ends + struct.pack("!HHBIHIH", *record) for record in ((1000, 53, 17, 84, 0, 85, 0), (0, 0, 1, 84, 8 << 8, 85, 0))
+    )
+    found = rows(one_set(fields, *records), "bytes", "icmp_type", "icmp_code", "src_port", "dst_port")
+    assert sorted(found) == [(84, -1, -1, 1000, 53), (84, 8, 0, 0, 0), (85, -1, -1, 53, 1000), (85, 0, 0, 0, 0)]
+
+
 @pytest.mark.parametrize("translated", [True, False])
 def test_trap_53_initiator_and_responder_are_two_rows(*, translated: bool) -> None:
     fields = [*KEY, (231, 4), (232, 4), (298, 4), (299, 4)] + ([(225, 4), (227, 2)] if translated else [])

@@ -169,11 +169,12 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
 def _reversed(onwards: Reader, backwards: Reader, own: Sources, every: Sources) -> Reader:
     """The reader of the other direction: what identifies the flow, ends exchanged, and what is told of that direction."""
     ahead = tuple(step for step in onwards.steps if not isinstance(step, (FlowTimes, IcmpFromPort, IcmpElements)))
-    behind = tuple(step for step in backwards.steps if not isinstance(step, FlowTimes))
-    steps = [biflow.mirrored(step) for step in ahead] + list(behind)
-    proto = every.get((IANA, 4))
+    proto = next(iter(every.get((IANA, 4), ())), None)
+    behind = [replace(step, proto=step.proto or proto) if isinstance(step, IcmpElements) else step
+              for step in backwards.steps if not isinstance(step, FlowTimes)]  # fmt: skip
+    steps = [biflow.mirrored(step) for step in ahead] + behind
     if proto and not any(isinstance(step, (IcmpElements, IcmpFromPort)) for step in behind):
-        steps.append(IcmpUnknown(proto[0]))
+        steps.append(IcmpUnknown(proto))
     times = {number: found[0] for (enterprise, number), found in (*every.items(), *own.items()) if enterprise == IANA}
     texts = dict(backwards.texts)
     texts |= {name: step for column, step in onwards.texts if (name := biflow.mirrored_name(column)) not in texts}
