@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from flowgauge.wire import streams as streams_module
 from flowgauge.wire import templates as templates_module
 from flowgauge.wire.budget import Budget
+from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoder
 from flowgauge.wire.elements import Elements
 from flowgauge.wire.layout import Layouts
@@ -147,6 +149,16 @@ def test_the_templates_of_one_domain_are_bounded(monkeypatch: pytest.MonkeyPatch
         decode(message(basic_template(template_id)), decoder=decoder, received_ns=at_ns)
     known = [i for i in range(256, 260) if "decode_records" in decode(message(a_set(i, basic(1))), decoder=decoder).counts]
     assert known == [256, 258, 259]
+
+
+def test_announced_again_in_one_batch_a_template_lives_as_long_as_the_last_second_it_was_heard_in() -> None:
+    decoder = Decoder(template_lifetime_s=100)
+    announced = Datagrams.from_payloads([message(basic_template())] * 4, "192.0.2.1")
+    counted = decoder.decode(replace(announced, received_ns=np.array([0, 0, 60, 60]) * 10**9))
+    assert counted.counts == {"decode_template_changes": 1}
+    assert counted.seen["templates"] == 4
+    assert "decode_records" in decode(message(a_set(256, basic(1))), decoder=decoder, received_ns=150 * 10**9).counts
+    assert "decode_records" not in decode(message(a_set(256, basic(1))), decoder=decoder, received_ns=220 * 10**9).counts
 
 
 def test_beyond_their_bound_templates_go_in_the_order_of_their_latest_announcement(monkeypatch: pytest.MonkeyPatch) -> None:

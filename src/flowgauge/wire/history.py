@@ -26,6 +26,9 @@ UNKNOWN = -1
 MAX_TEMPLATE_SETS = 4096
 """Template sets read in one batch, four a datagram: parsing costs more than anything else that an attacker can ask for."""
 
+_SAME_NS = 1_000_000_000
+"""What is announced again in one batch within so long keeps the time of the first announcement: nothing is told finer."""
+
 _SEEN = {TEMPLATE_SET: "templates", OPTIONS_TEMPLATE_SET: "options_templates"}
 Key = tuple[int, int]
 """Index of a stream in the batch, and a template id."""
@@ -61,12 +64,12 @@ class History:
         said: dict[tuple[int, int, int, bytes], tuple[int, int]] = {}
         seen = np.zeros(2, np.int64)
         streams = batch.index[found.message].tolist()
-        ports, times = origins.source_port[datagram].tolist(), origins.received_ns[datagram].tolist()
+        ports, times = origins.source_port[datagram].tolist(), (origins.received_ns[datagram] // _SAME_NS).tolist()
         starts, ends = (found.start - SET_HEADER_BYTES).tolist(), found.end.tolist()
         firsts = _runs(found)
         for first, last in zip(firsts, [*firsts[1:], len(rows)], strict=True):
             again = streams[first], ports[first], times[first], bytes(memory[starts[first] : ends[last - 1]])
-            announced = said.get(again)  # what was said at the same time already, and changed nothing, does not do so now
+            announced = said.get(again)  # what was said just before already, and changed nothing, does not do so now
             if announced is None:
                 announced, settled = self._learn_run(batch, found, range(first, last))
                 if settled:
