@@ -196,6 +196,7 @@ def test_what_is_dropped_is_dropped_by_whole_blocks_however_few_datagrams_were_e
 
 
 def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room(receiving: Receiving) -> None:
+    """Traps 85, 86: the kernel says that it cut one (MSG_TRUNC), and slots grow up to jumbo datagrams."""
     with receiving.sender() as sock:
         for _ in range(2):  # the block in use and its successor have small slots
             sock.send(bytes(9000))

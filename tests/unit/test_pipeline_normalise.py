@@ -53,6 +53,7 @@ def test_every_column_it_gives_is_physical_but_the_receive_time_for_the_next_sta
 def test_clocks_that_cannot_be_right_give_way_to_the_receive_time(
     end_ns: int, start_ns: int, source: str, end_ms: int, duration_ms: int
 ) -> None:
+    """Trap 89."""
     kept = Normalise(ExporterDirectory())(decoded(received_ns=NOW, time_end_ns=end_ns, time_start_ns=start_ns))
     assert labels(kept, "time_source") == [source]
     assert kept.array("time_end_ms").tolist() == [end_ms]
@@ -115,6 +116,7 @@ def test_rows_are_told_apart_exactly_even_when_hashes_collide(monkeypatch: pytes
 
 
 def test_late_flows_are_counted_and_kept_out() -> None:
+    """Trap 90."""
     ledger = Ledger("collector", "x@1")
     now = time.time_ns()
     hour = 3600 * SECOND_NS

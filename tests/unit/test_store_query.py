@@ -135,7 +135,7 @@ def test_an_empty_answer_is_zero(store: FlowStore) -> None:
 
 
 def test_a_long_flow_is_spread_over_its_bins(store: FlowStore) -> None:
-    """10 s of 1000 bytes ending in the middle of the fourth 4 s bin: 500 ms, 4 s, 4 s, 1.5 s."""
+    """Trap 90. 10 s of 1000 bytes ending in the middle of the fourth 4 s bin: 500 ms, 4 s, 4 s, 1.5 s."""
     start = (now_ms() - 60_000) // 4000 * 4000
     batch = flows("spread", 1, ended_ms=start + 13_500, duration_ms=10_000, bytes=1000, packets=10)
     store.write(batch, "spread")
