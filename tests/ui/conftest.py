@@ -71,5 +71,5 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def _expected(text: str) -> bool:
-    """The browser itself reports answers that are no success: a wrong filter (400), nothing live (404, 503)."""
-    return any(f"status of {status}" in text for status in (400, 404, 503))
+    """The browser itself reports answers that are no success: a wrong filter (400), nothing live (404, 503), nobody (502)."""
+    return any(f"status of {status}" in text for status in (400, 404, 502, 503))

@@ -136,11 +136,13 @@ _NUMBERS = (
     "rtt_avg_us",
     "rtt_max_us",
     "retransmits",
+    "drop_packets",
+    "tcp_state_final",
     "src_layer",
     "dst_layer",
     "icmp_type",
 )
-_TEXTS = ("dns_name", "dns_rcode", "node_reporter", "observed_if_names")
+_TEXTS = ("dns_name", "dns_rcode", "drop_cause", "node_reporter", "observed_if_names")
 
 
 def _load(report: int) -> float:

@@ -10,12 +10,12 @@ import pytest
 
 from flowgauge.cli import trouble_text
 
+TROUBLE = {"words": "x", "advice": "look", "gravity": "failing", "over": False, "since_ms": 0, "last_ms": 0}
 AT = int(datetime(2026, 1, 31, 10, 0).astimezone().timestamp()) * 1000
-END = AT + 130_000
 
 
 class Answering:
-    """An API that answers with ``count`` troubles, and remembers what it was asked."""
+    """An API that answers with ``count`` troubles and a small one, and remembers what it was asked."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -23,22 +23,22 @@ class Answering:
 
     def get(self, path: str, params: dict[str, Any]) -> dict[str, Any]:
         self.asked.append((path, params))
-        return {"troubles": [{"words": f"trouble {number}"} for number in range(self._count)], "window": {"to_ms": END}}
+        found = [TROUBLE | {"words": f"trouble {number}"} for number in range(self._count)]
+        return {"troubles": [*found, TROUBLE | {"gravity": "small"}]}
 
 
 @pytest.mark.parametrize(
-    ("since_ms", "last_ms", "words"),
+    ("since_ms", "last_ms", "over", "words"),
     [
-        (AT, 0, "x (since 10:00:00)"),
-        (AT, END - 5000, "x (since 10:00:00)"),
-        (AT, AT + 60_000, "x (from 10:00:00 to 10:01:00)"),
-        (AT, AT, "x (at 10:00:00)"),
-        (0, 0, "x"),
+        (AT, 0, False, "x (since 10:00:00)"),
+        (AT, AT + 60_000, False, "x (since 10:00:00)"),
+        (AT, AT + 60_000, True, "x (from 10:00:00 to 10:01:00)"),
+        (AT, AT, True, "x (at 10:00:00)"),
+        (0, 0, False, "x"),
     ],
 )
-def test_a_line_says_when(since_ms: int, last_ms: int, words: str) -> None:
-    answer = {"troubles": [{"words": "x", "since_ms": since_ms, "last_ms": last_ms}], "window": {"to_ms": END}}
-    assert trouble_text.lines(answer) == [words]
+def test_a_line_says_when(since_ms: int, last_ms: int, over: bool, words: str) -> None:  # noqa: FBT001
+    assert trouble_text.line(TROUBLE | {"since_ms": since_ms, "last_ms": last_ms, "over": over}) == words
 
 
 @pytest.mark.parametrize(("count", "last"), [(0, None), (3, "trouble 2"), (4, "and 1 trouble more: flowgauge troubles")])
@@ -51,11 +51,19 @@ def test_beside_something_else_the_first_three_are_enough(count: int, last: str 
 
 def test_what_a_terminal_obeys_is_shown_instead() -> None:
     """Names of both ends come from the network."""
-    answer = {"troubles": [{"words": "nobody listens at \x1b]0;gone\x07\u202edb"}], "window": {"to_ms": END}}
-    assert trouble_text.lines(answer) == ["nobody listens at \ufffd]0;gone\ufffd\ufffddb"]
+    one = TROUBLE | {"words": "nobody listens at \x1b]0;gone\x07\u202edb"}
+    assert trouble_text.line(one) == "nobody listens at \ufffd]0;gone\ufffd\ufffddb"
 
 
 def test_below_each_stands_where_to_look_next_within_the_screen() -> None:
-    one = {"words": "slow", "advice": "see the \x1b way and the server", "since_ms": 0, "last_ms": 0}
-    found = trouble_text.advised({"troubles": [one], "window": {"to_ms": END}}, 20)
-    assert found == ["slow", "  see the \ufffd way and", "  the server"]
+    one = TROUBLE | {"words": "slow", "advice": "see the \x1b way and the server"}
+    assert trouble_text.advised([one], 20) == ["slow", "  see the \ufffd way and", "  the server"]
+
+
+def test_small_things_are_counted() -> None:
+    answer = {"troubles": [TROUBLE, TROUBLE | {"gravity": "small"}]}
+    assert trouble_text.felt(answer) == [TROUBLE]
+    assert [trouble_text.small_words(count) for count in (1, 2)] == [
+        "1 small thing: flowgauge troubles --all",
+        "2 small things: flowgauge troubles --all",
+    ]

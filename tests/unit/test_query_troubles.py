@@ -20,6 +20,8 @@ from flowgauge.store.store import FlowStore
 from store_kit import flows, in_namespace, now_ms, running_store
 
 MS = 1e6
+END_MS = 1_795_646_930_000
+WINDOW = Window(END_MS - 900_000, END_MS)
 FINE = Edge(
     End("flow-demo", "django", "Deployment", "app"), End("flow-demo", "postgresql", "Deployment", "app"), 5432, 6, "postgresql",
     bytes=100_000, packets=1000, flows=10, bytes_to_server=40_000, retransmits=0, drop_packets=0, rtt_avg_ns=1e5,
@@ -30,7 +32,8 @@ FINE = Edge(
 def said(**changes: object) -> list[str]:
     signals = {name: value for name, value in changes.items() if name in EdgeSignals.__dataclass_fields__}
     others = {name: value for name, value in changes.items() if name not in signals}
-    return [one.words for one in troubles(replace(FINE, signals=EdgeSignals(**signals), **others))]  # type: ignore[arg-type]
+    edge = replace(FINE, signals=EdgeSignals(**signals), **others)  # type: ignore[arg-type]
+    return [one.words for one in troubles(edge, WINDOW)]
 
 
 @pytest.mark.parametrize(
@@ -196,12 +199,14 @@ def test_each_trouble_says_where_to_look_next_also_for_a_reason_that_nobody_fore
 
 def test_a_subnet_goes_by_its_label_as_people_say_it() -> None:
     outside = replace(FINE, client=End("", "EXT:clients", "Subnet", ""), signals=EdgeSignals(refused=1))
-    assert [one.words for one in troubles(outside)] == ["nobody listens at postgresql:5432: 1 connection of clients refused"]
+    assert [one.words for one in troubles(outside, WINDOW)] == [
+        "nobody listens at postgresql:5432: 1 connection of clients refused"
+    ]
 
 
 def test_what_to_do_about_drops_goes_by_the_kernels_reason() -> None:
     signals = EdgeSignals(drop_cause="NETFILTER_DROP", drop_node="node-b")
-    (dropped,) = troubles(replace(FINE, drop_packets=12, signals=signals))
+    (dropped,) = troubles(replace(FINE, drop_packets=12, signals=signals), WINDOW)
     assert "network policies" in dropped.advice
-    (slow,) = troubles(replace(FINE, signals=EdgeSignals(rtt=Latency(51 * MS, 0.1 * MS))))
+    (slow,) = troubles(replace(FINE, signals=EdgeSignals(rtt=Latency(51 * MS, 0.1 * MS))), WINDOW)
     assert slow.advice.startswith("the way is slow, not the server")

@@ -4,7 +4,7 @@ import type { Row, TopologyEdge, TopologyNode } from "../src/api/types";
 import { byPlace, placeWords } from "../src/drawer/CompletenessDetail";
 import { canFilter, remaining, shown } from "../src/format/columns";
 import { csv } from "../src/format/csv";
-import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, nodeWords } from "../src/format/edge";
+import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, isIll, nodeWords } from "../src/format/edge";
 import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
 import { portText, portWords } from "../src/format/ports";
 import { summary, troubled, troubleTime } from "../src/format/summary";
@@ -145,8 +145,14 @@ describe("an edge", () => {
   it("is slow or failing by what goes wrong", () => {
     const one = edge(office, django, 8080);
     expect(healthOf(one)).toBe("fine");
-    expect(healthOf({ ...one, troubles: [trouble("rtt")] })).toBe("slow");
-    expect(healthOf({ ...one, troubles: [trouble("rtt"), trouble("drops")] })).toBe("failing");
+    expect(healthOf({ ...one, troubles: [trouble("rtt", { gravity: "slow" })] })).toBe("slow");
+    expect(healthOf({ ...one, troubles: [trouble("drops"), trouble("rtt", { gravity: "slow" })] })).toBe("failing");
+  });
+
+  it("is well again when its trouble is over, and never ill of what is too small to be felt", () => {
+    const one = { ...edge(office, django, 8080), troubles: [trouble("drops", { over: true })] };
+    expect([healthOf(one), isIll(one)]).toEqual(["over", false]);
+    expect(healthOf({ ...one, troubles: [trouble("drops", { gravity: "small" })] })).toBe("fine");
   });
 
   it("has a rate over the time that the store covers", () => {
@@ -158,15 +164,17 @@ describe("an edge", () => {
 
 describe("the page's sentence", () => {
   const [a, b] = [node("flow-demo", "a"), node("flow-demo", "b")];
-  const topology = { nodes: [a, b], edges: [{ ...edge(a, b, 80), bytes: 9_000 }], edge_count: 3, others: { bytes: 1_000 }, window: { from_ms: 0, to_ms: 10_000 } };
+  const topology = { nodes: [a, b], edges: [{ ...edge(a, b, 80), bytes: 9_000 }], edge_count: 3, others: { bytes: 1_000 }, troubled: [], window: { from_ms: 0, to_ms: 10_000 } };
 
   it("counts also what the further edges hold", () => {
-    expect(summary(topology, 10)).toBe("2 workloads in 3 conversations: 10.0 kB, 1.0 kB/s.");
+    expect(summary(topology, 10)).toBe("2 workloads in 3 conversations: 10.0 kB, 1.0 kB/s. No trouble now.");
   });
 
-  it("puts the worst first", () => {
-    const sick = [{ ...edge(a, b, 1), troubles: [trouble("retransmits")] }, edge(a, b, 2), { ...edge(a, b, 3), troubles: [trouble("refused")] }];
-    expect(troubled({ ...topology, edges: sick }).map((one) => one.dst_port)).toEqual([3, 1]);
+  it("puts the worst first, as the API orders them, and what is small apart", () => {
+    const sick = [{ ...edge(a, b, 1), troubles: [trouble("rtt")] }, { ...edge(a, b, 2), troubles: [trouble("drops", { gravity: "small" })] }, { ...edge(a, b, 3), troubles: [trouble("refused")] }];
+    const { felt, small } = troubled({ edges: sick, troubled: [2, 0, 1] });
+    expect([felt.map((one) => one.dst_port), small.map((one) => one.dst_port)]).toEqual([[3, 1], [2]]);
+    expect(summary({ ...topology, edges: sick }, 10)).not.toContain("No trouble");
   });
 });
 
@@ -190,10 +198,10 @@ describe("when a trouble was", () => {
   const at = Date.parse("2026-01-31T10:00:00");
   const ended = at + 130_000;
   it.each([
-    [{ since_ms: at, last_ms: 0 }, "since 10:00:00 (2 min 10 s)"],
-    [{ since_ms: at, last_ms: ended - 5_000 }, "since 10:00:00 (2 min 10 s)"],
-    [{ since_ms: at, last_ms: at + 60_000 }, "from 10:00:00 to 10:01:00, not since (1 min 10 s)"],
-    [{ since_ms: at, last_ms: at }, "at 10:00:00, 2 min 10 s ago"],
-    [{ since_ms: 0, last_ms: 0 }, ""],
+    [{ since_ms: at, last_ms: 0, over: false }, "since 10:00:00 (2 min 10 s)"],
+    [{ since_ms: at, last_ms: ended - 5_000, over: false }, "since 10:00:00 (2 min 10 s)"],
+    [{ since_ms: at, last_ms: at + 60_000, over: true }, "from 10:00:00 to 10:01:00, not since (1 min 10 s)"],
+    [{ since_ms: at, last_ms: at, over: true }, "at 10:00:00, 2 min 10 s ago"],
+    [{ since_ms: 0, last_ms: 0, over: false }, ""],
   ])("%o is said as %s", (times, words) => expect(troubleTime(times, ended)).toBe(words));
 });

@@ -6,7 +6,9 @@ export function node(namespace: string, owner: string, kind = "Deployment"): Top
   return { id: `${namespace}/${kind}/${owner}`, namespace, owner, owner_kind: kind, kind: namespace ? "workload" : "peer", layer: "app", ports: [] };
 }
 
-export const trouble = (kind: Trouble["kind"]): Trouble => ({ kind, words: kind, cause: "", advice: "", since_ms: 0, last_ms: 0 });
+export const trouble = (kind: Trouble["kind"], more: Partial<Trouble> = {}): Trouble => ({
+  kind, words: kind, cause: "", count: 1, advice: "", since_ms: 0, last_ms: 0, gravity: "failing", over: false, ...more,
+}); // prettier-ignore
 
 export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, proto = 6): TopologyEdge {
   return {
@@ -21,7 +23,7 @@ export function topologyOf(nodes: TopologyNode[], edges: TopologyEdge[]): Topolo
     const ports = new Map(edges.filter((each) => each.dst === one.id && each.dst_port !== null).map((each) => [`${each.dst_port}/${each.proto}`, each]));
     return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "" })) };
   });
-  return { nodes: withPorts, edges, edge_count: edges.length, others: {}, window: { from_ms: 0, to_ms: 900_000 } };
+  return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], window: { from_ms: 0, to_ms: 900_000 } };
 }
 
 export const OFFICE = node("", "EXT:office", "Subnet");

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page says of a question that is not answered; the browser tests use the real API.
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { cleanup, render, screen } from "@testing-library/react";
+import { QueryClient, QueryClientProvider, useQuery } from "@tanstack/react-query";
+import { act, cleanup, render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, expect, it, vi } from "vitest";
+import { get } from "../src/api/client";
+import { REFRESH_MS } from "../src/api/outage";
+import { OutageBanner } from "../src/frame/OutageBanner";
 import { TrafficPage } from "../src/page/TrafficPage";
 
 const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { answers: true } };
@@ -34,3 +37,26 @@ it("claims no empty time range while its question is not answered", async () => 
   await screen.findByText(/Showing the last answer: the store does not answer/);
   expect(screen.queryByText(/^Nothing was seen/)).toBeNull();
 });
+
+it("says once for the whole page that the server does not answer, and is well again by itself", async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true });
+  let status = 200;
+  vi.stubGlobal("fetch", () => Promise.resolve(status === 200 ? Response.json(NOTHING) : Response.json(GONE, { status })));
+  const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  render(<QueryClientProvider client={client}><OutageBanner /><Asks name="a" /><Asks name="b" /></QueryClientProvider>);
+  await screen.findByText("a answered");
+  status = 503;
+  await act(() => client.refetchQueries());
+  expect(screen.getAllByRole("alert")).toHaveLength(1);
+  expect(screen.getByRole("alert").textContent).toMatch(/^The store does not answer\. The last answer came at \d\d:\d\d:\d\d/);
+  status = 200;
+  await act(() => vi.advanceTimersByTimeAsync(REFRESH_MS));
+  expect(screen.queryByRole("alert")).toBeNull();
+  vi.useRealTimers();
+});
+
+/** A panel that is not live: nobody but the outage asks again. */
+function Asks({ name }: { name: string }) {
+  const { data } = useQuery({ queryKey: [name], queryFn: () => get("flows") });
+  return data === undefined ? null : <p>{name} answered</p>;
+}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,15 +16,20 @@ def troubles(
     *,
     since: Annotated[str, typer.Option(help="Length of the time range: 30s, 5m, 2h.")] = "5m",
     output: Annotated[str, output_option("text, json, or jsonl: one a line.", "text", "jsonl", "json")] = "text",
-    fail_if_any: Annotated[bool, typer.Option("--fail-if-any", help="End with status 1 when there is one.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Also what is too small to be felt; json and jsonl always have it.")
+    ] = False,
+    fail_if_any: Annotated[
+        bool, typer.Option("--fail-if-any", help="End with status 1 when there is one that is not small, with --all any.")
+    ] = False,
     url: Url = "",
     token_file: TokenFile = None,
 ) -> int:
     """Says what goes wrong between whom, and why: refused, dropped, sent again, slow on the way or on the server.
 
     Latencies are those of the last 15 seconds, compared with the time range before; counts are of the whole range. In
-    parentheses is since when it is so, or from when to when it was; below, where to look next. `top` and `flows --by` print
-    the gravest too.
+    parentheses is since when it is so, or from when to when it was; below, where to look next. A stray packet and the like
+    are only counted, as small things. `top` and `flows --by` print the gravest too.
 
     Examples:
       flowgauge troubles
@@ -35,7 +41,6 @@ def troubles(
 
     from flowgauge.cli import trouble_text
     from flowgauge.cli.api import connect
-    from flowgauge.cli.table import Screen
     from flowgauge.errors import UsageError
     from flowgauge.schema.duration import milliseconds
 
@@ -43,12 +48,22 @@ def troubles(
         raise UsageError(f"--output {output!r}: there are text, json, jsonl")
     milliseconds(since, "--since")
     answer = connect(url, token_file).get("troubles", {"filter": " ".join(filter_ or ()), "since": since})
-    found: list[dict[str, Any]] = answer["troubles"]
+    found: list[Mapping[str, Any]] = answer["troubles"]
+    chosen = found if all_ else trouble_text.felt(answer)
     if output == "text":
-        print("\n".join(trouble_text.advised(answer, Screen.of_output().width)) or f"no trouble in the last {since}")
+        print("\n".join(_said(chosen, len(found) - len(chosen), since)))
     elif output == "json":
         print(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
         for one in found:
             print(json.dumps(one, ensure_ascii=False))
-    return int(fail_if_any and bool(found))
+    return int(fail_if_any and bool(chosen))
+
+
+def _said(chosen: Sequence[Mapping[str, Any]], small: int, since: str) -> list[str]:
+    """What to read: troubles, and how many small ones are left out."""
+    from flowgauge.cli import trouble_text
+    from flowgauge.cli.table import Screen
+
+    lines = trouble_text.advised(chosen, Screen.of_output().width) or [f"no trouble in the last {since}"]
+    return [*lines, f"and {trouble_text.small_words(small)}"] if small else lines

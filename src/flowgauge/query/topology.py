@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowgauge.query.troubles import Trouble, troubles
-from flowgauge.schema.flow_query import FlowQuery, Measure
+from flowgauge.query.troubles import Trouble, rank, troubles
+from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.store.answer import Edge, End
 from flowgauge.store.store import FlowStore
 
@@ -66,12 +66,16 @@ class TopologyEdge:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """The map, with what the further edges hold together (``others``) and how many there are in all (``edge_count``)."""
+    """The map, with what the further edges hold together (``others``) and how many there are in all (``edge_count``).
+
+    ``troubled`` are the numbers of the edges that have troubles, the gravest first.
+    """
 
     nodes: tuple[TopologyNode, ...]
     edges: tuple[TopologyEdge, ...]
     edge_count: int
     others: dict[str, int]
+    troubled: tuple[int, ...]
 
 
 def topology(store: FlowStore, query: FlowQuery) -> Topology:
@@ -85,8 +89,15 @@ def topology(store: FlowStore, query: FlowQuery) -> Topology:
         if edge.port is not None:
             ports.setdefault(node_id(edge.server), {})[Port(edge.port, edge.proto, edge.service)] = None
     nodes = tuple(_node(name, end, tuple(ports.get(name, {}))) for name, end in ends.items())
-    edges = tuple(_edge(edge, query.window.seconds) for edge in answer.edges)
-    return Topology(nodes, edges, answer.edge_count, {measure.value: count for measure, count in answer.others.items()})
+    edges = tuple(_edge(edge, query.window) for edge in answer.edges)
+    others = {measure.value: count for measure, count in answer.others.items()}
+    return Topology(nodes, edges, answer.edge_count, others, _troubled(edges))
+
+
+def _troubled(edges: tuple[TopologyEdge, ...]) -> tuple[int, ...]:
+    """Each edge counts as its gravest trouble, which is its first."""
+    found = [(rank(edge.troubles[0]), number) for number, edge in enumerate(edges) if edge.troubles]
+    return tuple(number for _, number in sorted(found))
 
 
 def node_id(end: End) -> str:
@@ -99,7 +110,8 @@ def _node(name: str, end: End, ports: tuple[Port, ...]) -> TopologyNode:
     return TopologyNode(name, end.namespace, end.name, end.kind, kind, end.layer, ports)
 
 
-def _edge(edge: Edge, seconds: float) -> TopologyEdge:
+def _edge(edge: Edge, window: Window) -> TopologyEdge:
+    seconds = window.seconds
     return TopologyEdge(
         src=node_id(edge.client),
         dst=node_id(edge.server),
@@ -117,5 +129,5 @@ def _edge(edge: Edge, seconds: float) -> TopologyEdge:
         rtt_avg_ns=edge.rtt_avg_ns,
         approx=edge.sampling.approx,
         error=edge.sampling.error(Measure.BYTES, edge.bytes),
-        troubles=troubles(edge),
+        troubles=troubles(edge, window),
     )

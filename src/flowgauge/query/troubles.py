@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flowgauge.query.advice import advice
-from flowgauge.schema.flow_query import FlowQuery
+from flowgauge.query.gravity import Gravity, gravity, is_over
+from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store.answer import Edge, End, Latency, Span
 from flowgauge.store.store import FlowStore
 
@@ -20,9 +21,6 @@ RETRANSMIT_SHARE = 0.01
 """From here on retransmission hurts: one packet in a hundred was sent again."""
 FEWEST_RETRANSMITS = 5
 """Fewer are what a busy machine does by itself."""
-
-GOES_ON_MS = 20_000
-"""What was seen less long before the end of the time range goes on: agents tell every few seconds."""
 
 FEWEST_PROBES = 5
 _BYTES_BETWEEN_PROBES = 1000
@@ -53,18 +51,24 @@ class Trouble:
 
     Attributes:
         words: a sentence for people.
+        count: how many connections, packets or questions; of a latency, its milliseconds.
         cause: the kernel's name of a drop's reason, or empty.
         advice: where to look next.
         since_ms, last_ms: when it was seen first and last in the time range, ms since 1970. For a latency: since when it has
             been long without a break, and 0: it still is.
+        gravity: how much it matters.
+        over: whether it is seen no more at the end of the time range.
     """
 
     kind: Kind
     words: str
     cause: str = ""
+    count: int = 0
     advice: str = ""
     since_ms: int = 0
     last_ms: int = 0
+    gravity: Gravity = Gravity.SLOW
+    over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,12 @@ class EdgeTrouble:
     kind: Kind
     words: str
     cause: str
+    count: int
     advice: str
     since_ms: int
     last_ms: int
+    gravity: Gravity
+    over: bool
 
 
 _CAUSES = {
@@ -109,24 +116,30 @@ _HARMLESS = frozenset({"TCP_OLD_DATA", "TCP_OLD_SEQUENCE"})
 
 
 def worst(store: FlowStore, query: FlowQuery) -> list[EdgeTrouble]:
-    """The troubles of the ``query.limit`` largest edges, what goes on first, then by kind; raises what the store raises."""
-    found = [_of_edge(edge, one) for edge in store.edges(query).edges for one in troubles(edge)]
-    is_over = query.window.end_ms - GOES_ON_MS
-    return sorted(found, key=lambda one: (0 < one.last_ms < is_over, list(Kind).index(one.kind)))
+    """The troubles of the ``query.limit`` largest edges, the gravest first; raises what the store raises."""
+    found = [(edge, one) for edge in store.edges(query).edges for one in troubles(edge, query.window)]
+    return [_of_edge(edge, one) for edge, one in sorted(found, key=lambda pair: rank(pair[1]))]
+
+
+def rank(one: Trouble) -> tuple[bool, bool, int, int, int]:
+    """Orders troubles, the gravest first: what is felt, what goes on, what fails, then by kind, then the more of it."""
+    small = one.gravity is Gravity.SMALL
+    return small, one.over, list(Gravity).index(one.gravity), list(Kind).index(one.kind), -one.count
 
 
 def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
     client, server = edge.client, edge.server
     return EdgeTrouble(
         client.namespace, client.name, server.namespace, server.name, edge.port, edge.proto, one.kind, one.words, one.cause,
-        one.advice, one.since_ms, one.last_ms,
+        one.count, one.advice, one.since_ms, one.last_ms, one.gravity, one.over,
     )  # fmt: skip
 
 
-def troubles(edge: Edge) -> tuple[Trouble, ...]:
-    """What goes wrong between the edge's client and its server; nothing for most."""
+def troubles(edge: Edge, window: Window) -> tuple[Trouble, ...]:
+    """What went wrong in ``window`` between the edge's client and its server, the gravest first; nothing for most."""
     rules = (_ends, _reading, _losses, _round_trips, _questions, _server)
-    return tuple(_timed(edge, found) for rule in rules for found in rule(edge))
+    found = (_weighed(edge, one, window) for rule in rules for one in rule(edge))
+    return tuple(sorted(found, key=rank))
 
 
 _SEEN_AS = {
@@ -135,14 +148,15 @@ _SEEN_AS = {
 }  # fmt: skip
 
 
-def _timed(edge: Edge, one: Trouble) -> Trouble:
-    """The trouble with its times and what to do about it."""
+def _weighed(edge: Edge, one: Trouble, window: Window) -> Trouble:
+    """The trouble with its times, what to do about it, and how much it matters."""
     signals, one = edge.signals, replace(one, advice=advice(one.kind, one.cause))
     latency = {Kind.RTT: signals.rtt, Kind.DNS: signals.dns, Kind.SERVER_TIME: signals.server}.get(one.kind)
     if latency is not None:
-        return replace(one, since_ms=_long_since(latency))
+        return replace(one, since_ms=_long_since(latency), count=round((latency.now_ns or 0) / 1e6))
     seen = signals.seen.get(_SEEN_AS[one.kind], Span())
-    return replace(one, since_ms=seen.first_ms, last_ms=seen.last_ms)
+    weight, over = gravity(one.kind, one.count, edge, seen, window), is_over(seen.last_ms, window)
+    return replace(one, since_ms=seen.first_ms, last_ms=seen.last_ms, gravity=weight, over=over)
 
 
 def _long_since(latency: Latency) -> int:
@@ -159,13 +173,14 @@ def _ends(edge: Edge) -> Iterator[Trouble]:
     signals, server = edge.signals, _server_words(edge)
     if signals.refused:
         times = _counted(signals.refused, "connection")
-        yield Trouble(Kind.REFUSED, f"nobody listens at {server}: {times} of {_name(edge.client)} refused", "refused")
+        yield Trouble(
+            Kind.REFUSED, f"nobody listens at {server}: {times} of {_name(edge.client)} refused", "refused", signals.refused
+        )
     if signals.unanswered:
         why = _why(edge) if edge.drop_packets else "nobody answers, or its packets are lost on the way"
         times = _counted(signals.unanswered, "connection")
-        yield Trouble(
-            Kind.UNANSWERED, f"{times} from {_name(edge.client)} to {server} got no answer; {why}", signals.drop_cause
-        )
+        words = f"{times} from {_name(edge.client)} to {server} got no answer; {why}"
+        yield Trouble(Kind.UNANSWERED, words, signals.drop_cause, signals.unanswered)
 
 
 def _probes_a_closed_window(edge: Edge) -> bool:
@@ -183,7 +198,7 @@ def _reading(edge: Edge) -> Iterator[Trouble]:
         ends = [_name(edge.client), _server_words(edge)]
         sender, reader = ends if edge.signals.drop_to_server else ends[::-1]
         words = f"{reader} reads too slowly what {sender} sends: {edge.drop_packets:,} times it asked a closed window for room"
-        yield Trouble(Kind.SLOW_READER, words, edge.signals.drop_cause)
+        yield Trouble(Kind.SLOW_READER, words, edge.signals.drop_cause, edge.drop_packets)
 
 
 def _losses(edge: Edge) -> Iterator[Trouble]:
@@ -197,11 +212,11 @@ def _losses(edge: Edge) -> Iterator[Trouble]:
     if edge.retransmits >= FEWEST_RETRANSMITS and share > RETRANSMIT_SHARE and not said:
         why = _why(edge) if edge.drop_packets else "no kernel that is observed drops them: they are lost elsewhere, or late"
         words = f"{_percent(share)} of packets between {_ends_words(edge)} are sent again; {why}"
-        yield Trouble(Kind.RETRANSMITS, words, signals.drop_cause)
+        yield Trouble(Kind.RETRANSMITS, words, signals.drop_cause, edge.retransmits)
     elif edge.drop_packets and not said and signals.drop_cause not in _HARMLESS:
         lost = _percent(edge.drop_packets / max(edge.packets, edge.drop_packets))
         words = f"{_counted(edge.drop_packets, 'packet')} ({lost}) between {_ends_words(edge)} dropped; {_why(edge)}"
-        yield Trouble(Kind.DROPS, words, signals.drop_cause)
+        yield Trouble(Kind.DROPS, words, signals.drop_cause, edge.drop_packets)
 
 
 def _round_trips(edge: Edge) -> Iterator[Trouble]:
@@ -213,8 +228,9 @@ def _round_trips(edge: Edge) -> Iterator[Trouble]:
 def _questions(edge: Edge) -> Iterator[Trouble]:
     dns = edge.signals.dns
     if edge.signals.dns_lost:
-        questions = _counted(edge.signals.dns_lost, "question")
-        yield Trouble(Kind.DNS_UNANSWERED, f"{questions} of {_name(edge.client)} to {_server_words(edge)} got no answer")
+        lost = edge.signals.dns_lost
+        words = f"{_counted(lost, 'question')} of {_name(edge.client)} to {_server_words(edge)} got no answer"
+        yield Trouble(Kind.DNS_UNANSWERED, words, count=lost)
     if _has_grown(dns, _DNS_BY_NS):
         yield Trouble(Kind.DNS, f"DNS answers of {_server_words(edge)} to {_name(edge.client)} take {_now_and_before(dns)}")
 

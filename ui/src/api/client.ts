@@ -33,7 +33,7 @@ export async function open(path: string, params: Params = {}, signal?: AbortSign
     response = await fetch(address(path, params), { method, headers: { Accept: "application/json" }, signal: signal ?? null });
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new ApiError(0, { message: "the console's server does not answer; is it still running?" });
+    throw new ApiError(0, { message: "the console's server does not answer" });
   }
   if (response.ok) return response;
   throw new ApiError(response.status, await problemOf(response));

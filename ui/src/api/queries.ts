@@ -5,12 +5,11 @@ import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
+import { isOutage, REFRESH_MS } from "./outage";
 import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, Nodes, SeriesAnswer, Status, Topology } from "./types";
 
-/** Agents send running flows every few seconds; asking more often shows nothing new. */
-export const REFRESH_MS = 5_000;
-
-const retry = (failures: number, error: Error): boolean => failures < 2 && !(error instanceof ApiError && error.status >= 400 && error.status < 500);
+/** Once: what is not answered then is said, and asked again every few seconds. */
+const retry = (failures: number, error: Error): boolean => failures < 1 && !(error instanceof ApiError && error.status >= 400 && error.status < 500);
 
 export interface Answered<T> {
   /** The newest answer, also while another is under way and after one failed. */
@@ -18,6 +17,8 @@ export interface Answered<T> {
   /** Whether it answers an earlier question, because this one's answer is not there. */
   stale: boolean;
   error: Error | null;
+  /** Whether that is because the server does not answer, which the page says once. */
+  outage: boolean;
   isFetching: boolean;
   refetch: () => void;
 }
@@ -34,7 +35,7 @@ function useAnswer<T>(view: View, path: string, params: Record<string, string | 
     retry,
   });
   last.current = data ?? last.current;
-  return { data: last.current, stale: isPlaceholderData || data === undefined, error, isFetching, refetch: () => void refetch() };
+  return { data: last.current, stale: isPlaceholderData || data === undefined, error, outage: isOutage(error, false), isFetching, refetch: () => void refetch() };
 }
 
 export const FLOW_LIMIT = 200;
@@ -49,6 +50,9 @@ export const useTopology = (view: View) => useAnswer<Topology>(view, "topology",
 export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
 export const useNodes = (view: View, enabled = true) => useAnswer<Nodes>({ ...view, filter: "" }, "nodes", {}, enabled);
 
+/** Not the store but a further part is asked, by one panel alone. */
+const OF_PART = { ofPart: true };
+
 /** Who sends, asked again by itself; after a failure the last answer stays. */
 export function useExporters(): Answered<Exporters> {
   const { data, error, isFetching, refetch } = useQuery<Exporters>({
@@ -56,8 +60,9 @@ export function useExporters(): Answered<Exporters> {
     queryFn: ({ signal }) => get<Exporters>("exporters", {}, signal),
     refetchInterval: REFRESH_MS,
     retry: false,
+    meta: OF_PART,
   });
-  return { data, stale: false, error, isFetching, refetch: () => void refetch() };
+  return { data, stale: false, error, outage: isOutage(error, true), isFetching, refetch: () => void refetch() };
 }
 
 /** What nodes keep of packet heads. */
@@ -67,8 +72,9 @@ export function useHeads(): Answered<{ nodes: HeadsNode[] }> {
     queryFn: ({ signal }) => get<{ nodes: HeadsNode[] }>("capture/nodes", {}, signal),
     refetchInterval: REFRESH_MS,
     retry: false,
+    meta: OF_PART,
   });
-  return { data, stale: false, error, isFetching, refetch: () => void refetch() };
+  return { data, stale: false, error, outage: isOutage(error, true), isFetching, refetch: () => void refetch() };
 }
 
 export const useStatus = () =>

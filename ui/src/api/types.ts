@@ -88,11 +88,17 @@ export interface Trouble {
   kind: "refused" | "unanswered" | "slow_reader" | "drops" | "retransmits" | "rtt" | "dns_unanswered" | "dns" | "server_time";
   words: string;
   cause: string;
+  /** How many connections, packets or questions; of a latency, its milliseconds. */
+  count: number;
   /** Where to look next. */
   advice: string;
   /** When it was seen first and last, ms since 1970; a latency that still is long has no last time. 0: not known. */
   since_ms: number;
   last_ms: number;
+  /** Something does not arrive, is late, or it is too small to be felt (`query/gravity.py`). */
+  gravity: "failing" | "slow" | "small";
+  /** Not seen any more at the end of the time range. */
+  over: boolean;
 }
 
 /** From client `src` to server `dst` (node ids), both directions together. */
@@ -124,6 +130,8 @@ export interface Topology {
   edge_count: number;
   /** What the further edges hold together. */
   others: { bytes?: number; packets?: number; flows?: number };
+  /** Places in `edges` of those that have troubles, the gravest first. */
+  troubled: number[];
   window: WindowMs;
 }
 

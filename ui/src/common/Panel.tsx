@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A part of the page: title, a line of words, actions; a skeleton until the first answer; errors above the old data.
+// A part of the page: title, a line of words, actions; a skeleton until the first answer; errors above the old data. While the
+// server does not answer, which the page says once, the old data are grey.
 import { Skeleton } from "@patternfly/react-core";
 import type { ReactNode } from "react";
 import { isFilterProblem } from "../api/client";
@@ -16,16 +17,17 @@ interface Props<T> {
 }
 
 export function Panel<T>({ title, words = "", answer, className = "", actions, children }: Props<T>) {
-  const { data, error } = answer;
+  const { data, error, outage } = answer;
+  const own = error && !isFilterProblem(error) && !outage;
   return (
-    <section className={`fg-panel ${className}`} aria-label={title}>
+    <section className={`fg-panel ${className} ${outage ? "fg-panel-old" : ""}`} aria-label={title}>
       <header className="fg-panel-head">
         <h2>{title}</h2>
         <p>{words}</p>
         {actions}
       </header>
-      {error && !isFilterProblem(error) && <ErrorNote error={error} what={data ? "Showing the last answer" : "No answer yet"} onRetry={answer.refetch} />}
-      {data === undefined ? !error && <Skeleton height="100%" className="fg-panel-skeleton" screenreaderText={`Loading: ${title}`} /> : children(data)}
+      {own && <ErrorNote error={error} what={data ? "Showing the last answer" : "No answer yet"} onRetry={answer.refetch} />}
+      {data === undefined ? !own && <Skeleton height="100%" className="fg-panel-skeleton" screenreaderText={`Loading: ${title}`} /> : children(data)}
     </section>
   );
 }

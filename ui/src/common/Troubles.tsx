@@ -4,10 +4,11 @@ import { Button } from "@patternfly/react-core";
 import FailingIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-circle-icon";
 import SlowIcon from "@patternfly/react-icons/dist/esm/icons/exclamation-triangle-icon";
 import OverIcon from "@patternfly/react-icons/dist/esm/icons/history-icon";
-import { useState } from "react";
-import type { Topology, TopologyEdge } from "../api/types";
-import { edgeFilter, healthOf, nodeWords } from "../format/edge";
-import { goesOn, troubled, troubleTime } from "../format/summary";
+import SmallIcon from "@patternfly/react-icons/dist/esm/icons/info-circle-icon";
+import { type ReactNode, useState } from "react";
+import type { Topology, TopologyEdge, Trouble } from "../api/types";
+import { edgeFilter, type Health, healthOf, nodeWords } from "../format/edge";
+import { troubled, troubleTime } from "../format/summary";
 import { capital, counted } from "../format/units";
 import { PacketsLink } from "../packets/PacketsLink";
 import { edgeKey } from "../state/open";
@@ -27,9 +28,10 @@ interface Props {
 
 export function Troubles({ topology, view, onView }: Props) {
   const [all, setAll] = useState(false);
-  const found = troubled(topology);
-  if (found.length === 0) return null;
-  const shown = all ? found : found.slice(0, AT_A_GLANCE);
+  const [opened, setOpened] = useState(false);
+  const { felt, small } = troubled(topology);
+  if (felt.length + small.length === 0) return null;
+  const shown = [...(all ? felt : felt.slice(0, AT_A_GLANCE)), ...(opened ? small : [])];
   return (
     <section className="fg-troubles" aria-label="What goes wrong">
       <ul>
@@ -37,29 +39,49 @@ export function Troubles({ topology, view, onView }: Props) {
           <OfEdge key={edgeKey(edge)} edge={edge} topology={topology} view={view} onView={onView} />
         ))}
       </ul>
-      {found.length > AT_A_GLANCE && (
-        <Button variant="link" isInline onClick={() => setAll(!all)}>
-          {all ? "Show the gravest only" : `and ${counted(found.length - AT_A_GLANCE, "more conversation")}`}
-        </Button>
-      )}
+      <p className="fg-troubles-more">
+        {felt.length > AT_A_GLANCE && (
+          <Button variant="link" isInline onClick={() => setAll(!all)}>
+            {all ? "Show the gravest only" : `and ${counted(felt.length - AT_A_GLANCE, "more conversation")}`}
+          </Button>
+        )}
+        {small.length > 0 && (
+          <Button variant="link" isInline aria-expanded={opened} title="Such as a stray packet: too few to be felt" onClick={() => setOpened(!opened)}>
+            {opened ? "Hide small things" : counted(small.length, "small thing")}
+          </Button>
+        )}
+      </p>
     </section>
   );
 }
 
+/** One trouble: what it is, when, and where to look next. */
+export function TroubleWords({ one, endMs, className = "" }: { one: Trouble; endMs: number; className?: string }) {
+  return (
+    <p className={className}>
+      {capital(one.words)}. <span className="fg-context">{troubleTime(one, endMs)}</span>
+      <span className="fg-trouble-advice">{capital(one.advice)}.</span>
+    </p>
+  );
+}
+
+const MARKS: Record<Health, { className: string; mark: ReactNode }> = {
+  failing: { className: "fg-trouble-failing", mark: <FailingIcon aria-label="failing" /> },
+  slow: { className: "fg-trouble-slow", mark: <SlowIcon aria-label="slow" /> },
+  over: { className: "fg-trouble-over", mark: <OverIcon aria-label="over" /> },
+  fine: { className: "fg-trouble-over", mark: <SmallIcon aria-label="small" /> },
+};
+
 function OfEdge({ edge, topology, view, onView }: Props & { edge: TopologyEdge }) {
   const [src, dst] = [edge.src, edge.dst].map((id) => topology.nodes.find((one) => one.id === id));
-  const failing = healthOf(edge) === "failing";
-  const over = !edge.troubles.some((one) => goesOn(one, topology.window.to_ms));
+  const { className, mark } = MARKS[healthOf(edge)];
   const filter = src && dst ? edgeFilter(edge, src, dst, topology) : "";
   return (
-    <li className={over ? "fg-trouble-over" : failing ? "fg-trouble-failing" : "fg-trouble-slow"}>
-      {over ? <OverIcon aria-label="over" /> : failing ? <FailingIcon aria-label="failing" /> : <SlowIcon aria-label="slow" />}
+    <li className={className}>
+      {mark}
       <div>
         {edge.troubles.map((one) => (
-          <p key={one.words}>
-            {capital(one.words)}. <span className="fg-context">{troubleTime(one, topology.window.to_ms)}</span>
-            <span className="fg-trouble-advice">{capital(one.advice)}.</span>
-          </p>
+          <TroubleWords key={one.words} one={one} endMs={topology.window.to_ms} />
         ))}
         <p className="fg-context">
           {nodeWords(src, edge.src)} → {nodeWords(dst, edge.dst)}

@@ -6,9 +6,10 @@ import { useFlows, useSeries } from "../api/queries";
 import type { Row, Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { TrafficChart } from "../chart/TrafficChart";
 import { Approx } from "../common/Approx";
+import { TroubleWords } from "../common/Troubles";
 import { edgeFilter, edgeRate, edgeSentence, nodeWords } from "../format/edge";
 import { endMs, endName, flowKey, isScaled, nodesOf, packetError, scaledBytes, servedPort } from "../format/flow";
-import { bytes, capital, count, duration, rate, timeOfDay } from "../format/units";
+import { bytes, count, duration, rate, timeOfDay } from "../format/units";
 import { NodeNotes } from "../nodes/NodeNotes";
 import { PacketsLink } from "../packets/PacketsLink";
 import { packetsLink } from "../state/packets";
@@ -38,9 +39,7 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
     <>
       <p className="fg-sentence">{edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}</p>
       {edge.troubles.map((one) => (
-        <p key={one.words} className="fg-bad">
-          {capital(one.words)}. <span className="fg-trouble-advice">{capital(one.advice)}.</span>
-        </p>
+        <TroubleWords key={one.words} one={one} endMs={topology.window.to_ms} className={one.over || one.gravity === "small" ? "fg-trouble-said" : "fg-trouble-said fg-bad"} />
       ))}
       <NodeNotes names={nodesOf(rows ?? [])} view={view} />
       <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${filter})`) })}>

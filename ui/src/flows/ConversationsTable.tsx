@@ -6,7 +6,7 @@ import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { Approx } from "../common/Approx";
 import { OpenRow, RowTable } from "../common/RowTable";
 import { Value } from "../common/ValueMenu";
-import { edgeFilter, edgeRate, edgeSentence, healthOf, nodeFilter, nodeWords } from "../format/edge";
+import { edgeFilter, edgeRate, edgeSentence, healthOf, isIll, nodeFilter, nodeWords } from "../format/edge";
 import { plain } from "../format/flow";
 import { portName, portText } from "../format/ports";
 import { bytes, count, duration, rate } from "../format/units";
@@ -67,6 +67,7 @@ interface RowProps {
 
 function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, onOpen }: RowProps) {
   const { approx, error } = edge;
+  const remark = isIll(edge) ? "fg-bad" : "fg-context";
   return (
     <OpenRow title={edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)} cursor={cursor} open={open} onOpen={onOpen}>
       <td className="fg-from"><NodeCell node={src} topology={topology} /></td>
@@ -86,8 +87,9 @@ function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, 
       <td className="fg-number fg-phone-less">{count(edge.flows)}</td>
       <td className="fg-number fg-wide-cell">{edge.rtt_avg_ns === null ? <span className="fg-context">–</span> : duration(edge.rtt_avg_ns)}</td>
       <td className="fg-wide-cell fg-remarks">
-        {edge.drop_packets > 0 && <span className="fg-bad">{count(edge.drop_packets)} dropped</span>}
-        {edge.retransmits > 0 && <span className={healthOf(edge) === "fine" ? "fg-context" : "fg-bad"}>{count(edge.retransmits)} sent again</span>}
+        {edge.drop_packets > 0 && <span className={remark}>{count(edge.drop_packets)} dropped</span>}
+        {edge.retransmits > 0 && <span className={remark}>{count(edge.retransmits)} sent again</span>}
+        {healthOf(edge) === "over" && <span className="fg-context">over</span>}
       </td>
     </OpenRow>
   );

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an edge of the map means: its rate, its health, its sentence, and the filter that picks its flows.
-import type { Topology, TopologyEdge, TopologyNode, Trouble, WindowMs } from "../api/types";
+import type { Topology, TopologyEdge, TopologyNode, WindowMs } from "../api/types";
 import { term } from "../state/terms";
 import { plain } from "./flow";
 import { portWords } from "./ports";
@@ -14,15 +14,16 @@ export function coveredSeconds(window: WindowMs, oldestMs: number | undefined): 
 
 export const edgeRate = (edge: TopologyEdge, seconds: number): number => edge.bytes / seconds;
 
-export type Health = "fine" | "slow" | "failing";
+export type Health = "fine" | "over" | "slow" | "failing";
 
-/** Troubles in which something did not arrive at all; the others made it slow. */
-const FAILING = new Set<Trouble["kind"]>(["refused", "unanswered", "drops", "dns_unanswered"]);
-
-export function healthOf({ troubles }: TopologyEdge): Health {
-  if (troubles.some((one) => FAILING.has(one.kind))) return "failing";
-  return troubles.length > 0 ? "slow" : "fine";
+/** How it goes now, by its gravest trouble, which is the first. What is too small to be felt is fine. */
+export function healthOf({ troubles: [first] }: Pick<TopologyEdge, "troubles">): Health {
+  if (!first || first.gravity === "small") return "fine";
+  return first.over ? "over" : first.gravity;
 }
+
+/** Whether something goes wrong now. */
+export const isIll = (edge: Pick<TopologyEdge, "troubles">): boolean => ["slow", "failing"].includes(healthOf(edge));
 
 /** A node of the map in words: `postgresql (flow-demo)`. */
 export function nodeWords(node: TopologyNode | undefined, id = ""): string {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The page's answer as one sentence.
 import type { Topology, TopologyEdge, Trouble } from "../api/types";
-import { healthOf } from "./edge";
+import { healthOf, isIll } from "./edge";
 import { bytes, count, counted, duration, rate, timeToSecond } from "./units";
 
 export function summary(topology: Topology, seconds: number): string {
@@ -10,17 +10,19 @@ export function summary(topology: Topology, seconds: number): string {
   if (edge_count === 0) return "";
   const about = edges.some((edge) => edge.approx) ? "about " : "";
   const workloads = nodes.filter((node) => node.kind === "workload").length;
-  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.`;
+  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.${edges.some(isIll) ? "" : " No trouble now."}`;
 }
 
-/** What was seen less long before the end of the range goes on: agents tell every few seconds, and some troubles come in turns. */
-const GOES_ON_MS = 60_000;
-export const goesOn = ({ last_ms }: Pick<Trouble, "last_ms">, endMs: number): boolean => !last_ms || endMs - last_ms < GOES_ON_MS;
+export interface Troubled {
+  /** Conversations with what goes on or went on, the gravest first. */
+  felt: TopologyEdge[];
+  /** Those with nothing but what is too small to be felt. */
+  small: TopologyEdge[];
+}
 
-/** What to look at: what goes on before what is over, then conversations in which something does not arrive before those that are slow. */
-export function troubled({ edges, window }: Pick<Topology, "edges" | "window">): TopologyEdge[] {
-  const rank = (edge: TopologyEdge): number => (edge.troubles.some((one) => goesOn(one, window.to_ms)) ? 2 : 0) + (healthOf(edge) === "failing" ? 1 : 0);
-  return edges.filter((edge) => healthOf(edge) !== "fine").toSorted((a, b) => rank(b) - rank(a));
+export function troubled({ edges, troubled }: Pick<Topology, "edges" | "troubled">): Troubled {
+  const all = troubled.flatMap((place) => edges[place] ?? []);
+  return { felt: all.filter((edge) => healthOf(edge) !== "fine"), small: all.filter((edge) => healthOf(edge) === "fine") };
 }
 
 /** `the 200 newest of 12 345 flows`. */
@@ -29,10 +31,10 @@ export function shownOf(shown: number, matched: number): string {
 }
 
 /** `since 10:02:31 (2 min 10 s)`, `from 10:02:31 to 10:03:05, not since (40 s)`; empty when it is not known. */
-export function troubleTime({ since_ms, last_ms }: Pick<Trouble, "since_ms" | "last_ms">, endMs: number): string {
+export function troubleTime({ since_ms, last_ms, over }: Pick<Trouble, "since_ms" | "last_ms" | "over">, endMs: number): string {
   if (!since_ms) return "";
   const since = timeToSecond(since_ms);
-  if (goesOn({ last_ms }, endMs)) return `since ${since} (${duration(Math.max(1, Math.round((endMs - since_ms) / 1000)) * 1e9)})`;
+  if (!over) return `since ${since} (${duration(Math.max(1, Math.round((endMs - since_ms) / 1000)) * 1e9)})`;
   const last = timeToSecond(last_ms);
   const ago = duration(Math.round((endMs - last_ms) / 1000) * 1e9);
   return since === last ? `at ${since}, ${ago} ago` : `from ${since} to ${last}, not since (${ago})`;

@@ -11,6 +11,7 @@ import { follow } from "../state/address";
 import { useTheme } from "../state/theme";
 import "./frame.css";
 import { KeyHelp } from "./KeyHelp";
+import { OutageBanner } from "./OutageBanner";
 import { type PageName, PageLinks } from "./PageLinks";
 
 interface Props {
@@ -23,6 +24,7 @@ interface Props {
 export function Masthead({ page, status, children }: Props) {
   const [theme, toggleTheme] = useTheme();
   return (
+    <>
     <header className="fg-masthead">
       <a className="fg-brand" href="/traffic" onClick={follow}>
         <img src="/icon.svg" alt="" width={28} height={28} />
@@ -47,8 +49,10 @@ export function Masthead({ page, status, children }: Props) {
         </Tooltip>
       </div>
     </header>
+    <OutageBanner />
+    </>
   );
-}
+} // prettier-ignore
 
 interface LiveProps {
   live: boolean;

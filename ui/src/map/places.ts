@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where boxes and cards stand, in pixels. Namespaces are columns, ranks are rows; the outside and the nodes stand above.
 import { type Breadth, breadthOf, type Cell, cellsOf, perRow, type Rows, rowsOf, shelvesOf } from "./cells";
+import { isIll } from "../format/edge";
 import { boxTitle, type Graph, type MapEdge } from "./graph";
 import { boxOrder, byId, onTop, ranksOf } from "./order";
 import type { Point } from "./routes";
@@ -99,7 +100,7 @@ function neighboursOf(graph: Graph): Map<string, string[]> {
 
 /** What is seen first of a map larger than its frame: between the ends of what goes wrong, else of the largest edge. */
 export function aimOf({ edges }: Graph, { cards, width }: Places): Point {
-  const wrong = edges.filter((edge) => edge.data.troubles.length > 0);
+  const wrong = edges.filter((edge) => isIll(edge.data));
   const largest = edges.reduce<MapEdge | undefined>((best, one) => (best && best.data.bytes >= one.data.bytes ? best : one), undefined);
   const rects = (wrong.length > 0 ? wrong : largest ? [largest] : []).flatMap(({ src, dst }) => [cards.get(src), cards.get(dst)]).filter((rect) => rect !== undefined);
   const span = (of: (rect: Rect) => number) => (Math.min(...rects.map(of)) + Math.max(...rects.map(of))) / 2;

@@ -3,7 +3,8 @@
 import { ClipboardCopy, EmptyState, EmptyStateBody, Skeleton } from "@patternfly/react-core";
 import WaitIcon from "@patternfly/react-icons/dist/esm/icons/hourglass-half-icon";
 import { useQueryClient } from "@tanstack/react-query";
-import { type Answered, REFRESH_MS, useNodes, useStatus } from "../api/queries";
+import { REFRESH_MS } from "../api/outage";
+import { type Answered, useNodes, useStatus } from "../api/queries";
 import type { Nodes } from "../api/types";
 import { useCursor } from "../common/cursor";
 import { useKeys } from "../common/keys";
