@@ -194,7 +194,7 @@ def test_when_the_store_stops_answering_the_last_answer_stays_and_it_is_said(pag
     visit(page, f"{site.url}/nodes")
     gone = {"error": {"message": "the store does not answer"}}
     page.route("**/api/v1/nodes?*", lambda route: route.fulfill(status=503, json=gone))
-    expect(page.get_by_role("alert")).to_contain_text("The store does not answer. The last answer came at", timeout=90_000)
+    expect(page.get_by_role("alert")).to_contain_text("The store does not answer. The last answer came at")
     expect(page.locator(".fg-panel-old")).to_have_count(1)
     expect(rows(page)).to_have_count(4)
 
