@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much a trouble matters: whether something does not arrive or is only late, is over, or is too small to be felt. Pure.
 
-Before: ``query.troubles``, which finds them. Why the limits are what they are: ``docs/design/097-small-troubles.md``.
+Before: ``query.troubles``, which finds them. Why the limits are what they are: ``docs/design/098-small-troubles.md``.
 """
 
 from __future__ import annotations
