@@ -295,9 +295,7 @@ class Spool:
         if room and self.full:
             _log.info("spool_has_room_again", limit_bytes=self.max_bytes)
         elif not room and not self.full:
-            detail = (
-                f"its limit is reached, {RESERVE_BYTES >> 20} MiB of the disk left free: what comes now is kept in memory only"
-            )
+            detail = f"it leaves {RESERVE_BYTES >> 20} MiB of the disk free; what comes now is kept in memory only"
             _log.warning("spool_has_no_room", bytes=self.bytes, limit_bytes=self.max_bytes, detail=detail)
         self.full = not room
 

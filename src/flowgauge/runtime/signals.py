@@ -34,8 +34,10 @@ class Terminal:
 def on(actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
     """Has each signal's action called from now on, one after the other; to be called once, by the main thread.
 
-    An action must not raise.
+    An action must not raise. A terminal that is closed (SIGHUP) does as SIGTERM unless told otherwise, or ignored (``nohup``).
     """
+    if signal.SIGTERM in actions and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        actions = {signal.SIGHUP: actions[signal.SIGTERM], **actions}
     reader, writer = socket.socketpair()
     writer.setblocking(False)
     signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)

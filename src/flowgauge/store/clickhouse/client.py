@@ -8,6 +8,7 @@ embedded store's ``http_server`` or a ClickHouse server behind.
 from __future__ import annotations
 
 import json
+import logging
 import queue
 import re
 import urllib.error
@@ -45,6 +46,7 @@ _TOO_LARGE = {
 
 _DATABASE = re.compile(r"[\w-]{1,100}", re.ASCII)
 
+logging.getLogger("clickhouse_connect").addHandler(logging.NullHandler())  # what it logs it raises, too
 common.set_setting("autogenerate_session_id", False)  # a session serialises a client's statements
 
 
