@@ -331,9 +331,6 @@ static __always_inline int see(struct __sk_buff *skb, __u32 ethernet, __u32 egre
 
 	if (!count || skb->pkt_type == PACKET_LOOPBACK) /* a copy for this node's own listeners of what it sent to a group */
 		return NEXT;
-#ifdef COUNTS_TWICE /* a mistake, built by the test that must notice it: no stamp is known again */
-	stamps = 0;
-#endif
 	segments = segments_of(skb, ethernet);
 	count->seen += segments;
 	if (stamps & stamp.counted) {

@@ -17,6 +17,9 @@ static __always_inline __u32 stamps_of(const struct __sk_buff *skb)
 {
 	__u32 left = skb->tc_index ^ stamp.node;
 
+#ifdef COUNTS_TWICE /* a mistake, built by the test that must notice it: no stamp is known again */
+	left += 0x10000;
+#endif
 	return left <= STAMP_AGENTS ? left : 0;
 }
 
