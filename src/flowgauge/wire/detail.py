@@ -77,13 +77,18 @@ class ExtraReader:
             if len(self._known) >= MAX_LAYOUTS:
                 self._known.clear()
             every = (reader, reader.reverse)  # both rows of a bidirectional record have the same elements
-            read = {source.index for source in _sources(every)}
+            read = {source.index for source in _sources(every)} - _named_by(reader)
             known = self._known[layout] = tuple(
                 (Source(index, field.length), self._elements.get(field.enterprise, field.number))
                 for index, field in enumerate(layout)
                 if index not in read and field.length and (field.enterprise, field.number) != (0, _PADDING)
             )
         return known
+
+
+def _named_by(reader: Reader) -> set[int]:
+    """The field that names a sampler: it is read for its rate, and has no column."""
+    return {reader.sampler.selector.index} if reader.sampler.selector else set()
 
 
 def _sources(step: object) -> Iterator[Source]:

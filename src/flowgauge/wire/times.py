@@ -200,8 +200,8 @@ def flow_times(sources: Mapping[int, Source]) -> FlowTimes:
     start, end = _with_boot(_first(START, sources), sources), _with_boot(_first(END, sources), sources)
     if end is None and (observed := _first(OBSERVED, sources)) is not None:
         start, end = start or observed, observed
-    duration = next(((scale, sources[number]) for number, scale in DURATION_NS.items() if number in sources), None)
-    return FlowTimes(start, end, duration)
+    told = next(((scale, sources[number]) for number, scale in DURATION_NS.items() if number in sources), None)
+    return FlowTimes(start, end, None if start and end else told)
 
 
 def _with_boot(found: _Found, sources: Mapping[int, Source]) -> _Found:
