@@ -59,18 +59,23 @@ class Switch:
     """An Open vSwitch of our own in user space, with one bridge; everything of it is in ``folder``."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        self._database = f"unix:{folder}/db.sock"
+        self._database, self._control = f"unix:{folder}/db.sock", f"{folder}/vsw.ctl"
         where = {name: str(folder) for name in ("OVS_RUNDIR", "OVS_LOGDIR", "OVS_SYSCONFDIR", "OVS_DBDIR")}
         run("ovsdb-tool", "create", f"{folder}/conf.db", str(SCHEMA))
         listen = (f"--remote=punix:{folder}/db.sock", f"--unixctl={folder}/db.ctl")
         stack.enter_context(running("ovsdb-server", f"{folder}/conf.db", *listen, environment=where))
         until((folder / "db.sock").exists, "ovsdb-server listens")
         self.set("--no-wait", "init")
-        stack.enter_context(running("ovs-vswitchd", self._database, f"--unixctl={folder}/vsw.ctl", environment=where))
+        stack.enter_context(running("ovs-vswitchd", self._database, f"--unixctl={self._control}", environment=where))
 
     def set(self, *words: str) -> None:
         """One ``ovs-vsctl`` command."""
         run("ovs-vsctl", "--timeout=60", f"--db={self._database}", *words)
+
+    def ask(self, *words: str) -> str:
+        """What one ``ovs-appctl`` command says."""
+        command = ["ovs-appctl", "--timeout=60", f"--target={self._control}", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections import Counter
@@ -12,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from agent_kit import until
 from capture_kit import pcap
 from flowgauge.flow.rows import to_rows
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded
 from flowgauge.wire.decoder import Decoder
-from switch_kit import TOOLS, bridge, frames, listening, running, send
+from switch_kit import TOOLS, bridge, frames, listening, run, running, send
 
 AGENT = "198.51.100.9"
 
@@ -85,3 +87,35 @@ def test_open_vswitch_is_understood_to_the_packet(tmp_path: Path) -> None:
     assert all(row["sampling_rate"] == 1 and row["in_if"] > 0 for row in to_rows(decoded.flows))
     assert not any(name.startswith("sequence") for name in decoded.counts)
     assert any(one.values.get("ifInUcastPkts") for one in decoded.counters)
+
+
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.tool(*TOOLS, "ovs-appctl", "ovs-ofctl")
+@pytest.mark.skipif(not Path("/dev/net/tun").exists(), reason="no /dev/net/tun, which a bridge in user space needs")
+@pytest.mark.parametrize(("kind", "key"), [("geneve", 77), ("vxlan", 5001), ("gre", 9)])
+def test_open_vswitch_tells_in_which_tunnel_packets_go(tmp_path: Path, kind: str, key: int) -> None:
+    """It samples what comes in and is sent into a tunnel of its own; not of every packet it tells what it did with it."""
+    near, far = (f"198.18.{os.getpid() % 250}.{last}" for last in (1, 2))
+    with bridge(tmp_path) as (switch, name, device), listening() as (collector, port), contextlib.ExitStack() as stack:
+        under, tunnel, cable = (f"{prefix}{os.getpid() % 10_000}" for prefix in ("fgbu", "fgtu", "fgsb"))
+        switch.set("add-br", under, "--", "set", "bridge", under, "datapath_type=netdev")
+        stack.callback(switch.set, "del-br", under)
+        switch.set("del-port", name, f"{cable}n", "--", "add-port", under, f"{cable}n")
+        run("ip", "addr", "add", f"{near}/24", "dev", under)
+        run("ip", "link", "set", under, "up")
+        ends = (f"type={kind}", f"options:remote_ip={far}", f"options:key={key}")
+        switch.set("add-port", name, tunnel, "--", "set", "interface", tunnel, *ends)
+        until(lambda: near in switch.ask("ovs/route/show"), "the switch knows the way to the tunnel's end")
+        switch.ask("tnl/neigh/set", under, far, "02:00:00:00:00:99")
+        run("ovs-ofctl", "add-flow", f"unix:{tmp_path}/{name}.mgmt", f"priority=9,actions=output:{tunnel}")
+        sampler = ("agent=lo", f'target="127.0.0.1:{port}"', "sampling=1", "polling=0", "header=128")
+        switch.set("--", "set", "bridge", name, "sflow=@s", "--", "--id=@s", "create", "sFlow", *sampler)
+        send(device)
+        decoded = received(collector, sent().total(), 90)
+    assert not decoded.problems
+    assert seen(decoded) == sent()
+    told = {
+        tuple(row.get(f"tunnel_{what}") for what in ("kind", "src_addr", "dst_addr", "id")) for row in to_rows(decoded.flows)
+    }
+    assert told - {(None,) * 4} == {(kind, near, far, key)}

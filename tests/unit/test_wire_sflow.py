@@ -293,7 +293,16 @@ def in_tunnel(found: dict[str, Any]) -> list[object]:
 
 @pytest.mark.parametrize(
     ("proto", "port", "kind"),
-    [(17, 4789, "vxlan"), (17, 8472, "vxlan"), (17, 6081, "geneve"), (47, 0, "gre"), (4, 0, "ipip"), (17, 53, None)],
+    [
+        (17, 4789, "vxlan"),
+        (17, 8472, "vxlan"),
+        (17, 6081, "geneve"),
+        (17, 0xC117, "geneve"),
+        (17, 0xB512, "vxlan"),
+        (47, 0, "gre"),
+        (4, 0, "ipip"),
+        (17, 53, None),
+    ],
 )
 @pytest.mark.parametrize(("egress", "ends"), [(1023, ("192.0.2.1", "192.0.2.2")), (1025, ("2001:db8::1", "2001:db8::2"))])
 def test_the_tunnel_in_which_a_packet_goes(proto: int, port: int, kind: str | None, egress: int, ends: tuple[str, str]) -> None:

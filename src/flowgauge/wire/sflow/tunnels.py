@@ -20,6 +20,8 @@ _IPV4_BYTES, _IPV6_BYTES = 32, 56
 _UDP = 17
 _OF_PROTOCOLS = {4: "ipip", 41: "ipip", 47: "gre"}
 _OF_PORTS = {**dict.fromkeys(VXLAN_PORTS, "vxlan"), GENEVE_PORT: "geneve"}
+_SWAPPED = {port << 8 & 0xFF00 | port >> 8: name for port, name in _OF_PORTS.items()}
+"""Open vSwitch (3.1) gives the tunnel's port with its bytes in the wrong order."""
 
 
 def tunnel_outer(reading: Reading, tag: int) -> None:
@@ -39,7 +41,7 @@ def tunnel_outer(reading: Reading, tag: int) -> None:
     kind = np.zeros(len(parts), np.uint8)
     for number, name in _OF_PROTOCOLS.items():
         kind[proto == number] = code(TUNNEL_KIND, name)
-    for number, name in _OF_PORTS.items():
+    for number, name in (_OF_PORTS | _SWAPPED).items():
         kind[(proto == _UDP) & (port == number)] = code(TUNNEL_KIND, name)
     sheet.put("tunnel_kind", parts.owner, kind)
 
