@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 
 from flowgauge import __version__
-from flowgauge.console.services import Services
+from flowgauge.console.services import Services, why
 from flowgauge.errors import EnvironmentProblem, FlowgaugeError, UsageError
 from flowgauge.runtime.clock import now_ns
 from flowgauge.wire.captures.pcapng_merge import Block, Blocks, Merge
@@ -105,7 +105,7 @@ class Capture:
                 for block in cutter.cut(piece):
                     await self._blocks.put((number, block))
         except (aiohttp.ClientError, TimeoutError, OSError, FlowgaugeError) as error:
-            self._merge.note(number, now_ns(), f"the capture of {one.node} broke off: {_why(error)}")
+            self._merge.note(number, now_ns(), f"the capture of {one.node} broke off: {why(error)}")
         await self._blocks.put((number, None))
 
 
@@ -159,7 +159,7 @@ async def _standing(services: Services, node: str, url: str) -> dict[str, Any]:
         answer = await _asked(services, f"{url}/api/v1/heads/standing", {})
         return {"node": node, "problem": "", **await answer.json()}
     except (FlowgaugeError, aiohttp.ClientError, TimeoutError, ValueError) as error:
-        return {"node": node, "problem": _why(error)}
+        return {"node": node, "problem": why(error)}
 
 
 async def _frozen(services: Services, node: str, url: str, duration: str) -> dict[str, str]:
@@ -183,11 +183,7 @@ async def _asked(
         problem = UsageError if answer.status == 400 else EnvironmentProblem
         raise problem(_words(await answer.json(content_type=None)))
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise EnvironmentProblem(f"the agent does not answer: {_why(error)}") from error
-
-
-def _why(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+        raise EnvironmentProblem(f"the agent does not answer: {why(error)}") from error
 
 
 def _words(body: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from flowgauge.console.services import Services
+from flowgauge.console.services import Services, why
 from flowgauge.errors import EnvironmentProblem
 
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
@@ -25,4 +25,4 @@ async def exporters(services: Services) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = await got.json()
             return found
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise EnvironmentProblem(f"the collector does not answer: {error or type(error).__name__}") from error
+        raise EnvironmentProblem(f"the collector does not answer: {why(error)}") from error

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -97,3 +98,10 @@ def _services(request: Request) -> Services:
 
 Use = Annotated[Services, Depends(_services)]
 """Type of a route's parameter that receives the services."""
+
+
+def why(error: BaseException) -> str:
+    """What kept one of ours from answering, without what only the HTTP client says of itself."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
+        return os.strerror(error.os_error.errno)
+    return str(error) or type(error).__name__

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 
 from flowgauge.console.question import MAX_FILTER_LENGTH, column_names
-from flowgauge.console.services import Services, Use
+from flowgauge.console.services import Services, Use, why
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.schema import filters
 
@@ -47,7 +47,7 @@ async def _open(services: Services, params: dict[str, str]) -> aiohttp.ClientRes
     try:
         upstream = await services.client().get(url, params={name: value for name, value in params.items() if value})
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise EnvironmentProblem(f"the collector does not answer: {error or type(error).__name__}") from error
+        raise EnvironmentProblem(f"the collector does not answer: {why(error)}") from error
     if upstream.status != 200:
         text = (await upstream.text())[:300]
         upstream.close()
