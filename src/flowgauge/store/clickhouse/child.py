@@ -35,6 +35,7 @@ MIN_SHARED_MEMORY_BYTES = 256 << 20
 """Below this (a container's default is 64 MiB) segments go to the data directory instead."""
 
 SPACE_CHECK_S = 5.0
+_SEGMENTS = "segments"
 
 _log = logs.get("store")
 
@@ -110,7 +111,7 @@ class Store:
         self._guard.check()
         self._server = StoreServer(
             self._engine, self._settings.port, self._settings.secret, self._segment_dir,
-            refuse_inserts=self._guard.refusal, about=self.about,
+            spare_dirs=_spare_dirs(self._settings), refuse_inserts=self._guard.refusal, about=self.about,
         )  # fmt: skip
         self.port = self._server.start()
         self._keeper.start()
@@ -196,10 +197,18 @@ def _segment_dir(settings: StoreSettings) -> Path:
     if not ours:
         raise EnvironmentProblem(f"the segment folder {chosen} belongs to somebody else; give --segment-dir")
     folder.chmod(0o700)
-    for leftover in _files(folder):
-        with contextlib.suppress(OSError):
-            leftover.unlink()
+    _empty(folder)
     return folder
+
+
+def _spare_dirs(settings: StoreSettings) -> tuple[Path, ...]:
+    """On the store's disk, whose room is watched: for what finds none in shared memory. None where it cannot be named."""
+    folder = settings.data_dir.resolve() / _SEGMENTS
+    if not guard.can_be_named(folder):
+        return ()
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _empty(folder)
+    return (folder,)
 
 
 def _choose_segment_dir(data_dir: Path) -> Path:
@@ -207,7 +216,13 @@ def _choose_segment_dir(data_dir: Path) -> Path:
         if os.access(SHARED_MEMORY, os.W_OK) and shutil.disk_usage(SHARED_MEMORY).total >= MIN_SHARED_MEMORY_BYTES:
             digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
             return SHARED_MEMORY / f"flowgauge-{os.geteuid()}-{digest}"
-    return data_dir / "segments"
+    return data_dir / _SEGMENTS
+
+
+def _empty(folder: Path) -> None:
+    for leftover in _files(folder):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
 
 
 def _files(folder: Path) -> Iterable[Path]:

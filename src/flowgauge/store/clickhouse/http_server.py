@@ -14,7 +14,7 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -60,16 +60,17 @@ class StoreServer:
         engine: runs the statements; started before, stopped after.
         port: 0 takes a free one.
         secret: all rights; the reader's key follows from it.
-        segment_dir: the only folder whose files may be inserted.
+        segment_dir: the only folder whose files clients may have inserted.
+        spare_dirs: where what came over HTTP goes when there is no room in that one.
         refuse_inserts: gives a sentence while the disk is too full for a table, else an empty text.
         about: what ``/flowgauge`` tells.
     """
 
-    def __init__(self, engine: Engine, port: int, secret: str, segment_dir: Path, *, refuse_inserts: Callable[[str], str],
-                 about: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
+    def __init__(self, engine: Engine, port: int, secret: str, segment_dir: Path, *, spare_dirs: Sequence[Path],
+                 refuse_inserts: Callable[[str], str], about: Callable[[], dict[str, Any]]) -> None:  # fmt: skip
         self._engine, self._port, self._secret, self._segment_dir = engine, port, secret, segment_dir
         self._reader_key = keys.reader_key(secret)
-        self._refuse_inserts, self.about = refuse_inserts, about
+        self._spare_dirs, self._refuse_inserts, self.about = spare_dirs, refuse_inserts, about
         self._server: _Server | None = None
 
     def start(self) -> int:
@@ -133,17 +134,28 @@ class StoreServer:
         table, format_ = head["table"].decode(), head["format"].decode()
         self._check_space(table)
         columns = f" ({head['columns'].decode()})" if head["columns"] else ""
-        path = self._segment_dir / f"body-{os.getpid()}-{uuid.uuid4().hex}"
-        sql = f"INSERT INTO {table}{columns} FROM INFILE '{path}'{_clause(request)} FORMAT {format_}"
-        try:
-            try:
-                path.write_bytes(request.text[head.end() :])
-            except OSError as error:  # it may be full of what others put there: the client shall try again
-                problem = f"{path.parent}: {error.strerror}"
-                raise Failure(NOT_ENOUGH_SPACE, f"NOT_ENOUGH_SPACE: {problem}") from error
+        with self._as_file(request.text[head.end() :]) as path:
+            sql = f"INSERT INTO {table}{columns} FROM INFILE '{path}'{_clause(request)} FORMAT {format_}"
             return self._engine.write(sql, database=request.database)
-        finally:
-            path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _as_file(self, data: bytes) -> Iterator[Path]:
+        """A file of ``data``; shared memory may be full of what others put there, and the store's own disk not."""
+        problems: list[str] = []
+        for folder in (self._segment_dir, *self._spare_dirs):
+            path = folder / f"body-{os.getpid()}-{uuid.uuid4().hex}"
+            try:
+                path.write_bytes(data)
+            except OSError as error:
+                path.unlink(missing_ok=True)
+                problems.append(f"{folder}: {error.strerror}")
+                continue
+            try:
+                yield path
+            finally:
+                path.unlink(missing_ok=True)
+            return
+        raise Failure(NOT_ENOUGH_SPACE, f"NOT_ENOUGH_SPACE: {', '.join(problems)}")  # the client shall try again
 
     def _check_space(self, table: str) -> None:
         if problem := self._refuse_inserts(table):
