@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from agent_kit import until
+from flowgauge.runtime import linux
 from sflow_kit import ethernet, ipv4, ipv6, tcp, udp
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -76,6 +77,19 @@ class Switch:
         """What one ``ovs-appctl`` command says."""
         command = ["ovs-appctl", "--timeout=60", f"--target={self._control}", *words]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+@contextlib.contextmanager
+def own_network() -> Iterator[None]:
+    """A network namespace of our own: two switches in user space with a device of their own want the same name."""
+    name = f"fgsw{os.getpid()}"
+    linux.create_netns(name)
+    try:
+        with linux.in_netns(name):
+            run("ip", "link", "set", "lo", "up")
+            yield
+    finally:
+        linux.delete_netns(name)
 
 
 @contextlib.contextmanager

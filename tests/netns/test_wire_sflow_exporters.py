@@ -19,7 +19,7 @@ from flowgauge.flow.rows import to_rows
 from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoded import Decoded
 from flowgauge.wire.decoder import Decoder
-from switch_kit import TOOLS, bridge, frames, listening, run, running, send
+from switch_kit import TOOLS, bridge, frames, listening, own_network, run, running, send
 
 AGENT = "198.51.100.9"
 
@@ -96,8 +96,13 @@ def test_open_vswitch_is_understood_to_the_packet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("kind", "key"), [("geneve", 77), ("vxlan", 5001), ("gre", 9)])
 def test_open_vswitch_tells_in_which_tunnel_packets_go(tmp_path: Path, kind: str, key: int) -> None:
     """It samples what comes in and is sent into a tunnel of its own; not of every packet it tells what it did with it."""
-    near, far = (f"198.18.{os.getpid() % 250}.{last}" for last in (1, 2))
-    with bridge(tmp_path) as (switch, name, device), listening() as (collector, port), contextlib.ExitStack() as stack:
+    near, far = "198.18.0.1", "198.18.0.2"
+    with (
+        own_network(),
+        bridge(tmp_path) as (switch, name, device),
+        listening() as (collector, port),
+        contextlib.ExitStack() as stack,
+    ):
         under, tunnel, cable = (f"{prefix}{os.getpid() % 10_000}" for prefix in ("fgbu", "fgtu", "fgsb"))
         switch.set("add-br", under, "--", "set", "bridge", under, "datapath_type=netdev")
         stack.callback(switch.set, "del-br", under)
