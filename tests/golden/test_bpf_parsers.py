@@ -71,7 +71,7 @@ def counted(program: FlowProgram, frame: bytes, ctx: bytes) -> tuple[list[dict[s
     return flows(program.evict()), touched({name: after[name] - before[name] for name in after})
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(packet=packets(), gso=st.sampled_from([(0, 0), (0, 0), (0, 0), (10, 0), (10, 4), (1000, 1)]))
 def test_both_parsers_see_the_same_flow(program: FlowProgram, packet: tuple[int, bytes], gso: tuple[int, int]) -> None:
     ether_type, content = packet

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from agent_kit import until
 from ebpf_kit import flows, loaded, touched
 from flowgauge.ebpf import bpf_syscall, clsact
 from flowgauge.ebpf.bpf_syscall import Direction
@@ -229,7 +230,7 @@ def killed(node: TwoPods, kind: str) -> Iterator[None]:
 
 def test_tcx_hooks_are_gone_with_a_killed_process(node: TwoPods) -> None:
     with killed(node, "tcx"):
-        assert tcx_programs(node, "va") == tcx_programs(node, "eth0") == 0
+        until(lambda: tcx_programs(node, "va") == tcx_programs(node, "eth0") == 0, "the kernel has removed them")
 
 
 def test_clsact_filters_of_a_killed_process_are_removed_by_the_next_start(node: TwoPods) -> None:

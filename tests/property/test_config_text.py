@@ -25,14 +25,14 @@ YAML_LIKE = st.text(alphabet="spec: {}[],&*a!|>'\"\n-?#%@\t~0e.\\", max_size=200
 
 
 @given(st.text(max_size=300) | YAML_LIKE)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_no_text_raises_anything_but_our_error(text: str) -> None:
     with contextlib.suppress(ConfigError):
         loads(text)
 
 
 @given(PLAIN)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_json_reads_as_what_it_is(value: object) -> None:
     (document,) = yaml_text.parse(json.dumps(value), "test")
     assert document.value == value
@@ -40,7 +40,7 @@ def test_json_reads_as_what_it_is(value: object) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(["sampling", "maxFlows", "enable", "interfaces", "features"]), PLAIN))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_value_of_a_field_is_taken_or_explained(fields: dict[str, object]) -> None:
     problems: list[Problem] = []
     try:

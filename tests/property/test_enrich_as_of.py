@@ -145,7 +145,7 @@ def oracle(events: list[Event], flow: Flow) -> set[Answer]:
 
 
 @given(st.lists(steps, max_size=14), st.lists(flows, min_size=1, max_size=8))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_index_agrees_with_the_oracle(found: list[tuple[int, str, list[str], str, int]], asked: list[Flow]) -> None:
     events = history(found)
     cluster = Cluster()
@@ -158,7 +158,7 @@ def test_the_index_agrees_with_the_oracle(found: list[tuple[int, str, list[str],
 
 
 @given(st.lists(steps, max_size=14), st.lists(flows, min_size=1, max_size=6))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_flow_is_named_alike_alone_and_in_a_batch(
     found: list[tuple[int, str, list[str], str, int]], asked: list[Flow]
 ) -> None:

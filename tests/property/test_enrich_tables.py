@@ -34,7 +34,7 @@ def ends_mapped(block: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
 
 
 @given(st.lists(blocks.filter(lambda block: not ends_mapped(block)), max_size=12), st.lists(anyone, min_size=1, max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_longest_prefix_is_found(
     chosen: list[ipaddress.IPv4Network | ipaddress.IPv6Network], asked: list[ipaddress.IPv4Address | ipaddress.IPv6Address]
 ) -> None:
@@ -55,7 +55,6 @@ def test_a_block_of_all_ipv6_holds_no_ipv4_address() -> None:
 
 
 @given(st.lists(st.binary(min_size=16, max_size=16) | st.sampled_from([bytes(16), b"\xff" * 16]), max_size=60))
-@settings(deadline=None)
 def test_distinct_addresses_are_the_set_of_all(rows: list[bytes]) -> None:
     column = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 16)
     distinct, inverse = addresses.unique(column)
@@ -65,7 +64,6 @@ def test_distinct_addresses_are_the_set_of_all(rows: list[bytes]) -> None:
 
 
 @given(st.integers(1, 2**63), st.integers(1, 2**63))
-@settings(deadline=None)
 def test_distinct_addresses_survive_a_collision_of_hashes(first: int, second: int) -> None:
     one, other = (int(factor) for factor in addresses._MIX)
     # Solves first·one ^ second·other = 0, the hash of the absent address, for the second word of another address.
@@ -89,7 +87,7 @@ values = st.recursive(
     cuts=st.lists(st.integers(0, 400), max_size=6),
     ascii_only=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_documents_do_not_depend_on_how_the_file_grew(
     written: list[dict[str, object]], indent: int | None, cuts: list[int], *, ascii_only: bool
 ) -> None:
@@ -106,7 +104,7 @@ def test_documents_do_not_depend_on_how_the_file_grew(
 
 
 @given(st.lists(st.binary(max_size=40) | st.sampled_from([b"{", b"}\n{", b'"', b"\n", b'{"a": 1}\n']), max_size=12))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_no_bytes_raise(pieces: list[bytes]) -> None:
     stream = Documents()
     found = [one for piece in pieces for one in stream.feed(piece)]

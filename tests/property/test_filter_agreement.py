@@ -50,7 +50,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
         yield Stored(flows, store)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=FILTERS)
 def test_mask_and_sql_choose_the_same_rows(stored: Stored, text: str) -> None:
     where = bound(text)
@@ -58,14 +58,14 @@ def test_mask_and_sql_choose_the_same_rows(stored: Stored, text: str) -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(text=FILTERS)
 def test_mask_and_sql_choose_the_same_rows_for_many_more_filters(stored: Stored, text: str) -> None:
     where = bound(text)
     assert stored.by_sql(where) == stored.by_mask(where)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=FILTERS)
 def test_a_filter_and_its_negation_share_no_row_and_leave_none(stored: Stored, text: str) -> None:
     chosen, others = stored.by_mask(bound(text)), stored.by_mask(bound(f"not ({text})"))
@@ -73,7 +73,7 @@ def test_a_filter_and_its_negation_share_no_row_and_leave_none(stored: Stored, t
     assert len(chosen) + len(others) == ROWS
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(text=FILTERS, rows=st.sets(st.integers(0, ROWS - 1), max_size=20))
 def test_rows_taken_from_a_batch_are_judged_as_within_it(stored: Stored, text: str, rows: set[int]) -> None:
     """Such rows keep the whole dictionary of names, which is judged in another way."""
@@ -85,7 +85,7 @@ def test_filters_of_this_test_choose_some_rows_and_leave_some(stored: Stored) ->
     """Agreement about nothing would prove nothing."""
     sizes = []
 
-    @settings(max_examples=50, deadline=None, database=None)
+    @settings(max_examples=50, database=None)
     @given(text=FILTERS)
     def look(text: str) -> None:
         sizes.append(len(stored.by_mask(bound(text))))

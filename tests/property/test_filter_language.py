@@ -26,7 +26,7 @@ GARBAGE = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=FILTERS)
 def test_the_canonical_form_means_the_same_and_is_its_own(text: str) -> None:
     printed = canonical(parse(text))
@@ -34,7 +34,7 @@ def test_the_canonical_form_means_the_same_and_is_its_own(text: str) -> None:
     assert canonical(parse(printed)) == printed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(text=FILTERS)
 def test_the_parts_of_a_filter_make_it_up(text: str) -> None:
     node = parse(text)
@@ -43,7 +43,7 @@ def test_the_parts_of_a_filter_make_it_up(text: str) -> None:
     assert bound(again) == bound(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(text=GARBAGE)
 def test_any_text_is_a_filter_or_an_error_at_one_of_its_characters(text: str) -> None:
     error = error_of(text)
@@ -69,7 +69,7 @@ def some_values(_: Field) -> list[ValueShare]:
     return [ValueShare("flow-demo", 0.62), ValueShare('a "b"', 0.1), ValueShare("and", 0.05), ValueShare("5432", None)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(text=GARBAGE, cut=st.integers(0, 60))
 def test_completion_offers_replace_characters_that_are_there(text: str, cut: int) -> None:
     for offer in complete(text, min(cut, len(text)), some_values):
@@ -77,7 +77,7 @@ def test_completion_offers_replace_characters_that_are_there(text: str, cut: int
         assert offer.label
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(choices=st.lists(st.integers(0, 5), min_size=1, max_size=24))
 def test_a_filter_made_of_offers_alone_is_a_filter(choices: list[int]) -> None:
     """Names only: the offered values suit names, and would not suit numbers."""
@@ -97,7 +97,7 @@ def _suits(offer: Completion) -> bool:
     return True
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(pattern=PATTERNS, text=st.text(alphabet="abeWx0.-_ äÄ\\]{", min_size=1, max_size=12))
 def test_patterns_match_as_the_interpreters_own_engine_does(pattern: str, text: str) -> None:
     """Not on the empty text, where Python before 3.14 has its own idea of what is no word edge."""
@@ -106,7 +106,7 @@ def test_patterns_match_as_the_interpreters_own_engine_does(pattern: str, text: 
     assert Automaton(item).search(text.lower()) == bool(theirs.search(text.lower()))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(pattern=st.one_of(PATTERNS, st.text(alphabet="ab()[]{}*+?|\\^$.,-:=!<>P0129", max_size=12)))
 def test_any_pattern_is_taken_or_refused_at_one_of_its_characters(pattern: str) -> None:
     try:

@@ -48,7 +48,7 @@ def batches(draw: st.DrawFn) -> FlowBatch:
     })  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(batches(), st.sampled_from(["Mark", "Drop", "Off"]))
 def test_every_flow_is_kept_or_counted_and_can_be_stored(batch: FlowBatch, mode: str) -> None:
     tally, known = Tally(), directory(["node-a"], NOW)
@@ -76,7 +76,7 @@ RECORD = st.dictionaries(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(RECORD, max_size=6))
 def test_whatever_options_hold_is_taken_or_ignored(records: list[dict[str, int | str | bytes | float]]) -> None:
     known = ExporterDirectory()

@@ -108,7 +108,7 @@ def clusters(draw: st.DrawFn) -> tuple[frozenset[str], list[Way]]:
     return agents, draw(st.lists(ways(agents), min_size=1, max_size=20))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(clusters())
 def test_each_packet_is_counted_once_if_any_agent_saw_it(cluster: tuple[frozenset[str], list[Way]]) -> None:
     agents, drawn = cluster
@@ -123,7 +123,7 @@ def test_each_packet_is_counted_once_if_any_agent_saw_it(cluster: tuple[frozense
     assert counted.tolist() == [1 if found else 0 for found in seen]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(clusters(), st.randoms(use_true_random=False))
 def test_observations_that_come_one_by_one_in_any_order_are_judged_alike(
     cluster: tuple[frozenset[str], list[Way]], random: object

@@ -64,7 +64,7 @@ def batch_of(records: list[dict[str, object]]) -> FlowBatch:
     return Normalise(ExporterDirectory())(batch)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(devices(), st.randoms(use_true_random=False), st.integers(1, 40))
 def test_each_packet_is_counted_once_by_each_device_that_metered_it(drawn: list[Device], chance: object, size: int) -> None:
     stage = Dedup(ExporterDirectory(), "Mark", Ledger("collector", "x@1"))

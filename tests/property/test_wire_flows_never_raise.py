@@ -23,23 +23,19 @@ from sflow_kit import datagram, ethernet, flow_sample, ipv4, ipv6, part, raw, tc
 from wire_kit import column, decode, rows
 
 pytestmark = pytest.mark.filterwarnings("error")
-UNTIMED = settings(deadline=None)
 U16, U32 = st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1)
 
 
-@UNTIMED
 @given(payloads=st.lists(st.binary(max_size=120).map(lambda data: words(5, 1) + data), max_size=10))
 def test_noise_behind_the_version_of_sflow(payloads: list[bytes]) -> None:
     decode(*payloads)
 
 
-@UNTIMED
 @given(payloads=st.lists(st.tuples(st.sampled_from([1, 5, 7]), st.binary(max_size=150)), max_size=10))
 def test_noise_behind_the_versions_of_netflow(payloads: list[tuple[int, bytes]]) -> None:
     decode(*[bytes((0, version)) + data for version, data in payloads])
 
 
-@UNTIMED
 @given(
     records=st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 1001, 1002, 1003, 1006, 1007, 1012, 1020]), st.binary(max_size=90)))
 )
@@ -47,7 +43,6 @@ def test_noise_in_known_records(records: list[tuple[int, bytes]]) -> None:
     decode(datagram(flow_sample(*[part(*record) for record in records])))
 
 
-@UNTIMED
 @given(seed=st.integers(0, 2**32), inner=st.booleans())
 def test_broken_datagrams_are_counted(seed: int, *, inner: bool) -> None:
     mutator, decoder = Mutator(seed), Decoder(inner=inner)
@@ -59,7 +54,7 @@ def test_broken_datagrams_are_counted(seed: int, *, inner: bool) -> None:
     decoder.finish()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_a_datagram_reads_the_same_alone_and_among_others(seed: int) -> None:
     """Lockstep over a batch must not let one row touch another.
@@ -74,7 +69,6 @@ def test_a_datagram_reads_the_same_alone_and_among_others(seed: int) -> None:
     assert (rows(together, names) if len(together) else []) == apart
 
 
-@UNTIMED
 @given(packets=st.lists(st.binary(max_size=80), min_size=1, max_size=20), inner=st.booleans(),
        kind=st.sampled_from([ETHERNET_FRAME, PPP_FRAME, IPV4, IPV6, MPLS]))  # fmt: skip
 def test_heads_never_read_beyond_what_was_captured(packets: list[bytes], *, inner: bool, kind: int) -> None:
@@ -104,7 +98,6 @@ NAMES = {"bytes": "bytes", "packets": "packets", "in_if": "in_if", "out_if": "ou
          "src_mask": "src_mask", "dst_mask": "dst_mask"}  # fmt: skip
 
 
-@UNTIMED
 @given(datagrams=st.lists(st.lists(RECORD, max_size=30), min_size=1, max_size=5), sampling=U16)
 def test_records_of_version_5_come_back(datagrams: list[list[dict[str, Any]]], sampling: int) -> None:
     decoded = decode(*[datagram5(*[record5(**record) for record in records], sampling=sampling) for records in datagrams])
@@ -120,7 +113,6 @@ def test_records_of_version_5_come_back(datagrams: list[list[dict[str, Any]]], s
 PACKET = st.tuples(st.booleans(), st.booleans(), U16, U16, st.lists(st.integers(1, 4094), max_size=2), st.integers(0, 60))
 
 
-@UNTIMED
 @given(packets=st.lists(PACKET, min_size=1, max_size=12), rate=U32)
 def test_sampled_packets_come_back(packets: list[tuple[bool, bool, int, int, list[int], int]], rate: int) -> None:
     samples, wanted = [], []

@@ -6,7 +6,7 @@ from __future__ import annotations
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgauge.wire import data_decoder as data_decoder_module
@@ -17,23 +17,19 @@ from wire_kit import a_set, basic, basic_template, column, decode, message, temp
 from wire_mutations import Mutator
 
 pytestmark = pytest.mark.filterwarnings("error")
-UNTIMED = settings(deadline=None)
 """How long an example takes says more of the machine than of the decoder."""
 
 
-@UNTIMED
 @given(payloads=st.lists(st.binary(max_size=200), max_size=20))
 def test_noise(payloads: list[bytes]) -> None:
     decode(*payloads)
 
 
-@UNTIMED
 @given(payloads=st.lists(st.binary(max_size=100).map(message), max_size=10))
 def test_noise_in_a_good_header(payloads: list[bytes]) -> None:
     decode(*payloads)
 
 
-@UNTIMED
 @given(seed=st.integers(0, 2**32), batches=st.integers(1, 4))
 def test_broken_messages_of_real_exporters(seed: int, batches: int) -> None:
     mutator, decoder = Mutator(seed), Decoder()
@@ -43,7 +39,6 @@ def test_broken_messages_of_real_exporters(seed: int, batches: int) -> None:
         assert len(decoded.problems) <= MAX_PROBLEMS
 
 
-@UNTIMED
 @given(seed=st.integers(0, 2**32))
 def test_a_broken_datagram_costs_its_neighbours_nothing(seed: int) -> None:
     """From another exporter, so that even a withdrawal among the garbage is not theirs."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgauge.agent.messages import Messages
@@ -20,7 +20,6 @@ from flowgauge.schema.enums import FLOW_FORMAT, code
 from flowgauge.wire.flow_fields import COLUMNS, COUNTERS, EVENT, GROUPS, TEXTS
 from wire_kit import decode, random_column, random_flows, rows
 
-UNTIMED = settings(deadline=None)
 COLUMN_SETS = st.sets(st.sampled_from(COLUMNS)).map(lambda names: [name for name in COLUMNS if name in names])
 ADDRESSES = st.one_of(
     st.binary(min_size=16, max_size=16),
@@ -50,7 +49,6 @@ def through_the_wire(batch: FlowBatch, mtu_bytes: int = 1400) -> FlowBatch:
     return decoded.flows
 
 
-@UNTIMED
 @given(count=st.integers(1, 200), seed=st.integers(0, 2**32), v6_share=st.sampled_from([0.0, 0.5, 1.0]),
        mtu_bytes=st.sampled_from([600, 1400, 9000]))  # fmt: skip
 def test_flows_of_an_agent_come_out_as_they_went_in(count: int, seed: int, v6_share: float, mtu_bytes: int) -> None:
@@ -61,7 +59,6 @@ def test_flows_of_an_agent_come_out_as_they_went_in(count: int, seed: int, v6_sh
     assert set(flows.array("obs_domain_id").tolist()) == {77}
 
 
-@UNTIMED
 @given(count=st.integers(1, 60), seed=st.integers(0, 2**32), names=COLUMN_SETS)
 def test_any_values_of_any_columns_come_out_as_they_went_in(count: int, seed: int, names: list[str]) -> None:
     """Extremes, absent values, columns that are not there. ICMP has type and code, others neither; events have no counters."""
@@ -90,7 +87,6 @@ def test_strings_that_are_too_long_together_are_cut_to_a_message(mtu_bytes: int)
     assert all(5 < len(text) < 255 for text in long)
 
 
-@UNTIMED
 @given(pairs=st.lists(st.tuples(ADDRESSES, ADDRESSES, ADDRESSES), min_size=1, max_size=20))
 def test_any_addresses_come_out_as_they_went_in(pairs: list[tuple[bytes, bytes, bytes]]) -> None:
     """Mapped, unspecified and mixed families: 0.0.0.0 and "no address" stay apart."""
@@ -115,7 +111,6 @@ def test_groups_hold_each_column_once() -> None:
     assert not set(names) & set(COLUMNS[: len(COLUMNS) - len(names)])
 
 
-@UNTIMED
 @given(count=st.integers(1, 400), seed=st.integers(0, 2**32), mtu_bytes=st.sampled_from([600, 1400, 9000]))
 def test_strings_that_many_rows_share_and_those_of_few_come_out_as_they_went_in(count: int, seed: int, mtu_bytes: int) -> None:
     random = np.random.default_rng(seed)

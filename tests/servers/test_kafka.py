@@ -32,8 +32,8 @@ def topic(kafka: int) -> Kafka:
     name = f"flows-{uuid.uuid4().hex[:8]}"
     settings = Kafka(brokers=f"127.0.0.1:{kafka}", topic=name, group=name)
     producer = Producer({"bootstrap.servers": settings.brokers})
-    producer.list_topics(name, 20)  # makes it
-    producer.flush(5)
+    producer.list_topics(name, 60)  # makes it
+    producer.flush(60)
     return settings
 
 
@@ -110,8 +110,8 @@ def test_whoever_begins_in_the_middle_needs_nothing_from_before(topic: Kafka, re
 def _skip(topic: Kafka) -> None:
     """Commits, for the group, the present end of every partition."""
     consumer = Consumer({"bootstrap.servers": topic.brokers, "group.id": topic.group})
-    partitions = consumer.list_topics(topic.topic, 10).topics[topic.topic].partitions
-    ends = [consumer.get_watermark_offsets(TopicPartition(topic.topic, one), 10)[1] for one in partitions]
+    partitions = consumer.list_topics(topic.topic, 60).topics[topic.topic].partitions
+    ends = [consumer.get_watermark_offsets(TopicPartition(topic.topic, one), 60)[1] for one in partitions]
     consumer.commit(
         offsets=[TopicPartition(topic.topic, one, end) for one, end in zip(partitions, ends, strict=True)], asynchronous=False
     )
@@ -150,7 +150,7 @@ def test_records_of_netobservs_agents(topic: Kafka, reading: Callable[..., Readi
     for number in range(500):
         producer.produce(topic.topic, record(bytes=number).SerializeToString())
     producer.produce(topic.topic, b"\xff\xff\xff")
-    producer.flush(20)
+    producer.flush(60)
     end = reading(topic.model_copy(update={"format": "pbflow"}))
     end.until("decode_records", 500)
     end.until("decode_error_datagrams", 1)
