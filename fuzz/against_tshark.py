@@ -259,7 +259,8 @@ def differences(sent: Sequence[Sent], ours: Mapping[Place, Ours], theirs: Mappin
 def _read(name: str, value: str) -> int | str:
     if name.endswith("_addr"):
         return to_text(packed(value)) if value not in ("0.0.0.0", "::") else ""
-    return int(value, 0)
+    number = int(value, 0)
+    return number & 0x0FFF if name == "tcp_flags" else number  # tshark shows the header's length, too (RFC 7125 §3)
 
 
 def comparing(seed: int) -> Callable[[random.Random], Compared]:

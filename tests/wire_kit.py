@@ -143,4 +143,5 @@ def random_column(name: str, count: int, random: np.random.Generator) -> np.ndar
         return random.integers(0, 1 << 42, shape) * 1_000_000
     info = np.iinfo(dtype_of(column, name))
     values = random.integers(info.min, info.max, shape, dtype=info.dtype, endpoint=True)
-    return values * (random.random(shape) < 0.7).astype(info.dtype)
+    values *= (random.random(shape) < 0.7).astype(info.dtype)
+    return values & 0x0FFF if name == "tcp_flags" else values  # RFC 7125 §3: the upper four bits are sent as zero
