@@ -69,6 +69,21 @@ def test_no_text_of_map_and_masthead_is_cut(look: Look) -> None:
     assert look.page.eval_on_selector_all(parts, _CUT) == []
 
 
+@pytest.mark.parametrize("path", ["/traffic?live=off&tab=between", "/nodes", "/packets", "/exporters"])
+def test_on_a_phone_all_pages_and_tabs_are_within_reach(browser: Browser, site: Site, path: str) -> None:
+    width, height = SIZES["phone"]
+    page = browser.new_context(viewport={"width": width, "height": height}).new_page()
+    page.goto(site.url + path)
+    wanted = [page.locator(".fg-pages a")] + ([page.get_by_role("tab")] if "tab=" in path else [])
+    for parts, count in zip(wanted, (4, 3), strict=False):
+        expect(parts).to_have_count(count)
+        boxes = parts.evaluate_all(_BOXES)
+        assert [box for box in boxes if box[0] < 0 or box[2] > width] == []
+        assert parts.evaluate_all(_CUT) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.context.close()
+
+
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("query", ["filter=namespace+%3D+flow-demo&open=completeness", "tab=conversations"])
 def test_every_text_can_be_read(browser: Browser, site: Site, theme: Theme, query: str) -> None:
