@@ -71,6 +71,16 @@ def test_few_questions_of_many_without_an_answer_are_small(lost: int, flows: int
     assert found.gravity is gravity
 
 
+@pytest.mark.parametrize(
+    ("cause", "dropped", "gravity"),
+    [("TCP_OLD_DATA", 1500, Gravity.SMALL), ("TCP_OLD_DATA", 1499, Gravity.SLOW), ("QDISC_DROP", 1500, Gravity.SLOW)],
+)
+def test_what_had_come_before_and_was_sent_again_is_small(cause: str, dropped: int, gravity: Gravity) -> None:
+    edge = replace(EDGE, retransmits=3000, drop_packets=dropped, signals=EdgeSignals(drop_cause=cause))
+    (found,) = troubles(edge, QUARTER_HOUR)
+    assert found.gravity is gravity
+
+
 @pytest.mark.parametrize("signals", [EdgeSignals(refused=1), EdgeSignals(unanswered=1)])
 def test_a_connection_that_was_not_made_is_never_small(signals: EdgeSignals) -> None:
     (found,) = troubles(replace(EDGE, signals=signals), QUARTER_HOUR)

@@ -27,6 +27,7 @@ _OF_CAUSES = {
     "TCP_OVERWINDOW": _READS_LATE,
     "SOCKET_RCVBUFF": _READS_LATE,
     "SOCKET_BACKLOG": _READS_LATE,
+    "TCP_OLD_DATA": "nothing of these was lost, answers came late: see the load of both nodes",
     "CPU_BACKLOG": "spread the node's packets over its CPUs (RSS, RPS), or move workloads away from it",
     "NEIGH_FAILED": "see whether the next hop is up and answers ARP or neighbour discovery: ip neigh on that node",
 }

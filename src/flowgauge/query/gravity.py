@@ -45,7 +45,7 @@ _THINNING = frozenset({"QDISC_DROP", "CPU_BACKLOG", "SOCKET_RCVBUFF", "SOCKET_BA
 
 def gravity(kind: str, count: int, edge: Edge, span: Span, window: Window) -> Gravity:
     """Of a trouble of ``kind`` (``troubles.Kind``) with so many packets, connections or questions, seen during ``span``."""
-    small = {"drops": _small_drops, "dns_unanswered": _small_questions}.get(kind)
+    small = {"drops": _small_drops, "dns_unanswered": _small_questions, "retransmits": _sent_too_early}.get(kind)
     if small is not None and small(count, edge, span, window):
         return Gravity.SMALL
     return Gravity.FAILING if kind in _FAILING else Gravity.SLOW
@@ -68,6 +68,11 @@ def _packets_meanwhile(edge: Edge, span: Span, window: Window) -> float:
     """Packets of the edge while it dropped some, at its pace over the window: a long window does not make drops small."""
     length_ms = max(1, window.end_ms - window.start_ms)
     return edge.packets * min(1.0, max(span.last_ms - span.first_ms, GOES_ON_MS) / length_ms)
+
+
+def _sent_too_early(count: int, edge: Edge, _span: Span, _window: Window) -> bool:
+    """Half of what was sent again had come before: nothing was lost, answers were late."""
+    return edge.signals.drop_cause == "TCP_OLD_DATA" and edge.drop_packets * 2 >= count
 
 
 def _small_questions(count: int, edge: Edge, _span: Span, _window: Window) -> bool:
