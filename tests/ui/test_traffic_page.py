@@ -294,7 +294,7 @@ def test_every_page_says_once_that_nothing_answers_and_recovers_by_itself(page: 
     page.route("**/api/v1/**", lambda route: route.fulfill(status=502, json={"error": {"message": "nobody answers"}}))
     page.goto(site.url + path)
     expect(page.get_by_role("alert")).to_have_count(1)
-    expect(page.get_by_role("alert")).to_contain_text("Nobody answers.")
+    expect(page.get_by_role("alert")).to_contain_text("Nobody answers. No answer has come yet. It is asked again every 5 s")
     expect(page.get_by_text("nobody answers")).to_have_count(1)
     page.unroute("**/api/v1/**")
     expect(page.get_by_role("alert").filter(has_text="Nobody answers")).to_have_count(0)

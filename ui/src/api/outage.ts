@@ -16,28 +16,28 @@ const isOut = ({ state, meta }: Query): boolean => isOutage(state.error, meta?.[
 export interface Outage {
   /** What does not answer, as a sentence. */
   message: string;
-  /** When the last answer came, or, without any, when it was first asked in vain. */
-  sinceMs: number;
+  /** When the last answer came; 0: none has come yet. */
+  lastMs: number;
 }
 
 /** Watches the answers of all questions; `onChange` hears the outage, and of its end. Gives what ends it. */
 export function watch(client: QueryClient, onChange: (outage: Outage | undefined) => void): () => void {
   const cache = client.getQueryCache();
   const unanswered = new Map<string, string>();
-  let sinceMs = 0;
+  let lastMs = 0;
   return cache.subscribe((event) => {
     if (event.type !== "updated" || (event.action.type !== "success" && event.action.type !== "error")) return;
     const { queryHash, state } = event.query;
     const before = unanswered.size;
     if (event.action.type === "error" && isOut(event.query)) {
-      if (before === 0) sinceMs = Math.max(...cache.getAll().map((one) => one.state.dataUpdatedAt)) || Date.now();
+      if (before === 0) lastMs = Math.max(...cache.getAll().map((one) => one.state.dataUpdatedAt));
       unanswered.set(queryHash, state.error?.message ?? "");
     } else {
       unanswered.delete(queryHash);
       for (const hash of unanswered.keys()) if (!cache.get(hash)?.isActive()) unanswered.delete(hash);
     }
     const [message] = unanswered.values();
-    if (message !== undefined || before > 0) onChange(message === undefined ? undefined : { message, sinceMs });
+    if (message !== undefined || before > 0) onChange(message === undefined ? undefined : { message, lastMs });
   });
 }
 

@@ -11,7 +11,7 @@ export function OutageBanner() {
     <p className="fg-outage" role="alert">
       <WarningIcon aria-hidden />
       <span>
-        <b>{capital(outage.message)}.</b> The last answer came at {timeToSecond(outage.sinceMs)}; what is grey is of then. It is asked again every {REFRESH_MS / 1000} s, by itself.
+        <b>{capital(outage.message)}.</b> {outage.lastMs ? `The last answer came at ${timeToSecond(outage.lastMs)}; what is grey is of then.` : "No answer has come yet."} It is asked again every {REFRESH_MS / 1000} s, by itself.
       </span>
     </p>
   );
