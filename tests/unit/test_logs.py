@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -110,6 +112,14 @@ def test_a_log_on_a_full_disk_goes_on_when_there_is_room_again(tmp_path: Path) -
         subprocess.run(["umount", "-l", str(disk)], check=True)
     assert numbers[-1] == 19
     assert len(numbers) < 20, "the disk was full"
+
+
+def test_a_screen_that_takes_texts_only_gets_them() -> None:
+    logs.configure("info", json=False)
+    screen = io.StringIO()
+    with contextlib.redirect_stderr(screen):
+        logs.get("agent").warning("odd", n=1)
+    assert "odd" in screen.getvalue()
 
 
 def test_what_is_logged_can_be_captured_instead() -> None:

@@ -78,7 +78,11 @@ def write(text: str) -> None:
 
 def _without_room(line: bytes) -> bytes:
     """Writes ``line``; what of it the disk had no room for. Python's own buffer would mix up lines after such an error."""
-    stream = getattr(sys.stderr.buffer, "raw", sys.stderr.buffer)
+    buffer = getattr(sys.stderr, "buffer", None)
+    if buffer is None:  # a screen that shows texts itself, as that of ``top``
+        sys.stderr.write(line.decode())
+        return b""
+    stream = getattr(buffer, "raw", buffer)
     while line:
         try:
             line = line[stream.write(line) or len(line) :]
