@@ -31,16 +31,18 @@ LATE = replace(STRAY, more={"drop_packets": 1, "drop_cause": "TCP_RFC7323_PAWS"}
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory, built: None) -> Iterator[str]:
-    """A console: Django is refused now, what the probe suffered is over, and two packets of Prometheus came too late."""
+    """The page at a fixed time range: nothing depends on how long the tests take.
+
+    At its end Django is refused, what the probe suffered is over, and two packets of Prometheus came too late.
+    """
     with running_store(tmp_path_factory.mktemp("store")) as process:
         store, now = process.open(), now_ms()
         began = now - STARTED_BEFORE_MS
-        # Ahead of now, so that it goes on however long the tests take.
-        store.write(story(began, now + STARTED_BEFORE_MS, talks=(*WELL, STRAY, REFUSED)), "well")
+        store.write(story(began, now, talks=(*WELL, STRAY, REFUSED)), "well")
         store.write(story(began, now - OVER_S * 1000, talks=(DROPPED,)), "over")
         store.write(story(now - 10_000, now - 5_000, talks=(LATE,)), "late")
         with running_console(ConsoleSettings(process.url, SECRET, cluster="demo")) as console:
-            yield console.url
+            yield f"{console.url}/traffic?from={began}&to={now}&live=off"
         store.close()
 
 
@@ -53,7 +55,7 @@ def line(page: Page, port: int) -> Locator:
 
 
 def test_what_goes_on_comes_first_and_what_is_over_is_said_so_everywhere(page: Page, url: str) -> None:
-    page.goto(f"{url}/traffic?filter=port+in+(5433,5434)&live=off")
+    page.goto(f"{url}&filter=port+in+(5433,5434)")
     said = troubles(page).get_by_role("listitem")
     expect(said).to_have_count(2)
     expect(said.first).to_contain_text("Nobody listens at postgresql:5433")
@@ -77,7 +79,7 @@ def test_what_goes_on_comes_first_and_what_is_over_is_said_so_everywhere(page: P
 
 
 def test_what_is_too_small_to_be_felt_is_folded_and_colours_nothing(page: Page, url: str) -> None:
-    page.goto(f"{url}/traffic?filter=port+%3D+8080&live=off")
+    page.goto(f"{url}&filter=port+%3D+8080")
     expect(page.get_by_role("status").filter(has_text="No trouble now.")).to_be_visible()
     expect(troubles(page).get_by_role("listitem")).to_have_count(0)
     for label in page.locator(".fg-edge-label").all():
@@ -91,7 +93,7 @@ def test_what_is_too_small_to_be_felt_is_folded_and_colours_nothing(page: Page, 
 
 
 def test_small_things_do_not_stand_among_real_ones(page: Page, url: str) -> None:
-    page.goto(f"{url}/traffic?live=off")
+    page.goto(url)
     expect(troubles(page).get_by_role("listitem")).to_have_count(2)
     expect(troubles(page)).not_to_contain_text("PAWS")
     expect(troubles(page).get_by_role("button", name="1 small thing")).to_be_visible()
@@ -102,7 +104,7 @@ def test_small_things_do_not_stand_among_real_ones(page: Page, url: str) -> None
 def test_it_fits_and_can_be_read(browser: Browser, url: str, theme: Theme, size: str) -> None:
     width, height = SIZES[size]
     page = browser.new_context(viewport={"width": width, "height": height}, color_scheme=theme).new_page()
-    page.goto(f"{url}/traffic?live=off")
+    page.goto(url)
     troubles(page).get_by_role("button", name="1 small thing").click()
     expect(troubles(page).get_by_role("listitem")).to_have_count(3)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
