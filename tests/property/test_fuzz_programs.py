@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,8 +30,13 @@ def fuzzed(program: str, **settings: str) -> str:
 @pytest.mark.slow
 def test_the_decoder_holds_what_it_promises_under_guided_fuzzing(tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="no atheris for this Python")
-    output = fuzzed("wire.py", FUZZ_EXECUTIONS="200", FUZZ_SEED="7", FUZZ_CORPUS=str(tmp_path))
-    assert "38,400 datagrams in 150 batches" in output  # told every 50; libFuzzer's first input is empty
+    output = fuzzed("wire.py", FUZZ_SECONDS="60", FUZZ_SEED="7", FUZZ_CORPUS=str(tmp_path))
+    (*_, told) = re.findall(
+        r"^wire: ([\d,]+) datagrams in [\d,]+ batches, ([\d,]+) malformed, ([\d,]+) records", output, re.MULTILINE
+    )
+    datagrams, malformed, records = (int(number.replace(",", "")) for number in told)
+    assert datagrams > 10_000
+    assert 0 < malformed < datagrams < records, "most inputs must get beyond the header"
 
 
 @pytest.mark.slow
