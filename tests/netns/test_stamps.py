@@ -111,6 +111,16 @@ def test_an_agent_that_was_stopped_while_it_chose_is_not_waited_for_for_ever(
     claimed.release()
 
 
+@pytest.mark.parametrize("name", ["99 as 5", "0 as 0", "0 as 1024", "0 as 99999999999999999999"])
+def test_a_name_that_no_agent_takes_changes_no_stamp(netns: str, name: str) -> None:
+    """Users of the machine may take any name."""
+    with linux.in_netns(netns), clsact.sign_of_life(f"{clsact.NAME_PREFIX}stamps {name}"), logs.captured() as lines:
+        claimed = stamps.claim(7)
+    assert taken(claimed.stamp) == taken(stamps.first(7))
+    assert lines == []
+    claimed.release()
+
+
 def test_where_nothing_can_be_agreed_it_is_said_and_packets_are_counted(netns: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(name: str) -> None:
         raise PermissionError(13, name)

@@ -115,7 +115,8 @@ def _stamp(node: int, slot: int) -> Stamp:
 
 def _others() -> _Others:
     sockets = Path("/proc/thread-self/net/unix").read_text(encoding="utf-8", errors="replace")
-    taken = [(int(slot), int(node)) for slot, node in _TAKEN.findall(sockets)]
+    told = [(int(slot), int(node)) for slot, node in _TAKEN.findall(sockets)]
+    taken = [(slot, node) for slot, node in told if slot < AGENTS and 0 < node <= _NODES]  # anybody may take a name
     return _Others(taken[0][1] if taken else 0, frozenset(slot for slot, _ in taken))
 
 
