@@ -21,7 +21,6 @@ from flowgauge.demo.plain_user import MISSING
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.tool("ip", "nft", "dnsmasq", "initdb", "unshare")]
 
-"""Checks of how long something took, which a busy machine may fail."""
 USER = pwd.getpwnam("nobody")
 AS_USER = ["setpriv", f"--reuid={USER.pw_uid}", f"--regid={USER.pw_gid}", "--clear-groups", "--"]
 ROOT = FLOWGAUGE.parent

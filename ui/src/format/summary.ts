@@ -10,7 +10,13 @@ export function summary(topology: Topology, seconds: number): string {
   if (edge_count === 0) return "";
   const about = edges.some((edge) => edge.approx) ? "about " : "";
   const workloads = nodes.filter((node) => node.kind === "workload").length;
-  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.${edges.some(isIll) ? "" : " No trouble now."}`;
+  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.${wellWords(topology)}`;
+}
+
+/** Of conversations beyond the largest nothing is known but their sums. */
+function wellWords({ edges, edge_count }: Topology): string {
+  if (edges.some(isIll)) return "";
+  return edges.length < edge_count ? ` No trouble now in the ${count(edges.length)} largest.` : " No trouble now.";
 }
 
 export interface Troubled {
