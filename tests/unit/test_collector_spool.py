@@ -261,6 +261,24 @@ def test_the_stores_disk_is_not_filled_up(spools: Callable[..., Spool], monkeypa
     assert [line["event"] for line in lines] == ["spool_has_no_room", "spool_has_room_again"]
 
 
+def test_segments_of_receive_processes_that_find_no_room_say_so(
+    spools: Callable[..., Spool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = spools(shed="Newest")
+
+    def sealed(name: str) -> Segment:
+        path = tmp_path / name
+        path.write_bytes(bytes(1000))
+        return Segment(f"box@9/{name}", 10, path, 1000, sealed_at=time.monotonic(), fresh=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "RESERVE_BYTES", 1 << 62)
+        assert not spool.take_over(sealed("1"))
+        assert spool.full
+    assert spool.take_over(sealed("2"))
+    assert not spool.full
+
+
 def test_a_disk_that_cannot_be_written_keeps_flows_in_memory(
     spools: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

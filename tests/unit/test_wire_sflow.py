@@ -320,6 +320,14 @@ def test_the_tunnel_in_which_a_packet_came_goes_before_the_next_one() -> None:
     assert in_tunnel(tunnelled)[3] == 7
 
 
+def test_the_network_of_one_tunnel_is_not_given_to_another() -> None:
+    came, goes = outer(4, 0, "192.0.2.1", "192.0.2.2"), outer(17, 4789, "192.0.2.2", "192.0.2.3")
+    records = [part(1023, goes), part(1029, words(9)), part(1024, came)]
+    plain, tunnelled = rows(flow_sample(HTTPS, *records[:2]), flow_sample(HTTPS, *records, sequence=2))
+    assert in_tunnel(plain) == ["vxlan", "192.0.2.2", "192.0.2.3", 9]
+    assert in_tunnel(tunnelled) == ["ipip", "192.0.2.1", "192.0.2.2", None]
+
+
 def test_a_tunnel_record_that_is_cut_is_named_and_costs_only_itself() -> None:
     decoded = decode(datagram(flow_sample(part(1023, bytes(20)), HTTPS)))
     assert [cause for cause, *_ in causes(decoded)] == ["record_fields"]

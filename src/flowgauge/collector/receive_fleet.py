@@ -190,11 +190,8 @@ class ReceiveFleet:
         self._adopt(ended=instance)
 
     def _take(self, segment: Segment) -> None:
-        if self._ashore.spool is not None:
-            self._ashore.spool.full = False
-            if not self._ashore.spool.take_over(segment):
-                return
-        self._ashore.put(segment, LOOSE_WAIT_S)
+        if self._ashore.spool is None or self._ashore.spool.take_over(segment):
+            self._ashore.put(segment, LOOSE_WAIT_S)
 
     def _take_loose(self, segment: Segment, *, full: bool) -> None:
         if self._ashore.spool is not None:

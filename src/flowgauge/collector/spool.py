@@ -128,7 +128,8 @@ class Spool:
             self.max_bytes = self._limit_bytes(spare=OPEN_BYTES)
             self._segments[segment.token] = segment
             self.bytes += segment.size
-            if self._make_room(0, segment):
+            self.full = not self._make_room(0, segment)
+            if not self.full:
                 return True
             if self._remove(segment):
                 self._ledger.add("spool_rows_shed", segment.rows)

@@ -179,8 +179,10 @@ _READERS: dict[int, Callable[[Reading], None]] = {
     MPLS: _mpls,
     NAT: _nat,
     NAT_PORT: _nat_port,
-    **{tag: partial(tunnel_outer, tag=tag) for tag in (IPV4_EGRESS, IPV6_EGRESS, IPV4_INGRESS, IPV6_INGRESS)},
-    **{tag: partial(tunnel_network, tag=tag) for tag in (VNI_EGRESS, VNI_INGRESS)},
+    **{tag: partial(tunnel_outer, tag=tag) for tag in (IPV4_EGRESS, IPV6_EGRESS)},
+    VNI_EGRESS: partial(tunnel_network, tag=VNI_EGRESS),
+    **{tag: partial(tunnel_outer, tag=tag) for tag in (IPV4_INGRESS, IPV6_INGRESS)},
+    VNI_INGRESS: partial(tunnel_network, tag=VNI_INGRESS),
 }
 
 READ = frozenset(_READERS)

@@ -44,6 +44,7 @@ def tunnel_outer(reading: Reading, tag: int) -> None:
     for number, name in (_OF_PORTS | _SWAPPED).items():
         kind[(proto == _UDP) & (port == number)] = code(TUNNEL_KIND, name)
     sheet.put("tunnel_kind", parts.owner, kind)
+    sheet.put("tunnel_id", parts.owner, np.zeros(len(parts), np.uint32))  # that of another tunnel is none of this one
 
 
 def tunnel_network(reading: Reading, tag: int) -> None:
