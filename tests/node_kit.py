@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import socket
@@ -51,6 +52,11 @@ class TwoPods:
         """Of a device of the node."""
         with linux.in_netns(self.node):
             return socket.if_nametoindex(device)
+
+    def mac(self, place: str, device: str = "eth0") -> str:
+        """The Ethernet address of a device, as ``ip link`` shows it."""
+        (shown,) = json.loads(self.run(place, "ip", "-j", "link", "show", "dev", device))
+        return str(shown["address"])
 
     def offloads(self, *, on: bool) -> None:
         """Segmentation offloads of every link, at both ends."""

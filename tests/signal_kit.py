@@ -74,6 +74,18 @@ def _row(flows: FlowBatch, at: int) -> dict[str, Any]:
     return row | {name: flows.names(name).to_list()[at] for name in _TEXTS}
 
 
+def macs_of(flows: FlowBatch, src: str, dst: str) -> list[tuple[str, str]]:
+    """Source and destination MAC of each flow of these ends, as ``ip link`` writes them; empty where there is none."""
+    ends = [[addresses.to_text(one.tobytes()) for one in flows.array(name)] for name in ("src_addr", "dst_addr")]
+    macs = [[one.tobytes() for one in flows.array(name)] for name in ("src_mac", "dst_mac")]
+    found = [pair for *way, pair in zip(*ends, zip(*macs, strict=True), strict=True) if way == [src, dst]]
+    return [(_mac(one), _mac(other)) for one, other in found]
+
+
+def _mac(value: bytes) -> str:
+    return value.hex(":") if any(value) else ""
+
+
 def own_name() -> str:
     """What the kernel calls this process."""
     return Path("/proc/self/comm").read_text().strip()

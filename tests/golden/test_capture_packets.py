@@ -36,7 +36,7 @@ def test_captured_packets_are_the_flows_that_ebpf_makes_of_them(case: str) -> No
     found = read(ring_frames(frames(FOLDER / case / "in.pcap"), gso_size=size), Fragments())
     table = Table(1024)
     table.add(found.packets)
-    rows, seen_before = table.take(UNKNOWN)
-    assert flows(rows) == expected["flows"]
-    assert counters(found, int(rows.values["packets"].sum())) == expected["counters"]
-    assert seen_before == 0
+    taken = table.take(UNKNOWN)
+    assert flows(taken.flows) == expected["flows"]
+    assert counters(found, int(taken.flows.values["packets"].sum())) == expected["counters"]
+    assert (taken.seen_before, len(taken.macs)) == (0, 0)

@@ -107,7 +107,7 @@ def test_nodes_that_share_a_kernel_keep_to_their_own(node: TwoPods, to: Collecto
 def test_what_the_kernel_gives_is_told_in_log_status_and_metrics(node: TwoPods, to: Collector, tmp_path: Path) -> None:
     document = tmp_path / "document.yaml"
     document.write_text("spec: {exporter: {features: [rtt, drops]}}")
-    off = ("nat", "dns", "serverTime", "process", "sockets", "tls", "icmpErrors", "tunnels")
+    off = ("nat", "dns", "serverTime", "process", "sockets", "tls", "icmpErrors", "macs", "tunnels")
     expected = {"rtt": "on", "drops": "on", **dict.fromkeys(off, "off")}
     with agent(options(node, to, "-f", str(document)), tmp_path) as running:
         assert {name: running.ready()[name] for name in expected} == expected

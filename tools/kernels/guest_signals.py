@@ -26,12 +26,12 @@ from flowgauge.ebpf.flow_program import FlowProgram
 from flowgauge.ebpf.signal_hooks import Support, is_measured
 from flowgauge.flow import addresses
 from hello_kit import INITIALS, SERVER_NAME
-from node_kit import A, B, TwoPods, observed, settled, two_pods
+from node_kit import A, B, TwoPods, observed, settled, transfer, two_pods
 from serving_kit import FORKING, call, telling
-from signal_kit import events, one, told
+from signal_kit import batch, events, macs_of, one, told
 
 SIGNALS = {"rtt": True, "drops": True, "dns": True, "server_time": True, "process": True, "sockets": True, "tls": True,
-           "icmp_errors": True, "tunnels": True}  # fmt: skip
+           "icmp_errors": True, "tunnels": True, "macs": True}  # fmt: skip
 SHOP = "shop.example.org"
 NOWHERE = "10.9.50.2"
 """An address that the node drops without a word."""
@@ -53,7 +53,18 @@ def findings() -> Iterator[Finding]:
             program = watch.program
             program.attach_signals()
             yield from _told_alike(program)
-            for scene in (_processes, _resent, _refused_datagrams, _dns, _names, _tls, _quic, _server_time, _node_counters):
+            for scene in (
+                _processes,
+                _macs,
+                _resent,
+                _refused_datagrams,
+                _dns,
+                _names,
+                _tls,
+                _quic,
+                _server_time,
+                _node_counters,
+            ):
                 yield from _tried(scene, node, program)
             counted = touched(program.counters())
             yield "signals: no table was full", not [name for name in counted if name.endswith("_full")], counted
@@ -100,6 +111,14 @@ def _processes(node: TwoPods, program: FlowProgram) -> Iterator[Finding]:
     heard = one(rows, src_port=8001, dst_port=0)["src_pid"]
     yield "sockets: who listens", heard == listener, heard
     yield "rtt: of the connection", 0 < row["rtt_avg_ns"] < 10**10 and row["handshake_ns"] > 0, row["rtt_avg_ns"]
+
+
+def _macs(node: TwoPods, program: FlowProgram) -> Iterator[Finding]:
+    transfer(node, ("a", "b"), (B, 8011), 10_000)
+    settled(node)
+    pods, devices = (node.mac("a"), node.mac("b")), (node.mac("node", "va"), node.mac("node", "vb"))
+    found = [macs_of(batch(program), *ends) for ends in ((A, B), (B, A))]
+    yield "macs: those of the devices", found == [[(pods[0], devices[0])], [(pods[1], devices[1])]], found
 
 
 def _resent(node: TwoPods, program: FlowProgram) -> Iterator[Finding]:

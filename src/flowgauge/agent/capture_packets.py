@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from flowgauge.agent.capture_fragments import Fragments
 from flowgauge.agent.capture_ring import OUTGOING, VIRTIO_BYTES, VLAN_VALID, Frames
-from flowgauge.ebpf.abi import FLOW_KEY, OBSERVED_EGRESS, Structured
+from flowgauge.ebpf.abi import FLOW_KEY, MACS, OBSERVED_EGRESS, Structured
 from flowgauge.schema.columns import ICMP_PROTOCOLS, PORT_PROTOCOLS
 from flowgauge.wire.packet_headers import parse
 from flowgauge.wire.packet_headers_bytes import Windows, be16, with_slack
@@ -26,6 +26,7 @@ from flowgauge.wire.views import Offsets
 
 Numbers = npt.NDArray[np.uint64]
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.uint8]
 
 ETHERNET_HEADER = (1, 772)
 """ARPHRD_ETHER and ARPHRD_LOOPBACK: types of device whose packets begin with an Ethernet header."""
@@ -47,6 +48,7 @@ class Packets:
         packets, bytes: on the wire, a super-packet being several.
         at_ns, until_ns: wall time of the first and the last of what the row stands for.
         tcp_flags, vlan_id, ip_tos, rule: as in ``abi.FLOW_VALUE``.
+        macs: (n, 12) as in ``abi.MACS``, zeros where a device has none; (n, 0) when nobody asks for them.
     """
 
     words: Numbers
@@ -59,6 +61,7 @@ class Packets:
     vlan_id: npt.NDArray[np.uint16]
     ip_tos: npt.NDArray[np.uint8]
     rule: npt.NDArray[np.uint8]
+    macs: Rows
 
     @property
     def keys(self) -> Structured:
@@ -129,8 +132,8 @@ def parsed(frames: Frames) -> Parsed:
     return Parsed(windows, start, ethernet, parse(windows, start, captured, kind))
 
 
-def read(frames: Frames, fragments: Fragments) -> Read:
-    """What frames (``capture_ring.FRAME``) add to flows."""
+def read(frames: Frames, fragments: Fragments, *, macs: bool = False) -> Read:
+    """What frames (``capture_ring.FRAME``) add to flows; with their Ethernet addresses when ``macs``."""
     found = parsed(frames)
     windows, start, ethernet, heads = found.windows, found.start, found.ethernet, found.heads
     points = frames["ifindex"].astype(np.uint32)
@@ -147,12 +150,20 @@ def read(frames: Frames, fragments: Fragments) -> Read:
         words=words_of(keys), points=points, packets=packets, bytes=bytes_, at_ns=at_ns, until_ns=at_ns,
         tcp_flags=heads.tcp_flags.astype(np.uint32), vlan_id=np.where(vlan, vlan, heads.vlan_id).astype(np.uint16),
         ip_tos=heads.tos.astype(np.uint8), rule=np.zeros(len(keys), np.uint8),
+        macs=_macs(found) if macs else np.empty((len(keys), 0), np.uint8),
     )  # fmt: skip
     return Read(
         packets=everything.take(sound), seen=int(packets.sum()), parse_errors=int(packets[named_ip & ~sound].sum()),
         not_ip=int(packets[~named_ip].sum()), not_ip_points=points[~named_ip],
         not_ip_bytes=frames["length"][~named_ip].astype(np.uint64),
     )  # fmt: skip
+
+
+def _macs(found: Parsed) -> Rows:
+    """Destination and source of Ethernet frames."""
+    addresses = found.windows.take(found.start, MACS.itemsize)
+    addresses[~found.ethernet] = 0
+    return addresses
 
 
 def _too_short(windows: Windows, heads: Heads) -> Mask:

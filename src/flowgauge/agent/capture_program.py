@@ -72,7 +72,8 @@ class CaptureProgram:
     """One packet socket; inert until ``load``.
 
     Args:
-        options: of them ``max_flows``, ``sampling``, ``sampling_mode``, ``choice``, ``rules``, ``nat`` and ``netns`` count.
+        options: of them ``max_flows``, ``sampling``, ``sampling_mode``, ``choice``, ``rules``, ``nat``, ``macs`` and ``netns``
+            count.
         frames: that the ring holds.
     """
 
@@ -148,10 +149,11 @@ class CaptureProgram:
         with self._lock:
             self._take_all()
             self._known = self._translations()
-            flows, seen_before = self._table.take(self._known)
+            taken = self._table.take(self._known)
+            flows = taken.flows
             if self._ring is not None:
-                self._balance(int(flows.values["packets"].sum()), seen_before, self._ring.dropped())
-        return replace(Evicted.nothing(), keys=flows.keys, values=flows.values)
+                self._balance(int(flows.values["packets"].sum()), taken.seen_before, self._ring.dropped())
+        return replace(Evicted.nothing(), keys=flows.keys, values=flows.values, macs=taken.macs)
 
     def ticks(self) -> Ticks:
         """Times of flows are wall time in ns."""
@@ -176,6 +178,7 @@ class CaptureProgram:
         signals = [feature for feature in Feature if feature is not Feature.RTT_HISTOGRAM]  # that is a form of another
         asked = {feature.value: getattr(self._options, _snake(feature.value)) for feature in signals}
         states = {name: _WITHOUT_EBPF if on else "off" for name, on in asked.items()}
+        states["macs"] = "on" if self._options.macs else "off"
         states["tunnels"] = _WITHOUT_EBPF if self._options.tunnels else "off"
         if self._options.nat:
             states["nat"] = "on" if self._conntrack else "not visible: connection tracking cannot be read"
@@ -231,7 +234,7 @@ class CaptureProgram:
             frames = frames.view(np.uint8).reshape(-1, FRAME_BYTES)[chosen].reshape(-1).view(frames.dtype)
         if not len(frames):
             return
-        found = read(frames, self._fragments)
+        found = read(frames, self._fragments, macs=self._options.macs)
         self._counting["seen"] += found.seen
         self._counting["parse_error"] += found.parse_errors
         self._counting["not_ip"] += found.not_ip

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.agent.capture_packets import Numbers, Packets, keys_of, words_of
-from flowgauge.ebpf.abi import FLOW_KEY, FLOW_VALUE, Structured
+from flowgauge.ebpf.abi import FLOW_KEY, FLOW_VALUE, MACS, Structured
 from flowgauge.ebpf.map_reader import Entries
 from flowgauge.ebpf.translations import before, match
 
@@ -33,7 +33,23 @@ are a flow that has moved to another device."""
 _STRADDLING_NS = 1_000_000_000
 _MIX = np.array([0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F], np.uint64)
 _NO_KEYS = np.empty(0, FLOW_KEY)
+_NO_MACS = Entries(_NO_KEYS, np.empty(0, MACS))
 _MIX_POINT = np.uint64(0xE7037ED1A0B428DB)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What an interval counted.
+
+    Attributes:
+        flows: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``, whose ticks are wall time in ns.
+        macs: ``abi.FLOW_KEY`` and ``abi.MACS``, of the flows that have them.
+        seen_before: packets that another point counted.
+    """
+
+    flows: Entries
+    macs: Entries
+    seen_before: int
 
 
 class Table:
@@ -62,14 +78,14 @@ class Table:
         if self._pending > max(_COMPACT_ROWS, 2 * len(self._batches[0])):
             self._compact()
 
-    def take(self, known: Entries) -> tuple[Entries, int]:
-        """The flows (``abi.FLOW_KEY``, ``FLOW_VALUE``, ticks being wall time in ns), and how many packets were seen before.
+    def take(self, known: Entries) -> Taken:
+        """What was counted since the last time.
 
         Args:
             known: this node's translations, ``abi.FLOW_KEY`` and ``abi.TRANSLATION``.
         """
         if not self._batches:
-            return Entries(_NO_KEYS, np.empty(0, FLOW_VALUE)), 0
+            return Taken(Entries(_NO_KEYS, np.empty(0, FLOW_VALUE)), _NO_MACS, 0)
         self._compact()
         rows, self._batches, self._pending = self._batches[0], [], 0
         if len(known):
@@ -85,7 +101,7 @@ class Table:
             rows = rows.take(stay)
         self._batches, self._pending = [rows], len(rows)
 
-    def _counted(self, rows: Packets) -> tuple[Entries, int]:
+    def _counted(self, rows: Packets) -> Taken:
         """Chooses for each flow the point that counts."""
         hashes = _hashes(rows.words)
         order = np.lexsort((rows.at_ns, hashes))
@@ -104,7 +120,8 @@ class Table:
         values = _values(rows, chosen)
         values["observed"] = _observed(points, first, group)
         kept = int(values["packets"][~again].sum())
-        return Entries(keys_of(words), values).take(~again), int(total.sum()) - kept
+        flows = Entries(keys_of(words), values).take(~again)
+        return Taken(flows, _macs(flows.keys, rows.macs[chosen][~again]), int(total.sum()) - kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +197,7 @@ def _merged(packets: Packets) -> Packets:
         vlan_id=packets.vlan_id[at],
         ip_tos=packets.ip_tos[at],
         rule=packets.rule[at],
+        macs=packets.macs[at],
     )
 
 
@@ -189,6 +207,12 @@ def _values(rows: Packets, chosen: Index) -> Structured:
     for name in ("packets", "bytes", "tcp_flags", "vlan_id", "ip_tos", "rule"):
         values[name] = getattr(rows, name)[chosen]
     return values
+
+
+def _macs(keys: Structured, macs: npt.NDArray[np.uint8]) -> Entries:
+    """Of flows whose device has addresses; (n, 0) when nobody asked for them."""
+    there = macs.any(axis=1)
+    return Entries(keys[there], np.ascontiguousarray(macs[there]).reshape(-1).view(MACS)) if there.any() else _NO_MACS
 
 
 def _observed(points: npt.NDArray[np.uint32], first: Index, group: Index) -> npt.NDArray[np.uint32]:

@@ -41,6 +41,7 @@ EVERYTHING = ProgramOptions(
     sockets=True,
     tls=True,
     icmp_errors=True,
+    macs=True,
     tunnels=True,
 )
 """All that an agent may be told to measure: what is switched off the kernel does not look at."""
@@ -203,6 +204,7 @@ _OF_PACKETS = {
     "serverTime": "how long servers take to answer",
     "tls": "names of servers, versions and ciphers of TLS and QUIC",
     "icmpErrors": "which flows the errors of ICMP are about",
+    "macs": "Ethernet addresses of flows",
     "tunnels": "inner flows of tunnels where they arrive",
 }
 """Of signals that the flow program reads from packets, which is refused as a whole or not at all."""

@@ -39,6 +39,7 @@ def program_options(settings: AgentSettings) -> ProgramOptions:
         sockets=Feature.SOCKETS in exporter.features,
         tls=Feature.TLS in exporter.features,
         icmp_errors=Feature.ICMP_ERRORS in exporter.features,
+        macs=Feature.MACS in exporter.features,
         tunnels=exporter.tunnels == "inner",
         choice=choice_bits(exporter.namespaces, exporter.pods),
         rules=kernel_rules(exporter.rules, exporter.sampling),

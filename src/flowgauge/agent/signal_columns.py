@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from flowgauge.agent import dns_text
 from flowgauge.agent.signal_rows import Placed, Rows, SignalRows
+from flowgauge.flow.addresses import V4_MAPPED_PREFIX
 from flowgauge.flow.batch import Array, ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
@@ -21,6 +22,9 @@ from flowgauge.schema.numbered_words import tcp_state
 
 _ESTABLISHED = code(TCP_STATE_FINAL, "established")
 _NEVER = np.iinfo(np.uint64).max
+_IPV4, _IPV6 = 0x0800, 0x86DD
+"""EtherTypes."""
+_MAPPED = np.frombuffer(V4_MAPPED_PREFIX, np.uint8)
 _REASON_PREFIX = "SKB_DROP_REASON_"
 
 
@@ -48,6 +52,8 @@ def columns(signals: SignalRows, reasons: dict[int, str], *, histogram: bool = F
         found |= _server_times(signals.server_times, count)
     if len(signals.tunnels.rows):
         found |= _tunnels(signals.tunnels, count)
+    if len(signals.macs.rows):
+        found |= _macs(signals)
     return found
 
 
@@ -117,6 +123,24 @@ def _tunnels(placed: Placed, count: int) -> dict[str, ColumnData]:
     return {
         f"tunnel_{name}": _spread(np.ascontiguousarray(placed.values[name]), placed.rows, count)
         for name in ("kind", "id", "src_addr", "dst_addr")
+    }
+
+
+def _macs(signals: SignalRows) -> dict[str, ColumnData]:
+    """The addresses of the frame with which each flow began, and what it carried: the flow, or the tunnel around that."""
+    placed, count = signals.macs, len(signals.keys)
+    outermost = np.ascontiguousarray(signals.keys["src_addr"])
+    if len(signals.tunnels.rows):
+        outermost = outermost.copy()
+        outermost[signals.tunnels.rows] = signals.tunnels.values["src_addr"]
+    mapped = (outermost[:, : len(_MAPPED)] == _MAPPED).all(axis=1)
+    carried = np.where(mapped, _IPV4, _IPV6).astype(np.uint16)
+    there = placed.values["dst"].any(axis=1) | placed.values["src"].any(axis=1)  # the loopback device has none
+    rows = placed.rows[there]
+    return {
+        "src_mac": _spread(np.ascontiguousarray(placed.values["src"][there]), rows, count),
+        "dst_mac": _spread(np.ascontiguousarray(placed.values["dst"][there]), rows, count),
+        "ether_type": _spread(carried[rows], rows, count),
     }
 
 

@@ -48,7 +48,8 @@ class SignalRows:
 
     Attributes:
         keys, values: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``: the flows of the table, then those of no packets.
-        sockets, drops, answers, server_times, icmp_errors, tunnels: as in ``Evicted``, those of this node that have a flow.
+        sockets, drops, answers, server_times, icmp_errors, tunnels, macs: as in ``Evicted``, those of this node that
+            have a flow.
     """
 
     keys: Structured
@@ -59,6 +60,7 @@ class SignalRows:
     server_times: Placed
     icmp_errors: Placed
     tunnels: Placed
+    macs: Placed
 
 
 def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalRows:
@@ -76,9 +78,9 @@ def place(evicted: Evicted, known: Entries, ends: Ends | None = None) -> SignalR
     flows = joined(evicted, extra) if len(extra) else evicted  # joining copies, and most intervals have none
     index = Index(flows.keys) if len(extra) else index
     placed = [_placed(entries, of, index) for entries, of in zip(signals, flow_of, strict=True)]
-    # A tunnel belongs to a flow, and makes none.
+    # A tunnel and a frame belong to a flow, and make none.
     in_tunnels = before(evicted.tunnels.keys, index, known.keys, known.values)
-    placed.append(_placed(evicted.tunnels, in_tunnels, index))
+    placed += [_placed(evicted.tunnels, in_tunnels, index), _placed(evicted.macs, evicted.macs.keys, index)]
     return SignalRows(flows.keys, flows.values, *placed)
 
 

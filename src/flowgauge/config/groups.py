@@ -12,6 +12,7 @@ _OF_FEATURES = {
     Stored.PATH: {Feature.RTT_HISTOGRAM},
     Stored.TLS: {Feature.TLS},
     Stored.DNS: {Feature.DNS},
+    Stored.L2: {Feature.MACS},
 }
 
 

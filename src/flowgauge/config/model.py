@@ -47,6 +47,7 @@ class Feature(StrEnum):
     PROCESS = "process"
     SOCKETS = "sockets"
     ICMP_ERRORS = "icmpErrors"
+    MACS = "macs"
 
 
 Duration = Annotated[str, BeforeValidator(values.duration_text), Field(pattern=duration.PATTERN)]

@@ -205,6 +205,7 @@ SIGNAL_COUNTERS: np.dtype[Any] = np.dtype(
             "answer_pieces_full",
             "notes_full",
             "answers_not_asked",
+            "macs_full",
         )
     ]
 )
@@ -217,6 +218,7 @@ TUNNEL: np.dtype[Any] = np.dtype(
         ("reserved", np.uint8, 3),
     ]
 )
+MACS: np.dtype[Any] = np.dtype([("dst", np.uint8, 6), ("src", np.uint8, 6)])
 STRUCTS: dict[str, np.dtype[Any]] = {
     "flow_key": FLOW_KEY,
     "flow_value": FLOW_VALUE,
@@ -250,6 +252,7 @@ STRUCTS: dict[str, np.dtype[Any]] = {
     "icmp_error_key": ICMP_ERROR_KEY,
     "icmp_error_value": ICMP_ERROR_VALUE,
     "tunnel": TUNNEL,
+    "macs": MACS,
 }
 """By the name of the C structure."""
 

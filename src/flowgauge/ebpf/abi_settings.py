@@ -44,6 +44,7 @@ class Settings(c.Structure):
         ("icmp_errors", c.c_uint32),
         ("tunnels", c.c_uint32),
         ("owners", c.c_uint32),
+        ("macs", c.c_uint32),
         ("stores_reorder", c.c_uint32),
     )
 

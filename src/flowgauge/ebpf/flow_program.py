@@ -283,6 +283,7 @@ class FlowProgram:
             "serverTime": _on(self._options.server_time),
             "tls": _on(self._options.tls),
             "icmpErrors": _on(self._options.icmp_errors),
+            "macs": _on(self._options.macs),
             "tunnels": _on(self._options.tunnels),
         }
         if self._options.nat:

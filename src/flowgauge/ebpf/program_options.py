@@ -55,6 +55,7 @@ class ProgramOptions:
         tls: whether to copy the hello messages of TLS and QUIC.
         icmp_errors: whether to follow the errors that ICMP reports.
         tunnels: whether of a packet in a tunnel the one within counts, the tunnel being kept beside its flow.
+        macs: whether to keep the Ethernet addresses of each flow's first packet.
         netns: a file of the network namespace that the node's devices are in.
         cache_sets: sets of two flows that each CPU counts without a lock, a power of two; 0 does without; None: together as
             many flows as a table has, 96 B each.
@@ -79,6 +80,7 @@ class ProgramOptions:
     tls: bool = False
     icmp_errors: bool = False
     tunnels: bool = False
+    macs: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
     cache_sets: int | None = None
     choice: int = 0
@@ -115,6 +117,7 @@ class ProgramOptions:
                 icmp_errors=self.icmp_errors,
                 tunnels=self.tunnels,
                 owners=self.process,
+                macs=self.macs,
                 stores_reorder=platform.machine() not in _STORES_IN_ORDER,
             )
         )
@@ -152,6 +155,7 @@ class ProgramOptions:
             "unfinished_hellos": MAX_UNFINISHED_HELLOS if self.tls else 1,
             "server_times": of_sockets if self.server_time else 1,
             "tunnels": self.max_flows if self.tunnels else 1,
+            "macs": self.max_flows if self.macs else 1,
             "chosen": MAX_CHOSEN if self.choice else 1,
         }
 

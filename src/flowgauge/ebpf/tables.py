@@ -33,6 +33,7 @@ _SIGNALS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "server_times": (abi.FLOW_KEY, abi.SERVER_TIME),
     "icmp_errors": (abi.ICMP_ERROR_KEY, abi.ICMP_ERROR_VALUE),
     "tunnels": (abi.FLOW_KEY, abi.TUNNEL),
+    "macs": (abi.FLOW_KEY, abi.MACS),
 }
 """Map → types of its keys and values."""
 _RINGS: tuple[tuple[str, np.dtype[Any]], ...] = (
@@ -59,6 +60,7 @@ class Evicted(Entries):
         server_times: ``abi.FLOW_KEY``, ``abi.SERVER_TIME``: how long servers took, by the flow that asks.
         icmp_errors: ``abi.ICMP_ERROR_KEY``, ``abi.ICMP_ERROR_VALUE``: by the flow that they are about.
         tunnels: ``abi.FLOW_KEY``, ``abi.TUNNEL``: in what flows came, by the flow as it was within.
+        macs: ``abi.FLOW_KEY``, ``abi.MACS``: of the frame with which each flow began.
         owners: ``abi.FLOW_KEY`` of what a socket sends, ``abi.OWNER``: who uses it; of equal keys the last one counts.
         events: ``abi.SOCKET_EVENT``: what happened to sockets since the last time.
         hellos: ``abi.HELLO_CHUNK``: hello messages of TLS and QUIC since the last time, in pieces.
@@ -71,6 +73,7 @@ class Evicted(Entries):
     server_times: Entries
     icmp_errors: Entries
     tunnels: Entries
+    macs: Entries
     owners: Entries
     events: abi.Structured
     hellos: abi.Structured

@@ -73,6 +73,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("kernel_hellos_full", "packets", Sum.NOTE, "Packets with hellos of TLS or QUIC that found no room.", 221),
     Counter("kernel_icmp_errors_full", "events", Sum.NOTE, "Errors of ICMP whose flow found no room.", 223),
     Counter("kernel_tunnels_full", "flows", Sum.NOTE, "Flows in tunnels whose tunnel found no room.", 224),
+    Counter("kernel_macs_full", "flows", Sum.NOTE, "Flows whose Ethernet addresses found no room.", 248),
     Counter("kernel_notes_full", "events", Sum.NOTE, "Notes on flows (device, handshake time) that found no room.", 246),
     Counter(
         "kernel_answers_not_asked", "answers", Sum.NOTE, "DNS answers to another question than was asked, not believed.", 247

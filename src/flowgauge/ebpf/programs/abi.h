@@ -121,6 +121,7 @@ struct settings {
 	__u32 icmp_errors; /* 1: follow the errors that ICMP reports */
 	__u32 tunnels; /* 1: of a packet in a tunnel the one within counts */
 	__u32 owners; /* 1: tell which process sends datagrams */
+	__u32 macs; /* 1: keep the addresses of the frame with which a flow began */
 	__u32 stores_reorder; /* 1: this machine may show a store before an earlier one (ARM) */
 };
 
@@ -273,6 +274,7 @@ struct signal_counters {
 	__u64 answer_pieces_full;
 	__u64 notes_full;
 	__u64 answers_not_asked;
+	__u64 macs_full;
 };
 
 /* Of a TCP connection, found by the client's address and port: the flow to the server, and since when it waits for a reply. */
@@ -381,6 +383,12 @@ struct tunnel {
 	__u32 id; /* network identifier of VXLAN and Geneve, key of GRE; 0 without */
 	__u8 kind; /* enum tunnel_kind */
 	__u8 reserved[3];
+};
+
+/* Of the frame with which a flow began, by the flow as it is in the table. */
+struct macs {
+	__u8 dst[6];
+	__u8 src[6];
 };
 
 /* Result bits of the program probe_features. */

@@ -35,6 +35,7 @@
 #include "events.h"
 #include "hellos.h"
 #include "icmp_errors.h"
+#include "macs.h"
 #include "nat.h"
 #include "notes.h"
 #include "parse_any.h"
@@ -64,12 +65,14 @@ struct {
 } not_ip SEC(".maps");
 
 /* What is told of a flow once in an epoch, beside its packets; key: as it is in the table. */
-static __always_inline void tell_of_new(struct __sk_buff *skb, struct packet *p, const struct flow_key *key)
+static __always_inline void tell_of_new(struct __sk_buff *skb, struct packet *p, const struct flow_key *key, __u32 ethernet)
 {
 	if (p->tunnel)
 		record_tunnel(p);
 	if (settings.owners && p->key.proto == IPPROTO_UDP)
 		follow_sender(skb, key);
+	if (settings.macs && ethernet)
+		record_macs(skb, key);
 }
 
 /* What the kernel knows of a packet's connection is about the outer one. */
@@ -92,7 +95,7 @@ static __always_inline int account_translated(const struct packet *p, const stru
 /*
  * A flow that is not where it would be under the packet's own key: perhaps it is known as it was before translation.
  */
-__noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
+__noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 ethernet, __u32 point)
 {
 	struct flow_key key = {};
 	bool translated;
@@ -111,7 +114,7 @@ __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 point)
 	if (result == ADDED_TRACE) {
 		if (translated)
 			record_translation(&key, &p->key);
-		tell_of_new(skb, p, &key);
+		tell_of_new(skb, p, &key, ethernet);
 	}
 	return result;
 }
@@ -240,7 +243,7 @@ static __always_inline bool rejected(struct packet *p, __u32 point, __u32 *below
 }
 
 /* Adds a packet to its flow, or makes that; FILTERED when it is of no chosen pod. */
-static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u32 point)
+static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u32 ethernet, __u32 point)
 {
 	struct cache_set *set = cache_set_of(&p->key);
 	int result = add_to_cache(set, &p->key, p);
@@ -252,13 +255,13 @@ static __always_inline int account(struct __sk_buff *skb, struct packet *p, __u3
 		return FILTERED;
 	/* With room in the cache it begins there, also when the table has it: user space joins them. */
 	if (!may_be_translated(skb, p) && begin_in_cache(set, &p->key, p, point)) {
-		tell_of_new(skb, p, &p->key);
+		tell_of_new(skb, p, &p->key, ethernet);
 		return ADDED_TRACE;
 	}
 	flow = has_room(set) ? NULL : flow_of(&p->key);
 	if (flow)
 		return add_packet(flow, p) ? ADDED_TRACE : ADDED;
-	return account_new(skb, p, point);
+	return account_new(skb, p, ethernet, point);
 }
 
 /* Counts a packet that carries these stamps of others. */
@@ -301,7 +304,7 @@ static __always_inline void count_packet(struct __sk_buff *skb, struct kernel_co
 		return;
 	thin(&p, taken);
 	p.key.epoch = epoch;
-	result = account(skb, &p, point);
+	result = account(skb, &p, ethernet, point);
 	if (result == FILTERED) {
 		count->filtered += taken;
 		return;
