@@ -81,6 +81,7 @@ CASES = (
     Case("of 16,384 flows, hash map only", HASH_ONLY, "bench_many"),
     NEW,
     SPILLED,
+    Case("new flow, with MACs", replace(USUAL, macs=True), "bench_new", repeat=NEW_FLOWS, fresh=True),
     FULL,
     Case("parser and one hash map update", NO_SLOTS, "bench_update", repeat=NEW_FLOWS, fresh=True),
     Case("seen before", BASE, "flow_ingress"),
