@@ -58,9 +58,9 @@ def of_everything(node: TwoPods) -> None:
 
 
 def passed(node: TwoPods, before: dict[str, counters.Traffic]) -> dict[str, int]:
-    """Packets of each device since then."""
+    """Packets that hooks on each device met since then."""
     now = settled(node)
-    return {name: now[name].since(before[name]).packets for name in DEVICES}
+    return {name: now[name].since(before[name]).met for name in DEVICES}
 
 
 def problems(node: TwoPods, told: Told, devices: dict[str, int]) -> list[str]:

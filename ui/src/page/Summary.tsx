@@ -11,6 +11,8 @@ interface Props {
   topology: Topology | undefined;
   /** Whether the filter cannot be read. */
   unread: boolean;
+  /** Whether it is of a time before the server stopped answering. */
+  old: boolean;
   seconds: number;
   sampling: string;
   /** Shows the conversations between namespaces. */
@@ -19,11 +21,11 @@ interface Props {
   children: ReactNode;
 }
 
-export function Summary({ topology, unread, seconds, sampling, onBetween, children }: Props) {
+export function Summary({ topology, unread, old, seconds, sampling, onBetween, children }: Props) {
   if (!topology && unread) return <p role="status" className="fg-summary">Nothing is asked until the filter can be read.</p>;
   if (!topology) return <Skeleton className="fg-summary" width="360px" screenreaderText="Loading the summary" />;
   return (
-    <div className="fg-summary">
+    <div className={`fg-summary ${old ? "fg-panel-old" : ""}`}>
       <p role="status">
         {summary(topology, seconds)}
         <Crossing topology={topology} onBetween={onBetween} />

@@ -81,7 +81,7 @@ export function TrafficPage() {
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
       <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
         <main id="fg-main" className="fg-main" tabIndex={-1}>
-          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} seconds={seconds} sampling={flows.data?.sampling ?? ""} onBetween={() => onView({ tab: "between" })}>
+          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} old={topology.outage} seconds={seconds} sampling={flows.data?.sampling ?? ""} onBetween={() => onView({ tab: "between" })}>
             {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
             <NodeTroubles view={view} />
           </Summary>
