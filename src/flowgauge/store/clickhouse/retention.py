@@ -96,21 +96,23 @@ class SpaceGuard:
         return dropped
 
     def refusal(self, table: str) -> str:
-        """Why inserts into ``table`` are refused, or empty."""
-        return "" if table == _TELLS_OF_LOSSES and not self._space().spent else self.problem
+        """Why inserts into ``table`` are refused, or empty: as the disk is now, which may fill up between two checks."""
+        space = self._space()
+        return self._sentence(space) if (space.spent if table == _TELLS_OF_LOSSES else space.short) else ""
 
     def _note(self, space: Space) -> None:
-        problem = ""
-        if space.short:
-            problem = (
-                f"the disk of {self._where} has {space.free >> 20} MiB free, {space.needed >> 20} MiB are needed, and no older "
-                "hour is left to drop: free space, or lower storage.retention"
-            )
+        problem = self._sentence(space) if space.short else ""
         if problem and not self.problem:
             _log.error("store_disk_full", detail=problem)
         if self.problem and not problem:
             _log.info("store_disk_has_room_again")
         self.problem = problem
+
+    def _sentence(self, space: Space) -> str:
+        return (
+            f"the disk of {self._where} has {space.free >> 20} MiB free, {space.needed >> 20} MiB are needed, and no older "
+            "hour is left to drop: free space, or lower storage.retention"
+        )
 
 
 _PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'flows' AND active GROUP BY partition_id"
