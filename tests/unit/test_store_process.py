@@ -208,6 +208,14 @@ def test_a_folder_that_cannot_be_used_is_refused_at_the_start(
     assert "give --segment-dir" in capfd.readouterr().err
 
 
+def test_a_store_does_without_a_spare_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    settings = child.StoreSettings(tmp_path, SECRET)
+    (tmp_path / "segments").touch()
+    assert child._spare_dirs(settings) == ()
+    (tmp_path / "segments").unlink()
+    assert child._spare_dirs(settings) == (tmp_path / "segments",)
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("links_owner", [12_345, 0])
 def test_a_link_that_somebody_else_left_in_shared_memory_is_not_followed(

@@ -72,7 +72,7 @@ def _section(model: type[BaseModel], path: str, limits: dict[str, str]) -> Itera
 def _row(path: str, alias: str, info: FieldInfo, said: str, limits: dict[str, str]) -> str:
     place = f"{path}.{alias}"
     variable = next(name for name, target in variables().items() if target == place)
-    meaning = f"{said}<br>`{variable}`"
+    meaning = f"{_in_a_row(said)}<br>`{variable}`"
     if limits.get(place):
         meaning += f"<br>*Not yet:* {limits[place]}"
     default = json.dumps(plain(info.get_default(call_default_factory=True)), ensure_ascii=False)
@@ -85,8 +85,13 @@ def _item(model: type[BaseModel]) -> Iterator[str]:
     yield "| field of an item | type | meaning |\n| --- | --- | --- |"
     for name, said in descriptions(model).items():
         info = model.model_fields[name]
-        yield f"| `{info.alias or name}` | {_type(info)} | {said} |"
+        yield f"| `{info.alias or name}` | {_type(info)} | {_in_a_row(said)} |"
     yield ""
+
+
+def _in_a_row(said: str) -> str:
+    """Without the ends of its lines, which would end the row of the table."""
+    return " ".join(said.split())
 
 
 def _is_section(annotation: Any) -> bool:

@@ -206,8 +206,12 @@ def _spare_dirs(settings: StoreSettings) -> tuple[Path, ...]:
     folder = settings.data_dir.resolve() / _SEGMENTS
     if not guard.can_be_named(folder):
         return ()
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _empty(folder)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _empty(folder)
+    except OSError as error:  # a full disk as well: the store does without
+        _log.warning("store_without_spare_folder", folder=str(folder), error=str(error.strerror))
+        return ()
     return (folder,)
 
 
