@@ -184,6 +184,20 @@ def test_the_newest_hour_is_never_dropped_but_writes_are_refused() -> None:
     assert guard.problem == ""
 
 
+def test_a_disk_that_fills_up_between_two_checks_is_refused_at_once_and_told_truly() -> None:
+    disk = Disk(free=150, partitions=["1", "2", "now"])
+    guard = SpaceGuard(disk.execute, disk.space, Path("/data"), retention_hours=1)
+    guard.check()
+    disk.free = 60
+    assert guard.refusal("flows") == "", "short, but the next check drops an hour"
+    disk.free = 40
+    assert "are needed" in guard.refusal("flows"), "the engine itself would refuse it, and not say why"
+    assert "no older hour" not in guard.refusal("flows")
+    assert guard.refusal("ledger") == guard.refusal("flows"), "nothing at all can be written"
+    guard.check()
+    assert guard.refusal("flows") == "", "an hour went"
+
+
 def test_a_large_disk_need_not_keep_a_whole_tenth_free() -> None:
     assert Space(100 << 40, 0).needed == MIN_FREE_CAP_BYTES
     assert Space(1 << 30, 0).needed == (1 << 30) // 10

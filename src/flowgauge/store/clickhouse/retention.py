@@ -98,21 +98,22 @@ class SpaceGuard:
     def refusal(self, table: str) -> str:
         """Why inserts into ``table`` are refused, or empty: as the disk is now, which may fill up between two checks."""
         space = self._space()
-        return self._sentence(space) if (space.spent if table == _TELLS_OF_LOSSES else space.short) else ""
+        if space.spent:
+            return self.problem or self._lacking(space)
+        return "" if table == _TELLS_OF_LOSSES else self.problem
 
     def _note(self, space: Space) -> None:
-        problem = self._sentence(space) if space.short else ""
+        problem = ""
+        if space.short:
+            problem = f"{self._lacking(space)}, and no older hour is left to drop: free space, or lower storage.retention"
         if problem and not self.problem:
             _log.error("store_disk_full", detail=problem)
         if self.problem and not problem:
             _log.info("store_disk_has_room_again")
         self.problem = problem
 
-    def _sentence(self, space: Space) -> str:
-        return (
-            f"the disk of {self._where} has {space.free >> 20} MiB free, {space.needed >> 20} MiB are needed, and no older "
-            "hour is left to drop: free space, or lower storage.retention"
-        )
+    def _lacking(self, space: Space) -> str:
+        return f"the disk of {self._where} has {space.free >> 20} MiB free, {space.needed >> 20} MiB are needed"
 
 
 _PARTS = "FROM system.parts WHERE database = currentDatabase() AND table = 'flows' AND active GROUP BY partition_id"
