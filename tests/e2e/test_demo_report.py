@@ -138,6 +138,27 @@ def test_round_trips_and_segments_sent_again_are_those_of_the_kernel(run: Run) -
     assert min(score["measured"], score["truth"]) > 0, score
 
 
+def test_processes_sockets_and_translations_are_those_of_the_kernel(run: Run) -> None:
+    checked = {check["name"]: check for check in run.report["checks"]}
+    scores = {score["name"]: score for score in run.report["signals"]}
+    for name, source, fewest in (
+        ("processes of connections to PostgreSQL", "ss -tp: python", 2),
+        ("connections opened by pods", "TcpActiveOpens", 5),
+        ("connections accepted by pods", "TcpPassiveOpens", 50),
+        ("connections to a Service, each with its backend", "nf_conntrack", 5),
+    ):
+        assert checked[name]["held"], checked[name]
+        assert source in checked[name]["detail"]
+        assert min(scores[name]["measured"], scores[name]["truth"]) >= fewest, scores[name]
+
+
+def test_of_a_sidecars_connections_within_its_pod_the_report_says_that_nothing_is_told(run: Run) -> None:
+    score = next(score for score in run.report["signals"] if score["name"] == "connections within a pod, over its loopback")
+    assert score["measured"] == 0
+    assert score["truth"] > 10, "two sidecars, a question each every 2 s"
+    assert "  --    connections within a pod, over its loopback" in run.said
+
+
 def test_it_printed_the_lines_to_paste(run: Run) -> None:
     for words in (
         f"{run.instance['console_url']}/", "curl http://django-psql-example-flow-demo.apps.localhost:", "curl http://127.0.0.1:",

@@ -12,13 +12,16 @@ import pytest
 
 from flowgauge.demo.report.accuracy import Accuracy
 from flowgauge.demo.report.checks import Counting, Findings, checks
+from flowgauge.demo.report.connections import ACCEPTED, OPENED
 from flowgauge.demo.report.document import document, lines
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import balance
+from flowgauge.demo.report.owners import PROCESSES
 from flowgauge.demo.report.round_trips import MEAN, SMALLEST
 from flowgauge.demo.report.score import Score, scored
 from flowgauge.demo.report.signals import REPEATED
 from flowgauge.demo.report.transfer import TransferAccount
+from flowgauge.demo.report.translations import TRANSLATED
 from flowgauge.demo.scene.counters import Segments, Traffic
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.truth import Tenure, TruthLog
@@ -283,7 +286,10 @@ def _story(sampling: Sampling) -> list[Edge]:
 
 def _signals(**measured: float) -> list[Score]:
     """What is checked, and DNS, which never is; each measured as 20 where 20 is the truth, unless said otherwise."""
-    names = {"mean": MEAN, "smallest": SMALLEST, "repeated": REPEATED, "dns": "names asked of DNS"}
+    names = {
+        "mean": MEAN, "smallest": SMALLEST, "repeated": REPEATED, "processes": PROCESSES, "opened": OPENED,
+        "accepted": ACCEPTED, "translated": TRANSLATED, "dns": "names asked of DNS",
+    }  # fmt: skip
     return [scored(name, measured.get(key, 20), 20, 2, source="ss -ti") for key, name in names.items()]
 
 
@@ -341,6 +347,10 @@ def _identity(*rows: dict[str, Any]) -> Identity:
         ({"signals": _signals(mean=22.1, dns=9)}, "round trips to PostgreSQL, ms"),
         ({"signals": _signals(smallest=17.9)}, "smallest round trip to PostgreSQL, ms"),
         ({"signals": _signals(repeated=17)}, "segments sent again by pods"),
+        ({"signals": _signals(processes=17)}, "processes of connections to PostgreSQL"),
+        ({"signals": _signals(opened=23)}, "connections opened by pods"),
+        ({"signals": _signals(accepted=23)}, "connections accepted by pods"),
+        ({"signals": _signals(translated=17)}, "connections to a Service, each with its backend"),
         ({"balance": balance(_components(store_rows_written=91))}, "ledger: offered = stored + losses"),
         ({"balance": balance(_components(kernel_packets_seen=51))}, "ledger: packets seen = in flows + losses"),
     ],
@@ -354,6 +364,14 @@ def test_each_check_fails_for_its_own_reason(broken: dict[str, Any], name: str) 
 def test_a_signals_check_says_both_numbers() -> None:
     found = next(check for check in checks(_findings(signals=_signals(repeated=17))) if check.name == REPEATED)
     assert found.detail == "17 in flows, 20 by the kernel (ss -ti), off by 3, at most 2 is allowed"
+
+
+def test_what_is_scored_and_not_checked_is_printed_with_its_truth_and_without_a_verdict() -> None:
+    found = _findings(signals=_signals(dns=9))
+    printed = next(line for line in lines(found, checks(found)) if "names asked of DNS" in line)
+    assert " ".join(printed.split()) == "-- names asked of DNS 9 in flows, 20 by ss -ti, off by 11"
+    blind = _findings(sees_sockets=False, signals=_signals(dns=9))
+    assert not [line for line in lines(blind, checks(blind)) if "names asked of DNS" in line]
 
 
 def test_signals_are_not_asked_for_where_agents_do_not_have_them() -> None:

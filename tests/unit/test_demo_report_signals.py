@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from flowgauge.demo.fault import drop_log
+from flowgauge.demo.report import connections
 from flowgauge.demo.report.score import Score
 from flowgauge.demo.report.signals import Signals, Truth
+from flowgauge.demo.scene.counters import Connections
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.scene.sockets import RoundTrip, parsed
 from flowgauge.flow.addresses import from_texts
@@ -20,6 +22,8 @@ from flowgauge.flow.names import Names
 
 WEB, DATABASE, DNS = "10.244.1.2", "10.244.2.2", "10.244.3.2"
 CONNECTION = (WEB, 50_000, DATABASE, 5432)
+_OF_SOCKETS = {connections.OPENED, connections.ACCEPTED, connections.FAILED, connections.WITHIN}
+"""Which have tests of their own."""
 MEAN, SMALLEST = "round trips to PostgreSQL, ms", "smallest round trip to PostgreSQL, ms"
 
 
@@ -55,11 +59,12 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
     dns_log.write_text(f"dnsmasq: query[A] {name} from {WEB}\ndnsmasq: config {name} is {DATABASE}\n")
     truth = Truth(
         database=DATABASE, database_log=database_log, repeated=repeated, pods=[WEB, DATABASE, DNS], pods_repeated=repeated + 1,
-        readings=readings, dns_logs=[dns_log], dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
+        connections=Connections(), within=Connections(), translated=[], readings=readings, dns_logs=[dns_log],
+        dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
     )  # fmt: skip
     signals = Signals(truth)
     signals.add(_batch())
-    return {score.name: score for score in signals.scores()}
+    return {score.name: score for score in signals.scores() if score.name not in _OF_SOCKETS}
 
 
 def _shown(smoothed_ms: float, smallest_ms: float, *, at_ms: int = 11_000, port: int = 50_000) -> RoundTrip:
@@ -111,11 +116,12 @@ def test_round_trips_of_which_flows_have_nothing_are_not_held(tmp_path: Path) ->
 
 def test_what_ss_prints_is_read_and_what_has_no_time_yet_left_out() -> None:
     text = (
-        "0      0      10.244.1.2:50000 10.244.2.2:5432 bbr wscale:10,10 rto:204 rtt:1.443/1.311 ato:40 mss:1448 "
+        '0      0      10.244.1.2:50000 10.244.2.2:5432 users:(("python",pid=77,fd=12),("sh",pid=78,fd=12)) '
+        "bbr wscale:10,10 rto:204 rtt:1.443/1.311 ato:40 mss:1448 "
         "bbr:(bw:170352408bps,mrtt:0.068,pacing_gain:2.9) lastsnd:92 rcv_rtt:8 rcv_space:57076 minrtt:0.068 snd_wnd:65536\n"
         "0      0      10.244.1.2:50001 10.244.2.2:5432 cubic wscale:10,10 rto:1000 mss:1448\n"
     )
-    assert list(parsed(text, 7)) == [RoundTrip(CONNECTION, 7, 1.443, 0.068)]
+    assert list(parsed(text, 7)) == [RoundTrip(CONNECTION, 7, 1.443, 0.068, ((77, "python"), (78, "sh")))]
 
 
 def test_where_nothing_was_dropped_there_is_no_score_of_drops(tmp_path: Path) -> None:

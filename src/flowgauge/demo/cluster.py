@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 
 from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.objects.meta import Object, ending
 from flowgauge.demo.scene import counters, processes
+from flowgauge.demo.scene.counters import Connections
 from flowgauge.demo.scene.network import Network
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.scene.pods import PodPlace, add_pod
@@ -90,7 +92,7 @@ class Cluster:
         self.network, self.truth, self.log_dir = network, truth, log_dir
         self.resolv_conf: Path | None = None
         self.pods: list[Pod] = []
-        self._repeated = 0
+        self._repeated, self._connections = 0, Connections()
         self._events, self._clock = events, clock
         self._cluster_ips = Translation.cluster_ips(network)
         self._routes = Translation.routes(network)
@@ -163,6 +165,7 @@ class Cluster:
         for process in pod.processes:
             process.stop()
         self._repeated += counters.tcp_segments_sent(pod.place.netns).repeated
+        self._connections = self._connections.plus(counters.tcp_connections(pod.place.netns))
         pod.place.remove()
         now = self._clock()
         pod.tenure.to_ns = now
@@ -173,6 +176,11 @@ class Cluster:
     def segments_repeated(self) -> int:
         """TCP segments that the kernels of its pods sent again until now, of those that are gone, too."""
         return self._repeated + sum(counters.tcp_segments_sent(pod.place.netns).repeated for pod in self.pods)
+
+    def connections(self) -> Connections:
+        """TCP connections that the kernels of its pods counted until now, those of pods that are gone, too."""
+        present = (counters.tcp_connections(pod.place.netns) for pod in self.pods)
+        return reduce(Connections.plus, present, self._connections)
 
     def service(self, workload: Workload, pods: list[Pod], *, address: str, port: tuple[str, int, int, str]) -> Object:
         """A ClusterIP Service of ``workload`` with an EndpointSlice; ``port`` is (name, port, target port, protocol)."""

@@ -170,6 +170,8 @@ class FlowDemo:
         self.probes.stop()
         if self._load is not None:
             self._load.stop()
+        for sidecar in (process for pod in self.pods.web for process in pod.processes[:1]):
+            sidecar.stop()
         for pod in self.cluster.pods:
             if pod.workload.namespace == "other-team":
                 for process in pod.processes:
@@ -198,6 +200,7 @@ class FlowDemo:
         return Transfer(sender, receiver, _printed(receiving), _printed(sending), segments)
 
     def _run_web(self, pod: Pod) -> None:
+        """The sidecar is the pod's first program."""
         program = containers.web(
             pod.address,
             self.database.environment(),

@@ -14,16 +14,17 @@ import time
 from typing import Any
 
 from flowgauge.config.model import Feature, seconds
-from flowgauge.demo import requirements, scene_file
+from flowgauge.demo import requirements, scene_file, sidecars
 from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.fault import drop_log
-from flowgauge.demo.flow_demo import ROUTE_HOST, Transfer
+from flowgauge.demo.flow_demo import ROUTE_HOST, WEB, Transfer
 from flowgauge.demo.invitation import Invitation, ssh_line
 from flowgauge.demo.report.checks import Counting, Findings
 from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.reading import read
 from flowgauge.demo.report.signals import Signals, Truth
 from flowgauge.demo.scene import addresses, counters
+from flowgauge.demo.scene.translations import Translated, translated
 from flowgauge.demo.settings import label_of
 from flowgauge.demo.socket_watch import SocketWatch
 from flowgauge.demo.stage import Stage
@@ -88,6 +89,7 @@ class Session:
         self._half_s = duration_s / 2 if duration_s else REPLACED_AFTER_S
         self._setup_s = 0.0
         self._replaced = False
+        self._translated: list[Translated] = []
         console_url = stage.system.composition.console_url
         self._entrance = Entrance(stage.network.outside, port)
         self._first = FirstFlow(console_url, started)
@@ -165,6 +167,7 @@ class Session:
         for end in (self._click, self._entrance, self._sockets):
             end.stop()
         stage.story.end_load()
+        self._translated = [one for node in stage.network.nodes.values() for one in translated(node.name, node.netns)]
         self._stop.refuse_to_go_on(once=False)
         transfer = stage.story.transfer()
         stage.witness.end_all()
@@ -238,6 +241,9 @@ class Session:
             repeated=counters.tcp_segments_sent(database.place.netns).repeated,
             pods=sorted({tenure.address for tenure in cluster.truth.tenures() if tenure.kind == "Pod"}),
             pods_repeated=cluster.segments_repeated(),
+            connections=cluster.connections(),
+            within=sidecars.connections(cluster.log_dir, WEB),
+            translated=self._translated,
             readings=self._sockets.readings,
             dns_logs=[pod.processes[0].log_path for pod in pods.dns],
             dropped=drop_log.read(self._stage.folder),

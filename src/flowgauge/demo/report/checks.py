@@ -84,6 +84,11 @@ class Findings:
     signals: Sequence[Score] = ()
 
     @property
+    def measures_signals(self) -> bool:
+        """Whether every signal must be there: without every packet, or every connection, one may be missing for good reason."""
+        return self.exact and self.sees_pods and self.sees_sockets
+
+    @property
     def exact(self) -> bool:
         """Whether every packet was counted."""
         return self.counting is Counting.EXACT
@@ -226,10 +231,7 @@ def _expected(found: Findings) -> Sequence[Known]:
 
 
 def _signals(found: Findings) -> Iterator[Check]:
-    """Without every packet, or the row of every connection, a signal may be missing for good reason."""
-    if not (found.exact and found.sees_pods and found.sees_sockets):
-        return
-    for score in found.signals:
+    for score in found.signals if found.measures_signals else ():
         if score.name in CHECKED:
             detail = f"{score.measured:g} in flows, {score.truth:g} by the kernel ({score.source})"
             yield Check(score.name, score.held, f"{detail}, off by {score.error:g}, at most {score.allowed:g} is allowed")

@@ -43,10 +43,16 @@ def write(path: Path, content: dict[str, Any]) -> None:
 
 
 def lines(found: Findings, checks: Sequence[Check]) -> list[str]:
-    """What is printed at the end: every check, and one line that sums up."""
-    width = max(len(check.name) for check in checks)
+    """What is printed at the end: every check, signals that are scored and not checked, and one line that sums up."""
+    names = {check.name for check in checks}
+    scores = [score for score in found.signals if score.name not in names] if found.measures_signals else []
+    width = max(map(len, [*names, *(score.name for score in scores)]))
     failed = sum(not check.held for check in checks)
     table = [f"  {'ok  ' if check.held else 'FAIL'}  {check.name:<{width}}  {check.detail}" for check in checks]
     flows = f"{found.balance.stored:,} flows of {found.pods} pods on {found.nodes} nodes"
     verdict = f"{failed} of {len(checks)} checks did not hold" if failed else f"all {len(checks)} checks held"
+    table += [
+        f"  --    {score.name:<{width}}  {score.measured:g} in flows, {score.truth:g} by {score.source}, off by {score.error:g}"
+        for score in scores
+    ]
     return [*table, f"{flows}: {verdict}"]

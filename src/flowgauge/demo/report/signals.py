@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals against their truth: what flows say of PostgreSQL, DNS and drops, and what logs and the kernel say.
+"""Signals against their truth: what flows say of PostgreSQL, DNS, drops, sockets and NAT, and what logs and kernels say.
 
 All are scored. Those in ``CHECKED`` must hold where agents see every packet and its socket; the others depend on what was asked
 of the demo while it ran.
@@ -16,12 +16,17 @@ import numpy as np
 
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
-from flowgauge.demo.report import round_trips
+from flowgauge.demo.report import connections, owners, round_trips, translations
+from flowgauge.demo.report.connections import SocketEvents
+from flowgauge.demo.report.owners import Owners
 from flowgauge.demo.report.round_trips import RoundTrips
 from flowgauge.demo.report.score import Score, judged, scored
 from flowgauge.demo.report.tenants import has_text, is_address
+from flowgauge.demo.report.translations import Translations
+from flowgauge.demo.scene.counters import Connections
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.scene.sockets import RoundTrip
+from flowgauge.demo.scene.translations import Translated
 from flowgauge.flow.batch import FlowBatch
 
 _SLOWEST_OFF_MS = 100.0
@@ -29,7 +34,10 @@ _RETRANSMITS_OFF = 2.0
 _DROPS_OFF = 5.0
 """A row has the sum over all reasons, and the commonest of them: what came twice may be counted with those of a rule."""
 REPEATED = "segments sent again by pods"
-CHECKED = (round_trips.MEAN, round_trips.SMALLEST, REPEATED)
+CHECKED = (
+    round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
+    translations.TRANSLATED,
+)  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
 
@@ -41,6 +49,8 @@ class Truth:
     Attributes:
         database: the pod's address; ``database_log`` what PostgreSQL logged, ``repeated`` the segments its kernel sent again.
         pods: addresses of all pods that there were; ``pods_repeated`` the segments that all of their kernels sent again.
+        connections: of all pods, as their kernels counted; ``within`` those over their loopback, as the sidecars did.
+        translated: connections to Services, as the nodes' kernels knew them at the end.
         readings: round trips from web pods to PostgreSQL, as the kernel had them, in the order of time.
         dns_logs: what the DNS servers logged.
         dropped: address → what faults dropped on the way to it.
@@ -51,6 +61,9 @@ class Truth:
     repeated: int
     pods: Sequence[str]
     pods_repeated: int
+    connections: Connections
+    within: Connections
+    translated: Sequence[Translated]
     readings: Sequence[RoundTrip]
     dns_logs: Sequence[Path]
     dropped: Mapping[str, Dropped]
@@ -61,7 +74,7 @@ class Signals:
     """Reads batches; ``scores`` afterwards."""
 
     truth: Truth
-    round_trips: RoundTrips = field(init=False)
+    _judges: tuple[RoundTrips | Owners | SocketEvents | Translations, ...] = field(init=False)
     _slowest_ms: float = 0.0
     _repeated: int = 0
     _pods_repeated: int = 0
@@ -69,11 +82,14 @@ class Signals:
     _drops: int = 0
 
     def __post_init__(self) -> None:
-        self.round_trips = RoundTrips(self.truth.readings)
+        truth = self.truth
+        events = SocketEvents(truth.pods, truth.connections, truth.within)
+        self._judges = (RoundTrips(truth.readings), Owners(truth.readings), events, Translations(truth.translated))
 
     def add(self, batch: FlowBatch) -> None:
         """Takes what a batch says."""
-        self.round_trips.add(batch)
+        for judge in self._judges:
+            judge.add(batch)
         of_database = is_address(batch.array("dst_addr"), self.truth.database) & (batch.array("dst_port") == DATABASE_PORT)
         if of_database.any():
             slowest_us = int(batch.array("server_time_max_us")[of_database].max())
@@ -92,7 +108,7 @@ class Signals:
         """Each signal for which there is a truth."""
         truth = self.truth
         found = [
-            *self.round_trips.scores(),
+            *(score for judge in self._judges for score in judge.scores()),
             scored(
                 REPEATED,
                 self._pods_repeated,
@@ -100,17 +116,21 @@ class Signals:
                 _RETRANSMITS_OFF,
                 source="TcpRetransSegs of their namespaces",
             ),
-            scored("segments sent again by PostgreSQL", self._repeated, truth.repeated, _RETRANSMITS_OFF),
+            scored(
+                "segments sent again by PostgreSQL", self._repeated, truth.repeated, _RETRANSMITS_OFF, source="TcpRetransSegs"
+            ),
         ]
         durations = [float(text) for text in _DURATION.findall(_text(truth.database_log))]
         if durations:
-            found.append(scored("slowest query of PostgreSQL, ms", self._slowest_ms, max(durations), _SLOWEST_OFF_MS))
+            found.append(
+                scored("slowest query of PostgreSQL, ms", self._slowest_ms, max(durations), _SLOWEST_OFF_MS, source="its log")
+            )
         names = {name.lower() for log in truth.dns_logs for name in _QUESTION.findall(_text(log))}
         wrong = len(names ^ self._names)
-        found.append(judged("names asked of DNS", len(self._names), len(names), wrong, 0))
+        found.append(judged("names asked of DNS", len(self._names), len(names), wrong, 0, source="the log of dnsmasq"))
         if truth.dropped:
             dropped = sum(one.packets for one in truth.dropped.values())
-            found.append(scored("packets dropped by rules", self._drops, dropped, _DROPS_OFF))
+            found.append(scored("packets dropped by rules", self._drops, dropped, _DROPS_OFF, source="nftables"))
         return found
 
 

@@ -90,13 +90,40 @@ class Segments:
         return Segments(self.new - start.new, self.repeated - start.repeated)
 
 
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """TCP connections of a namespace, those over its loopback too: opened, accepted, and those of them that never came about.
+
+    RFC 4022, tcpActiveOpens, tcpPassiveOpens and tcpAttemptFails. The last has those that the other side refused, or that
+    were given up after the last SYN; not those whose program closed them before an answer came.
+    """
+
+    opened: int = 0
+    accepted: int = 0
+    failed: int = 0
+
+    def plus(self, other: Connections) -> Connections:
+        """Both together."""
+        return Connections(self.opened + other.opened, self.accepted + other.accepted, self.failed + other.failed)
+
+
 def tcp_segments_sent(netns: str) -> Segments:
     """What the kernel counted in a namespace until now."""
+    counted = _tcp(netns)
+    return Segments(counted["OutSegs"], counted["RetransSegs"])
+
+
+def tcp_connections(netns: str) -> Connections:
+    """What the kernel counted in a namespace until now."""
+    counted = _tcp(netns)
+    return Connections(counted["ActiveOpens"], counted["PassiveOpens"], counted["AttemptFails"])
+
+
+def _tcp(netns: str) -> dict[str, int]:
     with linux.in_netns(netns):
         lines = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii").splitlines()
     names, values = (line.split()[1:] for line in lines if line.startswith("Tcp:"))
-    counted = dict(zip(names, map(int, values), strict=True))
-    return Segments(counted["OutSegs"], counted["RetransSegs"])
+    return dict(zip(names, map(int, values), strict=True))
 
 
 def count_not_ip(netns: str, device: str) -> None:
