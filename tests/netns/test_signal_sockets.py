@@ -213,6 +213,30 @@ def test_many_events_are_each_told_once(node: TwoPods) -> None:
             ports.clear()
 
 
+def test_of_a_pods_own_loopback_nothing_is_told_but_of_its_address_it_is(node: TwoPods) -> None:
+    """Both stay within the pod: what is told is a matter of the address, which all pods share on loopback."""
+    with followed(node) as watch:
+        over_loopback, over_address = _called_within(node, "127.0.0.1"), _called_within(node, B)
+        rows = told(watch.program)
+    for (client, server), opened, accepted in (
+        (over_loopback, [], []),
+        (over_address, [("connected", "established", "src")], [("accepted", "established", "dst")]),
+    ):
+        assert events(rows, src_port=client, dst_port=server)[:1] == opened
+        assert events(rows, src_port=server, dst_port=client)[:1] == accepted
+
+
+def _called_within(node: TwoPods, address: str) -> tuple[int, int]:
+    """A connection from pod b to itself: ports of client and server."""
+    with node.socket("b", socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind((address, 0))
+        listener.listen()
+        with node.socket("b", socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.connect(listener.getsockname())
+            listener.accept()[0].close()
+            return client.getsockname()[1], listener.getsockname()[1]
+
+
 def test_switched_off_neither_is_told(node: TwoPods) -> None:
     with observed(node) as watch:
         watch.program.attach_signals()
