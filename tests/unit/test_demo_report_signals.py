@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flowgauge.config.model import Feature
 from flowgauge.demo.fault import drop_log
-from flowgauge.demo.report import connections
+from flowgauge.demo.report.connections import OPENED
 from flowgauge.demo.report.score import Score
 from flowgauge.demo.report.signals import Signals, Truth
 from flowgauge.demo.scene.counters import Connections
@@ -22,8 +23,6 @@ from flowgauge.flow.names import Names
 
 WEB, DATABASE, DNS = "10.244.1.2", "10.244.2.2", "10.244.3.2"
 CONNECTION = (WEB, 50_000, DATABASE, 5432)
-_OF_SOCKETS = {connections.OPENED, connections.ACCEPTED, connections.FAILED, connections.WITHIN}
-"""Which have tests of their own."""
 MEAN, SMALLEST = "round trips to PostgreSQL, ms", "smallest round trip to PostgreSQL, ms"
 
 
@@ -53,18 +52,20 @@ def _batch() -> FlowBatch:
 
 
 def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, dropped: int = 5,
-            name: str = "postgresql.flow-demo.svc", readings: Sequence[RoundTrip] = ()) -> dict[str, Score]:  # fmt: skip
+            name: str = "postgresql.flow-demo.svc", readings: Sequence[RoundTrip] = (),
+            features: Collection[Feature] = (Feature.RTT, Feature.DNS)) -> dict[str, Score]:  # fmt: skip
     database_log, dns_log = folder / "postgresql.log", folder / "dns.log"
     database_log.write_text(f"LOG:  duration: {duration_ms} ms  statement: SELECT pg_sleep(0.4)\n")
     dns_log.write_text(f"dnsmasq: query[A] {name} from {WEB}\ndnsmasq: config {name} is {DATABASE}\n")
     truth = Truth(
-        database=DATABASE, database_log=database_log, repeated=repeated, pods=[WEB, DATABASE, DNS], pods_repeated=repeated + 1,
+        features=features, database=DATABASE, database_log=database_log, repeated=repeated, pods=[WEB, DATABASE, DNS],
+        pods_repeated=repeated + 1,
         connections=Connections(), within=Connections(), translated=[], readings=readings, dns_logs=[dns_log],
         dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
     )  # fmt: skip
     signals = Signals(truth)
     signals.add(_batch())
-    return {score.name: score for score in signals.scores() if score.name not in _OF_SOCKETS}
+    return {score.name: score for score in signals.scores()}
 
 
 def _shown(smoothed_ms: float, smallest_ms: float, *, at_ms: int = 11_000, port: int = 50_000) -> RoundTrip:
@@ -133,3 +134,10 @@ def test_what_several_faults_dropped_on_the_way_to_an_address_is_summed(tmp_path
     for packets in (3, 4):
         drop_log.append(tmp_path, DATABASE, Dropped(packets, packets * 60))
     assert drop_log.read(tmp_path) == {DATABASE: Dropped(7, 420)}
+
+
+def test_features_that_are_switched_off_are_not_scored(tmp_path: Path) -> None:
+    readings = [_shown(21.5, 19.0)]
+    on, off = _scores(tmp_path, readings=readings), _scores(tmp_path, readings=readings, features=[Feature.SOCKETS])
+    assert (MEAN in on, OPENED in on) == (True, False)
+    assert (MEAN in off, OPENED in off) == (False, True)

@@ -236,6 +236,7 @@ class Session:
         pods, cluster = self._stage.story.pods, self._stage.story.cluster
         database = pods.database
         truth = Truth(
+            features=self._stage.settings.spec.exporter.features,
             database=database.address,
             database_log=database.processes[0].log_path,
             repeated=counters.tcp_segments_sent(database.place.netns).repeated,

@@ -8,12 +8,14 @@ of the demo while it ran.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
+from flowgauge.config.model import Feature
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
 from flowgauge.demo.report import connections, owners, round_trips, translations
@@ -42,11 +44,20 @@ _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
 
 
+class _Judge(Protocol):
+    """One signal, or several of one kind; ``scores`` are known when every batch was added."""
+
+    def add(self, batch: FlowBatch) -> None: ...
+
+    def scores(self) -> list[Score]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """What is known without flows.
 
     Attributes:
+        features: what agents are asked for; a feature that is off has no score.
         database: the pod's address; ``database_log`` what PostgreSQL logged, ``repeated`` the segments its kernel sent again.
         pods: addresses of all pods that there were; ``pods_repeated`` the segments that all of their kernels sent again.
         connections: of all pods, as their kernels counted; ``within`` those over their loopback, as the sidecars did.
@@ -56,6 +67,7 @@ class Truth:
         dropped: address → what faults dropped on the way to it.
     """
 
+    features: Collection[Feature]
     database: str
     database_log: Path
     repeated: int
@@ -74,7 +86,7 @@ class Signals:
     """Reads batches; ``scores`` afterwards."""
 
     truth: Truth
-    _judges: tuple[RoundTrips | Owners | SocketEvents | Translations, ...] = field(init=False)
+    _judges: Sequence[_Judge] = field(init=False)
     _slowest_ms: float = 0.0
     _repeated: int = 0
     _pods_repeated: int = 0
@@ -83,8 +95,13 @@ class Signals:
 
     def __post_init__(self) -> None:
         truth = self.truth
-        events = SocketEvents(truth.pods, truth.connections, truth.within)
-        self._judges = (RoundTrips(truth.readings), Owners(truth.readings), events, Translations(truth.translated))
+        judges: dict[Feature, _Judge] = {
+            Feature.RTT: RoundTrips(truth.readings),
+            Feature.PROCESS: Owners(truth.readings),
+            Feature.SOCKETS: SocketEvents(truth.pods, truth.connections, truth.within),
+            Feature.NAT: Translations(truth.translated),
+        }
+        self._judges = [judge for feature, judge in judges.items() if feature in truth.features]
 
     def add(self, batch: FlowBatch) -> None:
         """Takes what a batch says."""
