@@ -34,9 +34,12 @@ class Translated:
 
 
 def translated(node: str, netns: str) -> list[Translated]:
-    """What the kernel of ``node`` translates now; nothing where kernels do not list their connections there."""
+    """What the kernel of ``node`` translates now; nothing where it has no such list, or keeps it from us."""
     with linux.in_netns(netns):
-        text = _LIST.read_text(encoding="ascii") if _LIST.exists() else ""
+        try:
+            text = _LIST.read_text(encoding="ascii")
+        except OSError:
+            return []
     return list(parsed(node, text))
 
 
