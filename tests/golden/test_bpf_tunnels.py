@@ -160,6 +160,6 @@ def test_a_tunnel_that_finds_no_room_is_counted_and_its_packet_all_the_same() ->
             show(program, frame(ip(47, gre(V4, ip(17, udp(1000 + number, b""), IN)))))
         counters, evicted = touched(program.counters()), program.evict()
     assert counters["seen"] == 400
-    assert counters["in_flows"] + counters["table_full"] == 400
+    assert counters["in_flows"] + counters.get("table_full", 0) == 400
     assert len(evicted.tunnels) <= len(evicted)
     assert len(evicted.tunnels) + counters.get("kernel_tunnels_full", 0) == len(evicted)

@@ -52,12 +52,18 @@ def test_the_given_document_on_one_machine_stores_here_and_listens_on_loopback()
 def test_groups_of_columns_that_the_document_asks_for_are_stored_beside_the_others() -> None:
     stored = [
         option(compose(spec(f"spec: {{{text}}}"), PLAN).parts[0], "--groups").split(",")
-        for text in ("", "storage: {index: {columns: [router, seen, l2]}}", "exporter: {features: [process]}")
+        for text in (
+            "",
+            "storage: {index: {columns: [router, seen, l2]}}",
+            "exporter: {features: [process]}",
+            "exporter: {features: [macs]}",
+        )
     ]
     assert stored == [
         ["icmp", "seen", "signals", "dns"],
         ["icmp", "seen", "signals", "dns", "router", "l2"],
         ["icmp", "seen", "signals", "process"],
+        ["icmp", "seen", "signals", "l2"],
     ]
 
 
