@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from agent_kit import AgentProcess, agent, collector, until
+from flowgauge.config.model import Feature
 from flowgauge.demo.scene import kernel
 from flowgauge.runtime import linux
 from node_kit import A, B, TwoPods, transfer, two_pods
+from seccomp_kit import under
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -72,3 +74,39 @@ def test_the_documented_capabilities_are_enough_for_devices_and_documents_that_c
             until(lambda: [row for row in to.rows() if row["src_addr"] == A and row["dst_port"] == 9000], "flows")
             assert running.stop() == 0
         assert not running.events("settings_not_applied")
+
+
+def documented_filter() -> str:
+    """``SystemCallFilter=`` of the page's systemd unit."""
+    (found,) = re.findall(r"^SystemCallFilter=(.+)$", DOCUMENTED.read_text(), re.MULTILINE)
+    return str(found)
+
+
+@pytest.mark.tool("systemd-analyze")
+def test_an_agent_with_every_feature_needs_no_other_system_calls_than_documented(tmp_path: Path) -> None:
+    features = ", ".join(Feature)
+    document = tmp_path / "document.yaml"
+    document.write_text(f"spec: {{exporter: {{sampling: 1, exportInterval: 200ms, features: [{features}]}}}}\n")
+    with two_pods() as node, linux.in_netns(node.node), collector() as to:
+        command = under(documented_filter())
+        with agent(["-f", str(document), *words(node, to.port)], tmp_path, command) as running:
+            assert threads(running)[0]["Seccomp"].strip() == "2", "no filter: this proves nothing"
+            assert set(running.ready()["attached"].values()) <= {"tcx", "clsact"}
+            transfer(node, ("a", "b"), (B, 9000), 100_000)
+            until(lambda: [row for row in to.rows() if row["src_addr"] == A and row["dst_port"] == 9000], "flows")
+            document.write_text("spec: {exporter: {sampling: 1, exportInterval: 200ms, maxFlows: 5000}}\n")
+            running.signal(signal.SIGHUP)
+            until(lambda: running.events("settings_applied"), "settings applied")
+            assert running.stop() == 0
+        assert not [event for event in running.log() if event["level"] in {"warning", "error"}]
+
+
+@pytest.mark.tool("systemd-analyze")
+def test_an_agent_whose_filter_refuses_bpf_says_so_and_counts_without(tmp_path: Path) -> None:
+    filters = documented_filter().replace(" bpf", "")
+    with two_pods() as node, linux.in_netns(node.node), collector() as to:
+        with agent(words(node, to.port), tmp_path, under(filters)) as running:
+            assert set(running.ready()["attached"].values()) == {"af_packet"}
+            transfer(node, ("a", "b"), (B, 9000), 100_000)
+            until(lambda: [row for row in to.rows() if row["src_addr"] == A and row["dst_port"] == 9000], "flows")
+        assert "a seccomp profile" in running.events("observing_without_ebpf")[0]["why"]

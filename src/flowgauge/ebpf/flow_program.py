@@ -355,6 +355,6 @@ def _refused(error: LoadError) -> EnvironmentProblem:
     if error.log:
         _log.error("ebpf_load_failed", log=error.log)
     hint = ""
-    if error.errno in (errno.EPERM, errno.EACCES) and not error.log.strip():
+    if error.errno == errno.EPERM or (error.errno == errno.EACCES and not error.log.strip()):  # else the verifier's
         hint = " (a seccomp profile, lockdown or a missing capability)"
     return EnvironmentProblem(f"this kernel refuses the eBPF flow program: {error.strerror}{hint}")
