@@ -41,11 +41,14 @@ def test_an_empty_store_says_what_is_missing_and_the_first_flow_shows_by_itself(
         store.close()
 
 
-def test_a_store_that_does_not_answer_is_said_so_with_a_way_to_try_again(page: Page, built: None) -> None:
+def test_a_store_that_does_not_answer_is_said_so_once_and_asked_again_until_it_does(page: Page, built: None) -> None:
     collector = Collector()
     with opened(page, ConsoleSettings("http://127.0.0.1:9", SECRET, collector_url=f"http://127.0.0.1:{collector.http.port}")):
-        expect(page.get_by_text("No answer yet").first).to_be_visible()
-        expect(page.get_by_role("button", name="Try again").first).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("No answer has come yet. It is asked again every 5 s")
+        expect(page.get_by_label("Map", exact=True).get_by_text("No answer yet")).to_be_visible()
+        with page.expect_response(lambda answer: "/api/v1/flows" in answer.url) as again:
+            pass
+        assert again.value.status == 503
     collector.stop()
 
 

@@ -5,7 +5,7 @@ import { act, cleanup, render, screen } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, expect, it, vi } from "vitest";
 import { get } from "../src/api/client";
-import { REFRESH_MS } from "../src/api/outage";
+import { REFRESH_MS, SHOWN } from "../src/api/outage";
 import { OutageBanner } from "../src/frame/OutageBanner";
 import { TrafficPage } from "../src/page/TrafficPage";
 
@@ -57,6 +57,6 @@ it("says once for the whole page that the server does not answer, and is well ag
 
 /** A panel that is not live: nobody but the outage asks again. */
 function Asks({ name }: { name: string }) {
-  const { data } = useQuery({ queryKey: [name], queryFn: () => get("flows") });
+  const { data } = useQuery({ queryKey: [name], queryFn: () => get("flows"), meta: SHOWN });
   return data === undefined ? null : <p>{name} answered</p>;
 }

@@ -13,10 +13,15 @@ export const isOutage = (error: Error | null, ofPart: boolean): error is ApiErro
 
 const isOut = ({ state, meta }: Query): boolean => isOutage(state.error, meta?.["ofPart"] === true);
 
+/** Of a question whose answer a panel shows; others are answered without the store, too. */
+export const SHOWN = { shown: true };
+
+const isShown = ({ meta }: Query): boolean => meta?.["shown"] === true;
+
 export interface Outage {
   /** What does not answer, as a sentence. */
   message: string;
-  /** When the last answer came; 0: none has come yet. */
+  /** When the last answer came that a panel shows; 0: none has come yet. */
   lastMs: number;
 }
 
@@ -30,7 +35,7 @@ export function watch(client: QueryClient, onChange: (outage: Outage | undefined
     const { queryHash, state } = event.query;
     const before = unanswered.size;
     if (event.action.type === "error" && isOut(event.query)) {
-      if (before === 0) lastMs = Math.max(...cache.getAll().map((one) => one.state.dataUpdatedAt));
+      if (before === 0) lastMs = Math.max(0, ...cache.findAll({ predicate: isShown }).map((one) => one.state.dataUpdatedAt));
       unanswered.set(queryHash, state.error?.message ?? "");
     } else {
       unanswered.delete(queryHash);

@@ -5,7 +5,7 @@ import { useRef } from "react";
 import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
-import { isOutage, REFRESH_MS } from "./outage";
+import { isOutage, REFRESH_MS, SHOWN } from "./outage";
 import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, Nodes, SeriesAnswer, Status, Topology } from "./types";
 
 /** Once: what is not answered then is said, and asked again every few seconds. */
@@ -33,6 +33,7 @@ function useAnswer<T>(view: View, path: string, params: Record<string, string | 
     refetchInterval: view.live ? REFRESH_MS : false,
     enabled,
     retry,
+    meta: SHOWN,
   });
   last.current = data ?? last.current;
   return { data: last.current, stale: isPlaceholderData || data === undefined, error, outage: isOutage(error, false), isFetching, refetch: () => void refetch() };
