@@ -86,7 +86,7 @@ fuzz-long: $(DEV) ## Fuzz the decoder with 20 million datagrams and write fuzz/r
 	@$(PY) fuzz/wire_long.py
 
 docs: $(DEV) ## Generate the reference pages and build the documentation site
-	@for tool in tools/schema/[a-z]*.py tools/docs/[a-z]*.py tools/ui/[a-z]*.py; do $(PY) $$tool; done
+	@for tool in tools/generate/[a-z]*.py; do $(PY) $$tool; done
 	@.venv/bin/zensical build --strict
 
 dist: $(DEV) bpf ui ## Build the wheel and the source archive

@@ -20,7 +20,7 @@ from flowgauge.runtime.ledger import COUNTERS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-GENERATORS = sorted(path for folder in ("schema", "docs", "ui") for path in (ROOT / "tools" / folder).glob("[a-z]*.py"))
+GENERATORS = sorted((ROOT / "tools/generate").glob("[a-z]*.py"))
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Written by tools/schema/iana_elements.py from iana.csv beside it: do not edit.
+# Written by tools/generate/iana_elements.py from iana.csv beside it: do not edit.
 """IANA's registry of IPFIX information elements: number, name and abstract data type (RFC 7012 §3.1). A table.
 
 A number that is not here decodes as bytes under ``ie<number>``, and sets of 256 bits (unsigned256) are bytes, too.

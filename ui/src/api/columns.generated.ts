@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Written by tools/ui/column_types.py from the column registry: do not edit.
+// Written by tools/generate/column_types.py from the column registry: do not edit.
 
 export interface ColumnInfo {
   title: string;

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from _page import REFERENCE, ROOT, finish
+from _target import REFERENCE, ROOT, finish
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -24,7 +24,7 @@ from flowgauge.config.sentences import NOT_YET
 ASK_FOR_MUCH = ("everything", "given", "other_exporters")
 """Golden documents that ask for what is not built, so that each limit is said by one of them."""
 
-_HEAD = """<!-- Written by tools/docs/configuration.py from src/flowgauge/config: do not edit. -->
+_HEAD = """<!-- Written by tools/generate/configuration.py from src/flowgauge/config: do not edit. -->
 # Configuration
 
 One document, the `FlowCollector`, configures every part; the same document is a file for `flowgauge run -f` and a resource in a

@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 
-from _page import REFERENCE, finish
+from _target import REFERENCE, finish
 
 from flowgauge.schema.column import Column, Kind
 from flowgauge.schema.columns import COLUMNS, DEFAULT_GROUPS
 from flowgauge.schema.filters.fields import FIELDS, SYNONYMS, Field
 from flowgauge.schema.well_known import PORT_NUMBERS, PROTOCOLS
 
-_HEAD = """<!-- Written by tools/docs/filter_fields.py from the code: do not edit. -->
+_HEAD = """<!-- Written by tools/generate/filter_fields.py from the code: do not edit. -->
 # Filters and columns
 
 The same filter works in the page's filter bar, in `flowgauge flows`, in the API (`filter=`) and for live flows.

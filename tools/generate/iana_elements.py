@@ -11,7 +11,8 @@ import csv
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from _target import ROOT, finish
+
 INPUT, TARGET = Path(__file__).with_name("iana.csv"), ROOT / "src/flowgauge/schema/iana.py"
 TYPES = frozenset({
     "octetArray", "unsigned8", "unsigned16", "unsigned32", "unsigned64", "unsigned256", "signed8", "signed16", "signed32",
@@ -24,7 +25,7 @@ FIRST_PRIVATE = 32768
 """Elements of enterprises begin here (RFC 7011 §3.2)."""
 
 _HEAD = '''# SPDX-License-Identifier: Apache-2.0
-# Written by tools/schema/iana_elements.py from iana.csv beside it: do not edit.
+# Written by tools/generate/iana_elements.py from iana.csv beside it: do not edit.
 """IANA's registry of IPFIX information elements: number, name and abstract data type (RFC 7012 §3.1). A table.
 
 A number that is not here decodes as bytes under ``ie<number>``, and sets of 256 bits (unsigned256) are bytes, too.
@@ -56,17 +57,5 @@ def text() -> str:
     return "".join([*lines, _TAIL])
 
 
-def main() -> int:
-    """Writes or compares; the exit status."""
-    wanted = text()
-    if "--check" in sys.argv:
-        if TARGET.read_text(encoding="utf-8") == wanted:
-            return 0
-        print(f"{TARGET.relative_to(ROOT)} differs from {INPUT.relative_to(ROOT)}; run: make docs", file=sys.stderr)
-        return 1
-    TARGET.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(TARGET, text()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from _page import REFERENCE, finish
+from _target import REFERENCE, finish
 
 from flowgauge.agent.settings import DOCUMENTATION_PEN
 from flowgauge.flow.batch import definition
@@ -36,7 +36,7 @@ _COLUMNS = """
 | --- | --- | --- | --- | --- |
 """
 
-_HEAD = f"""<!-- Written by tools/docs/ipfix_elements.py from the code: do not edit. -->
+_HEAD = f"""<!-- Written by tools/generate/ipfix_elements.py from the code: do not edit. -->
 # IPFIX: what agents send
 
 Agents send standard IPFIX (RFC 7011) over UDP, so any collector can read them; tshark and nfdump are tested to read the same

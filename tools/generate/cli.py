@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from _page import REFERENCE, finish
+from _target import REFERENCE, finish
 
 from flowgauge.cli.main import VERBS, real_command
 
 _WIDTH = 100
 
-_HEAD = """<!-- Written by tools/docs/cli.py from the code: do not edit. -->
+_HEAD = """<!-- Written by tools/generate/cli.py from the code: do not edit. -->
 # Command line
 
 `./flowgauge` at the repository's root needs no activated environment; an installed wheel has the command `flowgauge`.

@@ -6,16 +6,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
+
+from _target import ROOT, finish
 
 from flowgauge.schema.columns import COLUMNS
 from flowgauge.schema.flow_query import Measure
 from flowgauge.schema.well_known import PORTS, PROTOCOLS
 
-TARGET = Path(__file__).parents[2] / "ui/src/api/columns.generated.ts"
+TARGET = ROOT / "ui/src/api/columns.generated.ts"
 
 _HEAD = """// SPDX-License-Identifier: Apache-2.0
-// Written by tools/ui/column_types.py from the column registry: do not edit.
+// Written by tools/generate/column_types.py from the column registry: do not edit.
 
 export interface ColumnInfo {
   title: string;
@@ -64,17 +65,5 @@ def _names(name: str, table: Mapping[int, str]) -> str:
     return "\n".join([f"export const {name}: Readonly<Record<number, string>> = {{", *lines, "};", ""])
 
 
-def main() -> int:
-    """Writes, or compares."""
-    wanted = text()
-    if "--check" in sys.argv:
-        if TARGET.read_text(encoding="utf-8") == wanted:
-            return 0
-        print(f"{TARGET.name} differs from the registry; run: .venv/bin/python tools/ui/column_types.py", file=sys.stderr)
-        return 1
-    TARGET.write_text(wanted, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(finish(TARGET, text()))

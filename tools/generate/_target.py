@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the generators of reference pages share: write a page, or with ``--check`` fail when it differs from the code."""
+"""What the generators share: write a file, or with ``--check`` fail when it differs from what it is made of."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def finish(target: Path, wanted: str) -> int:
     if "--check" in sys.argv:
         if target.is_file() and target.read_text(encoding="utf-8") == wanted:
             return 0
-        print(f"{target.relative_to(ROOT)} differs from the code; run: make docs", file=sys.stderr)
+        print(f"{target.relative_to(ROOT)} differs from what it is made of; run: make docs", file=sys.stderr)
         return 1
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(wanted, encoding="utf-8")

@@ -12,14 +12,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from _page import REFERENCE, ROOT, finish
+from _target import REFERENCE, ROOT, finish
 
 from flowgauge.runtime.ledger import COUNTERS, Counter
 
 SOURCES = ROOT / "src/flowgauge"
 TARGET = REFERENCE / "metrics.md"
 
-_HEAD = """<!-- Written by tools/docs/metrics.py from the code: do not edit. -->
+_HEAD = """<!-- Written by tools/generate/metrics.py from the code: do not edit. -->
 # Metrics
 
 Each part answers `GET /metrics` in the Prometheus text format: the collector on port 9055, an agent on 9056. Every metric has
