@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -74,10 +75,10 @@ class StoreProcess:
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> int:
-        """As a supervisor does; its exit status."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """As a supervisor does, or by another signal; its exit status."""
         assert self._process is not None
-        self._process.terminate()
+        self._process.send_signal(number)
         return self._process.wait(60)
 
     def open(self, **options: float) -> FlowStore:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,13 +30,32 @@ print("ready", flush=True)
 print("settings" if signals.reread.wait(60) else "nothing", flush=True)
 print("stopped" if signals.stop.wait(60) else "goes on", flush=True)
 """
+LEVEL = """
+import signal, sys, tempfile, threading, time
+from pathlib import Path
+from flowgauge.cli.log_level import follow
+from flowgauge.runtime import logs
+document = Path(tempfile.mkdtemp(dir=sys.argv[1])) / "flowcollector.yaml"
+document.write_text("spec: {logLevel: info}")
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+follow("store", document, "")
+document.write_text("spec: {logLevel: debug}")
+print("ready", flush=True)
+while logs._output.level != logs.LEVELS["debug"]:
+    time.sleep(0.01)
+print("settings", flush=True)
+print("stopped" if stop.wait(60) else "goes on", flush=True)
+"""
 
 
-@pytest.fixture(params=[PART, RUN], ids=["part", "run"])
-def started(request: pytest.FixtureRequest) -> Iterator[tuple[subprocess.Popen[str], int]]:
+@pytest.fixture(params=[PART, RUN, LEVEL], ids=["part", "run", "level"])
+def started(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """A process on a terminal of its own, and the other end of that."""
     ours, its = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", request.param], stdin=its, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", request.param, str(tmp_path)], stdin=its, stdout=subprocess.PIPE, text=True
+    )
     os.close(its)
     try:
         assert process.stdout is not None

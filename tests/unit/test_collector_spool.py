@@ -261,6 +261,18 @@ def test_the_stores_disk_is_not_filled_up(spools: Callable[..., Spool], monkeypa
     assert [line["event"] for line in lines] == ["spool_has_no_room", "spool_has_room_again"]
 
 
+def test_a_disk_on_the_edge_does_not_flood_the_log(spools: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = spools(shed="Newest")
+    put(spool, 10)
+    with logs.captured() as lines:
+        for _ in range(20):
+            with monkeypatch.context() as patched:
+                patched.setattr(module, "RESERVE_BYTES", 1 << 62)
+                assert not spool.append(spool.begin(), decoded(10))
+            assert spool.append(spool.begin(), decoded(10))
+    assert [line["event"] for line in lines] == ["spool_has_no_room", "spool_has_room_again"] * 3
+
+
 def test_segments_of_receive_processes_that_find_no_room_say_so(
     spools: Callable[..., Spool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import threading
 import urllib.error
@@ -353,6 +354,12 @@ def test_a_stopped_store_is_unavailable_and_ends_cleanly(tmp_path: Path) -> None
     with pytest.raises(StoreUnavailable):
         store.status()
     store.close()
+
+
+def test_a_closed_terminal_ends_it_in_order(tmp_path: Path) -> None:
+    process = StoreProcess(tmp_path / "store", "--segment-dir", str(tmp_path / "segments")).start()
+    assert process.stop(signal.SIGHUP) == 0
+    assert DataDir(tmp_path / "store").acquire() is None
 
 
 def test_an_address_that_is_none_is_a_usage_error() -> None:

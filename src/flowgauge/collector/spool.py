@@ -21,7 +21,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from flowgauge.collector import frames, spool_folders
@@ -294,10 +294,10 @@ class Spool:
     def _note_room(self, *, room: bool) -> None:
         """Tells when the newest flows begin to find no room, and when they find some again."""
         if room and self.full:
-            _log.info("spool_has_room_again", limit_bytes=self.max_bytes)
+            self._tell(_log.info, "spool_has_room_again", limit_bytes=self.max_bytes)
         elif not room and not self.full:
             detail = f"it leaves {RESERVE_BYTES >> 20} MiB of the disk free; what comes now is kept in memory only"
-            _log.warning("spool_has_no_room", bytes=self.bytes, limit_bytes=self.max_bytes, detail=detail)
+            self._warn("spool_has_no_room", bytes=self.bytes, limit_bytes=self.max_bytes, detail=detail)
         self.full = not room
 
     def _limit_bytes(self, spare: int = 0) -> int:
@@ -371,9 +371,12 @@ class Spool:
         self._warn("spool_cannot_be_used", error=self.problem, detail="flows are kept in memory only")
 
     def _warn(self, event: str, **facts: object) -> None:
+        self._tell(_log.warning, event, **facts)
+
+    def _tell(self, log: Callable[..., None], event: str, **facts: object) -> None:
         allowed, held_back = self._limit.allow(event)
         if allowed:
-            _log.warning(event, held_back=held_back, **facts)
+            log(event, held_back=held_back, **facts)
 
 
 def _joined(gathered: list[FlowBatch]) -> FlowBatch:
