@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from agent_kit import until
-from flowgauge.demo import database, flow_demo
+from flowgauge.demo import database, waiting
+from flowgauge.demo.acts.bulk import BULK_BYTES
 from flowgauge.demo.cluster import Cluster, Pod
 from flowgauge.demo.entrance import Entrance
-from flowgauge.demo.flow_demo import BULK_BYTES, DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
+from flowgauge.demo.flow_demo import DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
 from flowgauge.demo.objects.log import EventLog, present
 from flowgauge.demo.scene import addresses
 from flowgauge.demo.scene.network import Network
@@ -116,9 +117,10 @@ def test_the_load_adds_entries(story: FlowDemo) -> None:
 
 
 def test_a_hundred_megabytes_pass_as_super_packets(story: FlowDemo) -> None:
-    before = story.pods.bulk_sender.place.traffic()
-    transfer = story.transfer()
-    frames = story.pods.bulk_sender.place.traffic().since(before).rx_packets
+    sender, _ = story.acts.bulk.pods
+    before = sender.place.traffic()
+    transfer = story.acts.bulk.play()
+    frames = sender.place.traffic().since(before).rx_packets
     assert transfer.received_bytes == BULK_BYTES
     assert transfer.sent_bytes >= BULK_BYTES
     assert transfer.segments.new >= BULK_BYTES / 1448
@@ -160,4 +162,4 @@ def test_the_event_log_tells_what_happened(story: FlowDemo) -> None:
 
 def test_everything_falls_silent_at_the_end(story: FlowDemo) -> None:
     story.end_load()
-    assert flow_demo.quiet(story.cluster.pods, for_s=1.5, within_s=60)
+    assert waiting.quiet(story.cluster.pods, for_s=1.5, within_s=60)

@@ -8,23 +8,22 @@ packet. Stands on ``cluster``; used by one thread, whose end ends every program.
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from flowgauge.demo import containers
+from flowgauge.demo.acts.programme import Programme
 from flowgauge.demo.cluster import Cluster, Pod, Workload
 from flowgauge.demo.database import PORT as DATABASE_PORT
 from flowgauge.demo.database import Database
 from flowgauge.demo.objects import networking
 from flowgauge.demo.probes import NodeProbes, healthy
-from flowgauge.demo.scene import addresses, counters, kernel, processes
-from flowgauge.demo.scene.counters import Segments
+from flowgauge.demo.scene import addresses, processes
 from flowgauge.demo.scene.processes import Process
-from flowgauge.errors import EnvironmentProblem
+from flowgauge.demo.waiting import quiet, until
 from flowgauge.runtime.clock import now_ns
 
 SPACE = "flow-demo"
@@ -33,13 +32,7 @@ DATABASE_HOST = f"{DATABASE}.{SPACE}.svc"
 ROUTE_DOMAIN = "apps.localhost"
 ROUTE_HOST = f"{WEB}-{SPACE}.{ROUTE_DOMAIN}"
 
-BULK_BYTES = 100_000_000
-"""Size of the bulk transfer, which runs with segmentation offloads on."""
-
 _WEB_IP, _DATABASE_IP, _DNS_IP = "10.96.80.80", "10.96.54.32", "10.96.0.10"
-_READY_WITHIN_S = 60.0
-_BULK_WITHIN_S = 60.0
-_POLL_S = 0.1
 _GRACE_S = 1.0
 """How long requests that are on their way to a pod may take before it is told to end."""
 
@@ -54,38 +47,19 @@ class Witness(Protocol):
         """The pod is quiet and is about to go."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """What the bulk transfer was.
-
-    Attributes:
-        received_bytes: of the application.
-        sent_bytes: of the application, what TCP repeated included, as the sender's kernel counted (``tcpi_bytes_sent``).
-        segments: as the sender's kernel counted.
-    """
-
-    sender: Pod
-    receiver: Pod
-    received_bytes: int
-    sent_bytes: int
-    segments: Segments
-
-
 @dataclass(slots=True)
 class Pods:
-    """The pods of the story."""
+    """The pods of the story, without those of its acts."""
 
     dns: list[Pod]
     web: list[Pod]
     database: Pod
     neighbour: Pod
-    bulk_sender: Pod
-    bulk_receiver: Pod
 
     @property
     def all(self) -> list[Pod]:
         """All of them."""
-        return [*self.dns, *self.web, self.database, self.neighbour, self.bulk_sender, self.bulk_receiver]
+        return [*self.dns, *self.web, self.database, self.neighbour]
 
 
 class FlowDemo:
@@ -97,6 +71,7 @@ class FlowDemo:
 
     Attributes:
         pods: as they are now.
+        acts: what happens beside, each with a truth of its own.
         database: its ``prepare`` comes before ``start``.
         probes: the nodes' health probes.
     """
@@ -106,6 +81,7 @@ class FlowDemo:
         self.probes = NodeProbes()
         self._key = containers.new_key()
         self._web, self.pods = self._place()
+        self.acts = Programme.placed(cluster)
         self.database = Database(cluster.network.folder / "postgresql", self.pods.database.address)
         self._load: Process | None = None
 
@@ -116,7 +92,7 @@ class FlowDemo:
             EnvironmentProblem: a program ended or was not ready in time; the message holds its last words.
         """
         pods = self.pods
-        self._witness.begin(pods.all)
+        self._witness.begin([*pods.all, *self.acts.pods])
         for pod in pods.dns:
             self.cluster.run(pod, containers.dns(pod.address, {f"{DATABASE}.{SPACE}": _DATABASE_IP, f"{WEB}.{SPACE}": _WEB_IP}))
         self.cluster.run(pods.database, self.database.server())
@@ -178,27 +154,6 @@ class FlowDemo:
                     process.stop()
         quiet(self.cluster.pods)
 
-    def transfer(self) -> Transfer:
-        """Sends ``BULK_BYTES`` between two pods with segmentation offloads on.
-
-        Raises:
-            EnvironmentProblem: it did not end in time.
-        """
-        sender, receiver = self.pods.bulk_sender, self.pods.bulk_receiver
-        for pod in (sender, receiver):
-            pod.place.offloads(on=True)
-        _patient(sender)
-        before = counters.tcp_segments_sent(sender.place.netns)
-        receiving = self.cluster.run(receiver, containers.bulk_receiver(receiver.address))
-        _await(lambda: counters.listens(receiver.place.netns, containers.BULK_PORT), receiver)
-        sending = self.cluster.run(sender, containers.bulk_sender(receiver.address, BULK_BYTES))
-        _await(
-            lambda: sending.ended() is not None and receiving.ended() is not None, sender, ends=True, within_s=_BULK_WITHIN_S
-        )
-        quiet([sender, receiver])
-        segments = counters.tcp_segments_sent(sender.place.netns).since(before)
-        return Transfer(sender, receiver, _printed(receiving), _printed(sending), segments)
-
     def _run_web(self, pod: Pod) -> None:
         """The sidecar is the pod's first program."""
         program = containers.web(
@@ -216,7 +171,7 @@ class FlowDemo:
         """Makes objects and pods; the workload is the one that gets another pod later."""
         cluster = self.cluster
         cluster.resolv_conf = _resolv_conf(cluster.network.folder)
-        for space in (SPACE, "openshift-dns", "other-team", "transfer"):
+        for space in (SPACE, "openshift-dns", "other-team"):
             cluster.namespace(space)
         dns = self._dns()
         database = cluster.deployment(SPACE, DATABASE, [(DATABASE, DATABASE_PORT, "TCP")], part_of=SPACE)
@@ -226,8 +181,6 @@ class FlowDemo:
             web=[cluster.pod(web, "node-a"), cluster.pod(web, "node-b")],
             database=cluster.pod(database, "node-c"),
             neighbour=cluster.pod(cluster.deployment("other-team", "stock-report", []), "node-c"),
-            bulk_sender=cluster.pod(cluster.deployment("transfer", "bulk-sender", []), "node-b"),
-            bulk_receiver=cluster.pod(cluster.deployment("transfer", "bulk-receiver", []), "node-b"),
         )
         for name in (DATABASE, WEB):
             cluster.put(networking.secret(SPACE, name, now_ns()))
@@ -247,37 +200,6 @@ class FlowDemo:
         return pods
 
 
-def _patient(pod: Pod) -> None:
-    """Nothing is lost between two pods of a node, but on a busy machine TCP would guess so and repeat data: make it wait."""
-    kernel.sysctl(pod.place.netns, {"ipv4/tcp_early_retrans": "0", "ipv4/tcp_recovery": "0", "ipv4/tcp_reordering": "300"})
-    kernel.ip_batch(pod.place.netns, [f"route replace default via {addresses.POD_GATEWAY} dev eth0 rto_min 5s"])
-
-
-def _printed(process: Process) -> int:
-    """The number that the program printed; 0 when it printed none."""
-    found = re.search(r"^\d+$", process.last_words(), re.MULTILINE)
-    return int(found[0]) if found else 0
-
-
-def quiet(pods: Sequence[Pod], *, for_s: float = 0.4, within_s: float = 8.0) -> bool:
-    """Waits until no packet passed the pods' links for ``for_s`` seconds; False when that did not come in time."""
-    deadline = time.monotonic() + within_s
-    seen, since = _passed(pods), time.monotonic()
-    while time.monotonic() < deadline:
-        time.sleep(_POLL_S / 2)
-        now = _passed(pods)
-        if now != seen:
-            seen, since = now, time.monotonic()
-        elif time.monotonic() - since >= for_s:
-            return True
-    return False
-
-
-def _passed(pods: Sequence[Pod]) -> list[int]:
-    by_node = {pod.place.node.netns: counters.devices(pod.place.node.netns) for pod in pods}
-    return [by_node[pod.place.node.netns][pod.place.device].packets for pod in pods]
-
-
 def _resolv_conf(folder: Path) -> Path:
     path = folder / "resolv.conf"
     path.write_text(f"nameserver {_DNS_IP}\noptions timeout:1 attempts:5\n", encoding="utf-8")
@@ -286,16 +208,4 @@ def _resolv_conf(folder: Path) -> Path:
 
 
 def _await_healthy(pod: Pod) -> None:
-    _await(lambda: healthy(pod), pod)
-
-
-def _await(done: Callable[[], bool], pod: Pod, *, ends: bool = False, within_s: float = _READY_WITHIN_S) -> None:
-    """Waits for ``done``; a program of ``pod`` that ends meanwhile is a failure unless it ``ends`` by itself."""
-    deadline = time.monotonic() + within_s
-    while not done():
-        process = pod.processes[-1]
-        if process.ended() is not None and not ends:
-            raise EnvironmentProblem(f"{pod.name} ended with status {process.ended()}:\n{process.last_words()}")
-        if time.monotonic() > deadline:
-            raise EnvironmentProblem(f"{pod.name} was not ready after {within_s:.0f} s:\n{process.last_words()}")
-        time.sleep(_POLL_S)
+    until(lambda: healthy(pod), pod)

@@ -15,9 +15,10 @@ from typing import Any
 
 from flowgauge.config.model import Feature, seconds
 from flowgauge.demo import requirements, scene_file, sidecars
+from flowgauge.demo.acts.programme import Truths
 from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.fault import drop_log
-from flowgauge.demo.flow_demo import ROUTE_HOST, WEB, Transfer
+from flowgauge.demo.flow_demo import ROUTE_HOST, WEB
 from flowgauge.demo.invitation import Invitation, ssh_line
 from flowgauge.demo.report.checks import Counting, Findings
 from flowgauge.demo.report.ledger import Balance
@@ -155,7 +156,7 @@ class Session:
                 self._update(elapsed_s)
 
     def finish(self) -> Findings:
-        """Ends the load, makes the bulk transfer, lets everything drain and reads what the store holds.
+        """Ends the load, plays the last acts, lets everything drain and reads what the store holds.
 
         Raises:
             Stopped: the user does not want to wait for it.
@@ -169,7 +170,7 @@ class Session:
         stage.story.end_load()
         self._translated = [one for node in stage.network.nodes.values() for one in translated(node.name, node.netns)]
         self._stop.refuse_to_go_on(once=False)
-        transfer = stage.story.transfer()
+        acts = stage.story.acts.play_last()
         stage.witness.end_all()
         self._stop.refuse_to_go_on(once=False)
         stage.system.stop_agents()
@@ -178,7 +179,7 @@ class Session:
         self._stop.refuse_to_go_on(once=False)
         self._first.stop()
         stage.story.cluster.truth.write(stage.folder / "truth.jsonl")
-        return self._findings(transfer, balance)
+        return self._findings(acts, balance)
 
     def _replace(self) -> None:
         old = self._stage.story.pods.web[-1]
@@ -201,13 +202,13 @@ class Session:
         troubles = self._stage.troubles.restarted[-3:]
         self._view.update(Snapshot(elapsed_s, _VIEW_WINDOW_S, edges, words, troubles, coming))
 
-    def _findings(self, transfer: Transfer, balance: Balance) -> Findings:
+    def _findings(self, acts: Truths, balance: Balance) -> Findings:
         stage, spec = self._stage, self._stage.settings.spec
         truth, witness = stage.story.cluster.truth, stage.witness
         window = Window(self._started_ms, now_ns() // 1_000_000 + 1000)
-        observed = witness.sees(transfer.sender.place.device)
+        observed = witness.sees(acts.bulk.sender.place.device)
         reading = read(
-            stage.system.store, window, witness.places, truth, transfer=transfer if observed else None, signals=self._signals()
+            stage.system.store, window, witness.places, truth, transfer=acts.bulk if observed else None, signals=self._signals()
         )
         return Findings(
             counting=self._counting(),

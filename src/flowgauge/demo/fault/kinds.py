@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowgauge.demo.acts import bulk
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
 from flowgauge.demo.fault import drop_log, traffic
@@ -21,7 +22,7 @@ LOSS_PERCENT = 3
 CLOSED_PORT = 5433
 SMALL_MTU = 600
 RATE, QUEUE_BYTES = "5mbit", 15_000
-_NEIGHBOUR, _SENDER, _RECEIVER = "stock-report", "bulk-sender", "bulk-receiver"
+_NEIGHBOUR = "stock-report"
 _ARRIVING = "INPUT"
 """Where packets are held back: behind the node's translation, which would choose anew for one that another overtakes."""
 _SLOW_VISITORS, _FULL_SENDERS = 4, 16
@@ -111,7 +112,7 @@ def _mtu(scene: Scene, undo: contextlib.ExitStack) -> str:
 
 def _transfer(scene: Scene) -> tuple[PodEntry, PodEntry]:
     """Sender and receiver of the bulk transfer, which are idle until the demo's end."""
-    return scene.pods_of(_SENDER)[0], scene.pods_of(_RECEIVER)[0]
+    return scene.pods_of(bulk.SENDER)[0], scene.pods_of(bulk.RECEIVER)[0]
 
 
 _BULK = f"port = {traffic.PORT}"

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flowgauge.demo.flow_demo import Transfer
+from flowgauge.demo.acts.bulk import Transfer
 from flowgauge.demo.report.accuracy import Accuracy
 from flowgauge.demo.report.edges import edges
 from flowgauge.demo.report.identity import Identity

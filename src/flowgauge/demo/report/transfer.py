@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from flowgauge.demo.acts.bulk import Transfer
 from flowgauge.demo.containers import BULK_PORT
-from flowgauge.demo.flow_demo import Transfer
 from flowgauge.demo.report.tenants import has_text, is_address
 from flowgauge.flow.batch import FlowBatch
 
