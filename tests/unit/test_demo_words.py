@@ -56,8 +56,8 @@ def log(tmp_path: Path) -> Path:
         for number in (1, 2)
     ]  # fmt: skip
     events.deleted(pods[0], then)
-    service = networking.service("shop", "web", address="10.96.0.1", port=("web", 8080, 8080, "TCP"), selector={"name": "web"},
-                                 time_ns=then)  # fmt: skip
+    ports = [("web", 8080, 8080, "TCP")]
+    service = networking.service("shop", "web", address="10.96.0.1", ports=ports, selector={"name": "web"}, time_ns=then)
     events.added(service, then)
     events.added(networking.endpoint_slice(service, "xyz", pods[1:], then), then)
     events.added(networking.route(service, "web-shop.apps.localhost", then), then)

@@ -86,7 +86,7 @@ def test_a_dump_of_kubectl_get_all_is_enough_for_workloads_and_services(tmp_path
     owner = workloads.deployment("shop", "web", 1, {"app": "web"}, ns(0))
     template = workloads.replica_set(owner, "5d8f", ns(0))
     service = networking.service(
-        "shop", "web", address=VIP, port=("http", 80, 8080, "TCP"), selector={"app": "web"}, time_ns=ns(0)
+        "shop", "web", address=VIP, ports=[("http", 80, 8080, "TCP")], selector={"app": "web"}, time_ns=ns(0)
     )
     items = [pod(template, "web-5d8f-1", A), service, owner, template]
     path = tmp_path / "all.json"
@@ -106,7 +106,7 @@ def test_readers_see_one_state_while_another_thread_writes(tmp_path: Path, index
     log = EventLog(tmp_path / "events.log")
     template = workloads.replica_set(workloads.deployment("shop", "web", 2, {"app": "web"}, ns(0)), "5d8f", ns(0))
     pods = [log.added(pod(template, f"web-{address}", address), ns(0)) for address in (A, B)]
-    service = networking.service("shop", "web", address=VIP, port=("http", 80, 8080, "TCP"), selector={}, time_ns=ns(0))
+    service = networking.service("shop", "web", address=VIP, ports=[("http", 80, 8080, "TCP")], selector={}, time_ns=ns(0))
     log.added(service, ns(0))
     one = log.added(networking.endpoint_slice(service, "x", pods[:1], ns(0)), ns(0))
     source = ObjectsSource(tmp_path / "events.log", index)

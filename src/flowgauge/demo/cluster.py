@@ -7,6 +7,7 @@ Stands on ``scene`` (network) and ``objects`` (event log); ``flow_demo`` builds 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.objects.meta import Object, ending
+from flowgauge.demo.objects.networking import Port
 from flowgauge.demo.scene import counters, processes
 from flowgauge.demo.scene.counters import Connections
 from flowgauge.demo.scene.network import Network
@@ -72,7 +74,7 @@ class Pod:
 
 @dataclass(slots=True)
 class _Endpoints:
-    service: Service
+    services: list[Service]
     slice: Object
     pods: list[Pod]
 
@@ -182,17 +184,20 @@ class Cluster:
         present = (counters.tcp_connections(pod.place.netns) for pod in self.pods)
         return reduce(Connections.plus, present, self._connections)
 
-    def service(self, workload: Workload, pods: list[Pod], *, address: str, port: tuple[str, int, int, str]) -> Object:
-        """A ClusterIP Service of ``workload`` with an EndpointSlice; ``port`` is (name, port, target port, protocol)."""
+    def service(self, workload: Workload, pods: list[Pod], *, address: str, ports: Sequence[Port]) -> Object:
+        """A ClusterIP Service of ``workload`` with an EndpointSlice."""
         now, name = self._clock(), workload.name
         thing = networking.service(
-            workload.namespace, name, address=address, port=port, selector={"name": workload.name}, time_ns=now
+            workload.namespace, name, address=address, ports=ports, selector={"name": workload.name}, time_ns=now
         )
         self._events.added(thing, now)
         slice_ = self._events.added(networking.endpoint_slice(thing, ending(5), [pod.thing for pod in pods], now), now)
-        virtual = Service(name, address, port[1], port[2], port[3].lower(), [pod.address for pod in pods])
+        virtual = [
+            Service(f"{name}/{port}", address, number, target, protocol.lower(), [pod.address for pod in pods])
+            for port, number, target, protocol in ports
+        ]
         self._endpoints[name] = _Endpoints(virtual, slice_, list(pods))
-        self._cluster_ips.put(virtual)
+        self._cluster_ips.put(*virtual)
         self.truth.begin(Tenure(address, "Service", workload.namespace, name, workload.name, workload.controller["kind"], now))
         return thing
 
@@ -213,13 +218,15 @@ class Cluster:
         """Gives a Service, and the Route to it, other pods; connections that exist stay where they are."""
         entry, now = self._endpoints[service], self._clock()
         entry.slice = self._events.modified(networking.with_endpoints(entry.slice, [pod.thing for pod in pods]), now)
-        entry.pods, entry.service.endpoints = list(pods), [pod.address for pod in pods]
-        self._cluster_ips.put(entry.service)
+        entry.pods = list(pods)
+        for virtual in entry.services:
+            virtual.endpoints = [pod.address for pod in pods]
+        self._cluster_ips.put(*entry.services)
         if service in self._routed:
             self._put_route(service)
 
     def _put_route(self, service: str) -> None:
-        (address, port), behind = self._routed[service], self._endpoints[service].service
+        (address, port), behind = self._routed[service], self._endpoints[service].services[0]
         self._routes.put(Service(service, address, port, behind.target_port, behind.proto, behind.endpoints))
 
     def _node(self, node: Node) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flowgauge.demo.certificates import Certificate
 from flowgauge.demo.scene.processes import Program, User
 
 WEB_PORT = 8080
@@ -19,6 +20,8 @@ SIDECAR_PORT = 8081
 """On the pod's loopback, for its sidecar alone."""
 DNS_PORT = 53
 BULK_PORT = 9000
+GATEWAY_PORT = 8443
+"""Of HTTPS over TCP, and of HTTP/3 over UDP."""
 
 _HERE = Path(__file__).parent
 _PROGRAMS, SITE = _HERE / "programs", _HERE / "site"
@@ -43,7 +46,7 @@ def web(address: str, database: Mapping[str, str], *, database_host: str, pod: s
         "POD_NAME": pod,
         "NODE_NAME": node,
     }
-    return Program(argv, _reader(), env)
+    return Program(argv, reader(), env)
 
 
 def sidecar() -> Program:
@@ -83,6 +86,17 @@ def batch_import(*names: str) -> Program:
     return _python("batch_import.py", *names)
 
 
+def payment_gateway(address: str, certificate: Certificate, *, quic: bool) -> Program:
+    """Answers over HTTPS, and over HTTP/3 if there is ``quic``."""
+    files = str(certificate.certificate), str(certificate.key)
+    return _python("payment_gateway.py", address, str(GATEWAY_PORT), *files, *_quic(there=quic))
+
+
+def checkout(host: str, certificate: Certificate, *, quic: bool) -> Program:
+    """Pays at the gateway called ``host``."""
+    return _python("checkout.py", host, "443", str(certificate.certificate), *_quic(there=quic))
+
+
 def bulk_receiver(address: str) -> Program:
     """Takes one bulk transfer and prints how many bytes came."""
     return _python("bulk.py", "receive", address, str(BULK_PORT))
@@ -95,8 +109,13 @@ def bulk_sender(address: str, size_bytes: int) -> Program:
 
 def _python(script: str, *arguments: str, env: Mapping[str, str] | None = None) -> Program:
     argv = [sys.executable, *_PYTHON_OPTIONS, str(_PROGRAMS / script), *arguments]
-    return Program(argv, _reader(), {**_PYTHON_ENV, **(env or {})})
+    return Program(argv, reader(), {**_PYTHON_ENV, **(env or {})})
 
 
-def _reader() -> User:
+def _quic(*, there: bool) -> Sequence[str]:
+    return ["quic"] if there else []
+
+
+def reader() -> User:
+    """Whom Python programs run as."""
     return User.owner_of(_HERE)

@@ -186,9 +186,9 @@ class FlowDemo:
             cluster.put(networking.secret(SPACE, name, now_ns()))
         cluster.put(networking.volume_claim(SPACE, DATABASE, "1Gi", now_ns()))
         port = (DATABASE, DATABASE_PORT, DATABASE_PORT, "TCP")
-        cluster.service(database, [pods.database], address=_DATABASE_IP, port=port)
+        cluster.service(database, [pods.database], address=_DATABASE_IP, ports=[port])
         port = ("web", containers.WEB_PORT, containers.WEB_PORT, "TCP")
-        service = cluster.service(web, pods.web, address=_WEB_IP, port=port)
+        service = cluster.service(web, pods.web, address=_WEB_IP, ports=[port])
         cluster.route(service, ROUTE_HOST, addresses.ROUTE, 80)
         return web, pods
 
@@ -196,7 +196,7 @@ class FlowDemo:
         port = ("dns", containers.DNS_PORT, containers.DNS_PORT, "UDP")
         daemons = self.cluster.daemon_set("openshift-dns", DNS, [port[:1] + port[2:]])
         pods = [self.cluster.pod(daemons, node) for node in self.cluster.network.nodes]
-        self.cluster.service(daemons, pods, address=_DNS_IP, port=port)
+        self.cluster.service(daemons, pods, address=_DNS_IP, ports=[port])
         return pods
 
 

@@ -9,18 +9,21 @@ from flowgauge.demo.objects.meta import Object, made
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 
+Port = tuple[str, int, int, str]
+"""Of a Service: its name, the port, the port of the pods behind it, and the protocol."""
 
-def service(
-    space: str, name: str, *, address: str, port: tuple[str, int, int, str], selector: dict[str, str], time_ns: int
-) -> Object:
-    """A ClusterIP Service; ``port`` is (name, port, target port, protocol)."""
-    port_name, number, target, protocol = port
+
+def service(space: str, name: str, *, address: str, ports: Sequence[Port], selector: dict[str, str], time_ns: int) -> Object:
+    """A ClusterIP Service."""
     spec = {
         "type": "ClusterIP",
         "clusterIP": address,
         "clusterIPs": [address],
         "ipFamilies": ["IPv4"],
-        "ports": [{"name": port_name, "port": number, "targetPort": target, "protocol": protocol}],
+        "ports": [
+            {"name": port, "port": number, "targetPort": target, "protocol": protocol}
+            for port, number, target, protocol in ports
+        ],
         "selector": selector,
     }
     return made("v1", "Service", name, namespace=space, time_ns=time_ns, labels=selector, spec=spec,
@@ -29,13 +32,15 @@ def service(
 
 def endpoint_slice(owner: Object, ending: str, pods: Sequence[Object], time_ns: int) -> Object:
     """The endpoints of a Service: one per pod."""
-    meta, port = owner["metadata"], owner["spec"]["ports"][0]
+    meta = owner["metadata"]
     return made(
         "discovery.k8s.io/v1", "EndpointSlice", f"{meta['name']}-{ending}", namespace=meta["namespace"], time_ns=time_ns,
         labels={**meta.get("labels", {}), SERVICE_LABEL: meta["name"]}, owner=owner,
         addressType="IPv4",
         endpoints=[_endpoint(pod) for pod in pods],
-        ports=[{"name": port["name"], "port": port["targetPort"], "protocol": port["protocol"]}],
+        ports=[
+            {"name": port["name"], "port": port["targetPort"], "protocol": port["protocol"]} for port in owner["spec"]["ports"]
+        ],
     )  # fmt: skip
 
 

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Payments: a checkout that asks a gateway over HTTPS (TLS 1.3 and 1.2) and HTTP/3 (QUIC v1 and v2) while people watch.
+
+Both ends say what they agreed on with whom, each by its own library's word: a line of JSON for each connection in their logs.
+Nothing of it is waited for. Where aioquic is missing there is no HTTP/3.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowgauge.demo import containers
+from flowgauge.demo.certificates import Certificate
+from flowgauge.demo.cluster import Cluster, Pod
+from flowgauge.demo.scene import counters
+from flowgauge.demo.scene.processes import Process
+
+SPACE, GATEWAY, CHECKOUT = "payments", "payment-gateway", "checkout"
+HOST = f"{GATEWAY}.{SPACE}.svc"
+ADDRESS = "10.96.44.43"
+_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """One connection as one end has it.
+
+    Attributes:
+        proto: ``tcp`` or ``udp``.
+        client: address and port that opened it; no two connections have the same.
+        version, cipher: as the library calls them.
+        quic: number of QUIC's version; 0 of TCP.
+    """
+
+    proto: str
+    client: tuple[str, int]
+    version: str
+    cipher: str
+    sni: str
+    alpn: str
+    quic: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Handshakes:
+    """What the checkout and the gateway say they agreed on."""
+
+    client: Sequence[Handshake]
+    server: Sequence[Handshake]
+
+
+class Payments:
+    """The act; its pods are idle until it begins."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        cluster.namespace(SPACE)
+        gateway = cluster.deployment(
+            SPACE, GATEWAY, [("https", containers.GATEWAY_PORT, "TCP"), ("h3", containers.GATEWAY_PORT, "UDP")]
+        )
+        self._gateway = cluster.pod(gateway, "node-c")
+        self._checkout = cluster.pod(cluster.deployment(SPACE, CHECKOUT, []), "node-a")
+        ports = [(name, _PORT, containers.GATEWAY_PORT, protocol) for name, protocol in (("https", "TCP"), ("h3", "UDP"))]
+        cluster.service(gateway, [self._gateway], address=ADDRESS, ports=ports)
+        self._certificate = Certificate.made(cluster.network.folder, HOST, containers.reader())
+        self._over_quic = importlib.util.find_spec("aioquic") is not None
+        self._serving: Process | None = None
+        self._paying: Process | None = None
+
+    @property
+    def pods(self) -> Sequence[Pod]:
+        """Gateway and checkout."""
+        return self._gateway, self._checkout
+
+    def go_on(self) -> None:
+        """Starts what is due: the gateway, and, once that listens, the checkout. Never waits."""
+        if self._serving is None:
+            program = containers.payment_gateway(self._gateway.address, self._certificate, quic=self._over_quic)
+            self._serving = self._cluster.run(self._gateway, program)
+        elif self._paying is None and counters.listens(self._gateway.place.netns, containers.GATEWAY_PORT):
+            program = containers.checkout(HOST, self._certificate, quic=self._over_quic)
+            self._paying = self._cluster.run(self._checkout, program)
+
+    def end(self) -> None:
+        """No payment begins after this; the gateway still runs. Safe to call twice, and without a beginning."""
+        if self._paying is not None:
+            self._paying.stop()
+
+    def said(self) -> Handshakes:
+        """What both ends said until now."""
+        return Handshakes(*(list(_handshakes(process)) for process in (self._paying, self._serving)))
+
+
+def _handshakes(process: Process | None) -> Iterator[Handshake]:
+    yield from parsed(process.log_path) if process is not None else ()
+
+
+def parsed(log: Path) -> Iterator[Handshake]:
+    """The connections in a log; other lines are words of the program."""
+    for line in log.read_text("utf-8", "replace").splitlines():
+        if line.startswith("{"):
+            said = json.loads(line)
+            yield Handshake(**{**said, "client": tuple(said["client"])})
