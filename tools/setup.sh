@@ -15,7 +15,7 @@ demo_packages="clang llvm libbpf1 libbpf-dev linux-libc-dev make iproute2 nftabl
 test_packages="iptables tshark tcpdump nfdump nfdump-sflow softflowd pmacct openvswitch-switch conntrack bpftool chromium iperf3 iputils-ping netcat-openbsd zsh fish"
 
 # What is fetched, in MB, to say it beforehand: measured on Debian 12, amd64, in November 2026.
-declare -A megabytes=([runtime]=270 [demo]=13 [dev]=174 [node]=60 [npm]=110 [debian_demo]=120 [debian_test]=320)
+declare -A megabytes=([runtime]=270 [demo]=14 [dev]=174 [node]=60 [npm]=110 [debian_demo]=120 [debian_test]=320)
 
 say() { printf '\033[1m%s\033[0m\n' "$*"; }
 fail() { printf 'flowgauge: %s\n' "$*" >&2; exit 3; }

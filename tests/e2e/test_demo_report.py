@@ -152,6 +152,16 @@ def test_processes_sockets_and_translations_are_those_of_the_kernel(run: Run) ->
         assert min(scores[name]["measured"], scores[name]["truth"]) >= fewest, scores[name]
 
 
+def test_what_hellos_of_tls_and_quic_said_is_what_both_ends_agreed_on(run: Run) -> None:
+    pytest.importorskip("aioquic")
+    checked = {check["name"]: check for check in run.report["checks"]}
+    scores = {score["name"]: score for score in run.report["signals"]}
+    for name, fewest in (("TLS connections: version, name, cipher, ALPN", 3), ("QUIC connections: version, name, ALPN", 1)):
+        assert checked[name]["held"], checked[name]
+        assert "the TLS libraries at both ends" in checked[name]["detail"]
+        assert scores[name]["measured"] == scores[name]["truth"] >= fewest, scores[name]
+
+
 def test_of_a_sidecars_connections_within_its_pod_the_report_says_that_nothing_is_told(run: Run) -> None:
     score = next(score for score in run.report["signals"] if score["name"] == "connections within a pod, over its loopback")
     assert score["measured"] == 0

@@ -15,6 +15,7 @@ import pytest
 from agent_kit import until
 from flowgauge.demo import database, waiting
 from flowgauge.demo.acts.bulk import BULK_BYTES
+from flowgauge.demo.acts.payments import HOST
 from flowgauge.demo.cluster import Cluster, Pod
 from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.flow_demo import DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
@@ -125,6 +126,27 @@ def test_a_hundred_megabytes_pass_as_super_packets(story: FlowDemo) -> None:
     assert transfer.sent_bytes >= BULK_BYTES
     assert transfer.segments.new >= BULK_BYTES / 1448
     assert frames < transfer.segments.new / 4, "offloads are on: a frame carries many segments"
+
+
+def test_payments_go_by_both_versions_of_tls_and_over_quic_and_both_ends_say_the_same(story: FlowDemo) -> None:
+    """Without waiting: the first call starts the gateway, a later one the checkout."""
+    pytest.importorskip("aioquic")
+    payments = story.acts.payments
+
+    def done() -> bool:
+        payments.go_on()
+        return any(one.quic for one in payments.said().client)
+
+    until(done, "a payment over QUIC")
+    payments.end()
+    said = payments.said()
+    by_client = {one.client: one for one in said.client}
+    assert {(one.proto, one.version, one.alpn) for one in said.client} == {
+        ("tcp", "TLSv1.3", "http/1.1"), ("tcp", "TLSv1.2", "http/1.1"), ("udp", "TLSv1.3", "h3"),
+    }  # fmt: skip
+    assert len(by_client) == len(said.client), "each connection has a port of its own"
+    assert by_client.items() <= {one.client: one for one in said.server}.items()
+    assert {one.sni for one in said.client} == {HOST}
 
 
 def test_a_pod_is_replaced_and_another_gets_its_address(story: FlowDemo) -> None:

@@ -363,7 +363,7 @@ def test_each_check_fails_for_its_own_reason(broken: dict[str, Any], name: str) 
 
 def test_a_signals_check_says_both_numbers() -> None:
     found = next(check for check in checks(_findings(signals=_signals(repeated=17))) if check.name == REPEATED)
-    assert found.detail == "17 in flows, 20 by the kernel (ss -ti), off by 3, at most 2 is allowed"
+    assert found.detail == "17 in flows, 20 by ss -ti, off by 3, at most 2 is allowed"
 
 
 def test_what_is_scored_and_not_checked_is_printed_with_its_truth_and_without_a_verdict() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from flowgauge.config.model import Feature
+from flowgauge.demo.acts.payments import Handshakes
 from flowgauge.demo.fault import drop_log
 from flowgauge.demo.report.connections import OPENED
 from flowgauge.demo.report.score import Score
@@ -60,7 +61,8 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
     truth = Truth(
         features=features, database=DATABASE, database_log=database_log, repeated=repeated, pods=[WEB, DATABASE, DNS],
         pods_repeated=repeated + 1,
-        connections=Connections(), within=Connections(), translated=[], readings=readings, dns_logs=[dns_log],
+        connections=Connections(), within=Connections(), handshakes=Handshakes([], []), translated=[], readings=readings,
+        dns_logs=[dns_log],
         dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
     )  # fmt: skip
     signals = Signals(truth)

@@ -93,8 +93,9 @@ class FlowDemo:
         """
         pods = self.pods
         self._witness.begin([*pods.all, *self.acts.pods])
+        names = {f"{DATABASE}.{SPACE}": _DATABASE_IP, f"{WEB}.{SPACE}": _WEB_IP, **self.acts.payments.names}
         for pod in pods.dns:
-            self.cluster.run(pod, containers.dns(pod.address, {f"{DATABASE}.{SPACE}": _DATABASE_IP, f"{WEB}.{SPACE}": _WEB_IP}))
+            self.cluster.run(pod, containers.dns(pod.address, names))
         self.cluster.run(pods.database, self.database.server())
         for pod in pods.web:
             self._run_web(pod)
@@ -146,6 +147,7 @@ class FlowDemo:
         self.probes.stop()
         if self._load is not None:
             self._load.stop()
+        self.acts.payments.end()
         for sidecar in (process for pod in self.pods.web for process in pod.processes[:1]):
             sidecar.stop()
         for pod in self.cluster.pods:

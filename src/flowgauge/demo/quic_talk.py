@@ -24,6 +24,7 @@ _IDLE_S = 5.0
 _SHORTEST_INITIAL = 1200
 """Of a client's first datagram (RFC 9000 §14.1)."""
 
+Peer = tuple[str, int]
 Agreed = dict[str, Any]
 """What an end says of a connection: ``version``, ``cipher``, ``sni``, ``alpn``, ``quic``."""
 
@@ -45,7 +46,7 @@ class _Talk:
             "version": "TLSv1.3", "cipher": cipher, "sni": server_name, "alpn": tls.alpn_negotiated, "quic": self.version,
         }  # fmt: skip
 
-    def take(self, datagram: bytes, peer: tuple[str, int]) -> Iterator[Any]:
+    def take(self, datagram: bytes, peer: Peer) -> Iterator[Any]:
         """What a datagram brings: events of HTTP/3."""
         self.quic.receive_datagram(datagram, peer, time.monotonic())
         yield from self.events()
@@ -116,14 +117,14 @@ def _received(sock: socket.socket, talk: _Talk) -> Iterator[Any]:
         yield from talk.take(datagram, peer)
 
 
-def serve(sock: socket.socket, cert_file: str, key_file: str, answer: bytes, told: Callable[[str, int, Agreed], None]) -> None:
-    """Answers every request, for good; ``told`` hears of each connection: the client's address and port, what was agreed on.
+def serve(sock: socket.socket, cert_file: str, key_file: str, answer: bytes, told: Callable[[Peer, Agreed], None]) -> None:
+    """Answers every request, for good; ``told`` hears of each connection: the client, and what was agreed on.
 
     The server's name is the one that the request is for: the library keeps that of the hello to itself.
     """
     settings = QuicConfiguration(is_client=False, alpn_protocols=H3_ALPN, idle_timeout=_IDLE_S, supported_versions=[*VERSIONS])
     settings.load_cert_chain(cert_file, key_file)
-    talks: dict[tuple[str, int], _Talk] = {}
+    talks: dict[Peer, _Talk] = {}
     while True:
         sock.settimeout(min((talk.wait_s() for talk in talks.values()), default=None))
         try:
@@ -138,7 +139,7 @@ def serve(sock: socket.socket, cert_file: str, key_file: str, answer: bytes, tol
                 talks[peer] = talk_there
                 for event in talk_there.take(datagram, peer):
                     if isinstance(event, HeadersReceived):
-                        told(*peer, talk_there.agreed(dict(event.headers)[b":authority"].decode()))
+                        told(peer, talk_there.agreed(dict(event.headers)[b":authority"].decode()))
                         _answer(talk_there, event.stream_id, answer)
         for talk in talks.values():
             talk.send(sock)

@@ -42,6 +42,8 @@ from flowgauge.schema.flow_query import FlowQuery, Window
 REPLACED_AFTER_S = 45.0
 """When a pod is replaced in a demo without an end."""
 _CLICK_AFTER_S = 2.0
+_LIVE_ACTS_AFTER_S = 5.0
+"""Or as soon as the first flow has a name: what begins then does not make that later."""
 _TICK_S = 0.25
 _UPDATE_EVERY_S = 1.0
 _VIEW_WINDOW_S = 10.0
@@ -144,6 +146,8 @@ class Session:
             if self._first.after_s is not None and not told:
                 told = True
                 self._view.note(f"first named flow after {self._first.after_s:.1f} s: {_sentence(self._first.row)}")
+            if told or elapsed_s >= _LIVE_ACTS_AFTER_S:
+                self._stage.story.acts.payments.go_on()
             if elapsed_s >= _CLICK_AFTER_S and not clicked:
                 clicked = True
                 self._click.start()
@@ -208,7 +212,12 @@ class Session:
         window = Window(self._started_ms, now_ns() // 1_000_000 + 1000)
         observed = witness.sees(acts.bulk.sender.place.device)
         reading = read(
-            stage.system.store, window, witness.places, truth, transfer=acts.bulk if observed else None, signals=self._signals()
+            stage.system.store,
+            window,
+            witness.places,
+            truth,
+            transfer=acts.bulk if observed else None,
+            signals=self._signals(acts),
         )
         return Findings(
             counting=self._counting(),
@@ -232,7 +241,7 @@ class Session:
             signals=reading.signals,
         )
 
-    def _signals(self) -> Signals:
+    def _signals(self, acts: Truths) -> Signals:
         """The signals' truth, once everything has ended."""
         pods, cluster = self._stage.story.pods, self._stage.story.cluster
         database = pods.database
@@ -245,6 +254,7 @@ class Session:
             pods_repeated=cluster.segments_repeated(),
             connections=cluster.connections(),
             within=sidecars.connections(cluster.log_dir, WEB),
+            handshakes=acts.payments,
             translated=self._translated,
             readings=self._sockets.readings,
             dns_logs=[pod.processes[0].log_path for pod in pods.dns],

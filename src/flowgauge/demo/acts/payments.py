@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from flowgauge.demo.scene.processes import Process
 
 SPACE, GATEWAY, CHECKOUT = "payments", "payment-gateway", "checkout"
 HOST = f"{GATEWAY}.{SPACE}.svc"
-ADDRESS = "10.96.44.43"
+_ADDRESS = "10.96.44.43"
 _PORT = 443
 
 
@@ -65,7 +65,7 @@ class Payments:
         self._gateway = cluster.pod(gateway, "node-c")
         self._checkout = cluster.pod(cluster.deployment(SPACE, CHECKOUT, []), "node-a")
         ports = [(name, _PORT, containers.GATEWAY_PORT, protocol) for name, protocol in (("https", "TCP"), ("h3", "UDP"))]
-        cluster.service(gateway, [self._gateway], address=ADDRESS, ports=ports)
+        cluster.service(gateway, [self._gateway], address=_ADDRESS, ports=ports)
         self._certificate = Certificate.made(cluster.network.folder, HOST, containers.reader())
         self._over_quic = importlib.util.find_spec("aioquic") is not None
         self._serving: Process | None = None
@@ -75,6 +75,11 @@ class Payments:
     def pods(self) -> Sequence[Pod]:
         """Gateway and checkout."""
         return self._gateway, self._checkout
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Of the gateway's Service."""
+        return {f"{GATEWAY}.{SPACE}": _ADDRESS}
 
     def go_on(self) -> None:
         """Starts what is due: the gateway, and, once that listens, the checkout. Never waits."""
@@ -100,8 +105,8 @@ def _handshakes(process: Process | None) -> Iterator[Handshake]:
 
 
 def parsed(log: Path) -> Iterator[Handshake]:
-    """The connections in a log; other lines are words of the program."""
-    for line in log.read_text("utf-8", "replace").splitlines():
+    """The connections in a log; other lines are words of the program, and one that has no end yet is none."""
+    for line in log.read_text("utf-8", "replace").split("\n")[:-1]:
         if line.startswith("{"):
             said = json.loads(line)
             yield Handshake(**{**said, "client": tuple(said["client"])})

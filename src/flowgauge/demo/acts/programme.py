@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which acts there are, and in which order the last ones play: the place to add one."""
+"""Which acts there are, which go on while people watch, and in which order the last ones play: the place to add one."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from flowgauge.demo.acts.bulk import BulkTransfer, Transfer
+from flowgauge.demo.acts.payments import Handshakes, Payments
 from flowgauge.demo.cluster import Cluster, Pod
 
 _Truth_co = TypeVar("_Truth_co", covariant=True)
@@ -24,11 +25,33 @@ class Act(Protocol[_Truth_co]):
         """Does it, waits until its pods are quiet, and says what was so; EnvironmentProblem when it did not end in time."""
 
 
+class LiveAct(Protocol[_Truth_co]):
+    """A piece of the story that goes on while people watch."""
+
+    @property
+    def pods(self) -> Sequence[Pod]:
+        """As of ``Act``."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What the cluster's DNS answers for it: ``service.namespace`` → address."""
+
+    def go_on(self) -> None:
+        """Starts what is due; never waits."""
+
+    def end(self) -> None:
+        """Begins no conversation any more; safe to call twice, and without a beginning."""
+
+    def said(self) -> _Truth_co:
+        """What was so until now."""
+
+
 @dataclass(frozen=True, slots=True)
 class Truths:
-    """What the last acts say was so."""
+    """What the acts say was so."""
 
     bulk: Transfer
+    payments: Handshakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +59,17 @@ class Programme:
     """The acts of a demo."""
 
     bulk: Act[Transfer]
+    payments: LiveAct[Handshakes]
 
     @classmethod
     def placed(cls, cluster: Cluster) -> Self:
         """All acts on a cluster; no program of theirs runs."""
-        return cls(bulk=BulkTransfer(cluster))
+        return cls(bulk=BulkTransfer(cluster), payments=Payments(cluster))
 
     @property
     def pods(self) -> list[Pod]:
         """The pods of all acts."""
-        return [*self.bulk.pods]
+        return [*self.bulk.pods, *self.payments.pods]
 
     def play_last(self) -> Truths:
         """Plays the last acts one after another; the load has ended.
@@ -53,4 +77,4 @@ class Programme:
         Raises:
             EnvironmentProblem: an act did not end in time.
         """
-        return Truths(bulk=self.bulk.play())
+        return Truths(bulk=self.bulk.play(), payments=self.payments.said())

@@ -54,11 +54,11 @@ def _pay(host: str, port: int, certificate: str, source_port: int, *, old: bool)
     )
     with contextlib.closing(connection):
         connection.request("GET", "/pay", headers={"Connection": "close"})
-        secure, (client, _) = connection.sock, connection.sock.getsockname()
+        secure, client = connection.sock, connection.sock.getsockname()
         cipher = secure.cipher()
         agreed = {"version": secure.version(), "cipher": cipher and cipher[0], "alpn": secure.selected_alpn_protocol()}
         connection.getresponse().read()
-        _tell("tcp", client, source_port, {**agreed, "sni": host})
+        _tell("tcp", client, {**agreed, "sni": host})
 
 
 def _pay_over_quic(host: str, port: int, certificate: str, source_port: int, number: int) -> None:
@@ -69,11 +69,11 @@ def _pay_over_quic(host: str, port: int, certificate: str, source_port: int, num
         sock.bind(("0.0.0.0", source_port))
         sock.connect((socket.gethostbyname(host), port))
         agreed = quic_talk.ask(sock, host, version=version, ca_file=certificate, within_s=PATIENCE_S)
-        _tell("udp", sock.getsockname()[0], source_port, agreed)
+        _tell("udp", sock.getsockname(), agreed)
 
 
-def _tell(proto: str, client: str, port: int, agreed: dict[str, object]) -> None:
-    print(json.dumps({"proto": proto, "client": [client, port], **agreed}), flush=True)  # noqa: T201 - the demo's report reads it
+def _tell(proto: str, client: tuple[str, int], agreed: dict[str, object]) -> None:
+    print(json.dumps({"proto": proto, "client": client, **agreed}), flush=True)  # noqa: T201 - the demo's report reads it
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ when that listens, both do.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import socket
 import ssl
@@ -35,7 +36,7 @@ def main() -> None:
             plain.settimeout(PATIENCE_S)
             asked.clear()
             with contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as secure:
-                _tell("tcp", *peer, {**_agreed(secure), "sni": asked.get(secure)})
+                _tell("tcp", peer, {**_agreed(secure), "sni": asked.get(secure)})
                 _answer(secure)
 
 
@@ -60,16 +61,13 @@ def _serve_quic(address: str, port: int, certificate: str, key: str) -> None:
 
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((address, port))
-
-    def told(client: str, client_port: int, agreed: dict[str, object]) -> None:
-        _tell("udp", client, client_port, agreed)
-
+    told = functools.partial(_tell, "udp")
     threading.Thread(target=quic_talk.serve, args=(sock, certificate, key, ANSWER, told), daemon=True).start()
 
 
-def _tell(proto: str, client: str, port: int, agreed: dict[str, object]) -> None:
+def _tell(proto: str, client: tuple[str, int], agreed: dict[str, object]) -> None:
     """Says with whom, over what, and what was agreed on."""
-    print(json.dumps({"proto": proto, "client": [client, port], **agreed}), flush=True)  # noqa: T201 - the demo's report reads it
+    print(json.dumps({"proto": proto, "client": client, **agreed}), flush=True)  # noqa: T201 - the demo's report reads it
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ from flowgauge.flow.addresses import to_text
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.tls_words import quic_version
 
-OVER_TLS = "TLS connections, each with version, name, cipher, ALPN"
-OVER_QUIC = "QUIC connections, each with version, name, ALPN"
+OVER_TLS = "TLS connections: version, name, cipher, ALPN"
+OVER_QUIC = "QUIC connections: version, name, ALPN"
 _SOURCE = "the TLS libraries at both ends"
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _WORDS = {

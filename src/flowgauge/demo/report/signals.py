@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals against their truth: what flows say of PostgreSQL, DNS, drops, sockets and NAT, and what logs and kernels say.
+"""Signals against their truth: what flows say of PostgreSQL, DNS, drops, sockets, NAT and TLS, and what logs and kernels say.
 
 All are scored. Those in ``CHECKED`` must hold where agents see every packet and its socket; the others depend on what was asked
 of the demo while it ran.
@@ -16,10 +16,12 @@ from typing import Protocol
 import numpy as np
 
 from flowgauge.config.model import Feature
+from flowgauge.demo.acts.payments import Handshakes
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
-from flowgauge.demo.report import connections, owners, round_trips, translations
+from flowgauge.demo.report import connections, handshakes, owners, round_trips, translations
 from flowgauge.demo.report.connections import SocketEvents
+from flowgauge.demo.report.handshakes import HandshakeJudge
 from flowgauge.demo.report.owners import Owners
 from flowgauge.demo.report.round_trips import RoundTrips
 from flowgauge.demo.report.score import Score, judged, scored
@@ -38,7 +40,7 @@ _DROPS_OFF = 5.0
 REPEATED = "segments sent again by pods"
 CHECKED = (
     round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
-    translations.TRANSLATED,
+    translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC,
 )  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
@@ -61,6 +63,7 @@ class Truth:
         database: the pod's address; ``database_log`` what PostgreSQL logged, ``repeated`` the segments its kernel sent again.
         pods: addresses of all pods that there were; ``pods_repeated`` the segments that all of their kernels sent again.
         connections: of all pods, as their kernels counted; ``within`` those over their loopback, as the sidecars did.
+        handshakes: what both ends of connections over TLS and QUIC agreed on.
         translated: connections to Services, as the nodes' kernels knew them at the end.
         readings: round trips from web pods to PostgreSQL, as the kernel had them, in the order of time.
         dns_logs: what the DNS servers logged.
@@ -75,6 +78,7 @@ class Truth:
     pods_repeated: int
     connections: Connections
     within: Connections
+    handshakes: Handshakes
     translated: Sequence[Translated]
     readings: Sequence[RoundTrip]
     dns_logs: Sequence[Path]
@@ -99,6 +103,7 @@ class Signals:
             Feature.RTT: RoundTrips(truth.readings),
             Feature.PROCESS: Owners(truth.readings),
             Feature.SOCKETS: SocketEvents(truth.pods, truth.connections, truth.within),
+            Feature.TLS: HandshakeJudge(truth.handshakes),
             Feature.NAT: Translations(truth.translated),
         }
         self._judges = [judge for feature, judge in judges.items() if feature in truth.features]
