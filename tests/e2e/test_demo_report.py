@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,31 @@ def test_what_hellos_of_tls_and_quic_said_is_what_both_ends_agreed_on(run: Run) 
         assert checked[name]["held"], checked[name]
         assert "the TLS libraries at both ends" in checked[name]["detail"]
         assert scores[name]["measured"] == scores[name]["truth"] >= fewest, scores[name]
+
+
+def test_icmp_errors_are_those_that_pods_received_and_of_every_kind_that_the_probe_asked_for(run: Run) -> None:
+    checked = {check["name"]: check for check in run.report["checks"]}
+    for name in ("unreachable", "time exceeded"):
+        check = checked[f"ICMP errors to pods: {name}"]
+        assert check["held"], check
+        assert "IcmpMsgInType" in check["detail"]
+    probed = checked["ICMP errors to the path probe, by kind"]
+    assert probed["held"], probed
+    for kind in ("ttl exceeded", "port unreachable", "fragmentation needed"):
+        assert re.search(rf"[1-9]\d* {kind}", probed["detail"]), probed
+
+
+def test_packets_within_tunnels_are_those_of_the_tunnels_devices_and_count_once(run: Run) -> None:
+    checked = {check["name"]: check for check in run.report["checks"]}
+    scores = {score["name"]: score for score in run.report["signals"]}
+    for name in ("packets within tunnels", "tunnels of the flows within", "packets in tunnels that are counted outside, too"):
+        assert checked[name]["held"], checked[name]
+    source = scores["packets within tunnels"]["source"]
+    for kind in ("vxlan", "geneve", "gre", "ipip"):
+        assert kind in source, "played, or said to be missing"
+    if "no tunnel" not in source:
+        assert scores["packets within tunnels"]["truth"] >= 90, "25 datagrams and their answers, at the devices of two nodes"
+        assert scores["tunnels of the flows within"]["measured"] >= 4
 
 
 def test_of_a_sidecars_connections_within_its_pod_the_report_says_that_nothing_is_told(run: Run) -> None:

@@ -149,6 +149,29 @@ def test_payments_go_by_both_versions_of_tls_and_over_quic_and_both_ends_say_the
     assert {one.sni for one in said.client} == {HOST}
 
 
+def test_a_probe_is_told_of_every_kind_of_error_and_so_was_its_kernel(story: FlowDemo) -> None:
+    before = story.cluster.counted().icmp
+    probed = story.acts.path_probes.play()
+    received = story.cluster.counted().icmp
+    assert set(probed.errors) == {"ttl exceeded", "port unreachable", "fragmentation needed"}
+    assert all(probed.errors.values()), probed.errors
+    assert received.exceeded - before.exceeded == probed.errors["ttl exceeded"]
+    both = probed.errors["port unreachable"] + probed.errors["fragmentation needed"]
+    assert received.unreachable - before.unreachable == both
+
+
+def test_datagrams_and_their_echo_go_through_the_tunnel_of_each_kind_that_this_kernel_has(story: FlowDemo) -> None:
+    pods = story.acts.tunnels.pods
+    before = [pod.place.traffic() for pod in pods]
+    told = story.acts.tunnels.play()
+    assert {tunnel.kind for tunnel in told.tunnels} | {*told.missing} == {"vxlan", "geneve", "gre", "ipip"}
+    for tunnel in told.tunnels:
+        assert [one.packets for one in tunnel.carried.values()] == [50, 50], tunnel
+    passed = [pod.place.traffic().since(start).packets for pod, start in zip(pods, before, strict=True)]
+    beside = [frames - 50 * len(told.tunnels) for frames in passed]
+    assert all(0 <= frames <= 8 for frames in beside), "nothing but questions for the neighbour's address (ARP)"
+
+
 def test_a_pod_is_replaced_and_another_gets_its_address(story: FlowDemo) -> None:
     old = story.pods.web[-1]
     before = now_ns()

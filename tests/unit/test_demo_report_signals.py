@@ -13,9 +13,10 @@ from flowgauge.config.model import Feature
 from flowgauge.demo.acts.payments import Handshakes
 from flowgauge.demo.fault import drop_log
 from flowgauge.demo.report.connections import OPENED
+from flowgauge.demo.report.icmp_errors import IcmpTruth
 from flowgauge.demo.report.score import Score
 from flowgauge.demo.report.signals import Signals, Truth
-from flowgauge.demo.scene.counters import Connections
+from flowgauge.demo.scene.counters import Connections, IcmpErrors
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.scene.sockets import RoundTrip, parsed
 from flowgauge.flow.addresses import from_texts
@@ -63,7 +64,7 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
         pods_repeated=repeated + 1,
         connections=Connections(), within=Connections(), handshakes=Handshakes([], []), translated=[], readings=readings,
         dns_logs=[dns_log],
-        dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
+        dropped={DATABASE: Dropped(dropped, 60)} if dropped else {}, icmp=IcmpTruth({}, IcmpErrors(), WEB, {}), tunnelled=None,
     )  # fmt: skip
     signals = Signals(truth)
     signals.add(_batch())

@@ -119,7 +119,17 @@ def test_every_difference_of_the_demos_document_from_the_users_has_a_comment(tmp
         for key in own[section]
         if own[section][key] != users[section][key]
     }
-    assert changed == {"sampling", "interfaces", "exportInterval", "features", "heads", "address", "enrichment", "type"}
+    assert changed == {
+        "sampling",
+        "interfaces",
+        "exportInterval",
+        "features",
+        "heads",
+        "tunnels",
+        "address",
+        "enrichment",
+        "type",
+    }
     for key in changed:
         places = [at for at, line in enumerate(lines) if f"{key}:" in line and not line.lstrip().startswith("#")]
         assert any(lines[at - 1].lstrip().startswith("#") for at in places), key

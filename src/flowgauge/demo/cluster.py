@@ -17,7 +17,7 @@ from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.objects.meta import Object, ending
 from flowgauge.demo.objects.networking import Port
 from flowgauge.demo.scene import counters, processes
-from flowgauge.demo.scene.counters import Connections
+from flowgauge.demo.scene.counters import Counted
 from flowgauge.demo.scene.network import Network
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.demo.scene.pods import PodPlace, add_pod
@@ -94,7 +94,7 @@ class Cluster:
         self.network, self.truth, self.log_dir = network, truth, log_dir
         self.resolv_conf: Path | None = None
         self.pods: list[Pod] = []
-        self._repeated, self._connections = 0, Connections()
+        self._counted = Counted()
         self._events, self._clock = events, clock
         self._cluster_ips = Translation.cluster_ips(network)
         self._routes = Translation.routes(network)
@@ -166,8 +166,7 @@ class Cluster:
         """Stops a pod's programs and removes its link; its address is free afterwards."""
         for process in pod.processes:
             process.stop()
-        self._repeated += counters.tcp_segments_sent(pod.place.netns).repeated
-        self._connections = self._connections.plus(counters.tcp_connections(pod.place.netns))
+        self._counted = self._counted.plus(counters.counted(pod.place.netns))
         pod.place.remove()
         now = self._clock()
         pod.tenure.to_ns = now
@@ -175,14 +174,10 @@ class Cluster:
         self.pods.remove(pod)
         time.sleep(_BETWEEN_TENANTS_S)
 
-    def segments_repeated(self) -> int:
-        """TCP segments that the kernels of its pods sent again until now, of those that are gone, too."""
-        return self._repeated + sum(counters.tcp_segments_sent(pod.place.netns).repeated for pod in self.pods)
-
-    def connections(self) -> Connections:
-        """TCP connections that the kernels of its pods counted until now, those of pods that are gone, too."""
-        present = (counters.tcp_connections(pod.place.netns) for pod in self.pods)
-        return reduce(Connections.plus, present, self._connections)
+    def counted(self) -> Counted:
+        """What the kernels of its pods counted until now, those of pods that are gone, too."""
+        present = (counters.counted(pod.place.netns) for pod in self.pods)
+        return reduce(Counted.plus, present, self._counted)
 
     def service(self, workload: Workload, pods: list[Pod], *, address: str, ports: Sequence[Port]) -> Object:
         """A ClusterIP Service of ``workload`` with an EndpointSlice."""

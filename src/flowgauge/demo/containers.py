@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from flowgauge.demo.certificates import Certificate
@@ -105,6 +105,21 @@ def bulk_receiver(address: str) -> Program:
 def bulk_sender(address: str, size_bytes: int) -> Program:
     """Sends one bulk transfer."""
     return _python("bulk.py", "send", address, str(BULK_PORT), str(size_bytes))
+
+
+def probe_paths(*addresses: str) -> Program:
+    """Asks paths for errors of ICMP and prints those that came."""
+    return _python("probe_paths.py", *addresses)
+
+
+def datagrams_answered(address: str, ports: Iterable[int]) -> Program:
+    """Sends datagrams back to whoever sent them."""
+    return _python("datagrams.py", "answer", address, *map(str, ports))
+
+
+def datagrams(address: str, count: int, size_bytes: int, ports: Iterable[int]) -> Program:
+    """Sends ``count`` datagrams to each port, each when the last was answered."""
+    return _python("datagrams.py", "ask", address, str(count), str(size_bytes), *map(str, ports))
 
 
 def _python(script: str, *arguments: str, env: Mapping[str, str] | None = None) -> Program:

@@ -21,6 +21,7 @@ from flowgauge.demo.fault import drop_log
 from flowgauge.demo.flow_demo import ROUTE_HOST, WEB
 from flowgauge.demo.invitation import Invitation, ssh_line
 from flowgauge.demo.report.checks import Counting, Findings
+from flowgauge.demo.report.icmp_errors import IcmpTruth
 from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.reading import read
 from flowgauge.demo.report.signals import Signals, Truth
@@ -168,13 +169,13 @@ class Session:
         stage = self._stage
         self._view.close()
         scene_file.remove(stage.folder)
-        self._view.note("stopping the load, then 100 MB with segmentation offloads on, then the last flows (Ctrl-C skips this)")
+        self._view.note("stopping the load, then 100 MB, probes and tunnels, then the last flows (Ctrl-C skips this)")
         for end in (self._click, self._entrance, self._sockets):
             end.stop()
         stage.story.end_load()
         self._translated = [one for node in stage.network.nodes.values() for one in translated(node.name, node.netns)]
         self._stop.refuse_to_go_on(once=False)
-        acts = stage.story.acts.play_last()
+        acts = stage.story.acts.play_last(tunnels=self._looks_into_tunnels())
         stage.witness.end_all()
         self._stop.refuse_to_go_on(once=False)
         stage.system.stop_agents()
@@ -210,7 +211,7 @@ class Session:
         stage, spec = self._stage, self._stage.settings.spec
         truth, witness = stage.story.cluster.truth, stage.witness
         window = Window(self._started_ms, now_ns() // 1_000_000 + 1000)
-        observed = witness.sees(acts.bulk.sender.place.device)
+        observed = self._sees_pods()
         reading = read(
             stage.system.store,
             window,
@@ -244,23 +245,34 @@ class Session:
     def _signals(self, acts: Truths) -> Signals:
         """The signals' truth, once everything has ended."""
         pods, cluster = self._stage.story.pods, self._stage.story.cluster
-        database = pods.database
+        database, counted = pods.database, cluster.counted()
+        nodes = {tenure.address: tenure.node for tenure in cluster.truth.tenures() if tenure.kind == "Pod"}
         truth = Truth(
             features=self._stage.settings.spec.exporter.features,
             database=database.address,
             database_log=database.processes[0].log_path,
             repeated=counters.tcp_segments_sent(database.place.netns).repeated,
-            pods=sorted({tenure.address for tenure in cluster.truth.tenures() if tenure.kind == "Pod"}),
-            pods_repeated=cluster.segments_repeated(),
-            connections=cluster.connections(),
+            pods=sorted(nodes),
+            pods_repeated=counted.repeated,
+            connections=counted.connections,
             within=sidecars.connections(cluster.log_dir, WEB),
             handshakes=acts.payments,
             translated=self._translated,
             readings=self._sockets.readings,
             dns_logs=[pod.processes[0].log_path for pod in pods.dns],
             dropped=drop_log.read(self._stage.folder),
+            icmp=IcmpTruth(nodes, counted.icmp, acts.probed.probe.address, acts.probed.errors),
+            tunnelled=acts.tunnelled,
         )
         return Signals(truth)
+
+    def _looks_into_tunnels(self) -> bool:
+        """Whether both nodes of a flow in a tunnel tell of it."""
+        inner = self._stage.settings.spec.exporter.tunnels == "inner"
+        return inner and self._sees_pods() and not requirements.without_ebpf()
+
+    def _sees_pods(self) -> bool:
+        return self._stage.witness.sees(self._stage.story.pods.database.place.device)
 
     def _counting(self) -> Counting:
         spec = self._stage.settings.spec

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from flowgauge.demo.acts.bulk import BulkTransfer, Transfer
+from flowgauge.demo.acts.path_probes import PathProbes, Probed
 from flowgauge.demo.acts.payments import Handshakes, Payments
+from flowgauge.demo.acts.tunnels import Tunnelled, Tunnels
 from flowgauge.demo.cluster import Cluster, Pod
 
 _Truth_co = TypeVar("_Truth_co", covariant=True)
@@ -48,10 +50,12 @@ class LiveAct(Protocol[_Truth_co]):
 
 @dataclass(frozen=True, slots=True)
 class Truths:
-    """What the acts say was so."""
+    """What the acts say was so; of one that did not play, None."""
 
     bulk: Transfer
     payments: Handshakes
+    probed: Probed
+    tunnelled: Tunnelled | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +64,36 @@ class Programme:
 
     bulk: Act[Transfer]
     payments: LiveAct[Handshakes]
+    path_probes: Act[Probed]
+    tunnels: Act[Tunnelled]
 
     @classmethod
     def placed(cls, cluster: Cluster) -> Self:
         """All acts on a cluster; no program of theirs runs."""
-        return cls(bulk=BulkTransfer(cluster), payments=Payments(cluster))
+        return cls(
+            bulk=BulkTransfer(cluster),
+            payments=Payments(cluster),
+            path_probes=PathProbes(cluster),
+            tunnels=Tunnels(cluster),
+        )
 
     @property
     def pods(self) -> list[Pod]:
         """The pods of all acts."""
-        return [*self.bulk.pods, *self.payments.pods]
+        return [*self.bulk.pods, *self.payments.pods, *self.path_probes.pods, *self.tunnels.pods]
 
-    def play_last(self) -> Truths:
+    def play_last(self, *, tunnels: bool) -> Truths:
         """Plays the last acts one after another; the load has ended.
+
+        Args:
+            tunnels: whether agents look into tunnels: else the flow that arrives is another one than that which was sent.
 
         Raises:
             EnvironmentProblem: an act did not end in time.
         """
-        return Truths(bulk=self.bulk.play(), payments=self.payments.said())
+        return Truths(
+            bulk=self.bulk.play(),
+            payments=self.payments.said(),
+            probed=self.path_probes.play(),
+            tunnelled=self.tunnels.play() if tunnels else None,
+        )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signals against their truth: what flows say of PostgreSQL, DNS, drops, sockets, NAT and TLS, and what logs and kernels say.
+"""Signals against their truth: what flows say of each of them, and what logs and kernels say.
 
 All are scored. Those in ``CHECKED`` must hold where agents see every packet and its socket; the others depend on what was asked
 of the demo while it ran.
@@ -17,16 +17,19 @@ import numpy as np
 
 from flowgauge.config.model import Feature
 from flowgauge.demo.acts.payments import Handshakes
+from flowgauge.demo.acts.tunnels import Tunnelled
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
-from flowgauge.demo.report import connections, handshakes, owners, round_trips, translations
+from flowgauge.demo.report import connections, handshakes, icmp_errors, owners, round_trips, translations, tunnels
 from flowgauge.demo.report.connections import SocketEvents
 from flowgauge.demo.report.handshakes import HandshakeJudge
+from flowgauge.demo.report.icmp_errors import IcmpErrorsTold, IcmpTruth
 from flowgauge.demo.report.owners import Owners
 from flowgauge.demo.report.round_trips import RoundTrips
 from flowgauge.demo.report.score import Score, judged, scored
 from flowgauge.demo.report.tenants import has_text, is_address
 from flowgauge.demo.report.translations import Translations
+from flowgauge.demo.report.tunnels import InTunnels
 from flowgauge.demo.scene.counters import Connections
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.scene.sockets import RoundTrip
@@ -40,7 +43,8 @@ _DROPS_OFF = 5.0
 REPEATED = "segments sent again by pods"
 CHECKED = (
     round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
-    translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC,
+    translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC, icmp_errors.UNREACHABLE, icmp_errors.EXCEEDED,
+    icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE,
 )  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
@@ -68,6 +72,8 @@ class Truth:
         readings: round trips from web pods to PostgreSQL, as the kernel had them, in the order of time.
         dns_logs: what the DNS servers logged.
         dropped: address → what faults dropped on the way to it.
+        icmp: errors of ICMP.
+        tunnelled: what went through tunnels; None when agents do not look into them.
     """
 
     features: Collection[Feature]
@@ -83,6 +89,8 @@ class Truth:
     readings: Sequence[RoundTrip]
     dns_logs: Sequence[Path]
     dropped: Mapping[str, Dropped]
+    icmp: IcmpTruth
+    tunnelled: Tunnelled | None
 
 
 @dataclass(slots=True)
@@ -90,7 +98,7 @@ class Signals:
     """Reads batches; ``scores`` afterwards."""
 
     truth: Truth
-    _judges: Sequence[_Judge] = field(init=False)
+    _judges: list[_Judge] = field(init=False)
     _slowest_ms: float = 0.0
     _repeated: int = 0
     _pods_repeated: int = 0
@@ -105,8 +113,11 @@ class Signals:
             Feature.SOCKETS: SocketEvents(truth.pods, truth.connections, truth.within),
             Feature.TLS: HandshakeJudge(truth.handshakes),
             Feature.NAT: Translations(truth.translated),
+            Feature.ICMP_ERRORS: IcmpErrorsTold(truth.icmp),
         }
         self._judges = [judge for feature, judge in judges.items() if feature in truth.features]
+        if truth.tunnelled:
+            self._judges.append(InTunnels(truth.tunnelled))
 
     def add(self, batch: FlowBatch) -> None:
         """Takes what a batch says."""

@@ -13,6 +13,9 @@ OUTSIDE_GATEWAY = "203.0.113.1"
 CLIENT = "203.0.113.10"
 """The outside client that makes the load."""
 
+NARROW = "203.0.113.99"
+"""Nobody; what goes there would pass a link with a small MTU."""
+
 USERS = "198.51.100.0/24"
 YOU = "198.51.100.23"
 """The address with which the user's own clicks enter the scene."""

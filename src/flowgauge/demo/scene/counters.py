@@ -109,21 +109,48 @@ class Connections:
 
 def tcp_segments_sent(netns: str) -> Segments:
     """What the kernel counted in a namespace until now."""
-    counted = _tcp(netns)
+    counted = _snmp(netns, "Tcp")
     return Segments(counted["OutSegs"], counted["RetransSegs"])
 
 
-def tcp_connections(netns: str) -> Connections:
+@dataclass(frozen=True, slots=True)
+class IcmpErrors:
+    """Errors of ICMP that a namespace received, by type: RFC 792, 3 (unreachable) and 11 (time exceeded)."""
+
+    unreachable: int = 0
+    exceeded: int = 0
+
+    def plus(self, other: IcmpErrors) -> IcmpErrors:
+        """Both together."""
+        return IcmpErrors(self.unreachable + other.unreachable, self.exceeded + other.exceeded)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the network stack of a namespace, or of several, counted: TCP segments sent again, connections, errors of ICMP."""
+
+    repeated: int = 0
+    connections: Connections = Connections()
+    icmp: IcmpErrors = IcmpErrors()
+
+    def plus(self, other: Counted) -> Counted:
+        """Both together."""
+        return Counted(self.repeated + other.repeated, self.connections.plus(other.connections), self.icmp.plus(other.icmp))
+
+
+def counted(netns: str) -> Counted:
     """What the kernel counted in a namespace until now."""
-    counted = _tcp(netns)
-    return Connections(counted["ActiveOpens"], counted["PassiveOpens"], counted["AttemptFails"])
+    tcp, icmp = _snmp(netns, "Tcp"), _snmp(netns, "IcmpMsg")
+    connections = Connections(tcp["ActiveOpens"], tcp["PassiveOpens"], tcp["AttemptFails"])
+    return Counted(tcp["RetransSegs"], connections, IcmpErrors(icmp.get("InType3", 0), icmp.get("InType11", 0)))
 
 
-def _tcp(netns: str) -> dict[str, int]:
+def _snmp(netns: str, protocol: str) -> dict[str, int]:
+    """Counters of a protocol in proc_net_snmp; empty where it has no line, as IcmpMsg before the first message."""
     with linux.in_netns(netns):
         lines = Path("/proc/thread-self/net/snmp").read_text(encoding="ascii").splitlines()
-    names, values = (line.split()[1:] for line in lines if line.startswith("Tcp:"))
-    return dict(zip(names, map(int, values), strict=True))
+    told = [line.split()[1:] for line in lines if line.startswith(f"{protocol}:")]
+    return dict(zip(told[0], map(int, told[1]), strict=True)) if told else {}
 
 
 def count_not_ip(netns: str, device: str) -> None:
