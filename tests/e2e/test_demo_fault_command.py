@@ -33,7 +33,11 @@ FAULTS = [
     ("slow-dns", "port = 53", r"DNS answers of dns-default:53 to django-psql-example take \d+ ms \(were"),
     ("no-listener", "port = 5433", r"nobody listens at postgresql:5433: \d+ connections? of django-psql-example refused"),
     ("loss", "port = 5432", r"django-psql-example and postgresql:5432 .*kernel of node-c drops them: NETFILTER_DROP \(a rule"),
-    ("policy-drop", "port = 5432", r"stock-report .*postgresql:5432.* kernel of node-c drops them: NETFILTER_DROP \(a rule"),
+    (
+        "policy-drop",
+        "port = 5432",
+        r"(stock-report and postgresql:5432|postgresql:5432 has not answered stock-report).* of node-c drops them: NETFILTER",
+    ),
     ("slow-reader", "port = 9100", r"bulk-receiver:9100 reads too slowly what bulk-sender sends"),
     ("queue", "port = 9100", r"bulk-receiver:9100.* kernel of node-b drops them: QDISC_DROP \(the queue"),
     ("mtu", "port = 9100", r"bulk-receiver:9100.* kernel of node-b drops them: PKT_TOO_BIG \(larger than the MTU"),

@@ -10,7 +10,7 @@ import pytest
 from flowgauge.query.gravity import GOES_ON_MS, Gravity
 from flowgauge.query.troubles import Trouble, rank, troubles
 from flowgauge.schema.flow_query import Window
-from flowgauge.store.answer import Edge, EdgeSignals, End, Latency, Sampling, Span
+from flowgauge.store.answer import RECENT_MS, Edge, EdgeSignals, End, Latency, Recent, Sampling, Span
 
 END_MS = 1_795_646_930_000
 QUARTER_HOUR = Window(END_MS - 900_000, END_MS)
@@ -93,6 +93,48 @@ def test_what_was_not_seen_for_a_minute_is_over(ago_ms: int, over: bool) -> None
     signals = EdgeSignals(refused=9, seen={"refused": Span(last_ms - 60_000, last_ms)})
     (found,) = troubles(replace(EDGE, signals=signals), QUARTER_HOUR)
     assert found.over is over
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "made", "recently", "over"),
+    [
+        pytest.param(RECENT_MS + 1, 0, 3, True, id="all failed, three were made since"),
+        pytest.param(RECENT_MS + 1, 0, 2, False, id="two only"),
+        pytest.param(RECENT_MS, 0, 99, False, id="it failed just now"),
+        pytest.param(RECENT_MS + 1, 1199, 299, False, id="one in a hundred failed, fewer than 300 were made since"),
+        pytest.param(RECENT_MS + 1, 1200, 300, True, id="one in a hundred failed, 300 were made since"),
+    ],
+)
+def test_connections_that_are_made_again_are_over_sooner(ago_ms: int, made: int, recently: int, over: bool) -> None:  # noqa: FBT001
+    """A pod that starts refuses the first probes of its node: that is no trouble once they are answered."""
+    last_ms = END_MS - ago_ms
+    signals = EdgeSignals(refused=9, made=made, recent=Recent(made=recently), seen={"refused": Span(last_ms - 10_000, last_ms)})
+    (found,) = troubles(replace(EDGE, signals=signals), QUARTER_HOUR)
+    assert found.over is over
+
+
+@pytest.mark.parametrize(("break_ms", "since_ms"), [(60_000, END_MS - 180_000), (75_000, END_MS - 60_000)])
+def test_what_comes_again_after_a_break_is_told_since_then(break_ms: int, since_ms: int) -> None:
+    """Slices are of 15 s; a break as long as that of what is over parts one outage from the next."""
+    second = range(END_MS - 60_000, END_MS, 15_000)
+    first = range(second[0] - break_ms - 60_000, second[0] - break_ms, 15_000)
+    span = Span(first[0], END_MS - 1000, (*first, *second), 15_000)
+    (found,) = troubles(replace(EDGE, signals=EdgeSignals(refused=9, seen={"refused": span})), QUARTER_HOUR)
+    assert found.since_ms == since_ms
+
+
+def test_the_share_that_is_lost_is_that_of_now_however_long_the_time_range() -> None:
+    """Of a hundred thousand packets ten were lost: all in the last seconds, of 200."""
+    recent = Recent(packets=200, drop_packets=10)
+    signals = EdgeSignals(drop_cause="NETFILTER_DROP", recent=recent, seen={"drops": Span(END_MS - 9000, END_MS - 1000)})
+    (found,) = troubles(replace(EDGE, drop_packets=10, signals=signals), QUARTER_HOUR)
+    assert found.words.startswith("10 packets (5.0 %)")
+
+
+def test_packets_that_a_rule_drops_fail_though_they_are_sent_again() -> None:
+    signals = EdgeSignals(drop_cause="NETFILTER_DROP", seen={"retransmits": Span(END_MS - 9000, END_MS - 1000)})
+    edge = replace(EDGE, retransmits=3000, drop_packets=3000, signals=signals)
+    assert [one.gravity for one in troubles(edge, QUARTER_HOUR)] == [Gravity.FAILING]
 
 
 def test_a_latency_that_is_long_at_the_end_is_not_over() -> None:

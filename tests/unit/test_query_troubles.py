@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +13,8 @@ import pytest
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.query.advice import advice
-from flowgauge.query.troubles import Kind, troubles, worst
+from flowgauge.query.troubles import Kind, troubles
+from flowgauge.query.worst import EdgeTrouble, worst
 from flowgauge.schema.enums import DUPLICATE_OF, TCP_STATE_FINAL, code
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store.answer import Edge, EdgeSignals, End, Latency, Sampling
@@ -128,10 +130,23 @@ def _row(namespace: str, ended_s_ago: float, **columns: int) -> FlowBatch:
     return batch.with_columns({"time_end_ms": ends} | {name: Names.constant(text, 1) for name, text in names.items()})
 
 
+def _answer(namespace: str, ended_s_ago: float) -> FlowBatch:
+    """What postgresql sent back."""
+    batch = flows(namespace, 1, owners=("postgresql",), src_port=5432, dst_port=40_000, packets=50)
+    names = {"dst_namespace": namespace, "dst_owner": "django", "node_reporter": "node-c"}
+    ends = np.full(1, now_ms() - int(ended_s_ago * 1000), np.int64)
+    return batch.with_columns({"time_end_ms": ends} | {name: Names.constant(text, 1) for name, text in names.items()})
+
+
 def _found(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> list[tuple[Kind, str]]:
-    store.write(FlowBatch.concat(rows), namespace)
-    query = FlowQuery(Window(now_ms() - 300_000, now_ms() + 1000), in_namespace(namespace))
-    return [(one.kind, one.words) for one in worst(store, query)]
+    return [(one.kind, one.words) for one in _worst(store, namespace, rows)]
+
+
+def _worst(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> list[EdgeTrouble]:
+    """Of the five minutes until now, which is before the store took its time."""
+    end = now_ms()
+    store.write(FlowBatch.concat(rows), f"{namespace}-{end}")
+    return worst(store, FlowQuery(Window(end - 300_000, end + 1000), in_namespace(namespace)))
 
 
 def test_the_last_seconds_are_compared_with_the_time_before(store: FlowStore) -> None:
@@ -162,6 +177,43 @@ def test_what_had_come_after_all_is_no_cause_where_there_is_another(store: FlowS
     assert found[1].endswith("NETFILTER_DROP (a rule of a firewall or a network policy)")
 
 
+def test_a_server_that_answered_before_is_said_to_be_silent_while_packets_to_it_are_dropped(store: FlowStore) -> None:
+    """A policy that forbids a running conversation: nothing of it arrives, though few packets are sent in vain."""
+    rule = {"drop_cause": Names.constant("NETFILTER_DROP", 1)}
+    blocked = [_row("blocked", ago, packets=1, retransmits=1, drop_packets=1).with_columns(rule) for ago in (9, 7, 2)]
+    back = _answer("blocked", 30)
+    (found,) = _found(store, "blocked", [_row("blocked", 30, packets=100), back, *blocked])
+    words = r"postgresql:5432 has not answered django for 2\d s; the kernel of node-c drops them: NETFILTER_DROP .*"
+    assert (found[0], bool(re.fullmatch(words, found[1]))) == (Kind.SILENT, True), found
+
+
+def test_a_server_that_still_answers_is_not_silent(store: FlowStore) -> None:
+    rule = {"drop_cause": Names.constant("NETFILTER_DROP", 1)}
+    rows = [_row("lossy", ago, packets=100, drop_packets=3).with_columns(rule) for ago in (9, 7, 2)]
+    (found,) = _found(store, "lossy", [*rows, _answer("lossy", 2)])
+    assert found[1].startswith("9 packets (2.6 %) between django and postgresql:5432 dropped")
+
+
+def test_drops_count_without_what_had_come_before(store: FlowStore) -> None:
+    reasons = ((70, "TCP_OLD_DATA", 40), (2, "NETFILTER_DROP", 6))
+    rows = [
+        _row("mixed", ago, packets=100, drop_packets=count).with_columns({"drop_cause": Names.constant(reason, 1)})
+        for ago, reason, count in reasons
+    ]
+    now = now_ms()
+    (found,) = _worst(store, "mixed", rows)
+    assert found.words.startswith("6 packets (6.0 %)")
+    assert (now - found.since_ms) / 1000 == pytest.approx(2, abs=20)
+
+
+@pytest.mark.parametrize(("made", "over"), [(2, False), (3, True)])
+def test_a_pod_that_refused_until_it_was_ready_is_soon_no_trouble(store: FlowStore, made: int, over: bool) -> None:  # noqa: FBT001
+    pod = f"starts-{made}"
+    refused = [_row(pod, ago, tcp_state_final=code(TCP_STATE_FINAL, "refused")) for ago in (40, 37)]
+    after = [_row(pod, 3 + number, tcp_state_final=code(TCP_STATE_FINAL, "closed")) for number in range(made)]
+    assert [one.over for one in _worst(store, pod, refused + after)] == [over]
+
+
 def test_refused_connections_come_before_what_is_only_slow(store: FlowStore) -> None:
     refused = [_row("refused", 2, tcp_state_final=code(TCP_STATE_FINAL, "refused"))]
     again = [_row("refused", 2, packets=100, retransmits=9)]
@@ -170,9 +222,8 @@ def test_refused_connections_come_before_what_is_only_slow(store: FlowStore) -> 
 
 def _times(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> tuple[float, float]:
     """How many seconds ago the one trouble began, and when it was seen last."""
-    store.write(FlowBatch.concat(rows), namespace)
     now = now_ms()
-    (found,) = worst(store, FlowQuery(Window(now - 300_000, now + 1000), in_namespace(namespace)))
+    (found,) = _worst(store, namespace, rows)
     return (now - found.since_ms) / 1000, (now - found.last_ms) / 1000
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 _OF_KINDS = {
     "refused": "see whether the server runs, is ready, and listens on this port",
     "unanswered": "see whether the server's node is up, and what policies, firewalls and routes on the way say of this port",
+    "silent": "see whether the server's node is up, and what policies, firewalls and routes on the way say of this port",
     "slow_reader": "see what keeps the receiver from reading: too little CPU, a lock, a slow disk; then more replicas of it",
     "drops": "the reason is the kernel's own word: see the node (flowgauge nodes), then the packets (flowgauge capture)",
     "retransmits": "they are lost where no agent looks: see the nodes' interfaces (flowgauge nodes), then the network between",
@@ -33,7 +34,7 @@ _OF_CAUSES = {
 }
 """For what a kernel drops; names as in the kernel's enum ``skb_drop_reason``."""
 
-_DROPPED = frozenset({"unanswered", "drops", "retransmits"})
+_DROPPED = frozenset({"unanswered", "silent", "drops", "retransmits"})
 
 
 def advice(kind: str, cause: str) -> str:

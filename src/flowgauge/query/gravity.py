@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from flowgauge.schema.flow_query import Window
-from flowgauge.store.answer import Edge, Span
+from flowgauge.store.answer import RECENT_MS, Edge, Span
 
 GOES_ON_MS = 60_000
 """What was seen less long before the end of the time range goes on: some troubles come in turns, as clients try again."""
@@ -22,6 +22,10 @@ THINNED_SHARE = 0.001
 """Of the packets: a full queue that takes less than this from a stream makes senders pace themselves, as is meant."""
 
 
+MADE_AGAIN = 3
+"""Where one connection in n failed and 3 n were made since, it is 95 % sure that they fail no more."""
+
+
 class Gravity(StrEnum):
     """What a trouble does, the gravest first: something does not arrive, something is late, nothing that is felt."""
 
@@ -30,7 +34,7 @@ class Gravity(StrEnum):
     SMALL = "small"
 
 
-_FAILING = frozenset({"refused", "unanswered", "drops", "dns_unanswered"})
+_FAILING = frozenset({"refused", "unanswered", "silent", "drops", "dns_unanswered"})
 
 _STRAYS = frozenset({
     "NO_SOCKET", "TCP_RFC7323_PAWS", "TCP_RFC7323_PAWS_ACK", "TCP_RFC7323_TW_PAWS", "TCP_INVALID_SEQUENCE",
@@ -38,6 +42,9 @@ _STRAYS = frozenset({
     "TCP_ABORT_ON_DATA", "TCP_ABORT_ON_CLOSE", "TCP_ABORT_ON_LINGER",
 })  # fmt: skip
 """The kernel's reasons for what comes too late: after its connection, or after what replaced it."""
+
+_TAKING_ALL = frozenset({"NETFILTER_DROP", "PKT_TOO_BIG", "NEIGH_FAILED", "IP_OUTNOROUTES", "IP_INNOROUTES", "IP_RPFILTER"})
+"""Reasons for which sending again does not help whom they meet, also where these are few."""
 
 _THINNING = frozenset({"QDISC_DROP", "CPU_BACKLOG", "SOCKET_RCVBUFF", "SOCKET_BACKLOG", "PROTO_MEM"})
 """Reasons that take some packets of a stream. A rule or a missing way takes all, and few then are sent at all."""
@@ -48,12 +55,39 @@ def gravity(kind: str, count: int, edge: Edge, span: Span, window: Window) -> Gr
     small = {"drops": _small_drops, "dns_unanswered": _small_questions, "retransmits": _sent_too_early}.get(kind)
     if small is not None and small(count, edge, span, window):
         return Gravity.SMALL
+    if kind == "retransmits" and edge.signals.drop_cause in _TAKING_ALL:
+        return Gravity.FAILING
     return Gravity.FAILING if kind in _FAILING else Gravity.SLOW
 
 
-def is_over(last_ms: int, window: Window) -> bool:
-    """Whether what was seen last then (0: it is measured at the end of ``window``) is seen no more."""
-    return 0 < last_ms < window.end_ms - GOES_ON_MS
+def is_over(span: Span, window: Window) -> bool:
+    """Whether what was seen during ``span`` (never: it is measured at the end of ``window``) is seen no more."""
+    return 0 < span.last_ms < window.end_ms - GOES_ON_MS
+
+
+def is_made_again(failed: int, edge: Edge, span: Span, window: Window) -> bool:
+    """Whether since the last of so many connections failed that many were made that one more would have."""
+    signals = edge.signals
+    wanted = MADE_AGAIN * max(1.0, (signals.made - signals.recent.made) / failed)
+    return 0 < span.last_ms < window.end_ms - RECENT_MS and signals.recent.made >= wanted
+
+
+def began_ms(span: Span) -> int:
+    """Since when it has been seen without a break that is as long as that of what is over, to a slice of the window."""
+    began = span.last_ms
+    for at in reversed(span.slices):
+        if began - at > GOES_ON_MS + span.slice_ms:
+            break
+        began = at
+    return max(began, span.first_ms) if span.slices else span.first_ms
+
+
+def lost_share(lost: int, lately: int, edge: Edge, span: Span, window: Window) -> float:
+    """The part of the edge's packets that was lost: of the last seconds' where these lost enough, else of those meanwhile."""
+    recent = edge.signals.recent.packets
+    if recent and lately >= min(FEW, lost) > 0:
+        return lately / max(recent, lately)
+    return lost / max(1.0, lost, _packets_meanwhile(edge, span, window) if span.last_ms else edge.packets)
 
 
 def _small_drops(count: int, edge: Edge, span: Span, window: Window) -> bool:
@@ -67,7 +101,7 @@ def _small_drops(count: int, edge: Edge, span: Span, window: Window) -> bool:
 def _packets_meanwhile(edge: Edge, span: Span, window: Window) -> float:
     """Packets of the edge while it dropped some, at its pace over the window: a long window does not make drops small."""
     length_ms = max(1, window.end_ms - window.start_ms)
-    return edge.packets * min(1.0, max(span.last_ms - span.first_ms, GOES_ON_MS) / length_ms)
+    return edge.packets * min(1.0, max(span.last_ms - began_ms(span), GOES_ON_MS) / length_ms)
 
 
 def _sent_too_early(count: int, edge: Edge, _span: Span, _window: Window) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flowgauge.query.troubles import Trouble, rank, troubles
+from flowgauge.query.troubles import Trouble, rank
+from flowgauge.query.worst import together
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.store.answer import Edge, End
 from flowgauge.store.store import FlowStore
@@ -89,7 +90,8 @@ def topology(store: FlowStore, query: FlowQuery) -> Topology:
         if edge.port is not None:
             ports.setdefault(node_id(edge.server), {})[Port(edge.port, edge.proto, edge.service)] = None
     nodes = tuple(_node(name, end, tuple(ports.get(name, {}))) for name, end in ends.items())
-    edges = tuple(_edge(edge, query.window) for edge in answer.edges)
+    found = together(answer.edges, query.window)
+    edges = tuple(_edge(edge, of_edge, query.window) for edge, of_edge in zip(answer.edges, found, strict=True))
     others = {measure.value: count for measure, count in answer.others.items()}
     return Topology(nodes, edges, answer.edge_count, others, _troubled(edges))
 
@@ -110,7 +112,7 @@ def _node(name: str, end: End, ports: tuple[Port, ...]) -> TopologyNode:
     return TopologyNode(name, end.namespace, end.name, end.kind, kind, end.layer, ports)
 
 
-def _edge(edge: Edge, window: Window) -> TopologyEdge:
+def _edge(edge: Edge, found: tuple[Trouble, ...], window: Window) -> TopologyEdge:
     seconds = window.seconds
     return TopologyEdge(
         src=node_id(edge.client),
@@ -129,5 +131,5 @@ def _edge(edge: Edge, window: Window) -> TopologyEdge:
         rtt_avg_ns=edge.rtt_avg_ns,
         approx=edge.sampling.approx,
         error=edge.sampling.error(Measure.BYTES, edge.bytes),
-        troubles=troubles(edge, window),
+        troubles=found,
     )

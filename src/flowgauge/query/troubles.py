@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from flowgauge.query.advice import advice
-from flowgauge.query.gravity import Gravity, gravity, is_over
-from flowgauge.schema.flow_query import FlowQuery, Window
-from flowgauge.store.answer import Edge, End, Latency, Span
-from flowgauge.store.store import FlowStore
+from flowgauge.query.gravity import GOES_ON_MS, Gravity, began_ms, gravity, is_made_again, is_over, lost_share
+from flowgauge.schema.flow_query import Window
+from flowgauge.schema.roles import ECHO_REPLIES
+from flowgauge.store.answer import RECENT_MS, Edge, End, Latency, Span
 
 RETRANSMIT_SHARE = 0.01
 """From here on retransmission hurts: one packet in a hundred was sent again."""
@@ -24,6 +24,9 @@ FEWEST_RETRANSMITS = 5
 
 FEWEST_PROBES = 5
 _BYTES_BETWEEN_PROBES = 1000
+
+_SILENT_MS = 10_000
+"""Two export intervals: what was answered meanwhile is known by then."""
 
 _GROWN = 5.0
 """How many times longer than before a latency must be."""
@@ -36,6 +39,7 @@ class Kind(StrEnum):
 
     REFUSED = "refused"
     UNANSWERED = "unanswered"
+    SILENT = "silent"
     SLOW_READER = "slow_reader"
     DROPS = "drops"
     RETRANSMITS = "retransmits"
@@ -58,6 +62,7 @@ class Trouble:
             been long without a break, and 0: it still is.
         gravity: how much it matters.
         over: whether it is seen no more at the end of the time range.
+        behind: whether another trouble says it first: the same of another client, or what this one waits for.
     """
 
     kind: Kind
@@ -69,27 +74,7 @@ class Trouble:
     last_ms: int = 0
     gravity: Gravity = Gravity.SLOW
     over: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeTrouble:
-    """A trouble and whose it is: workloads (or named peers) with their namespaces, and the server's port."""
-
-    src_namespace: str
-    src: str
-    dst_namespace: str
-    dst: str
-    dst_port: int | None
-    proto: int
-    kind: Kind
-    words: str
-    cause: str
-    count: int
-    advice: str
-    since_ms: int
-    last_ms: int
-    gravity: Gravity
-    over: bool
+    behind: bool = False
 
 
 _CAUSES = {
@@ -115,37 +100,27 @@ _HARMLESS = frozenset({"TCP_OLD_DATA", "TCP_OLD_SEQUENCE"})
 """The receiver has these data already."""
 
 
-def worst(store: FlowStore, query: FlowQuery) -> list[EdgeTrouble]:
-    """The troubles of the ``query.limit`` largest edges, the gravest first; raises what the store raises."""
-    found = [(edge, one) for edge in store.edges(query).edges for one in troubles(edge, query.window)]
-    return [_of_edge(edge, one) for edge, one in sorted(found, key=lambda pair: rank(pair[1]))]
-
-
-def rank(one: Trouble) -> tuple[bool, bool, int, int, int]:
-    """Orders troubles, the gravest first: what is felt, what goes on, what fails, then by kind, then the more of it."""
+def rank(one: Trouble) -> tuple[bool, bool, bool, int, int, int]:
+    """Orders troubles: what is felt, what goes on, what nothing else explains, what fails; then by kind and count."""
     small = one.gravity is Gravity.SMALL
-    return small, one.over, list(Gravity).index(one.gravity), list(Kind).index(one.kind), -one.count
-
-
-def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
-    client, server = edge.client, edge.server
-    return EdgeTrouble(
-        client.namespace, client.name, server.namespace, server.name, edge.port, edge.proto, one.kind, one.words, one.cause,
-        one.count, one.advice, one.since_ms, one.last_ms, one.gravity, one.over,
-    )  # fmt: skip
+    return small, one.over, one.behind, list(Gravity).index(one.gravity), list(Kind).index(one.kind), -one.count
 
 
 def troubles(edge: Edge, window: Window) -> tuple[Trouble, ...]:
     """What went wrong in ``window`` between the edge's client and its server, the gravest first; nothing for most."""
-    rules = (_ends, _reading, _losses, _round_trips, _questions, _server)
-    found = (_weighed(edge, one, window) for rule in rules for one in rule(edge))
+    rules = (_ends, _reading, _round_trips, _questions, _server)
+    raw = (*(one for rule in rules for one in rule(edge)), *_losses(edge, window))
+    found = (_weighed(edge, one, window) for one in raw)
     return tuple(sorted(found, key=rank))
 
 
 _SEEN_AS = {
-    Kind.REFUSED: "refused", Kind.UNANSWERED: "unanswered", Kind.SLOW_READER: "drops", Kind.DROPS: "drops",
-    Kind.RETRANSMITS: "retransmits", Kind.DNS_UNANSWERED: "dns_lost",
+    Kind.REFUSED: "refused", Kind.UNANSWERED: "unanswered", Kind.RETRANSMITS: "retransmits", Kind.DNS_UNANSWERED: "dns_lost",
+    Kind.SILENT: "drops", Kind.SLOW_READER: "drops", Kind.DROPS: "drops",
 }  # fmt: skip
+
+
+_OF_CONNECTIONS = frozenset({Kind.REFUSED, Kind.UNANSWERED})
 
 
 def _weighed(edge: Edge, one: Trouble, window: Window) -> Trouble:
@@ -155,8 +130,10 @@ def _weighed(edge: Edge, one: Trouble, window: Window) -> Trouble:
     if latency is not None:
         return replace(one, since_ms=_long_since(latency), count=round((latency.now_ns or 0) / 1e6))
     seen = signals.seen.get(_SEEN_AS[one.kind], Span())
-    weight, over = gravity(one.kind, one.count, edge, seen, window), is_over(seen.last_ms, window)
-    return replace(one, since_ms=seen.first_ms, last_ms=seen.last_ms, gravity=weight, over=over)
+    weight, over = gravity(one.kind, one.count, edge, seen, window), is_over(seen, window)
+    if one.kind in _OF_CONNECTIONS and not over:
+        over = is_made_again(one.count, edge, seen, window)
+    return replace(one, since_ms=began_ms(seen), last_ms=seen.last_ms, gravity=weight, over=over)
 
 
 def _long_since(latency: Latency) -> int:
@@ -170,17 +147,32 @@ def _long_since(latency: Latency) -> int:
 
 
 def _ends(edge: Edge) -> Iterator[Trouble]:
-    signals, server = edge.signals, _server_words(edge)
+    signals, server = edge.signals, server_words(edge)
     if signals.refused:
         times = _counted(signals.refused, "connection")
         yield Trouble(
-            Kind.REFUSED, f"nobody listens at {server}: {times} of {_name(edge.client)} refused", "refused", signals.refused
+            Kind.REFUSED,
+            f"nobody listens at {server}: {times} of {name_words(edge.client)} refused",
+            "refused",
+            signals.refused,
         )
     if signals.unanswered:
-        why = _why(edge) if edge.drop_packets else "nobody answers, or its packets are lost on the way"
+        why = _why(edge) if _drops_explain(edge) else "nobody answers, or its packets are lost on the way"
         times = _counted(signals.unanswered, "connection")
-        words = f"{times} from {_name(edge.client)} to {server} got no answer; {why}"
-        yield Trouble(Kind.UNANSWERED, words, signals.drop_cause, signals.unanswered)
+        words = f"{times} from {name_words(edge.client)} to {server} got no answer; {why}"
+        yield Trouble(Kind.UNANSWERED, words, signals.drop_cause if _drops_explain(edge) else "", signals.unanswered)
+
+
+def _drops_explain(edge: Edge) -> bool:
+    """Whether drops and connections without an answer are of one time: those of another tell nothing of these."""
+    drops, unanswered = (edge.signals.seen.get(name, Span()) for name in ("drops", "unanswered"))
+    return edge.drop_packets > 0 and began_ms(drops) <= unanswered.last_ms + GOES_ON_MS
+
+
+def _end_in_no_answer(edge: Edge) -> bool:
+    """Whether the drops were told with the connections without an answer: none came later."""
+    drops, unanswered = (edge.signals.seen.get(name, Span()) for name in ("drops", "unanswered"))
+    return edge.signals.unanswered > 0 and drops.last_ms <= unanswered.last_ms + RECENT_MS
 
 
 def _probes_a_closed_window(edge: Edge) -> bool:
@@ -195,28 +187,46 @@ def _probes_a_closed_window(edge: Edge) -> bool:
 
 def _reading(edge: Edge) -> Iterator[Trouble]:
     if _probes_a_closed_window(edge):
-        ends = [_name(edge.client), _server_words(edge)]
+        ends = [name_words(edge.client), server_words(edge)]
         sender, reader = ends if edge.signals.drop_to_server else ends[::-1]
         words = f"{reader} reads too slowly what {sender} sends: {edge.drop_packets:,} times it asked a closed window for room"
         yield Trouble(Kind.SLOW_READER, words, edge.signals.drop_cause, edge.drop_packets)
 
 
-def _losses(edge: Edge) -> Iterator[Trouble]:
-    signals = edge.signals
+def _losses(edge: Edge, window: Window) -> Iterator[Trouble]:
+    signals, dropped = edge.signals, edge.drop_packets - edge.signals.drop_again
     said = (
         _probes_a_closed_window(edge)
-        or (signals.unanswered and edge.drop_packets)
+        or (dropped and _end_in_no_answer(edge))
         or (signals.refused and signals.drop_cause == "NO_SOCKET")
     )
-    share = edge.retransmits / edge.packets if edge.packets else 0.0
-    if edge.retransmits >= FEWEST_RETRANSMITS and share > RETRANSMIT_SHARE and not said:
-        why = _why(edge) if edge.drop_packets else "no kernel that is observed drops them: they are lost elsewhere, or late"
+    if said:
+        return
+    share = _share_of(edge, window, "retransmits", edge.retransmits, signals.recent.retransmits)
+    harmless = signals.drop_cause in _HARMLESS
+    if dropped and not harmless and (silent_for_ms := _silent_for_ms(edge)):
+        words = f"{server_words(edge)} has not answered {name_words(edge.client)} for {_seconds(silent_for_ms)}; {_why(edge)}"
+        yield Trouble(Kind.SILENT, words, signals.drop_cause, dropped)
+    elif edge.retransmits >= FEWEST_RETRANSMITS and share > RETRANSMIT_SHARE:
+        why = _why(edge) if dropped else "no kernel that is observed drops them: they are lost elsewhere, or late"
         words = f"{_percent(share)} of packets between {_ends_words(edge)} are sent again; {why}"
         yield Trouble(Kind.RETRANSMITS, words, signals.drop_cause, edge.retransmits)
-    elif edge.drop_packets and not said and signals.drop_cause not in _HARMLESS:
-        lost = _percent(edge.drop_packets / max(edge.packets, edge.drop_packets))
-        words = f"{_counted(edge.drop_packets, 'packet')} ({lost}) between {_ends_words(edge)} dropped; {_why(edge)}"
-        yield Trouble(Kind.DROPS, words, signals.drop_cause, edge.drop_packets)
+    elif dropped and not harmless:
+        lost = _percent(_share_of(edge, window, "drops", dropped, signals.recent.drop_packets))
+        words = f"{_counted(dropped, 'packet')} ({lost}) between {_ends_words(edge)} dropped; {_why(edge)}"
+        yield Trouble(Kind.DROPS, words, signals.drop_cause, dropped)
+
+
+def _share_of(edge: Edge, window: Window, seen_as: str, lost: int, lately: int) -> float:
+    return lost_share(lost, lately, edge, edge.signals.seen.get(seen_as, Span()), window)
+
+
+def _silent_for_ms(edge: Edge) -> int:
+    """How long a server has sent nothing although it did before and packets to it went on being dropped; 0: it does send."""
+    signals, last_ms = edge.signals, edge.signals.seen.get("drops", Span()).last_ms
+    silent_ms = last_ms - signals.answered_ms
+    goes_on = signals.drop_to_server and signals.recent.drop_packets > 0
+    return silent_ms if goes_on and signals.answered_ms and silent_ms >= _SILENT_MS else 0
 
 
 def _round_trips(edge: Edge) -> Iterator[Trouble]:
@@ -229,10 +239,10 @@ def _questions(edge: Edge) -> Iterator[Trouble]:
     dns = edge.signals.dns
     if edge.signals.dns_lost:
         lost = edge.signals.dns_lost
-        words = f"{_counted(lost, 'question')} of {_name(edge.client)} to {_server_words(edge)} got no answer"
+        words = f"{_counted(lost, 'question')} of {name_words(edge.client)} to {server_words(edge)} got no answer"
         yield Trouble(Kind.DNS_UNANSWERED, words, count=lost)
     if _has_grown(dns, _DNS_BY_NS):
-        yield Trouble(Kind.DNS, f"DNS answers of {_server_words(edge)} to {_name(edge.client)} take {_now_and_before(dns)}")
+        yield Trouble(Kind.DNS, f"DNS answers of {server_words(edge)} to {name_words(edge.client)} take {_now_and_before(dns)}")
 
 
 def _server(edge: Edge) -> Iterator[Trouble]:
@@ -242,7 +252,7 @@ def _server(edge: Edge) -> Iterator[Trouble]:
         return
     own = Latency(server.now_ns - 2 * rtt_ns, server.before_ns)
     if _has_grown(own, _SERVER_BY_NS):
-        words = f"{_server_words(edge)} takes {_now_and_before(server)} to answer {_name(edge.client)}"
+        words = f"{server_words(edge)} takes {_now_and_before(server)} to answer {name_words(edge.client)}"
         yield Trouble(Kind.SERVER_TIME, f"{words}: time on the server, not on the way")
 
 
@@ -265,20 +275,26 @@ def _why(edge: Edge) -> str:
 
 
 def _ends_words(edge: Edge) -> str:
-    return f"{_name(edge.client)} and {_server_words(edge)}"
+    return f"{name_words(edge.client)} and {server_words(edge)}"
 
 
-def _server_words(edge: Edge) -> str:
-    return _name(edge.server) if edge.port is None else f"{_name(edge.server)}:{edge.port}"
+def server_words(edge: Edge) -> str:
+    """``postgresql:5432``, ``node-b (ICMP)``."""
+    icmp = " (ICMP)" if edge.proto in ECHO_REPLIES else ""
+    return f"{name_words(edge.server)}{icmp}" if edge.port is None else f"{name_words(edge.server)}:{edge.port}"
 
 
-def _name(end: End) -> str:
+def name_words(end: End) -> str:
     """As people say it: ``EXT:`` before a subnet's label means outside."""
     return end.name.removeprefix("EXT:").strip() or "an address without a name"
 
 
 def _counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms // 1000} s" if ms < 120_000 else f"{ms // 60_000} min"
 
 
 def _percent(share: float) -> str:

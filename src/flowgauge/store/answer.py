@@ -141,10 +141,29 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """When something was seen first and last within the window, ms since 1970; 0: never."""
+    """When something was seen first and last within the window, ms since 1970; 0: never.
+
+    ``slices`` are the starts of the slices of ``slice_ms`` in which it was seen, in order.
+    """
 
     first_ms: int = 0
     last_ms: int = 0
+    slices: tuple[int, ...] = ()
+    slice_ms: int = 0
+
+
+RECENT_MS = 15_000
+"""What counts as now: a few export intervals before the end of the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """What was counted in the last ``RECENT_MS`` of the window; drops without those that had come before."""
+
+    packets: int = 0
+    drop_packets: int = 0
+    retransmits: int = 0
+    made: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +176,10 @@ class EdgeSignals:
         dns_lost: DNS questions without an answer.
         drop_cause, drop_node: the kernel's name of the latest drops' reason, and the node that dropped; empty: none.
         drop_to_server: whether these were on the way to the server.
+        drop_again: dropped packets of another reason than ``drop_cause``, namely that they had come before.
+        made: connections that were made and used.
+        answered_ms: when the server was last seen to send something, ms since 1970; 0: never.
+        recent: counts of the last seconds.
         seen: when ``refused``, ``unanswered``, ``dns_lost``, ``drops`` and ``retransmits`` were.
     """
 
@@ -169,6 +192,10 @@ class EdgeSignals:
     drop_cause: str = ""
     drop_node: str = ""
     drop_to_server: bool = False
+    drop_again: int = 0
+    made: int = 0
+    answered_ms: int = 0
+    recent: Recent = Recent()
     seen: Mapping[str, Span] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from flowgauge.console.question import Asked
 from flowgauge.console.services import Use
-from flowgauge.query.troubles import worst
+from flowgauge.query.worst import worst
 from flowgauge.schema.flow_query import FlowQuery
 
 router = APIRouter(prefix="/api/v1", tags=["topology"])

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the flows of an edge say of how well it went: the sums beside its counts, and what they are read into.
 
-Latencies are compared with themselves: the median of the window's last ``RECENT_MS`` with that of what came before. A signal
-that the store does not keep is absent, the others are told.
+Latencies are compared with themselves: the median of the window's last ``answer.RECENT_MS`` with that of what came before.
+A signal that the store does not keep is absent, the others are told.
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ from typing import Any
 
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
-from flowgauge.store.answer import EdgeSignals, Latency, Span
+from flowgauge.store.answer import EdgeSignals, Latency, Recent, Span
+from flowgauge.store.clickhouse.ddl import SCALE
 from flowgauge.store.clickhouse.planner import Planner
-
-RECENT_MS = 15_000
-"""What counts as now: a few export intervals."""
 
 _SLICES = 60
 """Of the window, for when a latency began to be long."""
@@ -28,8 +26,10 @@ _LONG_US = {"rtt": 10_000, "dns": 50_000, "server": 100_000}
 _ENDS = {"refused": ("refused",), "unanswered": ("timeout", "unreachable")}
 _SEEN = ("refused", "unanswered", "dns_lost", "drops", "retransmits")
 _NO_ANSWER = "NOANSWER"
+_MADE = ("established", "closed", "reset")
+"""Ends of connections that were made. One that nobody listened for is ``refused``."""
 _LATEST_DROP = "argMaxIf({{}}, ({}is_recent, drop_packets), drop_packets > 0)"
-_AFTERMATH = "drop_cause != 'TCP_OLD_DATA', "
+_AFTERMATH = "drop_cause != 'TCP_OLD_DATA'"
 """What was sent again and had come after all follows other drops: it is a cause only where there is no other."""
 _NEEDED = (*_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode")
 
@@ -46,7 +46,11 @@ def columns(planner: Planner) -> list[str]:
 
 def sums(planner: Planner) -> dict[str, str]:
     """Name → SQL over flows with ``is_recent``, ``end_ms`` and ``slice_ms``; what the store cannot tell is left out."""
-    found: dict[str, str] = {}
+    found = {
+        "packets_recent": f"sumIf(packets * {SCALE}, is_recent)",
+        "retransmits_recent": "sumIf(retransmits, is_recent)",
+        "answered_last": "maxIf(end_ms, NOT to_server AND packets > 0)",
+    }
     conditions = {"drops": "drop_packets > 0", "retransmits": "retransmits > 0"}
     for name, column in _LATENCIES.items():
         if planner.has(column):
@@ -56,15 +60,21 @@ def sums(planner: Planner) -> dict[str, str]:
             found[f"{name}_peaks"] = f"maxMapIf(map(slice_ms, toUInt64({value})), {value} > {_LONG_US[name]})"
     if planner.has("tcp_state_final"):
         for name, labels in _ENDS.items():
-            codes = ", ".join(str(code(TCP_STATE_FINAL, label)) for label in labels)
-            conditions[name] = f"tcp_state_final IN ({codes})"
+            conditions[name] = f"tcp_state_final IN ({_codes(*labels)})"
             found[name] = f"countIf({conditions[name]})"
+        made = f"counted AND tcp_state_final IN ({_codes(*_MADE)})"
+        found |= {"made": f"countIf({made})", "made_recent": f"countIf({made} AND is_recent)"}
     if planner.has("dns_rcode"):
         conditions["dns_lost"] = f"dns_rcode = '{_NO_ANSWER}'"
         found["dns_lost"] = f"countIf({conditions['dns_lost']})"
+    if planner.has("drop_cause"):
+        conditions["drops"] = f"drop_packets > 0 AND {_AFTERMATH}"
+        found["drop_again"] = f"sumIf(drop_packets, NOT {_AFTERMATH})"
+    found["drops_recent"] = f"sumIf(drop_packets, {conditions['drops']} AND is_recent)"
     for name, condition in conditions.items():
         found[f"{name}_first"], found[f"{name}_last"] = f"minIf(end_ms, {condition})", f"maxIf(end_ms, {condition})"
-    latest = _LATEST_DROP.format(_AFTERMATH if planner.has("drop_cause") else "")
+        found[f"{name}_slices"] = f"groupUniqArrayIf(slice_ms, {condition})"
+    latest = _LATEST_DROP.format(f"{_AFTERMATH}, " if planner.has("drop_cause") else "")
     for name, column in {"dropped_for": "drop_cause", "drop_node": "node_reporter"}.items():
         if planner.has(column):
             found[name] = latest.format(column)
@@ -85,8 +95,20 @@ def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
         drop_cause=row.get("dropped_for", ""),
         drop_node=row.get("drop_node", ""),
         drop_to_server=bool(row["drop_to_server"]),
-        seen={name: Span(row[f"{name}_first"], row[f"{name}_last"]) for name in _SEEN if row.get(f"{name}_first")},
+        drop_again=row.get("drop_again", 0) if row.get("drops_last") else 0,
+        made=row.get("made", 0),
+        answered_ms=row["answered_last"],
+        recent=Recent(row["packets_recent"], row["drops_recent"], row["retransmits_recent"], row.get("made_recent", 0)),
+        seen={name: _span(row, name, length_ms) for name in _SEEN if row.get(f"{name}_first")},
     )
+
+
+def _codes(*labels: str) -> str:
+    return ", ".join(str(code(TCP_STATE_FINAL, label)) for label in labels)
+
+
+def _span(row: Mapping[str, Any], name: str, slice_ms: int) -> Span:
+    return Span(row[f"{name}_first"], row[f"{name}_last"], tuple(sorted(map(int, row[f"{name}_slices"]))), slice_ms)
 
 
 def _latency(row: Mapping[str, Any], name: str, slice_ms: int) -> Latency:

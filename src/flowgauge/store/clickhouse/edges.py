@@ -21,7 +21,7 @@ from flowgauge.errors import UsageError
 from flowgauge.schema import enums
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
-from flowgauge.store.answer import DNS_KIND, SUBNET_KIND, Edge, Edges, End
+from flowgauge.store.answer import DNS_KIND, RECENT_MS, SUBNET_KIND, Edge, Edges, End
 from flowgauge.store.clickhouse import edge_signals
 from flowgauge.store.clickhouse.answers import sampling_of
 from flowgauge.store.clickhouse.ddl import SCALE
@@ -94,7 +94,7 @@ def together(planner: Planner, query: FlowQuery) -> Statement:
 def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
     """A SELECT of the flows, with client and server for source and destination."""
     condition, params = planner.condition(replace(query, duplicates=True))
-    params["recent"] = query.window.end_ms - edge_signals.RECENT_MS
+    params["recent"] = query.window.end_ms - RECENT_MS
     params["slice"] = edge_signals.slice_ms(query.window.end_ms - query.window.start_ms)
     counted = "1" if query.duplicates else "duplicate_of = 0"
     more = [name for name in edge_signals.columns(planner) if name != "rtt_avg_us"]
