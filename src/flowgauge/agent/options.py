@@ -44,5 +44,6 @@ def program_options(settings: AgentSettings) -> ProgramOptions:
         choice=choice_bits(exporter.namespaces, exporter.pods),
         rules=kernel_rules(exporter.rules, exporter.sampling),
         netns=linux.netns_path(settings.netns),
+        shares_kernel=bool(settings.netns),
         salt=settings.salt,
     )

@@ -2,8 +2,9 @@
 """Makes rows of what happened to TCP sockets: connected, accepted, failed, closed …, one row each.
 
 The row's source is the socket's own end. It has no packets and bytes, since flows have them; what it has of the connection
-is how long it took, the smoothed round-trip time and the segments sent again until then. Before: the ring buffer of the
-eBPF programs; after: the encoder, which sends such rows without counters, so that collectors take them for events.
+is how long it took, the smoothed round-trip time and the segments sent again until then. On loopback both ends are known to
+this node (``loopback_ends``). Before: the ring buffer of the eBPF programs; after: the encoder, which sends such rows without
+counters, so that collectors take them for events.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 
 import numpy as np
 
-from flowgauge.agent import attribution
+from flowgauge.agent import loopback_ends
 from flowgauge.agent.accounter import account
 from flowgauge.agent.containers import Containers
 from flowgauge.agent.local_addresses import LocalAddresses
@@ -29,10 +30,13 @@ _CONNECTED = code(SOCKET_EVENT, "connected")
 
 
 def of_this_node(events: Structured, ends: Ends | None) -> Structured:
-    """The events of sockets whose own address lives here; ``ends`` is None where all of the machine's are this node's."""
+    """The events of sockets whose own address lives here; ``ends`` is None where all of the machine's are this node's.
+
+    Of the loopback of pods, whose addresses live everywhere, the kernel tells only what is of this node's.
+    """
     if ends is None or not len(events):
         return events
-    return events[np.isin(ends(np.ascontiguousarray(events["key"])), SOURCE_HERE)]
+    return events[(events["netns"] > 0) | np.isin(ends(np.ascontiguousarray(events["key"])), SOURCE_HERE)]
 
 
 def batch(events: Structured, known: Entries, local: LocalAddresses, containers: Containers) -> FlowBatch:
@@ -55,8 +59,6 @@ def batch(events: Structured, known: Entries, local: LocalAddresses, containers:
     rows = account(
         keys, np.zeros(count, abi.FLOW_VALUE), translated, local, ticks=Ticks(1, 0), sampling_rate=np.ones(count, np.uint32)
     )
-    owners = np.ascontiguousarray(events["owner"])
-    owned = np.flatnonzero(owners["pid"])
     return rows.with_columns(
         {
             "time_start_ns": began,
@@ -67,6 +69,7 @@ def batch(events: Structured, known: Entries, local: LocalAddresses, containers:
             "handshake_ns": np.where(events["kind"] == _CONNECTED, took, 0).astype(np.uint64),
             **dict.fromkeys(("rtt_min_ns", "rtt_avg_ns", "rtt_max_ns"), rtt_ns),
             "retransmits": events["retransmits"].astype(np.uint32),
-            **attribution.of_owners("src", owners[owned], owned, count, containers),
+            **loopback_ends.owners(events, containers),
+            **loopback_ends.places(events, rows),
         }
     )

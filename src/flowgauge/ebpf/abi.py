@@ -171,7 +171,8 @@ SOCKET_EVENT: np.dtype[Any] = np.dtype(
         ("kind", np.uint8),
         ("state", np.uint8),
         ("initiator", np.uint8),
-        ("reserved", np.uint8, 5),
+        ("reserved", np.uint8),
+        ("netns", np.uint32),
     ]
 )
 HELLO_BEGINS, HELLO_GOES_ON, HELLO_QUIC = range(3)

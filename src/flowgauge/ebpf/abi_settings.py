@@ -46,6 +46,7 @@ class Settings(c.Structure):
         ("owners", c.c_uint32),
         ("macs", c.c_uint32),
         ("stores_reorder", c.c_uint32),
+        ("shares_kernel", c.c_uint32),
     )
 
 

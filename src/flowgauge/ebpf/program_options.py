@@ -57,6 +57,7 @@ class ProgramOptions:
         tunnels: whether of a packet in a tunnel the one within counts, the tunnel being kept beside its flow.
         macs: whether to keep the Ethernet addresses of each flow's first packet.
         netns: a file of the network namespace that the node's devices are in.
+        shares_kernel: whether other nodes are on this machine, too; else every network namespace is of this node.
         cache_sets: sets of two flows that each CPU counts without a lock, a power of two; 0 does without; None: together as
             many flows as a table has, 96 B each.
         choice: ``CHOICE_INCLUDE``, ``CHOICE_EXCLUDE`` or both: what the chosen addresses may say; 0 counts all pods.
@@ -82,6 +83,7 @@ class ProgramOptions:
     tunnels: bool = False
     macs: bool = False
     netns: Path = Path("/proc/thread-self/ns/net")
+    shares_kernel: bool = False
     cache_sets: int | None = None
     choice: int = 0
     rules: tuple[Rule, ...] = ()
@@ -119,6 +121,7 @@ class ProgramOptions:
                 owners=self.process,
                 macs=self.macs,
                 stores_reorder=platform.machine() not in _STORES_IN_ORDER,
+                shares_kernel=self.shares_kernel,
             )
         )
 

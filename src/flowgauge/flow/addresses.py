@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 AddressColumn = npt.NDArray[np.uint8]
 V4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+_LOOPBACK_V4 = np.frombuffer(V4_MAPPED_PREFIX + b"\x7f", np.uint8)
+_LOOPBACK_V6 = np.frombuffer(bytes(15) + b"\x01", np.uint8)
 
 
 def packed(text: str) -> bytes:
@@ -40,6 +42,13 @@ def to_text(address: bytes) -> str:
     if address.startswith(V4_MAPPED_PREFIX):
         return f"{address[12]}.{address[13]}.{address[14]}.{address[15]}"
     return str(ipaddress.IPv6Address(address))
+
+
+def on_loopback(column: AddressColumn) -> npt.NDArray[np.bool_]:
+    """Which of the addresses are those of every machine and pod for itself: 127.0.0.0/8, ::1."""
+    of_v4 = (column[:, : len(_LOOPBACK_V4)] == _LOOPBACK_V4).all(axis=1)
+    found: npt.NDArray[np.bool_] = of_v4 | (column == _LOOPBACK_V6).all(axis=1)
+    return found
 
 
 def words(column: AddressColumn) -> npt.NDArray[np.uint64]:

@@ -123,6 +123,7 @@ struct settings {
 	__u32 owners; /* 1: tell which process sends datagrams */
 	__u32 macs; /* 1: keep the addresses of the frame with which a flow began */
 	__u32 stores_reorder; /* 1: this machine may show a store before an earlier one (ARM) */
+	__u32 shares_kernel; /* 1: other nodes are on this machine, each in a network namespace */
 };
 
 /* The bits of a stamp that agents have; those above are the node's. */
@@ -341,7 +342,8 @@ struct socket_event {
 	__u8 kind; /* enum socket_event_kind */
 	__u8 state; /* enum socket_state */
 	__u8 initiator; /* enum socket_initiator */
-	__u8 reserved[5];
+	__u8 reserved;
+	__u32 netns; /* inode of the network namespace on whose loopback it is; 0 when that is the node's, or none's */
 };
 
 #define HELLO_BYTES 4096 /* of one hello, and of one packet */

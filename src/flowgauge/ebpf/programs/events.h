@@ -4,6 +4,7 @@
 #define FLOWGAUGE_EVENTS_H
 
 #include "attribution.h"
+#include "pods.h"
 
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -13,18 +14,28 @@ struct {
 /* So that the object's type information has the record, which no map names. */
 const struct socket_event *const record_of_socket_events SEC(".rodata.record");
 
+/* Whether what happens to a socket with these ends is told; netns: as loopback_elsewhere. */
+static __always_inline bool is_told(const struct flow_key *key, struct sock *sk, __u32 netns)
+{
+	if (!netns)
+		return !flow_left_out(key, false);
+	return !ruled_out(key, false) && is_pod_told(BPF_CORE_READ(sk, __sk_common.skc_net.net));
+}
+
 static __always_inline void emit(struct sock *sk, __u32 kind, __u32 state)
 {
 	struct socket_owner *socket = bpf_sk_storage_get(&socket_owners, sk, 0, 0);
 	struct tcp_sock *tcp = bpf_skc_to_tcp_sock(sk);
 	struct socket_event *event;
 	struct flow_key key = {};
+	__u32 netns;
 
-	if (!tcp || !key_of_socket(&key, &sk->__sk_common, bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport)))
+	if (!tcp || !ends_of_socket(&key, &sk->__sk_common, bpf_ntohs(tcp->inet_conn.icsk_inet.inet_sport)))
 		return;
 	if (!key.src_port || (!key.dst_port && kind != SOCKET_LISTENING))
 		return; /* never connected */
-	if (kind != SOCKET_LISTENING && flow_left_out(&key, false))
+	netns = loopback_elsewhere(&key, &sk->__sk_common);
+	if (!is_told(&key, sk, netns))
 		return;
 	event = bpf_ringbuf_reserve(&socket_events, sizeof(*event), 0);
 	if (!event) {
@@ -32,8 +43,8 @@ static __always_inline void emit(struct sock *sk, __u32 kind, __u32 state)
 		return;
 	}
 	__builtin_memset(event, 0, sizeof(*event));
-	key.epoch = 0;
 	event->key = key;
+	event->netns = netns;
 	event->at_ns = bpf_ktime_get_ns();
 	if (socket) {
 		event->began_ns = socket->began_ns;

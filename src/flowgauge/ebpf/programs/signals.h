@@ -34,16 +34,14 @@ static __always_inline bool is_loopback(const struct flow_key *key)
 }
 
 /*
- * Sampling of whole flows leaves out their signals as well, that of packets does not; pods and rules leave out theirs.
+ * Sampling of whole flows leaves out their signals as well, that of packets does not; rules leave out theirs.
  *
  * dropped: whether the signal is a dropped packet, for which some rules are.
  */
-static __always_inline bool flow_left_out(const struct flow_key *key, bool dropped)
+static __always_inline bool ruled_out(const struct flow_key *key, bool dropped)
 {
 	__u32 below = settings.sample_below;
 
-	if (!is_chosen(key))
-		return true;
 	if (settings.rules) {
 		int number = first_match(key, NO_PACKET, NO_PACKET);
 
@@ -54,6 +52,12 @@ static __always_inline bool flow_left_out(const struct flow_key *key, bool dropp
 		}
 	}
 	return below && settings.sample_flows && symmetric_hash(key) >= below;
+}
+
+/* As ruled_out, or by the choice of pods. */
+static __always_inline bool flow_left_out(const struct flow_key *key, bool dropped)
+{
+	return !is_chosen(key) || ruled_out(key, dropped);
 }
 
 #endif

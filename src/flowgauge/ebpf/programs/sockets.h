@@ -27,8 +27,8 @@ struct {
 	__type(value, struct socket_value);
 } sockets SEC(".maps");
 
-/* The flow that a socket sends; false when it is not IP, or of another namespace's loopback. */
-static __always_inline bool key_of_socket(struct flow_key *key, const struct sock_common *common, __u16 local_port)
+/* The ends of a socket as the flow that it sends; false when it is not IP. */
+static __always_inline bool ends_of_socket(struct flow_key *key, const struct sock_common *common, __u16 local_port)
 {
 	if (common->skc_family == AF_INET) {
 		set_address_v4(key->src_addr, common->skc_rcv_saddr);
@@ -42,7 +42,21 @@ static __always_inline bool key_of_socket(struct flow_key *key, const struct soc
 	key->src_port = local_port;
 	key->dst_port = bpf_ntohs(common->skc_dport);
 	key->proto = IPPROTO_TCP;
-	if (flow_left_out(key, false) || (is_loopback(key) && common->skc_net.net->ns.inum != settings.netns))
+	return true;
+}
+
+/* The namespace, other than the node's, on whose loopback a socket with these ends is; 0 for all other sockets. */
+static __always_inline __u32 loopback_elsewhere(const struct flow_key *key, const struct sock_common *common)
+{
+	__u32 netns = common->skc_net.net->ns.inum;
+
+	return is_loopback(key) && netns != settings.netns ? netns : 0;
+}
+
+/* The flow that a socket sends; false when none is counted: not IP, left out, on the loopback of a pod. */
+static __always_inline bool key_of_socket(struct flow_key *key, const struct sock_common *common, __u16 local_port)
+{
+	if (!ends_of_socket(key, common, local_port) || flow_left_out(key, false) || loopback_elsewhere(key, common))
 		return false;
 	key->epoch = epoch;
 	return true;

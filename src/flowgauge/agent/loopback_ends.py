@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is at both ends of what sockets tell: their own, and on loopback the one they talk to, whose socket is of this node, too.
+
+What both have told since the last time is put together: that of equal ends in one network namespace. All of a namespace but the
+node's own is one pod, so that a pod is known even of an end of which nobody told, as where nobody listens.
+
+Pure functions of arrays. Before: the ring buffer; after: ``socket_events``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowgauge.agent.attribution import of_owners, reversed_keys
+from flowgauge.agent.containers import Containers
+from flowgauge.agent.signal_rows import Rows
+from flowgauge.ebpf.abi import FLOW_KEY, Structured
+from flowgauge.flow.addresses import on_loopback
+from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.flow.names import Names
+from flowgauge.schema.enums import FLOW_DIRECTION, LOCAL_ENDS, code
+
+_ENDS: np.dtype[Any] = np.dtype([("netns", np.uint32), ("key", FLOW_KEY)])
+
+
+def owners(events: Structured, containers: Containers) -> dict[str, ColumnData]:
+    """Process, its id and user, container and pod of both ends of ``abi.SOCKET_EVENT``, as far as they are known."""
+    count = len(events)
+    own = np.ascontiguousarray(events["owner"])
+    known = np.flatnonzero(own["pid"])
+    found = of_owners("src", own[known], known, count, containers)
+    rows, others = _other_ends(events, known)
+    if len(rows):
+        found |= of_owners("dst", own[others], rows, count, containers)
+    return found | _pods(events["netns"], found)
+
+
+def places(events: Structured, rows: FlowBatch) -> dict[str, ColumnData]:
+    """Where the ends are: both within the pod, of whose addresses on loopback this node's routes know nothing."""
+    within = events["netns"] > 0
+    both, inner = code(LOCAL_ENDS, "both"), code(FLOW_DIRECTION, "inner")
+    return {
+        "local_ends": np.where(within, both, rows.array("local_ends")).astype(np.uint8),
+        "flow_direction": np.where(within, inner, rows.array("flow_direction")).astype(np.uint8),
+    }
+
+
+def _other_ends(events: Structured, known: Rows) -> tuple[Rows, Rows]:
+    """The rows of loopback of whose other end a socket told its owner, and the last rows that did, among those ``known``."""
+    there = np.flatnonzero(on_loopback(np.ascontiguousarray(events["key"]["src_addr"])))
+    told = dict(zip(_ends(events[known], events["key"][known]), known.tolist(), strict=True))
+    found = [
+        (row, told[back])
+        for row, back in zip(there.tolist(), _ends(events[there], reversed_keys(events["key"][there])), strict=True)
+        if back in told
+    ]
+    rows, others = np.array(found, np.intp).reshape(-1, 2).T
+    return rows, others
+
+
+def _ends(events: Structured, keys: Structured) -> list[bytes]:
+    """What tells sockets apart: ``keys`` alone are not enough, since all pods have the same addresses."""
+    found = np.zeros(len(events), _ENDS)
+    found["netns"], found["key"] = events["netns"], keys
+    return list(map(bytes, found))
+
+
+def _pods(netns: Structured, found: dict[str, ColumnData]) -> dict[str, ColumnData]:
+    """The pods of both ends: of a namespace that is a pod, what anyone in it told."""
+    uids = found["src_pod_uid"]
+    assert isinstance(uids, Names)  # noqa: S101 - it is a column of names
+    own = uids.to_list()
+    of = {number: uid for number, uid in zip(netns.tolist(), own, strict=True) if number and uid}
+    if not of:
+        return {}
+    others = found.get("dst_pod_uid", Names.constant("", len(own)))
+    assert isinstance(others, Names)  # noqa: S101 - as above
+    return {
+        f"{end}_pod_uid": Names.from_strings(of.get(number, uid) for number, uid in zip(netns.tolist(), column, strict=True))
+        for end, column in (("src", own), ("dst", others.to_list()))
+    }
