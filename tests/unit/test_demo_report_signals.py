@@ -62,7 +62,7 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
     truth = Truth(
         features=features, database=DATABASE, database_log=database_log, repeated=repeated, pods=[WEB, DATABASE, DNS],
         pods_repeated=repeated + 1,
-        connections=Connections(), within=Connections(), handshakes=Handshakes([], []), translated=[], readings=readings,
+        connections=Connections(), within=0, handshakes=Handshakes([], []), translated=[], readings=readings,
         dns_logs=[dns_log],
         dropped={DATABASE: Dropped(dropped, 60)} if dropped else {}, icmp=IcmpTruth({}, IcmpErrors(), WEB, {}), tunnelled=None,
     )  # fmt: skip

@@ -61,47 +61,49 @@ def _by_name(scores: Sequence[Score]) -> dict[str, Score]:
     return {score.name: score for score in scores}
 
 
-def _sockets(counted: Connections) -> dict[str, Score]:
-    """One connection of the web pod from each side, one refused, one accepted from outside; two over loopback, one refused.
+def _sockets(counted: Connections, within: int) -> dict[str, Score]:
+    """One connection of the web pod from each side, one refused, one accepted from outside; of two over loopback one refused.
 
     The accepting end sees the backend, the opening one the Service. The last event is of another demo's socket.
     """
-    judge = SocketEvents([WEB, DATABASE], counted, Connections(2, 1, 1))
+    judge = SocketEvents([WEB, DATABASE], counted, within)
     judge.add(_batch(
         _flow(WEB, 50_000, SERVICE, 5432), _flow(DATABASE, 5433, WEB, 50_001), _flow(OUTSIDE, 40_000, WEB, 8080),
         _event("connected", WEB, 50_000, SERVICE, 5432), _event("accepted", DATABASE, 5432, WEB, 50_000),
         _event("failed", WEB, 50_001, DATABASE, 5433), _event("accepted", WEB, 8080, OUTSIDE, 40_000),
         _event("closed", WEB, 50_000, SERVICE, 5432), _event("connected", OUTSIDE, 40_000, WEB, 8080),
+        _event("failed", LOOPBACK, 50_000, LOOPBACK, 8081), _event("connected", LOOPBACK, 50_001, LOOPBACK, 8081),
+        _event("accepted", LOOPBACK, 8081, LOOPBACK, 50_001), _event("closed", LOOPBACK, 8081, LOOPBACK, 50_001),
         _event("connected", WEB, 60_000, SERVICE, 5432),
     ))  # fmt: skip
     return _by_name(judge.scores())
 
 
 def test_events_of_sockets_are_compared_with_the_connections_that_kernels_counted() -> None:
-    scores = _sockets(Connections(opened=4, accepted=3, failed=2))
+    scores = _sockets(Connections(opened=4, accepted=3, failed=2), 2)
     assert {name: (score.measured, score.truth) for name, score in scores.items()} == {
-        OPENED: (2, 2), ACCEPTED: (2, 2), FAILED: (1, 1), WITHIN: (0, 2),
+        OPENED: (4, 4), ACCEPTED: (3, 3), FAILED: (2, 2), WITHIN: (2, 2),
     }  # fmt: skip
-    assert [name for name, score in scores.items() if not score.held] == [WITHIN], "of a pod's own loopback nothing is told"
+    assert all(score.held for score in scores.values())
 
 
 def test_connections_that_no_event_tells_of_are_not_held() -> None:
-    scores = _sockets(Connections(opened=14, accepted=13, failed=12))
+    scores = _sockets(Connections(opened=14, accepted=13, failed=12), 2)
     assert [(scores[name].error, scores[name].held) for name in (OPENED, ACCEPTED, FAILED)] == [(10, False)] * 3
 
 
-def test_a_socket_of_loopback_that_is_told_is_counted() -> None:
-    judge = SocketEvents([WEB], Connections(), Connections(1, 1))
-    judge.add(_batch(_event("connected", LOOPBACK, 50_000, LOOPBACK, 8081)))
-    assert _by_name(judge.scores())[WITHIN].measured == 1
+@pytest.mark.parametrize("opened", [1, 3])
+def test_within_pods_every_connection_is_to_be_told_once(opened: int) -> None:
+    score = _sockets(Connections(4, 3, 2), opened)[WITHIN]
+    assert (score.error, score.held) == (1, False)
 
 
 def test_what_sidecars_said_at_their_end_is_summed(tmp_path: Path) -> None:
-    (tmp_path / "web-1.log").write_text("GET /health\nsidecar: 9 connections, 2 refused\n")
-    (tmp_path / "web-2.log").write_text("sidecar: 4 connections, 0 refused\nbye\n")
-    (tmp_path / "db-1.log").write_text("sidecar: 100 connections, 0 refused\n")
-    assert sidecars.connections(tmp_path, "web") == Connections(opened=13, accepted=11, failed=2)
-    assert sidecars.connections(tmp_path, "cache") == Connections()
+    (tmp_path / "web-1.log").write_text("GET /health\nsidecar: 9 connections\n")
+    (tmp_path / "web-2.log").write_text("sidecar: 4 connections\nbye\n")
+    (tmp_path / "db-1.log").write_text("sidecar: 100 connections\n")
+    assert sidecars.connections(tmp_path, "web") == 13
+    assert sidecars.connections(tmp_path, "cache") == 0
 
 
 def _owners(*pids: int, readings: int = 5) -> list[Score]:

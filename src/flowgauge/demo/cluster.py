@@ -16,7 +16,7 @@ from flowgauge.demo.objects import networking, workloads
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.objects.meta import Object, ending
 from flowgauge.demo.objects.networking import Port
-from flowgauge.demo.scene import counters, processes
+from flowgauge.demo.scene import cgroups, counters, processes
 from flowgauge.demo.scene.counters import Counted
 from flowgauge.demo.scene.network import Network
 from flowgauge.demo.scene.nodes import Node
@@ -151,12 +151,13 @@ class Cluster:
     def run(self, pod: Pod, program: Program) -> Process:
         """Starts a program in a pod; only from the thread that lives as long as the scene (its end ends the program)."""
         place = pod.place
+        uid: str = pod.thing["metadata"]["uid"]
         process = processes.start(
             self.network.journal,
             program,
             self.log_dir / f"{pod.name}.log",
             netns=place.netns,
-            cgroup=place.cgroup,
+            cgroup=cgroups.container(place.cgroup, uid) if place.cgroup is not None else None,
             resolv_conf=self.resolv_conf,
         )
         pod.processes.append(process)

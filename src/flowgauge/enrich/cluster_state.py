@@ -21,6 +21,9 @@ from flowgauge.k8s.objects import EndpointSlice, KubernetesObject, Meta, Node, O
 MAX_GONE = 50_000
 """Deleted owners and nodes that are still known by name, for flows of their pods that come late."""
 
+MAX_GONE_PODS = 10_000
+"""Deleted pods that are still known by UID, about 1 kB each: what their sockets did is told up to a minute later."""
+
 _FINISH_PRECISION_MS = 1000
 """The API tells the end of a container in whole seconds, rounded down."""
 
@@ -48,6 +51,7 @@ class ClusterState:
         self._addresses: History[bytes, Holder] = History(self.touched.add)
         self._holders: dict[Key, Holder] = {}
         self._pods: dict[str, Holder] = {}
+        self._gone_pods: dict[str, Holder] = {}
         self._owners: dict[Key, Meta] = {}
         self._gone: deque[Meta] = deque()
 
@@ -88,6 +92,10 @@ class ClusterState:
         """A pod that exists."""
         holder = self._pods.get(uid)
         return holder.thing if holder is not None and isinstance(holder.thing, Pod) else None
+
+    def pod_holder(self, uid: str) -> Holder | None:
+        """A pod as the holder of its addresses, also some time after it was deleted: no other ever has its UID."""
+        return self._pods.get(uid) or self._gone_pods.get(uid)
 
     def holders(self) -> Iterator[Holder]:
         """What holds or may hold addresses now."""
@@ -186,6 +194,7 @@ class ClusterState:
         self._end_addresses(holder, set(), time_ms + 1)
         if isinstance(thing, Pod):
             self._pods.pop(thing.meta.uid, None)
+            self._keep_gone_pod(holder)
             self.backends.remove_pod(thing, time_ms)
         elif isinstance(thing, Service):
             self.backends.remove_service(thing, time_ms)
@@ -222,6 +231,11 @@ class ClusterState:
     def _nodes_changed(self) -> None:
         self.nodes_version += 1
         self.version += 1
+
+    def _keep_gone_pod(self, holder: Holder) -> None:
+        self._gone_pods[holder.thing.meta.uid] = holder
+        if len(self._gone_pods) > MAX_GONE_PODS:
+            del self._gone_pods[next(iter(self._gone_pods))]
 
     def _keep_gone(self, meta: Meta) -> None:
         self._gone.append(meta)

@@ -7,7 +7,7 @@ and nothing for a row. Before: ``kubernetes``, ``known``; after: ``ends``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,14 +40,15 @@ class Gathered:
             nobody's.
         span: when the first of the batch's flows began and the last ended, ms.
         known: what was asked before; takes in what is asked now.
+        uids: of pods that are asked for by these.
 
     Attributes:
         has_holder: which addresses have or had a holder.
+        pods: the identities of the pods that are known by their UID.
     """
 
-    def __init__(
-        self, distinct: Distinct, span: tuple[int, int], state: ClusterState, table: IdentityTable, known: Known
-    ) -> None:
+    def __init__(self, distinct: Distinct, span: tuple[int, int], state: ClusterState, table: IdentityTable,
+                 known: Known, *, uids: Collection[str] = ()) -> None:  # fmt: skip
         self._table = table
         recalled = known.recall(distinct.numbers, span[0])
         self.has_holder = recalled.held
@@ -58,6 +59,7 @@ class Gathered:
         def number(holder: Holder) -> int:
             return table.number(holder, state)
 
+        self.pods = {uid: number(holder) for uid in uids if (holder := state.pod_holder(uid)) is not None}
         asked, packed = recalled.asked.tolist(), _packed(distinct.addresses[recalled.asked])
         plain: list[Plain] = []
         for key, address, tenure in zip(asked, packed, state.undisputed(packed), strict=True):

@@ -2,16 +2,17 @@
 """The pipeline's enrich stage: puts names on both ends of every flow, as of the flow's own time.
 
 Each distinct address is looked up once, and again when something about it has changed; all else is taking by index. An
-identity comes, in this order, from what holds the address in Kubernetes (``ends`` has the rules), a fixed name of the document,
-the node in whose pod block the address is. Beside it stands the label of the address's subnet. Names that came with the
-records have their place between (``given``). An end that has no name by then may have one from DNS (``dns_ends``).
+identity comes, in this order, from what holds the address in Kubernetes (``ends`` has the rules, ``within_pods`` those of
+loopback), a fixed name of the document, the node in whose pod block the address is. Beside it stands the label of the address's
+subnet. Names that came with the records have their place between (``given``). An end that has no name by then may have one from
+DNS (``dns_ends``).
 
 Before: ``pipeline.late`` (times are in ms by then); after: ``pipeline.dedup``, which needs the nodes. Used by one thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -33,6 +34,7 @@ from flowgauge.enrich.identity_table import IdentityTable, Texts
 from flowgauge.enrich.known import Known
 from flowgauge.enrich.kubernetes import KubernetesIndex
 from flowgauge.enrich.numbering import AddressNumbers, Distinct
+from flowgauge.enrich.within_pods import WithinPods
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.flow.batch import ColumnData, FlowBatch
@@ -83,10 +85,12 @@ class Enricher:
         numbered, own, translated = _numbered(batch, self._numbers)
         distinct = numbered.addresses
         packed: list[Any] = distinct.view(np.dtype((np.void, 16))).reshape(-1).tolist()
-        gathered = self._gather(numbered, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))))
-        src = ends.source(gathered, own["src"], translated["src"], start_ms, end_ms)
-        dst = ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms)
         keys = {end: own[end].key for end in _ENDS}
+        within = {end: WithinPods(batch, end, distinct, keys[end]) for end in _ENDS}
+        uids = within["src"].uids | within["dst"].uids
+        gathered = self._gather(numbered, (int(start_ms.min(initial=_NEVER)), int(end_ms.max(initial=-_NEVER))), uids)
+        src = within["src"].named(ends.source(gathered, own["src"], translated["src"], start_ms, end_ms), gathered.pods)
+        dst = within["dst"].named(ends.destination(gathered, own["dst"], translated["dst"], start_ms, end_ms), gathered.pods)
         told = {end: one for end in _ENDS if (one := given(batch, end)) is not None}
         columns, nameless = self._columns(gathered, distinct, keys, {"src": src, "dst": dst}, told)
         columns |= dns_columns(self._dns, batch, Rows(packed, keys, start_ms, end_ms), nameless, columns)
@@ -118,12 +122,12 @@ class Enricher:
         for end in _ENDS:
             self._ends_by_source += np.bincount(np.asarray(columns[f"{end}_identity_source"]), minlength=len(IDENTITY_SOURCE))
 
-    def _gather(self, distinct: Distinct, span: tuple[int, int]) -> Gathered:
+    def _gather(self, distinct: Distinct, span: tuple[int, int], uids: Collection[str]) -> Gathered:
         with self._index.reading() as state:
             self._table.begin(state)
             self._fallback.refresh(state)
             self._known.begin(state)
-            return Gathered(distinct, span, state, self._table, self._known)
+            return Gathered(distinct, span, state, self._table, self._known, uids=uids)
 
     def _columns(
         self, gathered: Gathered, distinct: AddressColumn, keys: dict[str, Ints], found: dict[str, End], told: dict[str, Given]

@@ -15,8 +15,9 @@ DUPLICATE_OF = ("counted", "far_end", "transit", "other_direction", "router_besi
 TIME_SOURCE = ("flow", "received")
 LAYER = ("", "app", "infra")
 IDENTITY_SOURCE = ("", "watch", "cgroup", "nat", "dns", "subnet", "none", "record")
-"""How the names of an end are known: from Kubernetes objects (``watch``; behind a translation ``nat``), from the exporter with
-the record (``record``), by address block or fixed name (``subnet``) …"""
+"""How the names of an end are known: from Kubernetes objects by address (``watch``; behind a translation ``nat``) or, on
+loopback, by the pod of the process's control group (``cgroup``), from the exporter with the record (``record``), by address
+block or fixed name (``subnet``) …"""
 IDENTITY_CONFIDENCE = ("", "exact", "likely", "guess")
 TCP_STATE_FINAL = ("", "established", "reset", "refused", "timeout", "closed", "unreachable")
 SOCKET_EVENT = ("", "connected", "accepted", "failed", "closed", "listening", "retrying")

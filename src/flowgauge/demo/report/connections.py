@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What sockets told of their connections against what the kernels of the pods counted: opened, accepted, failed.
 
-The kernel counts those over a pod's own loopback, too, of which no agent tells: all pods have the same address there. The
-sidecars, which are alone in using it, say how many these were. Another demo on this machine has sockets with the same
-addresses: of an event without a flow of the same connection we know that it is not ours.
+The kernel counts those over a pod's own loopback, too; the sidecars, which are alone in using it, say how many these were.
+Another demo on this machine has sockets with the same addresses: of an event without a flow of the same connection we know that
+it is not ours. On loopback there are no flows, and agents go by network namespaces, which no other demo has.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from flowgauge.demo.report.score import Score, scored
+from flowgauge.demo.report.score import Score, judged, scored
 from flowgauge.demo.report.tenants import Mask, is_address
 from flowgauge.demo.scene.counters import Connections
 from flowgauge.flow.batch import FlowBatch
@@ -41,15 +41,15 @@ class SocketEvents:
     Attributes:
         pods: addresses of all pods that there were.
         counted: by their kernels.
-        within: of these, over pods' loopback.
+        within: how many of these were opened over a pod's loopback.
     """
 
     pods: Collection[str]
     counted: Connections
-    within: Connections
+    within: int
     _events: dict[int, list[bytes]] = field(default_factory=lambda: {_CONNECTED: [], _FAILED: [], _TAKEN: []})
     _flows: set[bytes] = field(default_factory=set)
-    _told_within: int = 0
+    _within: dict[int, int] = field(default_factory=lambda: {_CONNECTED: 0, _FAILED: 0, _TAKEN: 0})
 
     def add(self, batch: FlowBatch) -> None:
         """Takes events of the pods' sockets, and which connections have flows."""
@@ -57,23 +57,24 @@ class SocketEvents:
         for client, server in (("src", "dst"), ("dst", "src")):
             self._flows.update(_keys(flows, client, server).tolist())
         kind = batch.array("socket_event")
-        self._told_within += int((np.isin(kind, [_CONNECTED, _FAILED]) & is_address(batch.array("src_addr"), _LOOPBACK)).sum())
+        within = is_address(batch.array("src_addr"), _LOOPBACK)
         mine, opens = self._of_pods(batch), batch.array("initiator") == _BY_SOURCE
         for wanted, mask, ends in (
             (_CONNECTED, opens, ("src", "dst")), (_FAILED, opens, ("src", "dst")), (_TAKEN, ~opens, ("dst", "src")),
         ):  # fmt: skip
             self._events[wanted] += _keys(batch.take(mine & mask & (kind == wanted)), *ends).tolist()
+            self._within[wanted] += int((within & mask & (kind == wanted)).sum())
 
     def scores(self) -> list[Score]:
         """Of every connection that the kernels counted."""
-        connected, failed, taken = (sum(key in self._flows for key in keys) for keys in self._events.values())
-        counted, within = self.counted, self.within
-        by = "of their namespaces, less what sidecars count"
+        among_pods = {kind: sum(key in self._flows for key in keys) for kind, keys in self._events.items()}
+        told = {kind: among_pods[kind] + within for kind, within in self._within.items()}
+        opened, opened_within = (those[_CONNECTED] + those[_FAILED] for those in (told, self._within))
         return [
-            scored(OPENED, connected + failed, counted.opened - within.opened, _OFF, source=f"TcpActiveOpens {by}"),
-            scored(ACCEPTED, taken, counted.accepted - within.accepted, _OFF, source=f"TcpPassiveOpens {by}"),
-            scored(FAILED, failed, counted.failed - within.failed, _OFF, source=f"TcpAttemptFails {by}"),
-            scored(WITHIN, self._told_within, within.opened, 0, source="the sidecars; agents leave a pod's own loopback out"),
+            scored(OPENED, opened, self.counted.opened, _OFF, source="TcpActiveOpens of their namespaces"),
+            scored(ACCEPTED, told[_TAKEN], self.counted.accepted, _OFF, source="TcpPassiveOpens of their namespaces"),
+            scored(FAILED, told[_FAILED], self.counted.failed, _OFF, source="TcpAttemptFails of their namespaces"),
+            judged(WITHIN, opened_within, self.within, abs(opened_within - self.within), 0, source="the sidecars"),
         ]
 
     def _of_pods(self, batch: FlowBatch) -> Mask:

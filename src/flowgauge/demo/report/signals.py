@@ -43,8 +43,8 @@ _DROPS_OFF = 5.0
 REPEATED = "segments sent again by pods"
 CHECKED = (
     round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
-    translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC, icmp_errors.UNREACHABLE, icmp_errors.EXCEEDED,
-    icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE,
+    connections.WITHIN, translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC, icmp_errors.UNREACHABLE,
+    icmp_errors.EXCEEDED, icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE,
 )  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
@@ -66,7 +66,7 @@ class Truth:
         features: what agents are asked for; a feature that is off has no score.
         database: the pod's address; ``database_log`` what PostgreSQL logged, ``repeated`` the segments its kernel sent again.
         pods: addresses of all pods that there were; ``pods_repeated`` the segments that all of their kernels sent again.
-        connections: of all pods, as their kernels counted; ``within`` those over their loopback, as the sidecars did.
+        connections: of all pods, as their kernels counted; ``within`` how many sidecars opened over their pods' loopback.
         handshakes: what both ends of connections over TLS and QUIC agreed on.
         translated: connections to Services, as the nodes' kernels knew them at the end.
         readings: round trips from web pods to PostgreSQL, as the kernel had them, in the order of time.
@@ -83,7 +83,7 @@ class Truth:
     pods: Sequence[str]
     pods_repeated: int
     connections: Connections
-    within: Connections
+    within: int
     handshakes: Handshakes
     translated: Sequence[Translated]
     readings: Sequence[RoundTrip]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import time
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def create(name: str) -> Path | None:
     except OSError:
         return None
     return root / name
+
+
+def container(pod: Path, uid: str) -> Path:
+    """Makes the cgroup of a new container of a pod, below the pod's own, with the identifiers that the kubelet gives them."""
+    path = pod / f"pod{uid}" / secrets.token_hex(32)
+    path.mkdir(parents=True)
+    return path
 
 
 def kill(path: Path) -> None:
