@@ -146,7 +146,9 @@ def pod(
 
 def service(space: str, name: str, address: str, port: tuple[int, int] = (80, 8080), at: int = 0) -> Object:
     """A Service's object that selects pods by label ``app``."""
-    return networking.service(space, name, address=address, port=("http", *port, "TCP"), selector={"app": name}, time_ns=ns(at))
+    return networking.service(
+        space, name, address=address, ports=[("http", *port, "TCP")], selector={"app": name}, time_ns=ns(at)
+    )
 
 
 def with_status(thing: Object, **status: Any) -> Object:

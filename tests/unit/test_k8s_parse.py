@@ -113,7 +113,7 @@ def test_a_state_that_names_flows_alike_is_equal() -> None:
 
 def test_services_tell_their_own_addresses_from_those_they_share() -> None:
     plain = networking.service(
-        "shop", "web", address="10.96.0.9", port=("http", 80, 8080, "TCP"), selector={"app": "web"}, time_ns=NOON_NS
+        "shop", "web", address="10.96.0.9", ports=[("http", 80, 8080, "TCP")], selector={"app": "web"}, time_ns=NOON_NS
     )
     found = parse(plain)
     assert isinstance(found, Service)
@@ -136,7 +136,7 @@ def test_services_tell_their_own_addresses_from_those_they_share() -> None:
 
 def test_endpoint_slices_name_their_service_and_pods() -> None:
     service = networking.service(
-        "shop", "web", address="10.96.0.9", port=("http", 80, 8080, "TCP"), selector={"app": "web"}, time_ns=NOON_NS
+        "shop", "web", address="10.96.0.9", ports=[("http", 80, 8080, "TCP")], selector={"app": "web"}, time_ns=NOON_NS
     )
     one = networking.endpoint_slice(service, "abcde", [POD], NOON_NS)
     found = parse(one)
