@@ -157,7 +157,10 @@ def test_what_hellos_of_tls_and_quic_said_is_what_both_ends_agreed_on(run: Run) 
     pytest.importorskip("aioquic")
     checked = {check["name"]: check for check in run.report["checks"]}
     scores = {score["name"]: score for score in run.report["signals"]}
-    for name, fewest in (("TLS connections: version, name, cipher, ALPN", 3), ("QUIC connections: version, name, ALPN", 1)):
+    for name, fewest in (
+        ("TLS connections: version, name, cipher, ALPN", 3),
+        ("QUIC connections: version, name, cipher, ALPN", 1),
+    ):
         assert checked[name]["held"], checked[name]
         assert "the TLS libraries at both ends" in checked[name]["detail"]
         assert scores[name]["measured"] == scores[name]["truth"] >= fewest, scores[name]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from flowgauge.schema.tls_words import quic_version
 from hello_kit import INITIALS, PROTOCOL, SERVER_NAME
 from node_kit import B6, A, B, Observed, TwoPods, observed, two_pods
 from serving_kit import listening
@@ -20,6 +21,7 @@ from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf, pytest.mark.tool("openssl", "curl")]
 
+QUIC_V1, QUIC_V2 = 0x00000001, 0x6B3343CF
 NAME = "shop.example.org"
 SERVICE = "10.96.0.20"
 RULES = f"""
@@ -184,3 +186,31 @@ def test_a_connection_of_quic_has_its_version_and_server(node: TwoPods, version:
         rows = told(watch.program)
     for row in (one(rows, dst_port=8443), one(rows, src_port=8443)):
         assert (row["quic_version"], row["tls_server_name"], row["tls_alpn"]) == (version, SERVER_NAME, PROTOCOL)
+
+
+@pytest.mark.parametrize(("first", "lost"), [(QUIC_V1, ()), (QUIC_V2, (0,)), (QUIC_V1, (1,)), (QUIC_V2, (1, 2))])
+def test_both_ends_of_a_conversation_over_quic_are_told(
+    node: TwoPods, certificate: Path, first: int, lost: tuple[int, ...]
+) -> None:  # fmt: skip
+    """What another implementation's ends say, sent between the pods; some of the client's long hello was lost before."""
+    quic_kit = pytest.importorskip("quic_kit", exc_type=ImportError)
+    talk = quic_kit.Talk(
+        (certificate / "cert.pem", certificate / "key.pem"), NAME, first, [first], split=True, lost=frozenset(lost)
+    )
+    with (
+        followed(node) as watch,
+        node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client,
+        node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as listener,
+    ):
+        client.bind((A, 5000))
+        listener.bind((B, 8443))
+        client.connect((B, 8443))
+        listener.connect((A, 5000))
+        for datagram, back in talk.initials():
+            here, there = (listener, client) if back else (client, listener)
+            here.send(datagram)
+            assert there.recv(2000) == datagram
+        rows = told(watch.program)
+    for row in (one(rows, dst_port=8443), one(rows, src_port=8443)):
+        assert (row["quic_version"], row["tls_server_name"], row["tls_alpn"]) == (quic_version(first), NAME, "h3")
+        assert (row["tls_version"], row["tls_cipher"], row["tls_group"]) == ("TLS 1.3", talk.cipher, "secp256r1")

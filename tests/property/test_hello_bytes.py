@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flowgauge.agent import quic_initial, tls_hello
+from flowgauge.agent.quic_initial import Crypto
 from flowgauge.agent.tls_hello import CutOff, Hello
 from hello_kit import INITIALS
 
 READERS: list[tuple[Callable[[bytes], object], type]] = [
-    (tls_hello.from_records, Hello), (tls_hello.from_message, Hello), (quic_initial.crypto, dict),
+    (tls_hello.from_records, Hello), (tls_hello.from_message, Hello), (quic_initial.crypto, Crypto),
 ]  # fmt: skip
 
 
@@ -33,10 +34,12 @@ def test_any_body_of_a_hello_is_read_or_refused(read: Callable[[bytes], object],
         assert isinstance(read(bytes((kind,)) + len(body).to_bytes(3) + body), Hello)
 
 
-@given(at=st.integers(0, 287), octet=st.integers(0, 255), cut=st.integers(0, 288))
-def test_a_damaged_packet_of_quic_is_read_or_refused(at: int, octet: int, cut: int) -> None:
+@given(at=st.integers(0, len(INITIALS["1"]) - 1), octet=st.integers(1, 255), cut=st.integers(0, 1200))
+def test_a_packet_of_quic_that_is_damaged_or_cut_is_refused(at: int, octet: int, cut: int) -> None:
     damaged = bytearray(INITIALS["1"])
-    damaged[at] = octet
+    damaged[at] ^= octet
+    with pytest.raises((CutOff, ValueError)):
+        quic_initial.crypto(bytes(damaged))
     with suppress(CutOff, ValueError):
-        found = quic_initial.crypto(bytes(damaged[:cut]))
-        assert all(isinstance(offset, int) and isinstance(part, bytes) for offset, part in found.items())
+        quic_initial.crypto(INITIALS["1"][:cut])
+        assert cut == len(INITIALS["1"])

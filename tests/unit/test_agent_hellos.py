@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from typing import Any
 
@@ -12,12 +11,10 @@ import pytest
 
 from flowgauge.agent import hellos, quic_initial, tls_hello
 from flowgauge.agent.hellos import Hellos
-from flowgauge.agent.tls_hello import ClientHello, CutOff
+from flowgauge.agent.tls_hello import ClientHello, CutOff, ServerHello
 from flowgauge.ebpf import abi
-from flowgauge.ebpf.tables import empty
-from hello_kit import INITIALS, PROTOCOL, SERVER_NAME
-
-UNTRANSLATED = empty(abi.FLOW_KEY, abi.TRANSLATION)
+from hello_kit import ANSWERS, CIPHER, CONNECTION, GROUP, INITIALS, PROTOCOL, SERVER_NAME
+from hello_pieces_kit import UNTRANSLATED, keys, pieces, words
 
 
 def client_hello(name: str, *protocols: str) -> bytes:
@@ -31,24 +28,6 @@ def client_hello(name: str, *protocols: str) -> bytes:
     return to_server.read()
 
 
-def keys(*ports: int) -> Any:
-    found = np.zeros(len(ports), abi.FLOW_KEY)
-    found["src_port"], found["dst_port"], found["proto"] = ports, 443, socket.IPPROTO_TCP
-    return found
-
-
-def pieces(port: int, raw: bytes, size: int = 512, first: int = 0xFFFF_FF00, *, quic: bool = False) -> Any:
-    """As the kernel copies them; the sequence numbers of TCP wrap around in the middle."""
-    found = np.zeros(-(-len(raw) // size), abi.HELLO_CHUNK)
-    found["flow"], found["datagram"], found["kind"] = keys(port), quic, abi.HELLO_GOES_ON
-    found["kind"][0] = abi.HELLO_QUIC if quic else abi.HELLO_BEGINS
-    for number, piece in enumerate(found):
-        part = raw[number * size : (number + 1) * size]
-        piece["seq"] = number * size + (0 if quic else first) & 0xFFFF_FFFF
-        piece["length"], piece["data"][: len(part)] = len(part), np.frombuffer(part, np.uint8)
-    return found
-
-
 def names(known: Hellos, *ports: int) -> list[str]:
     columns = known.columns(keys(*ports))
     found: Any = columns.get("tls_server_name")
@@ -58,8 +37,37 @@ def names(known: Hellos, *ports: int) -> list[str]:
 @pytest.mark.parametrize("version", INITIALS)
 def test_a_published_packet_of_quic_gives_its_hello(version: str) -> None:
     carried = quic_initial.crypto(INITIALS[version])
-    assert list(carried) == [0]
-    assert tls_hello.from_message(carried[0]) == ClientHello(SERVER_NAME, PROTOCOL)
+    assert (carried.connection, list(carried.pieces)) == (CONNECTION, [0])
+    assert tls_hello.from_message(carried.pieces[0]) == ClientHello(SERVER_NAME, PROTOCOL)
+
+
+@pytest.mark.parametrize("version", ANSWERS)
+def test_a_published_answer_gives_its_hello_to_those_who_know_the_clients_first_packet(version: str) -> None:
+    carried = quic_initial.crypto(ANSWERS[version], CONNECTION)
+    assert tls_hello.from_message(carried.pieces[0]) == ServerHello("TLS 1.3", CIPHER, GROUP, None)
+    with pytest.raises(ValueError, match="keys are not known"):
+        quic_initial.crypto(ANSWERS[version])
+
+
+def test_several_packets_in_one_datagram_are_read_and_what_follows_is_not() -> None:
+    """The last one is cut off."""
+    first, second = INITIALS["1"], INITIALS["2"]
+    assert quic_initial.crypto(first + first).pieces == quic_initial.crypto(first).pieces
+    for rest in (first[:-1], second, b"\x40 short header", bytes(100)):
+        assert quic_initial.crypto(first + rest).pieces == quic_initial.crypto(first).pieces
+
+
+def test_both_ends_of_a_connection_of_quic_are_told_and_an_answer_alone_is_not() -> None:
+    known = Hellos()
+    known.add(pieces(1, ANSWERS["1"], quic=True, back=True), keys(1), UNTRANSLATED)
+    assert words(known, 1) == {"quic_version": "1"}
+    known.add(pieces(1, INITIALS["1"], quic=True), keys(1), UNTRANSLATED)
+    known.add(pieces(1, ANSWERS["1"], quic=True, back=True), keys(1), UNTRANSLATED)
+    assert words(known, 1) == words(known, 1, back=True) == {
+        "quic_version": "1", "tls_server_name": SERVER_NAME, "tls_alpn": PROTOCOL, "tls_version": "TLS 1.3",
+        "tls_cipher": CIPHER, "tls_group": GROUP,
+    }  # fmt: skip
+    assert known.unread == 0
 
 
 @pytest.mark.parametrize("size", [100, 512])

@@ -25,7 +25,7 @@ QUIC = Handshake("udp", (CLIENT, 20_002), "TLSv1.3", "TLS_AES_256_GCM_SHA384", N
 WORDS = {
     OLD: {"tls_version": "TLS 1.2", "tls_cipher": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "tls_alpn": "http/1.1"},
     NEW: {"tls_version": "TLS 1.3", "tls_cipher": "TLS_AES_256_GCM_SHA384", "tls_alpn": "http/1.1"},
-    QUIC: {"quic_version": "2", "tls_alpn": "h3"},
+    QUIC: {"quic_version": "2", "tls_version": "TLS 1.3", "tls_cipher": "TLS_AES_256_GCM_SHA384", "tls_alpn": "h3"},
 }
 NOTHING = dict.fromkeys(("tls_version", "tls_server_name", "tls_cipher", "tls_alpn", "quic_version"), "")
 
@@ -86,7 +86,7 @@ def test_one_flow_that_says_another_thing_makes_its_connection_wrong(wrong: dict
     assert (score.measured, score.error, score.held) == (1, 1, False)
 
 
-@pytest.mark.parametrize("wrong", [{"quic_version": "1"}, {"tls_server_name": ""}, {"tls_alpn": ""}])
+@pytest.mark.parametrize("wrong", [{"quic_version": "1"}, {"tls_server_name": ""}, {"tls_cipher": ""}])
 def test_an_observer_that_never_says_all_of_a_connection_over_quic_makes_it_wrong(wrong: dict[str, str]) -> None:
     rows = [*_flows(QUIC)[1:], _flow(QUIC, "n1", **wrong)]
     assert not _scores(rows, [QUIC])[OVER_QUIC].held

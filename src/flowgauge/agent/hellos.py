@@ -76,6 +76,15 @@ class _Connection:
 
     used: float
     words: dict[str, str] = field(default_factory=dict)
+    quic_id: bytes = b""
+    """Of QUIC: where its keys come from, which the client's first packet says."""
+    read: tuple[bytes, ...] = ()
+    """Of QUIC: the directions whose hello was read; what comes of it after that was sent again."""
+
+    def begin(self, quic_id: bytes) -> None:
+        """Another connection of QUIC, or one that its server told to begin again."""
+        self.quic_id, self.read = quic_id, ()
+        self.words = {name: word for name, word in self.words.items() if name == "quic_version"}
 
 
 class Hellos:
@@ -135,21 +144,35 @@ class Hellos:
             found.add_segment(int(chunk["seq"]), raw, begins=begins)
             self._read(own, other, lambda: tls_hello.from_records(found.message()))
             return
+        self._take_datagram(own, other, raw, found, begins=begins)
+
+    def _take_datagram(self, own: bytes, other: bytes, raw: bytes, found: _Unfinished, *, begins: bool) -> None:
         from flowgauge.agent import quic_initial  # noqa: PLC0415 - its ciphers are for those who see QUIC
 
+        connection = self._connection(own, other)
         if begins:
-            self._connection(own, other).words["quic_version"] = quic_version(quic_initial.version(raw))
+            connection.words["quic_version"] = quic_version(quic_initial.version(raw))
         found.datagram = raw if begins else found.datagram + raw
         try:
-            for at, piece in quic_initial.crypto(found.datagram).items():
-                found.add(at, piece)
+            crypto = quic_initial.crypto(found.datagram, connection.quic_id)
         except CutOff:
             return
-        except ValueError:  # a server's, or of a version whose keys we do not know
+        except ValueError:  # of a version or a connection whose keys we do not know
             if not found.pieces:
                 del self._unfinished[own]
             return
+        if crypto.connection != connection.quic_id:
+            connection.begin(crypto.connection)
+            found.pieces.clear()
+        if own not in connection.read:
+            for at, piece in crypto.pieces.items():
+                found.add(at, piece)
+        if not found.pieces:
+            del self._unfinished[own]
+            return
         self._read(own, other, lambda: tls_hello.from_message(found.message()))
+        if own not in self._unfinished:
+            connection.read += (own,)
 
     def _begin(self, own: bytes) -> _Unfinished | None:
         """A hello of QUIC may begin several times: each of its datagrams does."""

@@ -20,14 +20,14 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.tls_words import quic_version
 
 OVER_TLS = "TLS connections: version, name, cipher, ALPN"
-OVER_QUIC = "QUIC connections: version, name, ALPN"
+OVER_QUIC = "QUIC connections: version, name, cipher, ALPN"
 _SOURCE = "the TLS libraries at both ends"
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _WORDS = {
     "tcp": ("tls_version", "tls_server_name", "tls_cipher", "tls_alpn"),
-    "udp": ("quic_version", "tls_server_name", "tls_alpn"),
+    "udp": ("quic_version", "tls_version", "tls_server_name", "tls_cipher", "tls_alpn"),
 }
-"""Columns that flows must have; what QUIC's server chose is enciphered."""
+"""Columns that flows must have."""
 _VERSIONS = {"TLSv1.2": "TLS 1.2", "TLSv1.3": "TLS 1.3"}
 _CIPHERS = {"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"}
 """OpenSSL's names of suites before TLS 1.3 → IANA's."""
@@ -96,6 +96,5 @@ def _agrees(said: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
 
 def _words(one: Handshake) -> tuple[str, ...]:
     """As flows call it."""
-    if one.proto == "udp":
-        return quic_version(one.quic), one.sni, one.alpn
-    return _VERSIONS.get(one.version, one.version), one.sni, _CIPHERS.get(one.cipher, one.cipher), one.alpn
+    of_tls = _VERSIONS.get(one.version, one.version), one.sni, _CIPHERS.get(one.cipher, one.cipher), one.alpn
+    return (quic_version(one.quic), *of_tls) if one.proto == "udp" else of_tls
