@@ -198,6 +198,24 @@ def test_every_connection_of_a_sidecar_within_its_pod_is_told(run: Run) -> None:
     assert f"  ok    {name}" in run.said
 
 
+def test_nodes_counters_and_packet_heads_are_those_of_the_kernel(run: Run) -> None:
+    """One node was made to drop frames, datagrams and connections, and one connection was cut from the past."""
+    checked = {check["name"]: check for check in run.report["checks"]}
+    scores = {score["name"]: score for score in run.report["signals"]}
+    for name, where, source, fewest in (
+        ("packets at nodes' devices", "by agents", "/proc/net/dev", 10_000),
+        ("packets that nodes' devices dropped", "in the store", "/proc/net/dev", 25),
+        ("what found a socket's queue full on nodes", "in the store", "nstat", 10),
+        ("packet heads of a connection", "in a capture of the past", "tcpi_segs_out", 40),
+    ):
+        assert checked[name]["held"], checked[name]
+        assert where in checked[name]["detail"]
+        assert source in checked[name]["detail"]
+        assert min(scores[name]["measured"], scores[name]["truth"]) >= fewest, scores[name]
+    assert checked["bytes of a connection's payload among its heads"]["held"]
+    assert scores["entries of nodes' connection tracking"]["truth"] > 0
+
+
 def test_it_printed_the_lines_to_paste(run: Run) -> None:
     for words in (
         f"{run.instance['console_url']}/", "curl http://django-psql-example-flow-demo.apps.localhost:", "curl http://127.0.0.1:",

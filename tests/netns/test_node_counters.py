@@ -149,3 +149,32 @@ def test_collectors_are_told_what_the_kernel_shows(node: TwoPods, tmp_path: Path
     assert told["n1"]["device_in_dropped_packets@va"] == now.devices["va"].received.dropped > 0
     assert told["n1"]["listen_overflows"] == nstat(node, "TcpExtListenOverflows") > 0
     assert told["n1"]["udp_receive_overflows"] == nstat(node, "UdpRcvbufErrors") > 0
+
+
+@pytest.mark.slow
+def test_what_came_just_before_the_agents_end_is_told_all_the_same(node: TwoPods, tmp_path: Path) -> None:
+    """It tells every ten seconds, and once more when it stops."""
+
+    def drop_some() -> None:
+        with node.socket("a", socket.AF_PACKET, socket.SOCK_RAW) as raw:
+            raw.bind(("eth0", 0))
+            for _ in range(3):
+                raw.send(UNKNOWN_PROTOCOL)
+        settled(node)
+
+    with collector() as to:
+        options = ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0"]
+        told: dict[str, dict[str, int]] = {}
+        directory = ExporterDirectory(learn_kernel=lambda name, counters: told.setdefault(name, {}).update(counters))
+
+        def heard() -> int:
+            directory.learn(to.options())
+            return told.get("n1", {}).get("device_in_dropped_packets@va", 0)
+
+        drop_some()
+        with agent([*options, "--export-interval", "500ms"], tmp_path) as running:
+            first = until(heard, "records of the devices")
+            drop_some()
+            assert running.stop() == 0
+        until(lambda: heard() > first, "what came last")
+    assert heard() == node_counters.read(node.node).devices["va"].received.dropped

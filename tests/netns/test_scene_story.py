@@ -15,6 +15,7 @@ import pytest
 from agent_kit import until
 from flowgauge.demo import database, waiting
 from flowgauge.demo.acts.bulk import BULK_BYTES
+from flowgauge.demo.acts.congestion import CONNECTIONS, DATAGRAMS, FRAMES, LINK, NODE
 from flowgauge.demo.acts.payments import HOST
 from flowgauge.demo.cluster import Cluster, Pod
 from flowgauge.demo.entrance import Entrance
@@ -22,6 +23,7 @@ from flowgauge.demo.flow_demo import DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
 from flowgauge.demo.objects.log import EventLog, present
 from flowgauge.demo.scene import addresses
 from flowgauge.demo.scene.network import Network
+from flowgauge.demo.scene.node_counters import counted
 from flowgauge.demo.truth import TruthLog
 from flowgauge.runtime import linux
 from flowgauge.runtime.clock import now_ns
@@ -170,6 +172,28 @@ def test_datagrams_and_their_echo_go_through_the_tunnel_of_each_kind_that_this_k
     passed = [pod.place.traffic().since(start).packets for pod, start in zip(pods, before, strict=True)]
     beside = [frames - 50 * len(told.tunnels) for frames in passed]
     assert all(0 <= frames <= 8 for frames in beside), "nothing but questions for the neighbour's address (ARP)"
+
+
+def test_a_congested_node_drops_frames_datagrams_and_connections_and_no_pods_link_notices(story: FlowDemo) -> None:
+    node = story.cluster.network.nodes[NODE]
+    before = counted(node)
+    story.acts.congestion.play()
+    after = counted(node)
+    assert after.devices[LINK].since(before.devices[LINK]).not_sent == FRAMES
+    overflows = {name: count - before.overflows[name] for name, count in after.overflows.items()}
+    assert 0 < overflows["udp_receive_overflows"] < DATAGRAMS
+    assert 0 < overflows["listen_overflows"] < CONNECTIONS
+    for pod in story.acts.bulk.pods:
+        assert after.devices[pod.place.device].dropped == before.devices[pod.place.device].dropped
+
+
+def test_a_short_conversation_has_as_many_packets_as_its_link_passed_on(story: FlowDemo) -> None:
+    client, _ = story.acts.bulk.pods
+    before = client.place.traffic()
+    talk = story.acts.talk.play()
+    frames = client.place.traffic().since(before).packets
+    assert talk.client is client
+    assert 2 * 20 < talk.packets <= frames <= talk.packets + 6, "beside it only ARP"
 
 
 def test_a_pod_is_replaced_and_another_gets_its_address(story: FlowDemo) -> None:

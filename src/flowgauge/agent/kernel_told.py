@@ -29,10 +29,10 @@ class KernelTold:
         self._due_s = self._all_due_s = time.monotonic()
         self._told: dict[int, tuple[int, ...]] = {}
 
-    def due(self, names: Mapping[int, str]) -> Kernel:
-        """What is to be told now; ``names`` of devices by ifIndex."""
+    def due(self, names: Mapping[int, str], *, last: bool = False) -> Kernel:
+        """What is to be told now; ``names`` of devices by ifIndex. The ``last`` time whatever moved since the time before."""
         now = time.monotonic()
-        if now < self._due_s:
+        if now < self._due_s and not last:
             return Kernel()
         self._due_s = now + TELL_S
         counted = node_counters.read(self._netns)

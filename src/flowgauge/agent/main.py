@@ -105,7 +105,8 @@ class Agent:
 
     def _flush(self, budget_s: float) -> None:
         batch = self._drain()
-        self._destinations.send_beside(self._source.answers(), self._kernel.due(self._interfaces.names))
+        counted = self._kernel.due(self._interfaces.names, last=not self._started)
+        self._destinations.send_beside(self._source.answers(), counted)
         self._destinations.send_flows(batch, budget_s)
         self._send_options()
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -16,9 +17,18 @@ _TIMEOUT_S = 5.0
 
 def get(url: str, **params: str) -> Any:
     """The JSON at ``url``; EnvironmentProblem when nobody answers or the answer is none."""
+    try:
+        return json.loads(content(url, **params))
+    except ValueError as error:
+        raise EnvironmentProblem(f"{url} did not answer: {error}") from error
+
+
+def content(url: str, **params: str) -> bytes:
+    """The whole answer of ``url``; EnvironmentProblem when nobody answers."""
     asked = f"{url}?{urlencode(params)}" if params else url
     try:
         with urllib.request.urlopen(asked, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - our own parts on loopback
-            return json.load(answer)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+            whole: bytes = answer.read()
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         raise EnvironmentProblem(f"{url} did not answer: {error}") from error
+    return whole

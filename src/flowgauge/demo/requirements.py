@@ -14,6 +14,7 @@ from flowgauge.errors import EnvironmentProblem
 
 _TOOLS = {
     "ip": "iproute2",
+    "nstat": "iproute2",
     "nft": "nftables",
     "nsenter": "util-linux",
     "unshare": "util-linux",

@@ -14,16 +14,19 @@ import time
 from typing import Any
 
 from flowgauge.config.model import Feature, seconds
-from flowgauge.demo import requirements, scene_file, sidecars
+from flowgauge.demo import past_packets, requirements, scene_file, sidecars
 from flowgauge.demo.acts.programme import Truths
 from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.fault import drop_log
 from flowgauge.demo.flow_demo import ROUTE_HOST, WEB
 from flowgauge.demo.invitation import Invitation, ssh_line
+from flowgauge.demo.link_watch import LinkWatch
+from flowgauge.demo.report import packet_heads
 from flowgauge.demo.report.checks import Counting, Findings
 from flowgauge.demo.report.icmp_errors import IcmpTruth
 from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.reading import read
+from flowgauge.demo.report.score import Score
 from flowgauge.demo.report.signals import Signals, Truth
 from flowgauge.demo.scene import addresses, counters
 from flowgauge.demo.scene.translations import Translated, translated
@@ -98,6 +101,8 @@ class Session:
         self._entrance = Entrance(stage.network.outside, port)
         self._first = FirstFlow(console_url, started)
         self._sockets = SocketWatch(lambda: stage.story.pods.web)
+        self._links = LinkWatch(list(stage.network.nodes.values()), stage.system.composition.agent_urls)
+        self._heads: bytes | None = None
         self._click = Click(console_url, self._entrance, exact=self._counting() is Counting.EXACT)
         for end in (self._entrance.stop, self._first.stop, self._click.stop, self._sockets.stop):
             undo.callback(end)
@@ -176,6 +181,9 @@ class Session:
         self._translated = [one for node in stage.network.nodes.values() for one in translated(node.name, node.netns)]
         self._stop.refuse_to_go_on(once=False)
         acts = stage.story.acts.play_last(tunnels=self._looks_into_tunnels())
+        self._links.ask()
+        if stage.settings.spec.exporter.heads.enable:
+            self._heads = past_packets.cut(stage.system.composition.console_url, acts.talk)
         stage.witness.end_all()
         self._stop.refuse_to_go_on(once=False)
         stage.system.stop_agents()
@@ -239,8 +247,15 @@ class Session:
             identity=reading.identity,
             balance=balance,
             transfer=reading.transfer,
-            signals=reading.signals,
+            signals=[*reading.signals, *self._of_nodes(acts, window)],
         )
+
+    def _of_nodes(self, acts: Truths, window: Window) -> list[Score]:
+        """What no flow says: nodes' own counters, and packet heads where agents keep them."""
+        found = self._links.scores(self._stage.system.store, window)
+        if self._heads is not None:
+            found += packet_heads.scores(self._heads, acts.talk.client.place.device, acts.talk.packets)
+        return found
 
     def _signals(self, acts: Truths) -> Signals:
         """The signals' truth, once everything has ended."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 from flowgauge.demo.acts.bulk import BulkTransfer, Transfer
+from flowgauge.demo.acts.congestion import Congestion
 from flowgauge.demo.acts.path_probes import PathProbes, Probed
 from flowgauge.demo.acts.payments import Handshakes, Payments
+from flowgauge.demo.acts.short_talk import ShortTalk, Talk
 from flowgauge.demo.acts.tunnels import Tunnelled, Tunnels
 from flowgauge.demo.cluster import Cluster, Pod
 
@@ -53,6 +55,7 @@ class Truths:
     """What the acts say was so; of one that did not play, None."""
 
     bulk: Transfer
+    talk: Talk
     payments: Handshakes
     probed: Probed
     tunnelled: Tunnelled | None
@@ -63,6 +66,8 @@ class Programme:
     """The acts of a demo."""
 
     bulk: Act[Transfer]
+    congestion: Act[None]
+    talk: Act[Talk]
     payments: LiveAct[Handshakes]
     path_probes: Act[Probed]
     tunnels: Act[Tunnelled]
@@ -70,8 +75,11 @@ class Programme:
     @classmethod
     def placed(cls, cluster: Cluster) -> Self:
         """All acts on a cluster; no program of theirs runs."""
+        bulk = BulkTransfer(cluster)
         return cls(
-            bulk=BulkTransfer(cluster),
+            bulk=bulk,
+            congestion=Congestion(cluster),
+            talk=ShortTalk(*bulk.pods),
             payments=Payments(cluster),
             path_probes=PathProbes(cluster),
             tunnels=Tunnels(cluster),
@@ -80,7 +88,8 @@ class Programme:
     @property
     def pods(self) -> list[Pod]:
         """The pods of all acts."""
-        return [*self.bulk.pods, *self.payments.pods, *self.path_probes.pods, *self.tunnels.pods]
+        acts = (self.bulk, self.congestion, self.talk, self.payments, self.path_probes, self.tunnels)
+        return [pod for act in acts for pod in act.pods]
 
     def play_last(self, *, tunnels: bool) -> Truths:
         """Plays the last acts one after another; the load has ended.
@@ -91,9 +100,7 @@ class Programme:
         Raises:
             EnvironmentProblem: an act did not end in time.
         """
-        return Truths(
-            bulk=self.bulk.play(),
-            payments=self.payments.said(),
-            probed=self.path_probes.play(),
-            tunnelled=self.tunnels.play() if tunnels else None,
-        )
+        bulk, payments, probed = self.bulk.play(), self.payments.said(), self.path_probes.play()
+        tunnelled = self.tunnels.play() if tunnels else None
+        self.congestion.play()
+        return Truths(bulk=bulk, talk=self.talk.play(), payments=payments, probed=probed, tunnelled=tunnelled)

@@ -233,7 +233,7 @@ def _expected(found: Findings) -> Sequence[Known]:
 def _signals(found: Findings) -> Iterator[Check]:
     for score in found.signals if found.measures_signals else ():
         if score.name in CHECKED:
-            detail = f"{score.measured:g} in flows, {score.truth:g} by {score.source}"
+            detail = f"{score.measured:g} {score.where}, {score.truth:g} by {score.source}"
             yield Check(score.name, score.held, f"{detail}, off by {score.error:g}, at most {score.allowed:g} is allowed")
 
 

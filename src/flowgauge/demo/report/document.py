@@ -11,6 +11,7 @@ from typing import Any
 
 from flowgauge.demo.report.checks import Check, Findings
 from flowgauge.demo.report.edges import rows
+from flowgauge.demo.report.score import Score
 from flowgauge.errors import UsageError
 
 
@@ -51,8 +52,9 @@ def lines(found: Findings, checks: Sequence[Check]) -> list[str]:
     table = [f"  {'ok  ' if check.held else 'FAIL'}  {check.name:<{width}}  {check.detail}" for check in checks]
     flows = f"{found.balance.stored:,} flows of {found.pods} pods on {found.nodes} nodes"
     verdict = f"{failed} of {len(checks)} checks did not hold" if failed else f"all {len(checks)} checks held"
-    table += [
-        f"  --    {score.name:<{width}}  {score.measured:g} in flows, {score.truth:g} by {score.source}, off by {score.error:g}"
-        for score in scores
-    ]
+    table += [f"  --    {score.name:<{width}}  {_both(score)}" for score in scores]
     return [*table, f"{flows}: {verdict}"]
+
+
+def _both(score: Score) -> str:
+    return f"{score.measured:g} {score.where}, {score.truth:g} by {score.source}, off by {score.error:g}"

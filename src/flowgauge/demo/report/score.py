@@ -12,7 +12,7 @@ SHARE_OFF = 0.05
 class Score:
     """One signal: what flows say (``measured``), what is so (``truth``), their difference, and whether that is small enough.
 
-    ``allowed`` is the largest difference that is, and ``source`` who says what is so.
+    ``allowed`` is the largest difference that is, ``source`` who says what is so, and ``where`` what is measured was found.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Score:
     allowed: float
     held: bool
     source: str = ""
+    where: str = "in flows"
 
 
 def scored(name: str, measured: float, truth: float, allowed: float, *, source: str = "") -> Score:
@@ -29,6 +30,8 @@ def scored(name: str, measured: float, truth: float, allowed: float, *, source: 
     return judged(name, measured, truth, abs(measured - truth), max(allowed, SHARE_OFF * truth), source=source)
 
 
-def judged(name: str, measured: float, truth: float, error: float, allowed: float, *, source: str = "") -> Score:
+def judged(
+    name: str, measured: float, truth: float, error: float, allowed: float, *, source: str = "", where: str = "in flows"
+) -> Score:
     """A score whose ``error`` is more than the difference of two numbers."""
-    return Score(name, round(measured, 3), round(truth, 3), round(error, 3), round(allowed, 3), error <= allowed, source)
+    return Score(name, round(measured, 3), round(truth, 3), round(error, 3), round(allowed, 3), error <= allowed, source, where)

@@ -20,7 +20,17 @@ from flowgauge.demo.acts.payments import Handshakes
 from flowgauge.demo.acts.tunnels import Tunnelled
 from flowgauge.demo.containers import DNS_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
-from flowgauge.demo.report import connections, handshakes, icmp_errors, owners, round_trips, translations, tunnels
+from flowgauge.demo.report import (
+    connections,
+    handshakes,
+    icmp_errors,
+    link_level,
+    owners,
+    packet_heads,
+    round_trips,
+    translations,
+    tunnels,
+)
 from flowgauge.demo.report.connections import SocketEvents
 from flowgauge.demo.report.handshakes import HandshakeJudge
 from flowgauge.demo.report.icmp_errors import IcmpErrorsTold, IcmpTruth
@@ -45,6 +55,7 @@ CHECKED = (
     round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
     connections.WITHIN, translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC, icmp_errors.UNREACHABLE,
     icmp_errors.EXCEEDED, icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE,
+    *link_level.CHECKED, *packet_heads.CHECKED,
 )  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
