@@ -10,7 +10,7 @@ goal=${1:-demo}
 venv=.venv
 
 # What the demo runs on: libbpf and clang for the eBPF program, iproute2/nftables/ethtool for the scene, PostgreSQL, a DNS server.
-demo_packages="clang llvm libbpf1 libbpf-dev linux-libc-dev make iproute2 nftables ethtool util-linux procps curl postgresql-15 dnsmasq-base python3 python3-venv"
+demo_packages="clang llvm libbpf1 libbpf-dev linux-libc-dev make iproute2 nftables ethtool util-linux procps curl postgresql dnsmasq-base python3 python3-venv"
 # What only tests need: independent tools that count the same traffic, and a browser.
 test_packages="iptables tshark tcpdump nfdump nfdump-sflow softflowd pmacct openvswitch-switch conntrack bpftool chromium iperf3 iputils-ping netcat-openbsd zsh fish"
 
@@ -22,6 +22,8 @@ fail() { printf 'flowgauge: %s\n' "$*" >&2; exit 3; }
 
 missing_packages() {
   for package in $1; do
+    # Any release's server will do; "postgresql" is only the name of the newest.
+    [ "$package" = postgresql ] && compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null && continue
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
   done
 }
@@ -34,7 +36,7 @@ system_packages() {
   [ "$(id -u)" = 0 ] || fail "these Debian packages are missing: ${missing}- run this as root (sudo make …), or install them first: sudo apt-get install -y --no-install-recommends $missing"
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq
-  case " $missing" in *" postgresql-"*) no_main_cluster ;; esac
+  case " $missing" in *" postgresql "*) no_main_cluster ;; esac
   say "Debian packages ($(apt-get install --no-install-recommends --assume-no $missing 2>/dev/null | sed -n 's/^Need to get \(.*\) of archives.*/\1/p')): $missing"
   apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold $missing
 }

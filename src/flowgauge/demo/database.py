@@ -97,5 +97,5 @@ class Database:
 def _folder() -> Path:
     folder = programs()
     if folder is None:
-        raise EnvironmentProblem("PostgreSQL is not installed (Debian: apt-get install postgresql-15)")
+        raise EnvironmentProblem("PostgreSQL is not installed (Debian: apt-get install postgresql)")
     return folder
