@@ -162,7 +162,9 @@ def test_conversations_list_what_the_map_shows(page: Page, site: Site) -> None:
 
 def test_who_reaches_into_another_namespace_is_said_first_and_listed(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/traffic?live=off")
-    page.get_by_role("button", name="1 conversation between namespaces: other-team → flow-demo").click()
+    page.get_by_role(
+        "button", name="1 conversation between namespaces: batch-import (other-team) → postgresql:5432 (flow-demo)"
+    ).click()
     expect(page.get_by_role("tab", name="Between namespaces")).to_have_attribute("aria-selected", "true")
     rows = page.locator(".fg-panel-table tbody tr")
     expect(rows).to_have_count(1)

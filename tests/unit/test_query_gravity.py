@@ -113,6 +113,25 @@ def test_connections_that_are_made_again_are_over_sooner(ago_ms: int, made: int,
     assert found.over is over
 
 
+@pytest.mark.parametrize(("kind", "lasted_ms", "gravity"), [
+    pytest.param("Node", 29_999, Gravity.SMALL, id="a pod starts"),
+    pytest.param("Node", 30_000, Gravity.FAILING, id="it does not get ready"),
+    pytest.param("Deployment", 1000, Gravity.FAILING, id="no probe"),
+])  # fmt: skip
+def test_what_a_pod_refuses_its_node_before_it_listens_is_small(kind: str, lasted_ms: int, gravity: Gravity) -> None:
+    seen = {"refused": Span(END_MS - 5000 - lasted_ms, END_MS - 5000)}
+    edge = replace(EDGE, client=End("", "node-a", kind, "infra"), signals=EdgeSignals(refused=6, seen=seen))
+    assert [one.gravity for one in troubles(edge, QUARTER_HOUR)] == [gravity]
+
+
+@pytest.mark.parametrize(("cause", "since_ago_ms"), [("NETFILTER_DROP", 20_000), ("TCP_OLD_DATA", 600_000)])
+def test_packets_sent_again_are_told_since_something_drops_them(cause: str, since_ago_ms: int) -> None:
+    """A few are sent again at any time, and those that were late come twice."""
+    seen = {"retransmits": Span(END_MS - 600_000, END_MS - 1000), "drops": Span(END_MS - 20_000, END_MS - 1000)}
+    edge = replace(EDGE, retransmits=3000, drop_packets=9, signals=EdgeSignals(drop_cause=cause, seen=seen))
+    assert [END_MS - one.since_ms for one in troubles(edge, QUARTER_HOUR)] == [since_ago_ms]
+
+
 @pytest.mark.parametrize(("break_ms", "since_ms"), [(60_000, END_MS - 180_000), (75_000, END_MS - 60_000)])
 def test_what_comes_again_after_a_break_is_told_since_then(break_ms: int, since_ms: int) -> None:
     """Slices are of 15 s; a break as long as that of what is over parts one outage from the next."""

@@ -142,11 +142,11 @@ def _found(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> list[tupl
     return [(one.kind, one.words) for one in _worst(store, namespace, rows)]
 
 
-def _worst(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> list[EdgeTrouble]:
+def _worst(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> tuple[EdgeTrouble, ...]:
     """Of the five minutes until now, which is before the store took its time."""
     end = now_ms()
     store.write(FlowBatch.concat(rows), f"{namespace}-{end}")
-    return worst(store, FlowQuery(Window(end - 300_000, end + 1000), in_namespace(namespace)))
+    return worst(store, FlowQuery(Window(end - 300_000, end + 1000), in_namespace(namespace))).troubles
 
 
 def test_the_last_seconds_are_compared_with_the_time_before(store: FlowStore) -> None:

@@ -86,3 +86,14 @@ def test_many_that_see_the_same_are_counted() -> None:
     ends = [End("a", f"client-{number}", "Deployment", "app") for number in range(6)]
     (first, *_) = ranked(*(between(end, DNS, 53, refused=1) for end in ends))
     assert first.words.endswith("; client-1, client-2 and 3 more see the same")
+
+
+def test_errors_of_icmp_that_a_rule_drops_come_behind_the_packets_that_they_are_about() -> None:
+    """A sender that is not told of the MTU sends too much again and again."""
+    node = End("", "node-b", "Node", "infra")
+    told = replace(between(node, DJANGO, 0, drop_cause="NETFILTER_DROP"), proto=1, port=None, drop_packets=90, packets=0)
+    (alone,) = ranked(told)
+    first, second = ranked(told, replace(between(DJANGO, POSTGRES, 5432, drop_cause="PKT_TOO_BIG"), drop_packets=30))
+    assert (alone.behind, first.cause, second.behind) == (False, "PKT_TOO_BIG", True)
+    assert second.words == f"{alone.words}; so senders may not be told of a smaller MTU"
+    assert "between node-b and django (ICMP) dropped" in alone.words

@@ -13,7 +13,7 @@ export const trouble = (kind: Trouble["kind"], more: Partial<Trouble> = {}): Tro
 export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, proto = 6): TopologyEdge {
   return {
     src: src.id, dst: dst.id, dst_port: port, dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
-    bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0, troubles: [],
+    bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0, troubles: [], crossing: "",
   }; // prettier-ignore
 }
 
@@ -23,7 +23,7 @@ export function topologyOf(nodes: TopologyNode[], edges: TopologyEdge[]): Topolo
     const ports = new Map(edges.filter((each) => each.dst === one.id && each.dst_port !== null).map((each) => [`${each.dst_port}/${each.proto}`, each]));
     return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "" })) };
   });
-  return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], window: { from_ms: 0, to_ms: 900_000 } };
+  return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], crossing: "", window: { from_ms: 0, to_ms: 900_000 } };
 }
 
 export const OFFICE = node("", "EXT:office", "Subnet");

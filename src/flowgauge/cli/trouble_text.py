@@ -32,8 +32,13 @@ def advised(found: Iterable[Mapping[str, Any]], width: int) -> list[str]:
     """A line for each, followed by where to look next within ``width`` columns."""
     said = []
     for one in found:
-        said += [line(one), *wrap(visible(one["advice"]), width, initial_indent="  ", subsequent_indent="  ")]
+        said += [line(one), *below(visible(one["advice"]), width)]
     return said
+
+
+def below(text: str, width: int) -> list[str]:
+    """Lines of ``text`` below what it belongs to."""
+    return wrap(text, width, initial_indent="  ", subsequent_indent="  ")
 
 
 def small_words(count: int) -> str:

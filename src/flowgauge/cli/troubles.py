@@ -10,6 +10,8 @@ import typer
 
 from flowgauge.cli.options import Filter, TokenFile, Url, output_option
 
+_EXPECTED = "if nobody expects one of these: flowgauge flows 'src_namespace = …', and a network policy against it"
+
 
 def troubles(
     filter_: Filter = None,
@@ -28,8 +30,9 @@ def troubles(
     """Says what goes wrong between whom, and why: refused, dropped, sent again, slow on the way or on the server.
 
     Latencies are those of the last 15 seconds, compared with the time range before; counts are of the whole range. In
-    parentheses is since when it is so, or from when to when it was; below, where to look next. A stray packet and the like
-    are only counted, as small things. `top` and `flows --by` print the gravest too.
+    parentheses is since when it is so, or from when to when it was; below, where to look next. A stray packet and the
+    like are only counted, as small things. Last is who talks to whom between namespaces, infrastructure left out.
+    `top` and `flows --by` print the gravest too.
 
     Examples:
       flowgauge troubles
@@ -51,7 +54,7 @@ def troubles(
     found: list[Mapping[str, Any]] = answer["troubles"]
     chosen = found if all_ else trouble_text.felt(answer)
     if output == "text":
-        print("\n".join(_said(chosen, len(found) - len(chosen), since)))
+        print("\n".join(_said(chosen, len(found) - len(chosen), since, answer["crossing"])))
     elif output == "json":
         print(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
@@ -60,10 +63,12 @@ def troubles(
     return int(fail_if_any and bool(chosen))
 
 
-def _said(chosen: Sequence[Mapping[str, Any]], small: int, since: str) -> list[str]:
-    """What to read: troubles, and how many small ones are left out."""
+def _said(chosen: Sequence[Mapping[str, Any]], small: int, since: str, crossing: str) -> list[str]:
+    """What to read: troubles, how many small ones are left out, and who talks to whom between namespaces."""
     from flowgauge.cli import trouble_text
-    from flowgauge.cli.table import Screen
+    from flowgauge.cli.table import Screen, visible
 
-    lines = trouble_text.advised(chosen, Screen.of_output().width) or [f"no trouble in the last {since}"]
-    return [*lines, f"and {trouble_text.small_words(small)}"] if small else lines
+    width = Screen.of_output().width
+    lines = trouble_text.advised(chosen, width) or [f"no trouble in the last {since}"]
+    lines += [f"and {trouble_text.small_words(small)}"] if small else []
+    return lines + ([visible(crossing), *trouble_text.below(_EXPECTED, width)] if crossing else [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from flowgauge.schema.flow_query import Window
-from flowgauge.store.answer import RECENT_MS, Edge, Span
+from flowgauge.store.answer import NODE_KIND, RECENT_MS, Edge, Span
 
 GOES_ON_MS = 60_000
 """What was seen less long before the end of the time range goes on: some troubles come in turns, as clients try again."""
@@ -20,8 +20,8 @@ SMALL_SHARE = 0.01
 """Of the packets or questions: less of a few, or of strays, nobody feels."""
 THINNED_SHARE = 0.001
 """Of the packets: a full queue that takes less than this from a stream makes senders pace themselves, as is meant."""
-
-
+STARTS_MS = 30_000
+"""As long a pod may take to answer the probes of its node: three of Kubernetes' defaults."""
 MADE_AGAIN = 3
 """Where one connection in n failed and 3 n were made since, it is 95 % sure that they fail no more."""
 
@@ -52,7 +52,10 @@ _THINNING = frozenset({"QDISC_DROP", "CPU_BACKLOG", "SOCKET_RCVBUFF", "SOCKET_BA
 
 def gravity(kind: str, count: int, edge: Edge, span: Span, window: Window) -> Gravity:
     """Of a trouble of ``kind`` (``troubles.Kind``) with so many packets, connections or questions, seen during ``span``."""
-    small = {"drops": _small_drops, "dns_unanswered": _small_questions, "retransmits": _sent_too_early}.get(kind)
+    rules = {
+        "refused": _starts, "drops": _small_drops, "dns_unanswered": _small_questions, "retransmits": _sent_too_early,
+    }  # fmt: skip
+    small = rules.get(kind)
     if small is not None and small(count, edge, span, window):
         return Gravity.SMALL
     if kind == "retransmits" and edge.signals.drop_cause in _TAKING_ALL:
@@ -107,6 +110,11 @@ def _packets_meanwhile(edge: Edge, span: Span, window: Window) -> float:
 def _sent_too_early(count: int, edge: Edge, _span: Span, _window: Window) -> bool:
     """Half of what was sent again had come before: nothing was lost, answers were late."""
     return edge.signals.drop_cause == "TCP_OLD_DATA" and edge.drop_packets * 2 >= count
+
+
+def _starts(_count: int, edge: Edge, span: Span, _window: Window) -> bool:
+    """A node probes its pods from before they listen. One that refuses on is no pod that starts."""
+    return edge.client.kind == NODE_KIND and 0 < span.last_ms < began_ms(span) + STARTS_MS
 
 
 def _small_questions(count: int, edge: Edge, _span: Span, _window: Window) -> bool:

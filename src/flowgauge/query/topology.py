@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowgauge.query import crossing
+from flowgauge.query.crossing import Crossing
 from flowgauge.query.troubles import Trouble, rank
 from flowgauge.query.worst import together
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
@@ -43,7 +45,8 @@ class TopologyEdge:
     """From client ``src`` to server ``dst`` (node ids), both directions together.
 
     ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the
-    relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given; ``troubles`` what goes wrong.
+    relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given; ``troubles`` what goes wrong;
+    ``crossing`` whether it goes between namespaces.
     """
 
     src: str
@@ -63,13 +66,15 @@ class TopologyEdge:
     approx: bool
     error: float | None
     troubles: tuple[Trouble, ...] = ()
+    crossing: Crossing = Crossing.NONE
 
 
 @dataclass(frozen=True, slots=True)
 class Topology:
     """The map, with what the further edges hold together (``others``) and how many there are in all (``edge_count``).
 
-    ``troubled`` are the numbers of the edges that have troubles, the gravest first.
+    ``troubled`` are the numbers of the edges that have troubles, the gravest first; ``crossing`` says what goes on between
+    namespaces.
     """
 
     nodes: tuple[TopologyNode, ...]
@@ -77,6 +82,7 @@ class Topology:
     edge_count: int
     others: dict[str, int]
     troubled: tuple[int, ...]
+    crossing: str
 
 
 def topology(store: FlowStore, query: FlowQuery) -> Topology:
@@ -93,7 +99,7 @@ def topology(store: FlowStore, query: FlowQuery) -> Topology:
     found = together(answer.edges, query.window)
     edges = tuple(_edge(edge, of_edge, query.window) for edge, of_edge in zip(answer.edges, found, strict=True))
     others = {measure.value: count for measure, count in answer.others.items()}
-    return Topology(nodes, edges, answer.edge_count, others, _troubled(edges))
+    return Topology(nodes, edges, answer.edge_count, others, _troubled(edges), crossing.words(answer.edges))
 
 
 def _troubled(edges: tuple[TopologyEdge, ...]) -> tuple[int, ...]:
@@ -132,4 +138,5 @@ def _edge(edge: Edge, found: tuple[Trouble, ...], window: Window) -> TopologyEdg
         approx=edge.sampling.approx,
         error=edge.sampling.error(Measure.BYTES, edge.bytes),
         troubles=found,
+        crossing=crossing.crossing(edge),
     )

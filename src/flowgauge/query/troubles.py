@@ -129,11 +129,17 @@ def _weighed(edge: Edge, one: Trouble, window: Window) -> Trouble:
     latency = {Kind.RTT: signals.rtt, Kind.DNS: signals.dns, Kind.SERVER_TIME: signals.server}.get(one.kind)
     if latency is not None:
         return replace(one, since_ms=_long_since(latency), count=round((latency.now_ns or 0) / 1e6))
-    seen = signals.seen.get(_SEEN_AS[one.kind], Span())
+    seen = signals.seen.get(_seen_as(edge, one), Span())
     weight, over = gravity(one.kind, one.count, edge, seen, window), is_over(seen, window)
     if one.kind in _OF_CONNECTIONS and not over:
         over = is_made_again(one.count, edge, seen, window)
     return replace(one, since_ms=began_ms(seen), last_ms=seen.last_ms, gravity=weight, over=over)
+
+
+def _seen_as(edge: Edge, one: Trouble) -> str:
+    """Where it is known what drops packets, their senders' segments say nothing more of when: a few are always sent again."""
+    dropped = one.kind is Kind.RETRANSMITS and "drops" in edge.signals.seen and one.cause not in _HARMLESS
+    return "drops" if dropped else _SEEN_AS[one.kind]
 
 
 def _long_since(latency: Latency) -> int:

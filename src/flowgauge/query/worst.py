@@ -7,15 +7,18 @@ A database that answers late makes what asks it late, too, and all that ask it: 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from flowgauge.query import crossing
 from flowgauge.query.gravity import Gravity
 from flowgauge.query.troubles import Kind, Trouble, name_words, rank, server_words, troubles
 from flowgauge.schema.flow_query import FlowQuery, Window
+from flowgauge.schema.roles import ECHO_REPLIES
 from flowgauge.store.answer import Edge, End
 from flowgauge.store.store import FlowStore
 
+_TOO_BIG = "PKT_TOO_BIG"
 _NAMED = 3
 """As many are named in a sentence."""
 
@@ -42,11 +45,20 @@ class EdgeTrouble:
     behind: bool
 
 
-def worst(store: FlowStore, query: FlowQuery) -> list[EdgeTrouble]:
-    """The troubles of the ``query.limit`` largest edges, the gravest first; raises what the store raises."""
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The troubles, the gravest first, and what goes on between namespaces in words (``query.crossing``)."""
+
+    troubles: tuple[EdgeTrouble, ...]
+    crossing: str
+
+
+def worst(store: FlowStore, query: FlowQuery) -> Worst:
+    """Of the ``query.limit`` largest edges; raises what the store raises."""
     edges = store.edges(query).edges
     found = [(edge, one) for edge, of_edge in zip(edges, together(edges, query.window), strict=True) for one in of_edge]
-    return [_of_edge(edge, one) for edge, one in sorted(found, key=lambda pair: rank(pair[1]))]
+    ranked = sorted(found, key=lambda pair: rank(pair[1]))
+    return Worst(tuple(_of_edge(edge, one) for edge, one in ranked), crossing.words(edges))
 
 
 def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:
@@ -61,14 +73,29 @@ def together(edges: Sequence[Edge], window: Window) -> list[tuple[Trouble, ...]]
     """The troubles of each edge, the gravest first, those marked that others explain."""
     alone = [troubles(edge, window) for edge in edges]
     pairs = [(edge, one) for edge, found in zip(edges, alone, strict=True) for one in found]
-    late, firsts = _late_ends(pairs), _firsts(pairs)
-    return [tuple(sorted((_placed(edge, one, late, firsts) for one in found), key=rank))
-            for edge, found in zip(edges, alone, strict=True)]  # fmt: skip
+    of_all = _OfAll(_firsts(pairs), _late_ends(pairs), any(_goes_on(one) and one.cause == _TOO_BIG for _, one in pairs))
+    placed = [[_placed(edge, one, of_all) for one in found] for edge, found in zip(edges, alone, strict=True)]
+    return [tuple(sorted(found, key=rank)) for found in placed]
 
 
 _Pair = tuple[Edge, Trouble]
 _What = tuple[Kind, str, End, int | None, int]
 """What clients of one server have in common: the kind, the kernel's reason, and the server with port and protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class _OfAll:
+    """What all troubles together say.
+
+    Attributes:
+        firsts: the clients to whom the same happens, those of the larger edges first.
+        late: client → the servers that it waits for in vain or too long, each as people say it.
+        too_big: whether packets are dropped that are larger than an MTU.
+    """
+
+    firsts: Mapping[_What, Sequence[End]]
+    late: Mapping[End, Mapping[End, str]]
+    too_big: bool
 
 
 def _goes_on(one: Trouble) -> bool:
@@ -80,7 +107,6 @@ def _what(edge: Edge, one: Trouble) -> _What:
 
 
 def _firsts(pairs: Iterable[_Pair]) -> dict[_What, list[End]]:
-    """The clients to whom the same happens, those of the larger edges first."""
     found: dict[_What, list[End]] = {}
     for edge, one in pairs:
         if _goes_on(one):
@@ -89,7 +115,6 @@ def _firsts(pairs: Iterable[_Pair]) -> dict[_What, list[End]]:
 
 
 def _late_ends(pairs: Iterable[_Pair]) -> dict[End, dict[End, str]]:
-    """Client → the servers that it waits for in vain or too long, each as people say it."""
     found: dict[End, dict[End, str]] = {}
     for edge, one in pairs:
         if _goes_on(one) and edge.server != edge.client:
@@ -97,16 +122,17 @@ def _late_ends(pairs: Iterable[_Pair]) -> dict[End, dict[End, str]]:
     return found
 
 
-def _placed(edge: Edge, one: Trouble, late: dict[End, dict[End, str]], firsts: dict[_What, list[End]]) -> Trouble:
+def _placed(edge: Edge, one: Trouble, of_all: _OfAll) -> Trouble:
     if not _goes_on(one):
         return one
-    waits_for = [words for server, words in late.get(edge.server, {}).items() if server != edge.client]
+    waits_for = [words for server, words in of_all.late.get(edge.server, {}).items() if server != edge.client]
     if one.kind is Kind.SERVER_TIME and waits_for:
-        first = waits_for[0]
         words = f"{one.words}; what it asks of {_listed(waits_for)} is late or fails, too"
-        return replace(one, words=words, advice=f"look at {first} first: what waits for it is late by that", behind=True)
-    first_client, *others = firsts[_what(edge, one)]
-    if first_client != edge.client:
+        return replace(one, words=words, advice=f"look at {waits_for[0]} first: what waits for it is late by that", behind=True)
+    if one.kind is Kind.DROPS and edge.proto in ECHO_REPLIES and of_all.too_big:
+        return replace(one, words=f"{one.words}; so senders may not be told of a smaller MTU", behind=True)
+    first, *others = of_all.firsts[_what(edge, one)]
+    if first != edge.client:
         return replace(one, behind=True)
     sees = "sees" if len(others) == 1 else "see"
     return replace(one, words=f"{one.words}; {_listed(map(name_words, others))} {sees} the same") if others else one

@@ -108,8 +108,8 @@ class Answer:
     step_ms: int = 0
 
 
-DNS_KIND, SUBNET_KIND = "DNS", "Subnet"
-"""``End.kind`` of a peer that goes by what its clients resolved, and of one that goes by its subnet's label."""
+DNS_KIND, SUBNET_KIND, NODE_KIND = "DNS", "Subnet", "Node"
+"""``End.kind`` of a peer that goes by what its clients resolved, of one that goes by its subnet's label, and of a node."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,8 @@ export interface TopologyEdge {
   error: number | null;
   /** The gravest first. */
   troubles: Trouble[];
+  /** Between two namespaces: of applications, or to or from infrastructure. */
+  crossing: "" | "app" | "infra";
 }
 
 export interface Topology {
@@ -132,6 +134,8 @@ export interface Topology {
   others: { bytes?: number; packets?: number; flows?: number };
   /** Places in `edges` of those that have troubles, the gravest first. */
   troubled: number[];
+  /** What goes on between namespaces, in words; empty: nothing. */
+  crossing: string;
   window: WindowMs;
 }
 

@@ -3,9 +3,8 @@
 import { Button, Skeleton } from "@patternfly/react-core";
 import type { ReactNode } from "react";
 import type { Topology } from "../api/types";
-import { between, pairsOf } from "../format/between";
 import { summary } from "../format/summary";
-import { capital, counted } from "../format/units";
+import { capital } from "../format/units";
 
 interface Props {
   topology: Topology | undefined;
@@ -28,29 +27,15 @@ export function Summary({ topology, unread, old, seconds, sampling, onBetween, c
     <div className={`fg-summary ${old ? "fg-panel-old" : ""}`}>
       <p role="status">
         {summary(topology, seconds)}
-        <Crossing topology={topology} onBetween={onBetween} />
+        {topology.crossing && " "}
+        {topology.crossing && (
+          <Button variant="link" isInline onClick={onBetween}>
+            {topology.crossing}
+          </Button>
+        )}
         {sampling && <span className="fg-context"> {capital(sampling)}.</span>}
       </p>
       {children}
     </div>
   );
 } // prettier-ignore
-
-/** As many pairs of namespaces are named. */
-const NAMED = 2;
-
-function Crossing({ topology, onBetween }: { topology: Topology; onBetween: () => void }) {
-  const { edges } = between(topology);
-  if (edges.length === 0) return null;
-  const pairs = pairsOf(topology, edges);
-  const more = pairs.length > NAMED ? ` and ${counted(pairs.length - NAMED, "more pair")}` : "";
-  return (
-    <>
-      {" "}
-      <Button variant="link" isInline onClick={onBetween}>
-        {counted(edges.length, "conversation")} between namespaces: {pairs.slice(0, NAMED).join(", ")}
-        {more}
-      </Button>
-    </>
-  );
-}

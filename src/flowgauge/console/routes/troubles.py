@@ -20,7 +20,10 @@ _MOST_EDGES = 3000
 
 @router.get("/troubles")
 async def what_goes_wrong(services: Use, asked: Asked) -> dict[str, Any]:
-    """Who has which trouble with whom, as sentences, the gravest first; latencies are those at the end of the time range."""
+    """Who has which trouble with whom, as sentences, the gravest first; latencies are those at the end of the time range.
+
+    `crossing` says who talks to whom between namespaces.
+    """
     query = FlowQuery(window=asked.window, where=asked.where, limit=_MOST_EDGES, duplicates=asked.duplicates)
     found = await services.ask(worst, asked.store, query)
-    return {"troubles": [asdict(one) for one in found], "window": asked.window_json}
+    return asdict(found) | {"window": asked.window_json}
