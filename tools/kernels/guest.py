@@ -17,6 +17,7 @@ from typing import Any
 
 import guest_devices
 import guest_layer3
+import guest_loopback
 import guest_signals
 import numpy as np
 from guest_devices import Finding
@@ -103,6 +104,7 @@ def found(findings: Callable[[], Iterator[Finding]]) -> bool:
 SCENES: dict[str, Callable[[], bool]] = {
     "pods": pods,
     "signals": lambda: found(guest_signals.findings),
+    "loopback": lambda: found(guest_loopback.findings),
     "layer3": lambda: found(guest_layer3.findings),
     "vlans": lambda: found(guest_devices.vlans),
     "tunnels": lambda: found(guest_devices.findings),

@@ -184,7 +184,7 @@ def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--within", type=float, default=1800, metavar="SECONDS", help="give up after so long (default: 1800)")
-    parser.add_argument("scenes", nargs="*", help="pods, signals, layer3, vlans, tunnels (default: all)")
+    parser.add_argument("scenes", nargs="*", help="pods, signals, loopback, layer3, vlans, tunnels (default: all)")
     arguments = parser.parse_args()
     try:
         require()
