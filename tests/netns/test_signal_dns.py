@@ -188,12 +188,55 @@ def test_over_tcp(node: TwoPods) -> None:
     assert 0.04 - _CLOCKS_S <= row["dns_latency_ns"] / 1e9 <= waited_s + _CLOCKS_S
 
 
+@contextmanager
+def over_tcp(node: TwoPods) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection to a server, each of whose writes is a segment."""
+    with node.socket("b", socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", 53))
+        listener.listen()
+        with node.socket("a", socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.connect((B, 53))
+            connection, _ = listener.accept()
+            with connection:
+                for end in (client, connection):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                yield client, connection
+
+
+def test_over_tcp_the_length_may_come_in_a_segment_of_its_own(node: TwoPods) -> None:
+    with followed(node) as watch, over_tcp(node) as (client, connection):
+        for out, back, message in (
+            (client, connection, query(41, "apart.example", TYPE_AAAA)),
+            (connection, client, answer(query(41, "apart.example", TYPE_AAAA), NXDOMAIN)),
+        ):
+            for part in (struct.pack("!H", len(message)), message):
+                out.sendall(part)
+                back.recv(2000)
+        row = one(told(watch.program), src_addr=A, dst_addr=B)
+    assert (row["dns_id"], row["dns_name"], row["dns_type"]) == (41, "apart.example", TYPE_AAAA)
+    assert row["dns_rcode"] == "NXDOMAIN"
+
+
+def test_a_question_in_pieces_is_not_said_to_have_no_answer(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    with followed(node) as watch, over_tcp(node) as (client, connection):
+        asked = query(42, "in-pieces.example")
+        message = struct.pack("!H", len(asked)) + asked
+        for part in (message[:20], message[20:]):
+            client.sendall(part)
+            connection.recv(2000)
+        connection.sendall(struct.pack("!H", len(asked)) + answer(asked))
+        client.recv(2000)
+        monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 0)
+        assert not [row for row in told(watch.program) if row["dns_name"] or row["dns_rcode"]]
+
+
 def test_the_longest_name_is_whole(node: TwoPods) -> None:
     name = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
     with followed(node) as watch, server(node, 0):
-        port = ask(node, B, query(50, name))
+        port = ask(node, B, query(50, name, TYPE_AAAA))
         row = one(told(watch.program), src_addr=A, src_port=port)
-    assert row["dns_name"] == name
+    assert (row["dns_name"], row["dns_type"]) == (name, TYPE_AAAA)
 
 
 def test_what_is_no_dns_on_its_port_is_left_alone(node: TwoPods) -> None:

@@ -125,7 +125,7 @@ ANSWER_VALUE: np.dtype[Any] = np.dtype(
         ("flags", np.uint16),
         ("length", np.uint16),
         ("reserved", np.uint32),
-        ("question", np.uint8, 256),
+        ("question", np.uint8, 264),
     ]
 )
 ANSWER_PIECE: np.dtype[Any] = np.dtype(

@@ -239,6 +239,7 @@ struct answer_key {
 };
 
 #define QUESTION_BYTES 256 /* a name has at most 255 (RFC 1035 3.1); type and class of a shorter one follow */
+#define QUESTION_END 3 /* bytes of type and class that the longest name leaves no room for */
 
 struct answer_value {
 	__u64 latency_ns;
@@ -246,7 +247,7 @@ struct answer_value {
 	__u16 flags; /* of the DNS header; of a question that waits: without the bit of a response */
 	__u16 length; /* of question */
 	__u32 reserved;
-	__u8 question[QUESTION_BYTES]; /* as in the answer: name, type, class */
+	__u8 question[QUESTION_BYTES + 8]; /* as in the answer: name, type, class; 8: QUESTION_END, aligned */
 };
 
 #define ANSWER_BYTES 4096 /* of one message: what resolvers take over UDP at most (RFC 6891 6.2.5) */
