@@ -66,10 +66,13 @@ def demo(command: list[str], place: Path) -> Iterator[Demo]:
     running.close()
 
 
-def test_a_plain_user_sees_the_same_story_and_what_is_missing(demo: Demo) -> None:
+def test_a_plain_user_sees_the_same_story_and_what_is_missing(demo: Demo, command: list[str]) -> None:
     found = demo.await_running()
     with urllib.request.urlopen(f"{found['console_url']}/", timeout=60) as page:  # noqa: S310 - loopback
         assert page.status == 200
+    capture = [*command, "capture", "port = 5432", "--for", "2s", "-w", "-"]
+    captured = subprocess.run(capture, env=demo.env, capture_output=True, check=False, timeout=60)
+    assert (captured.returncode, captured.stdout[:4]) == (0, b"\n\r\r\n"), captured.stderr
     assert demo.process.wait(150) in (0, 1), demo.said()
     report = json.loads((demo.state / "report.json").read_text())
     assert [check["name"] for check in report["checks"] if not check["held"] and check["name"] not in TIMELY] == []

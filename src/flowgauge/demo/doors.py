@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from flowgauge.demo.relay import relay
 
 DOORS_VARIABLE = "FLOWGAUGE_DEMO_DOORS"
-"""Sockets that were handed in, as DESCRIPTOR:PORT by commas: of the console, of the user's clicks, of the collector's HTTP."""
+"""Sockets that were handed in, as DESCRIPTOR:PORT by commas: for each of ``Ports`` in turn."""
 LOOPBACK = "127.0.0.1"
 
 _CONNECT_S = 5.0
@@ -29,6 +29,13 @@ class Ports:
     console: int = 0
     clicks: int = 0
     collector_http: int = 0
+    agents_http: tuple[int, ...] = ()
+    """One for each node in turn; nodes without one choose."""
+
+    @classmethod
+    def of(cls, console: int, clicks: int, collector_http: int, *agents_http: int) -> Ports:
+        """Those of ``DOORS_VARIABLE``."""
+        return cls(console, clicks, collector_http, agents_http)
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -59,7 +66,7 @@ class Doors:
         self._servers = [_Server(socket.socket(fileno=int(descriptor))) for descriptor, _ in entries]
         for descriptor, _ in entries:
             os.set_inheritable(int(descriptor), False)
-        self.ports = Ports(*(int(port) for _, port in entries))
+        self.ports = Ports.of(*(int(port) for _, port in entries)) if entries else Ports()
 
     def __bool__(self) -> bool:
         return bool(self._servers)

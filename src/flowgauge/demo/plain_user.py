@@ -22,6 +22,7 @@ from pathlib import Path
 
 from flowgauge.demo.doors import DOORS_VARIABLE, LOOPBACK
 from flowgauge.demo.entrance import PREFERRED_PORT
+from flowgauge.demo.scene.addresses import NODES
 from flowgauge.demo.stage import CONSOLE_PORT
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import instance
@@ -64,7 +65,8 @@ def enter(arguments: Sequence[str], *, console_port: int, clicks_port: int) -> N
                 f"the demo needs the program {program}; nothing was started: apt-get install util-linux iproute2"
             )
     _require_namespaces()
-    doors = [_bound(console_port, CONSOLE_PORT), _bound(clicks_port, PREFERRED_PORT), _bound(0, 0)]
+    doors = [_bound(console_port, CONSOLE_PORT), _bound(clicks_port, PREFERRED_PORT)]
+    doors += [_bound(0, 0) for _ in ("collector", *NODES)]
     for door in doors:
         door.set_inheritable(True)
     environment = {

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from itertools import chain, repeat
 from pathlib import Path
 
 from flowgauge.demo import http_json
@@ -41,7 +42,7 @@ class System:
         folder: for the store's data and the logs.
         nodes: of the scene; an agent for each.
         objects: event log of the Kubernetes objects.
-        ports: of console and collector; 0 takes a free one.
+        ports: of console, collector and agents; 0 takes a free one.
         listener: told of each part's changes of state, from two threads.
     """
 
@@ -55,7 +56,10 @@ class System:
         ports: Ports,
         listener: Listener | None = None,
     ) -> None:
-        agents = tuple(AgentPlace(node.name, node.netns) for node in nodes)
+        agents = tuple(
+            AgentPlace(node.name, node.netns, port)
+            for node, port in zip(nodes, chain(ports.agents_http, repeat(0)), strict=False)
+        )
         token, self.agent_token_file = kept_token(folder, "agent")
         plan = Plan(
             document=settings.document, data_dir=folder, runtime_dir=folder, agents=agents, objects=objects,
