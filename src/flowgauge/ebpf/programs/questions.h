@@ -60,7 +60,6 @@ struct exchange {
 	__u16 flags;
 	__u16 records;
 	bool answers;
-	bool goes_on; /* in the next segment */
 };
 
 /* Ports that are not set cost nothing: the verifier knows the settings. */
@@ -74,22 +73,21 @@ static __always_inline bool is_dns_port(__u16 port)
 	return false;
 }
 
-/* Over TCP a message follows its length (RFC 1035 4.2.2), which some send in a segment of its own. */
-static __always_inline bool find_in_segment(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
+/* Over TCP a message follows its length (RFC 1035 4.2.2), which some send in a segment of its own. start: room, for 6.1's stack. */
+static __always_inline bool find_in_segment(struct __sk_buff *skb, const struct packet *p, struct exchange *x, __be16 *start)
 {
-	__be16 head[3];
-	__u8 offset;
-
-	if (bpf_skb_load_bytes(skb, p->l4 + 12, &offset, sizeof(offset)))
+	if (bpf_skb_load_bytes(skb, p->l4 + 12, start, 1))
 		return false;
-	x->at = p->l4 + (offset >> 4) * 4;
-	if (bpf_skb_load_bytes(skb, x->at, head, sizeof(head)))
+	x->at = p->l4 + (*(__u8 *)start >> 4) * 4;
+	if (bpf_skb_load_bytes(skb, x->at, start, 3 * sizeof(*start)))
 		return false;
-	if (head[2] == bpf_htons(1)) /* one question; behind a length here are flags, and none has these */
+	if (start[2] == bpf_htons(1)) /* one question; behind a length here are flags, and none has these */
 		return true;
-	x->at += sizeof(head[0]);
-	x->goes_on = skb->len - x->at < bpf_ntohs(head[0]);
-	return bpf_ntohs(head[0]) >= DNS_HEADER;
+	x->at += sizeof(*start);
+	if (bpf_ntohs(*start) < DNS_HEADER)
+		return false;
+	/* Of a question that goes on in the next segment the name may be cut off, which no answer has. */
+	return start[2] & bpf_htons(DNS_RESPONSE) || skb->len - x->at >= bpf_ntohs(*start);
 }
 
 static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet *p, struct exchange *x)
@@ -98,7 +96,7 @@ static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet 
 
 	x->at = p->l4 + sizeof(struct udphdr);
 	if (p->key.proto == IPPROTO_TCP) {
-		if (!find_in_segment(skb, p, x))
+		if (!find_in_segment(skb, p, x, header))
 			return false;
 	} else if (p->key.proto != IPPROTO_UDP) {
 		return false;
@@ -110,8 +108,6 @@ static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet 
 	x->answers = x->flags & DNS_RESPONSE;
 	x->key.id = bpf_ntohs(header[0]);
 	x->key.kind = QUESTION_DNS;
-	if (x->goes_on && !x->answers) /* its name may be cut off, which no answer has */
-		return false;
 	/* Only plain queries; and only what the ports say, too: servers ask each other from port 53. */
 	return !(x->flags & DNS_OPCODE) && is_dns_port(x->answers ? p->key.src_port : p->key.dst_port);
 }
@@ -143,7 +139,7 @@ static __always_inline bool read_exchange(struct __sk_buff *skb, const struct pa
 /* Reads name, type and class into this CPU's room; NULL when there are none. */
 static __always_inline struct answer_value *read_question(struct __sk_buff *skb, const struct exchange *x)
 {
-	__u32 zero = 0, at = x->at + DNS_HEADER, length = skb->len - at, end = 0;
+	__u32 zero = 0, at = x->at + DNS_HEADER, length = skb->len - at;
 	struct answer_value *answer = bpf_map_lookup_elem(&answer_room, &zero);
 
 	if (!answer || skb->len <= at)
@@ -151,18 +147,16 @@ static __always_inline struct answer_value *read_question(struct __sk_buff *skb,
 	answer->latency_ns = 0;
 	answer->tick = bpf_jiffies64();
 	answer->flags = x->flags;
-	if (length >= QUESTION_BYTES + QUESTION_END) {
-		end = QUESTION_END;
-		if (bpf_skb_load_bytes(skb, at + QUESTION_BYTES, answer->question + QUESTION_BYTES, QUESTION_END))
-			return NULL;
-	}
+	answer->length = QUESTION_BYTES + QUESTION_END;
+	if (length >= QUESTION_BYTES + QUESTION_END)
+		return bpf_skb_load_bytes(skb, at, answer->question, QUESTION_BYTES + QUESTION_END) ? NULL : answer;
 	/* In this form every verifier since 6.1 sees that the length is 1 to QUESTION_BYTES. */
 	length--;
 	if (length > QUESTION_BYTES - 1)
 		length = QUESTION_BYTES - 1;
 	barrier_var(length);
 	length = (length & (QUESTION_BYTES - 1)) + 1;
-	answer->length = length + end;
+	answer->length = length;
 	return bpf_skb_load_bytes(skb, at, answer->question, length) ? NULL : answer;
 }
 
