@@ -140,7 +140,7 @@ def read(frames: Frames, fragments: Fragments, *, macs: bool = False) -> Read:
     points |= np.where(frames["packet_type"] == OUTGOING, np.uint32(OBSERVED_EGRESS), np.uint32(0))
     named_ip = np.isin(heads.ether_type, (IPV4, IPV6)) & (heads.l3_at - start <= _LINK_BYTES)
     named_ip &= ~ethernet | (be16(windows.take(start + _TYPE_AT, 2), 0) >= _FIRST_ETHER_TYPE)
-    sound = named_ip & heads.is_ip & ~_too_short(windows, heads)
+    sound = named_ip & heads.is_ip & ~_too_short(windows, heads, start + frames["captured"])
     packets, bytes_ = _measured(frames, heads, windows, start)
     keys = _keys(heads)
     fragments.join(windows, heads, keys, sound)
@@ -166,11 +166,11 @@ def _macs(found: Parsed) -> Rows:
     return addresses
 
 
-def _too_short(windows: Windows, heads: Heads) -> Mask:
-    """IPv4 packets whose total length is less than their header's."""
+def _too_short(windows: Windows, heads: Heads, end: Offsets) -> Mask:
+    """IPv4 packets that are shorter than their header: by their total length, or cut off in its options."""
     head = windows.take(heads.l3_at, 4)
-    total = be16(head, 2)
-    found: Mask = (heads.ether_type == IPV4) & (total > 0) & (total < (head[:, 0] & 15).astype(np.int64) * 4)
+    total, header = be16(head, 2), (head[:, 0] & 15).astype(np.int64) * 4
+    found: Mask = (heads.ether_type == IPV4) & (((total > 0) & (total < header)) | (heads.l3_at + header > end))
     return found
 
 
