@@ -22,9 +22,10 @@ from flowgauge.schema.enums import TUNNEL_KIND, code
 
 PROBE, WEB, OUTSIDE = "10.244.1.2", "10.244.2.2", "203.0.113.10"
 CLIENT, SERVER, NONE = "10.244.1.5", "10.244.3.5", "::"
+FROM_MS = 1_795_727_283_000
 NODES = {"n1": "192.168.50.11", "n3": "192.168.50.13"}
-_KINDS = {"packets": np.uint64, "icmp_error_packets": np.uint32, "proto": np.uint8, "tunnel_kind": np.uint8,
-          "tunnel_id": np.uint32}  # fmt: skip
+_KINDS = {"time_end_ms": np.int64, "packets": np.uint64, "icmp_error_packets": np.uint32, "proto": np.uint8,
+          "tunnel_kind": np.uint8, "tunnel_id": np.uint32}  # fmt: skip
 
 
 def _batch(*rows: dict[str, Any]) -> FlowBatch:
@@ -40,8 +41,8 @@ def _batch(*rows: dict[str, Any]) -> FlowBatch:
     return FlowBatch(columns)
 
 
-def _error(kind: str, count: int = 3, *, src: str = PROBE, node: str = "n1") -> dict[str, Any]:
-    return {"src_addr": src, "node_reporter": node, "icmp_error": kind, "icmp_error_packets": count}
+def _error(kind: str, count: int = 3, *, src: str = PROBE, node: str = "n1", at_ms: int = FROM_MS) -> dict[str, Any]:
+    return {"time_end_ms": at_ms, "src_addr": src, "node_reporter": node, "icmp_error": kind, "icmp_error_packets": count}
 
 
 ERRORS = [
@@ -61,7 +62,7 @@ PROBED_OF = {"ttl exceeded": 3, "port unreachable": 3, "fragmentation needed": 1
 def _icmp(
     *rows: dict[str, Any], unreachable: int = 8, exceeded: int = 3, probed: Mapping[str, int] = PROBED_OF
 ) -> dict[str, Score]:
-    told = IcmpErrorsTold(IcmpTruth({PROBE: "n1", WEB: "n2"}, IcmpErrors(unreachable, exceeded), PROBE, probed))
+    told = IcmpErrorsTold(IcmpTruth({PROBE: "n1", WEB: "n2"}, IcmpErrors(unreachable, exceeded), (PROBE, FROM_MS), probed))
     for row in rows or ERRORS:
         told.add(_batch(row))
     return {score.name: score for score in told.scores()}
@@ -90,6 +91,12 @@ def test_an_icmp_error_of_another_kind_than_the_probe_was_told_is_not_held_thoug
     assert (score.measured, score.truth, score.error, score.held) == (7, 7, 2, False)
     score = _icmp(_error("ttl exceeded", 3))[PROBED]
     assert (score.error, score.held) == (4, False), "two kinds are missing"
+
+
+def test_what_somebody_probed_from_the_same_pod_before_is_not_of_the_act() -> None:
+    scores = _icmp(*ERRORS, _error("ttl exceeded", 5, at_ms=FROM_MS - 1), exceeded=8)
+    assert all(score.held for score in scores.values()), scores
+    assert scores[PROBED].measured == 7
 
 
 def _within(kind: str, port: int, packets: int, *, node: str, back: bool = False, told: str | None = None) -> dict[str, Any]:

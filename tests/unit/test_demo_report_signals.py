@@ -64,7 +64,8 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
         pods_repeated=repeated + 1,
         connections=Connections(), within=0, handshakes=Handshakes([], []), translated=[], readings=readings,
         dns_logs=[dns_log],
-        dropped={DATABASE: Dropped(dropped, 60)} if dropped else {}, icmp=IcmpTruth({}, IcmpErrors(), WEB, {}), tunnelled=None,
+        dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
+        icmp=IcmpTruth({}, IcmpErrors(), (WEB, 0), {}), tunnelled=None,
     )  # fmt: skip
     signals = Signals(truth)
     signals.add(_batch())

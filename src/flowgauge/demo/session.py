@@ -261,6 +261,7 @@ class Session:
         """The signals' truth, once everything has ended."""
         pods, cluster = self._stage.story.pods, self._stage.story.cluster
         database, counted = pods.database, cluster.counted()
+        probed = acts.probed
         nodes = {tenure.address: tenure.node for tenure in cluster.truth.tenures() if tenure.kind == "Pod"}
         truth = Truth(
             features=self._stage.settings.spec.exporter.features,
@@ -276,7 +277,7 @@ class Session:
             readings=self._sockets.readings,
             dns_logs=[pod.processes[0].log_path for pod in pods.dns],
             dropped=drop_log.read(self._stage.folder),
-            icmp=IcmpTruth(nodes, counted.icmp, acts.probed.probe.address, acts.probed.errors),
+            icmp=IcmpTruth(nodes, counted.icmp, (probed.probe.address, probed.from_ms), probed.errors),
             tunnelled=acts.tunnelled,
         )
         return Signals(truth)

@@ -14,6 +14,7 @@ from flowgauge.demo import containers
 from flowgauge.demo.cluster import Cluster, Pod
 from flowgauge.demo.scene import addresses, kernel
 from flowgauge.demo.waiting import quiet, until
+from flowgauge.runtime.clock import now_ns
 
 SPACE, PROBE, TARGET = "monitoring", "path-probe", "probe-target"
 KINDS = {"11/0": "ttl exceeded", "3/3": "port unreachable", "3/4": "fragmentation needed"}
@@ -25,9 +26,13 @@ _WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """Which errors the probe's own socket was told: how flows call them → how many; 0 of those that never came."""
+    """Which errors the probe's own socket was told: how flows call them → how many; 0 of those that never came.
+
+    ``from_ms``: when it began to probe.
+    """
 
     probe: Pod
+    from_ms: int
     errors: Mapping[str, int]
 
 
@@ -55,10 +60,11 @@ class PathProbes:
         node = self._probe.place.node.netns
         kernel.ip_batch(node, [f"route replace {addresses.NARROW} via {addresses.ROUTER} mtu lock {_SMALL_MTU}"])
         program = containers.probe_paths(addresses.CLIENT, self._target.address, addresses.NARROW)
+        from_ms = now_ns() // 1_000_000
         probing = self._cluster.run(self._probe, program)
         until(lambda: probing.ended() is not None, self._probe, ends=True, within_s=_WITHIN_S)
         quiet(self.pods)
-        return Probed(self._probe, _errors(probing.last_words(lines=1)))
+        return Probed(self._probe, from_ms, _errors(probing.last_words(lines=1)))
 
 
 def _errors(printed: str) -> dict[str, int]:

@@ -32,13 +32,13 @@ class IcmpTruth:
     Attributes:
         nodes: address of each pod that there was → its node.
         received: by their kernels.
-        probe: address of the path probe.
+        probe: address of the path probe, and since when it probed.
         probed: kind of error, as flows call it → how many the probe's socket was told.
     """
 
     nodes: Mapping[str, str]
     received: IcmpErrors
-    probe: str
+    probe: tuple[str, int]
     probed: Mapping[str, int]
 
 
@@ -53,13 +53,12 @@ class IcmpErrorsTold:
     def add(self, batch: FlowBatch) -> None:
         """Takes the errors of what pods sent, as their own nodes saw them."""
         errors = batch.take(batch.array("icmp_error_packets") > 0)
+        probe, from_ms = self.truth.probe
         for address, node in self.truth.nodes.items():
-            mine = _by_kind(
-                errors.take(is_address(errors.array("src_addr"), address) & has_text(errors, "node_reporter", node))
-            )
-            self._told += mine
-            if address == self.truth.probe:
-                self._of_probe += mine
+            mine = errors.take(is_address(errors.array("src_addr"), address) & has_text(errors, "node_reporter", node))
+            self._told += _by_kind(mine)
+            if address == probe:
+                self._of_probe += _by_kind(mine.take(mine.array("time_end_ms") >= from_ms))
 
     def scores(self) -> list[Score]:
         """By type, and by kind of those that the act made."""
