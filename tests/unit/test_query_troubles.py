@@ -74,6 +74,21 @@ def said(**changes: object) -> list[str]:
             id="unanswered",
         ),
         pytest.param(
+            {"turned_back": 12, "turned_back_by": "port unreachable", "drop_packets": 12, "drop_cause": "NO_SOCKET"},
+            "nobody listens at postgresql:5432: 12 packets of django answered by ICMP as port unreachable",
+            id="nobody listens, over UDP",
+        ),
+        pytest.param(
+            {"turned_back": 1, "turned_back_by": "host unreachable"},
+            "1 packet from django cannot reach postgresql:5432: ICMP says host unreachable",
+            id="turned back on the way",
+        ),
+        pytest.param(
+            {"turned_back": 3, "turned_back_by": "host unreachable", "unanswered": 1},
+            "1 connection from django to postgresql:5432 got no answer; nobody answers, or its packets are lost on the way",
+            id="a connection says it for itself",
+        ),
+        pytest.param(
             {"drop_packets": 20, "drop_cause": "TCP_OLD_SEQUENCE", "drop_to_server": True},
             "postgresql:5432 reads too slowly what django sends: 20 times it asked a closed window for room",
             id="slow reader",
@@ -212,6 +227,48 @@ def test_a_pod_that_refused_until_it_was_ready_is_soon_no_trouble(store: FlowSto
     refused = [_row(pod, ago, tcp_state_final=code(TCP_STATE_FINAL, "refused")) for ago in (40, 37)]
     after = [_row(pod, 3 + number, tcp_state_final=code(TCP_STATE_FINAL, "closed")) for number in range(made)]
     assert [one.over for one in _worst(store, pod, refused + after)] == [over]
+
+
+def _told(namespace: str, error: str, count: int, **columns: int) -> FlowBatch:
+    row = _row(namespace, 2, packets=count, icmp_error_packets=count, **columns)
+    return row.with_columns({"icmp_error": Names.constant(error, 1)})
+
+
+def test_a_port_of_udp_where_nobody_listens_is_said_once_and_not_as_drops_too(store: FlowStore) -> None:
+    """Each node on the way saw the errors: those of the observation that counts are told."""
+    cause = {"drop_cause": Names.constant("NO_SOCKET", 1)}
+    far = _told("closed", "port unreachable", 40, drop_packets=40, duplicate_of=code(DUPLICATE_OF, "far_end")).with_columns(
+        cause
+    )
+    (found,) = _worst(store, "closed", [_told("closed", "port unreachable", 40), far])
+    assert (found.kind, found.count, found.gravity, found.over) == (Kind.TURNED_BACK, 40, "failing", False)
+    assert found.words == "nobody listens at postgresql:5432: 40 packets of django answered by ICMP as port unreachable"
+    assert found.advice == advice("refused", "")
+    assert found.since_ms > 0
+
+
+def test_a_traceroute_and_a_path_with_a_small_mtu_are_no_trouble(store: FlowStore) -> None:
+    hop = _told("trace", "ttl exceeded", 9, drop_packets=9).with_columns({"drop_cause": Names.constant("IP_INHDR", 1)})
+    assert _found(store, "trace", [hop, _told("trace", "fragmentation needed", 1)]) == []
+
+
+def test_packets_whose_headers_are_wrong_are_a_trouble_where_nobody_was_told_that_their_hops_ended(store: FlowStore) -> None:
+    wrong = _row("wrong", 2, packets=9, drop_packets=9).with_columns({"drop_cause": Names.constant("IP_INHDR", 1)})
+    assert [kind for kind, _ in _found(store, "wrong", [wrong])] == [Kind.DROPS]
+
+
+def test_an_answer_to_a_client_that_is_gone_is_no_trouble(store: FlowStore) -> None:
+    """Its kernel says "port unreachable" of a late answer of the server."""
+    late = _answer("gone", 2).with_columns({
+        "icmp_error": Names.constant("port unreachable", 1), "icmp_error_packets": np.full(1, 6, np.uint32),
+    })  # fmt: skip
+    assert _found(store, "gone", [_row("gone", 3, packets=50), late]) == []
+
+
+def test_a_few_packets_that_are_turned_back_among_many_are_small(store: FlowStore) -> None:
+    few = _row("few", 2, packets=1000, icmp_error_packets=4).with_columns({"icmp_error": Names.constant("host unreachable", 1)})
+    (found,) = _worst(store, "few", [few])
+    assert (found.kind, found.gravity) == (Kind.TURNED_BACK, "small")
 
 
 def test_refused_connections_come_before_what_is_only_slow(store: FlowStore) -> None:

@@ -7,6 +7,7 @@ _OF_KINDS = {
     "refused": "see whether the server runs, is ready, and listens on this port",
     "unanswered": "see whether the server's node is up, and what policies, firewalls and routes on the way say of this port",
     "silent": "see whether the server's node is up, and what policies, firewalls and routes on the way say of this port",
+    "turned_back": "see who says so (the client's flows of ICMP), the routes there, and who has the server's address",
     "slow_reader": "see what keeps the receiver from reading: too little CPU, a lock, a slow disk; then more replicas of it",
     "drops": "the reason is the kernel's own word: see the node (flowgauge nodes), then the packets (flowgauge capture)",
     "retransmits": "they are lost where no agent looks: see the nodes' interfaces (flowgauge nodes), then the network between",
@@ -34,9 +35,17 @@ _OF_CAUSES = {
 }
 """For what a kernel drops; names as in the kernel's enum ``skb_drop_reason``."""
 
+_OF_ERRORS = {
+    "port unreachable": _OF_KINDS["refused"],
+    "administratively prohibited": _OF_CAUSES["NETFILTER_DROP"],
+}
+"""For what ICMP says of packets that cannot arrive."""
+
 _DROPPED = frozenset({"unanswered", "silent", "drops", "retransmits"})
 
 
 def advice(kind: str, cause: str) -> str:
-    """What to do about a trouble of ``kind`` (``troubles.Kind``) with the reason ``cause`` of its drops, or none."""
+    """What to do about a trouble of ``kind`` (``troubles.Kind``) with the reason ``cause`` of its drops or errors, or none."""
+    if kind == "turned_back":
+        return _OF_ERRORS.get(cause, _OF_KINDS[kind])
     return _OF_CAUSES.get(cause, _OF_KINDS["drops"]) if cause and kind in _DROPPED else _OF_KINDS[kind]

@@ -34,7 +34,7 @@ class Gravity(StrEnum):
     SMALL = "small"
 
 
-_FAILING = frozenset({"refused", "unanswered", "silent", "drops", "dns_unanswered"})
+_FAILING = frozenset({"refused", "unanswered", "turned_back", "silent", "drops", "dns_unanswered"})
 
 _STRAYS = frozenset({
     "NO_SOCKET", "TCP_RFC7323_PAWS", "TCP_RFC7323_PAWS_ACK", "TCP_RFC7323_TW_PAWS", "TCP_INVALID_SEQUENCE",
@@ -54,6 +54,7 @@ def gravity(kind: str, count: int, edge: Edge, span: Span, window: Window) -> Gr
     """Of a trouble of ``kind`` (``troubles.Kind``) with so many packets, connections or questions, seen during ``span``."""
     rules = {
         "refused": _starts, "drops": _small_drops, "dns_unanswered": _small_questions, "retransmits": _sent_too_early,
+        "turned_back": _a_few,
     }  # fmt: skip
     small = rules.get(kind)
     if small is not None and small(count, edge, span, window):
@@ -115,6 +116,10 @@ def _sent_too_early(count: int, edge: Edge, _span: Span, _window: Window) -> boo
 def _starts(_count: int, edge: Edge, span: Span, _window: Window) -> bool:
     """A node probes its pods from before they listen. One that refuses on is no pod that starts."""
     return edge.client.kind == NODE_KIND and 0 < span.last_ms < began_ms(span) + STARTS_MS
+
+
+def _a_few(count: int, edge: Edge, _span: Span, _window: Window) -> bool:
+    return count < FEW and count < SMALL_SHARE * edge.packets
 
 
 def _small_questions(count: int, edge: Edge, _span: Span, _window: Window) -> bool:

@@ -39,6 +39,7 @@ class Kind(StrEnum):
 
     REFUSED = "refused"
     UNANSWERED = "unanswered"
+    TURNED_BACK = "turned_back"
     SILENT = "silent"
     SLOW_READER = "slow_reader"
     DROPS = "drops"
@@ -95,6 +96,7 @@ _CAUSES = {
 }
 """The kernel's commonest reasons for people; others go by their own name."""
 
+_NOBODY = "port unreachable"
 _CLOSED_WINDOW = frozenset({"TCP_OLD_SEQUENCE", "TCP_ZEROWINDOW", "TCP_OVERWINDOW"})
 _HARMLESS = frozenset({"TCP_OLD_DATA", "TCP_OLD_SEQUENCE"})
 """The receiver has these data already."""
@@ -108,7 +110,7 @@ def rank(one: Trouble) -> tuple[bool, bool, bool, int, int, int]:
 
 def troubles(edge: Edge, window: Window) -> tuple[Trouble, ...]:
     """What went wrong in ``window`` between the edge's client and its server, the gravest first; nothing for most."""
-    rules = (_ends, _reading, _round_trips, _questions, _server)
+    rules = (_ends, _errors, _reading, _round_trips, _questions, _server)
     raw = (*(one for rule in rules for one in rule(edge)), *_losses(edge, window))
     found = (_weighed(edge, one, window) for one in raw)
     return tuple(sorted(found, key=rank))
@@ -116,7 +118,7 @@ def troubles(edge: Edge, window: Window) -> tuple[Trouble, ...]:
 
 _SEEN_AS = {
     Kind.REFUSED: "refused", Kind.UNANSWERED: "unanswered", Kind.RETRANSMITS: "retransmits", Kind.DNS_UNANSWERED: "dns_lost",
-    Kind.SILENT: "drops", Kind.SLOW_READER: "drops", Kind.DROPS: "drops",
+    Kind.TURNED_BACK: "turned_back", Kind.SILENT: "drops", Kind.SLOW_READER: "drops", Kind.DROPS: "drops",
 }  # fmt: skip
 
 
@@ -169,6 +171,28 @@ def _ends(edge: Edge) -> Iterator[Trouble]:
         yield Trouble(Kind.UNANSWERED, words, signals.drop_cause if _drops_explain(edge) else "", signals.unanswered)
 
 
+def _errors(edge: Edge) -> Iterator[Trouble]:
+    """Connections say for themselves that they were not made."""
+    signals, server, client = edge.signals, server_words(edge), name_words(edge.client)
+    if signals.turned_back and not (signals.refused or signals.unanswered):
+        packets = _counted(signals.turned_back, "packet")
+        nobody = signals.turned_back_by == _NOBODY
+        words = (
+            f"nobody listens at {server}: {packets} of {client}"
+            if nobody
+            else f"{packets} from {client} cannot reach {server}:"
+        )
+        told = "answered by ICMP as" if nobody else "ICMP says"
+        yield Trouble(Kind.TURNED_BACK, f"{words} {told} {signals.turned_back_by}", signals.turned_back_by, signals.turned_back)
+
+
+def _is_told_by_icmp(edge: Edge, dropped: int) -> bool:
+    """Whether who sent what was dropped was told so: nobody listens there, or its hops were to end on the way (traceroute)."""
+    signals = edge.signals
+    nobody = signals.drop_cause == "NO_SOCKET" and signals.turned_back_by == _NOBODY
+    return nobody or (signals.drop_cause == "IP_INHDR" and signals.hops_ended >= dropped)
+
+
 def _drops_explain(edge: Edge) -> bool:
     """Whether drops and connections without an answer are of one time: those of another tell nothing of these."""
     drops, unanswered = (edge.signals.seen.get(name, Span()) for name in ("drops", "unanswered"))
@@ -205,6 +229,7 @@ def _losses(edge: Edge, window: Window) -> Iterator[Trouble]:
         _probes_a_closed_window(edge)
         or (dropped and _end_in_no_answer(edge))
         or (signals.refused and signals.drop_cause == "NO_SOCKET")
+        or _is_told_by_icmp(edge, dropped)
     )
     if said:
         return

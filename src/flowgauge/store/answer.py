@@ -177,10 +177,12 @@ class EdgeSignals:
         drop_cause, drop_node: the kernel's name of the latest drops' reason, and the node that dropped; empty: none.
         drop_to_server: whether these were on the way to the server.
         drop_again: dropped packets of another reason than ``drop_cause``, namely that they had come before.
+        turned_back, turned_back_by: packets to the server of which ICMP said that they cannot arrive, and its word for it.
+        hops_ended: packets to the server whose hops ended on the way, as those of a traceroute.
         made: connections that were made and used.
         answered_ms: when the server was last seen to send something, ms since 1970; 0: never.
         recent: counts of the last seconds.
-        seen: when ``refused``, ``unanswered``, ``dns_lost``, ``drops`` and ``retransmits`` were.
+        seen: when ``refused``, ``unanswered``, ``dns_lost``, ``drops``, ``retransmits`` and ``turned_back`` were.
     """
 
     rtt: Latency = Latency()
@@ -193,6 +195,9 @@ class EdgeSignals:
     drop_node: str = ""
     drop_to_server: bool = False
     drop_again: int = 0
+    turned_back: int = 0
+    turned_back_by: str = ""
+    hops_ended: int = 0
     made: int = 0
     answered_ms: int = 0
     recent: Recent = Recent()

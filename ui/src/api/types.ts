@@ -85,7 +85,7 @@ export interface TopologyNode {
 
 /** What goes wrong on an edge; `words` is a sentence. */
 export interface Trouble {
-  kind: "refused" | "unanswered" | "silent" | "slow_reader" | "drops" | "retransmits" | "rtt" | "dns_unanswered" | "dns" | "server_time";
+  kind: "refused" | "unanswered" | "turned_back" | "silent" | "slow_reader" | "drops" | "retransmits" | "rtt" | "dns_unanswered" | "dns" | "server_time";
   words: string;
   cause: string;
   /** How many connections, packets or questions; of a latency, its milliseconds. */

@@ -24,14 +24,20 @@ _LATENCIES = {"rtt": "rtt_avg_ns", "dns": "dns_latency_ns", "server": "server_ti
 _LONG_US = {"rtt": 10_000, "dns": 50_000, "server": 100_000}
 """Shorter ones are never in the way (``query.troubles``), so that their peaks need no room."""
 _ENDS = {"refused": ("refused",), "unanswered": ("timeout", "unreachable")}
-_SEEN = ("refused", "unanswered", "dns_lost", "drops", "retransmits")
+_SEEN = ("refused", "unanswered", "dns_lost", "drops", "retransmits", "turned_back")
 _NO_ANSWER = "NOANSWER"
 _MADE = ("established", "closed", "reset")
 """Ends of connections that were made. One that nobody listened for is ``refused``."""
 _LATEST_DROP = "argMaxIf({{}}, ({}is_recent, drop_packets), drop_packets > 0)"
 _AFTERMATH = "drop_cause != 'TCP_OLD_DATA'"
 """What was sent again and had come after all follows other drops: it is a cause only where there is no other."""
-_NEEDED = (*_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode")
+_TOLD = "counted AND to_server AND icmp_error_packets > 0"
+_TTL_EXCEEDED = "ttl exceeded"
+_ON_THE_WAY = f"('{_TTL_EXCEEDED}', 'reassembly time exceeded', 'fragmentation needed', 'parameter problem')"
+"""Errors of ICMP that do not say that the server cannot be reached: of a traceroute, or of a sender that learns the MTU."""
+_NEEDED = (
+    *_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode", "icmp_error", "icmp_error_packets",
+)  # fmt: skip
 
 
 def slice_ms(window_ms: int) -> int:
@@ -50,14 +56,9 @@ def sums(planner: Planner) -> dict[str, str]:
         "packets_recent": f"sumIf(packets * {SCALE}, is_recent)",
         "retransmits_recent": "sumIf(retransmits, is_recent)",
         "answered_last": "maxIf(end_ms, NOT to_server AND packets > 0)",
+        **_latencies(planner),
     }
     conditions = {"drops": "drop_packets > 0", "retransmits": "retransmits > 0"}
-    for name, column in _LATENCIES.items():
-        if planner.has(column):
-            value = BY_NAME[column].physical
-            found[f"{name}_now"] = f"quantileIf(0.5)({value}, {value} > 0 AND is_recent)"
-            found[f"{name}_before"] = f"quantileIf(0.5)({value}, {value} > 0 AND NOT is_recent)"
-            found[f"{name}_peaks"] = f"maxMapIf(map(slice_ms, toUInt64({value})), {value} > {_LONG_US[name]})"
     if planner.has("tcp_state_final"):
         for name, labels in _ENDS.items():
             conditions[name] = f"tcp_state_final IN ({_codes(*labels)})"
@@ -70,6 +71,9 @@ def sums(planner: Planner) -> dict[str, str]:
     if planner.has("drop_cause"):
         conditions["drops"] = f"drop_packets > 0 AND {_AFTERMATH}"
         found["drop_again"] = f"sumIf(drop_packets, NOT {_AFTERMATH})"
+    if planner.has("icmp_error"):
+        conditions["turned_back"] = f"{_TOLD} AND icmp_error NOT IN {_ON_THE_WAY}"
+        found |= _errors(conditions["turned_back"])
     found["drops_recent"] = f"sumIf(drop_packets, {conditions['drops']} AND is_recent)"
     for name, condition in conditions.items():
         found[f"{name}_first"], found[f"{name}_last"] = f"minIf(end_ms, {condition})", f"maxIf(end_ms, {condition})"
@@ -80,6 +84,25 @@ def sums(planner: Planner) -> dict[str, str]:
             found[name] = latest.format(column)
     found["drop_to_server"] = latest.format("to_server")
     return found
+
+
+def _latencies(planner: Planner) -> dict[str, str]:
+    found = {}
+    for name, column in _LATENCIES.items():
+        if planner.has(column):
+            value = BY_NAME[column].physical
+            found[f"{name}_now"] = f"quantileIf(0.5)({value}, {value} > 0 AND is_recent)"
+            found[f"{name}_before"] = f"quantileIf(0.5)({value}, {value} > 0 AND NOT is_recent)"
+            found[f"{name}_peaks"] = f"maxMapIf(map(slice_ms, toUInt64({value})), {value} > {_LONG_US[name]})"
+    return found
+
+
+def _errors(turned_back: str) -> dict[str, str]:
+    return {
+        "turned_back": f"sumIf(icmp_error_packets, {turned_back})",
+        "turned_back_by": f"argMaxIf(icmp_error, (is_recent, icmp_error_packets), {turned_back})",
+        "hops_ended": f"sumIf(icmp_error_packets, {_TOLD} AND icmp_error = '{_TTL_EXCEEDED}')",
+    }
 
 
 def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
@@ -96,6 +119,9 @@ def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
         drop_node=row.get("drop_node", ""),
         drop_to_server=bool(row["drop_to_server"]),
         drop_again=row.get("drop_again", 0) if row.get("drops_last") else 0,
+        turned_back=row.get("turned_back", 0),
+        turned_back_by=row.get("turned_back_by", ""),
+        hops_ended=row.get("hops_ended", 0),
         made=row.get("made", 0),
         answered_ms=row["answered_last"],
         recent=Recent(row["packets_recent"], row["drops_recent"], row["retransmits_recent"], row.get("made_recent", 0)),
