@@ -34,7 +34,7 @@ def owners(events: Structured, containers: Containers) -> dict[str, ColumnData]:
     rows, others = _other_ends(events, known)
     if len(rows):
         found |= of_owners("dst", own[others], rows, count, containers)
-    return found | _pods(events["netns"], found)
+    return found | _pods(events["netns"], found) if events["netns"].any() else found
 
 
 def places(events: Structured, rows: FlowBatch) -> dict[str, ColumnData]:
@@ -49,13 +49,11 @@ def places(events: Structured, rows: FlowBatch) -> dict[str, ColumnData]:
 
 def _other_ends(events: Structured, known: Rows) -> tuple[Rows, Rows]:
     """The rows of loopback of whose other end a socket told its owner, and the last rows that did, among those ``known``."""
-    there = np.flatnonzero(on_loopback(np.ascontiguousarray(events["key"]["src_addr"])))
-    told = dict(zip(_ends(events[known], events["key"][known]), known.tolist(), strict=True))
-    found = [
-        (row, told[back])
-        for row, back in zip(there.tolist(), _ends(events[there], reversed_keys(events["key"][there])), strict=True)
-        if back in told
-    ]
+    on_lo = on_loopback(np.ascontiguousarray(events["key"]["src_addr"]))
+    there, told = np.flatnonzero(on_lo), known[on_lo[known]]
+    last = dict(zip(_ends(events[told], events["key"][told]), told.tolist(), strict=True))
+    backs = _ends(events[there], reversed_keys(events["key"][there]))
+    found = [(row, last[back]) for row, back in zip(there.tolist(), backs, strict=True) if back in last]
     rows, others = np.array(found, np.intp).reshape(-1, 2).T
     return rows, others
 
@@ -64,7 +62,8 @@ def _ends(events: Structured, keys: Structured) -> list[bytes]:
     """What tells sockets apart: ``keys`` alone are not enough, since all pods have the same addresses."""
     found = np.zeros(len(events), _ENDS)
     found["netns"], found["key"] = events["netns"], keys
-    return list(map(bytes, found))
+    ends: list[bytes] = found.view(np.dtype((np.void, _ENDS.itemsize))).tolist()
+    return ends
 
 
 def _pods(netns: Structured, found: dict[str, ColumnData]) -> dict[str, ColumnData]:
