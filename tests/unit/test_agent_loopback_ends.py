@@ -77,6 +77,17 @@ def test_who_told_nothing_is_of_the_same_pod_but_on_the_nodes_own_loopback(tmp_p
     assert found["dst_pod_uid"] == [UIDS[0], UIDS[0], ""]
 
 
+def test_a_namespace_of_several_pods_names_no_end_of_which_nobody_told(tmp_path: Path, groups: list[int]) -> None:
+    """That of a host, whose pods are in its network."""
+    found = _told(
+        tmp_path,
+        _event(ONE, CLIENT, SERVER, 1, groups[0]), _event(ONE, ("127.0.0.1", 40_001), SERVER, 2, groups[1]),
+        _event(OTHER, CLIENT, SERVER, 3, groups[0]), _event(OTHER, SERVER, CLIENT, 4),
+    )  # fmt: skip
+    assert found["src_pod_uid"] == [*UIDS, UIDS[0], ""], "a process that is in no pod stays so"
+    assert found["dst_pod_uid"] == ["", "", "", UIDS[0]]
+
+
 def test_ends_with_addresses_of_their_own_are_not_put_together(tmp_path: Path) -> None:
     """What is at the other end there may be another node's, or behind a translation."""
     here, there = ("10.9.1.2", 40_000), ("10.9.2.2", 8081)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is at both ends of what sockets tell: their own, and on loopback the one they talk to, whose socket is of this node, too.
 
-What both have told since the last time is put together: that of equal ends in one network namespace. All of a namespace but the
-node's own is one pod, so that a pod is known even of an end of which nobody told, as where nobody listens.
+What both have told since the last time is put together: that of equal ends in one network namespace. A namespace that is not
+the node's is a pod, so that a pod is known even of an end of which nobody told, as where nobody listens.
 
 Pure functions of arrays. Before: the ring buffer; after: ``socket_events``.
 """
@@ -67,16 +67,21 @@ def _ends(events: Structured, keys: Structured) -> list[bytes]:
 
 
 def _pods(netns: Structured, found: dict[str, ColumnData]) -> dict[str, ColumnData]:
-    """The pods of both ends: of a namespace that is a pod, what anyone in it told."""
-    uids = found["src_pod_uid"]
-    assert isinstance(uids, Names)  # noqa: S101 - it is a column of names
-    own = uids.to_list()
-    of = {number: uid for number, uid in zip(netns.tolist(), own, strict=True) if number and uid}
-    if not of:
-        return {}
-    others = found.get("dst_pod_uid", Names.constant("", len(own)))
-    assert isinstance(others, Names)  # noqa: S101 - as above
-    return {
-        f"{end}_pod_uid": Names.from_strings(of.get(number, uid) for number, uid in zip(netns.tolist(), column, strict=True))
-        for end, column in (("src", own), ("dst", others.to_list()))
-    }
+    """The pods of both ends: of an end whose process nobody told that of its namespace, if all who told are of one."""
+    count = len(netns)
+    told: dict[int, set[str]] = {}
+    for number, uid in zip(netns.tolist(), _texts(found, "src_pod_uid", count), strict=True):
+        told.setdefault(number, set()).update({uid} - {""})
+    only = {number: next(iter(uids)) for number, uids in told.items() if number and len(uids) == 1}
+    columns: dict[str, ColumnData] = {}
+    for end in ("src", "dst"):
+        known = np.asarray(found.get(f"{end}_pid", np.zeros(count, np.uint32))) > 0
+        rows = zip(netns.tolist(), known.tolist(), _texts(found, f"{end}_pod_uid", count), strict=True)
+        columns[f"{end}_pod_uid"] = Names.from_strings(uid if there else only.get(number, "") for number, there, uid in rows)
+    return columns
+
+
+def _texts(found: dict[str, ColumnData], name: str, count: int) -> list[str]:
+    column = found.get(name, Names.constant("", count))
+    assert isinstance(column, Names)  # noqa: S101 - it is a column of names
+    return column.to_list()
