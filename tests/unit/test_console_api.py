@@ -208,7 +208,7 @@ def test_the_api_describes_itself(console: Console) -> None:
     assert routes == {
         f"{API}/{name}" for name in
         ("status", "flows", "flows.arrow", "groups", "series", "topology", "filter", "complete", "columns", "ledger", "live",
-         "exporters", "nodes", "datasets", "troubles", "capture", "capture/nodes", "capture/freeze")
+         "exporters", "nodes", "nodes/history", "datasets", "troubles", "capture", "capture/nodes", "capture/freeze")
     }  # fmt: skip
     for path in routes:
         (described,) = document["paths"][path].values()

@@ -14,7 +14,7 @@ from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.columns import BY_NAME, stored_columns
 from flowgauge.schema.filters.tree import InRange, OneOf
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
-from flowgauge.store.store import FlowStore, LedgerRow
+from flowgauge.store.store import KERNEL, FlowStore, LedgerRow
 from store_kit import StoreProcess, flows, in_namespace, last, now_ms
 
 
@@ -268,6 +268,42 @@ def test_what_an_old_instance_loses_for_the_first_time_is_a_loss(store: FlowStor
         moved = {(c.instance, c.counter): c.change for c in store.ledger(Window(start, now + 1))}
         assert moved[old, "sequence_gap_records"] == 5_000
         assert moved[silent, "sequence_gap_records"] == 0
+
+
+def test_what_a_node_drops_first_when_it_was_heard_for_a_while_is_counted_also_from_its_beginning(store: FlowStore) -> None:
+    """Whatever had moved before its agent began is told within a minute: a counter that comes later began at 0."""
+    now, node = now_ms(), "node-young"
+    store.write_ledger([
+        LedgerRow(now - 600_000, KERNEL, node, "conntrack_entries", 3),
+        LedgerRow(now - 590_000, KERNEL, node, "device_in_dropped_packets@eth0", 70_000),
+        LedgerRow(now - 2_000, KERNEL, node, "device_in_dropped_packets@eth1", 500),
+    ])  # fmt: skip
+    moved = {c.counter: c.change for c in store.ledger(Window(now - 700_000, now + 1)) if c.instance == node}
+    assert moved["device_in_dropped_packets@eth1"] == 500
+    assert moved["device_in_dropped_packets@eth0"] == 0
+
+
+def test_the_ledgers_steps_tell_when_counters_moved(store: FlowStore) -> None:
+    """Devices together; what moved before the window, and what had moved when it was first told, is none of it."""
+    start, step, node = 1_795_000_000_000, 30_000, "node-steps"
+    rows = [
+        (-20_000, "cpu_dropped_packets", 100), (5_000, "cpu_dropped_packets", 100), (35_000, "cpu_dropped_packets", 130),
+        (50_000, "cpu_dropped_packets", 150), (95_000, "cpu_dropped_packets", 4),  # the machine began anew
+        (5_000, "device_in_dropped_packets@eth0", 9), (35_000, "device_in_dropped_packets@eth0", 10),
+        (95_000, "device_in_dropped_packets@eth1", 5),
+        (5_000, "conntrack_entries", 8), (15_000, "conntrack_entries", 3),
+        (120_000, "cpu_dropped_packets", 9_000),
+    ]  # fmt: skip
+    store.write_ledger([LedgerRow(start + at, KERNEL, node, name, value) for at, name, value in rows])
+    store.write_ledger([LedgerRow(start + 5_000, "agent", node, "cpu_dropped_packets", 7)])
+    found = store.ledger_steps(KERNEL, Window(start, start + 120_000), step)
+    moved = {((one.start_ms - start) // step, one.name): one.moved for one in found if one.instance == node}
+    assert moved == {
+        (0, "cpu_dropped_packets"): 0, (1, "cpu_dropped_packets"): 50, (3, "cpu_dropped_packets"): 4,
+        (0, "device_in_dropped_packets"): 0, (1, "device_in_dropped_packets"): 1, (3, "device_in_dropped_packets"): 5,
+        (0, "conntrack_entries"): 0,
+    }  # fmt: skip
+    assert [one.largest for one in found if one.name == "conntrack_entries"] == [8]
 
 
 def test_status_tells_size_and_age(store: FlowStore) -> None:

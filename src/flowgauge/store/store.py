@@ -48,6 +48,20 @@ class LedgerChange:
 
 
 @dataclass(frozen=True, slots=True)
+class LedgerStep:
+    """How far counters of one instance went within one step of time, and the largest value there.
+
+    ``name`` is theirs up to ``@``: those of several devices together; ``start_ms`` the step's begin, ms since 1970.
+    """
+
+    instance: str
+    name: str
+    start_ms: int
+    moved: int
+    largest: int
+
+
+@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """How a store stands.
 
@@ -134,6 +148,12 @@ class FlowStore(Protocol):
 
     def ledger(self, window: Window) -> list[LedgerChange]:
         """How the counters moved in the window."""
+
+    def ledger_steps(self, component: str, window: Window, step_ms: int) -> list[LedgerStep]:
+        """How those of ``component`` moved in each step of the window, by instance and time; steps without word are left out.
+
+        ``step_ms`` is to be more than the 20 s within which every counter is told of.
+        """
 
     def status(self) -> StoreStatus:
         """How it stands; StoreUnavailable when it does not answer."""

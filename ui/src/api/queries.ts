@@ -6,7 +6,7 @@ import { rangeParams } from "../state/range";
 import type { View } from "../state/view";
 import { ApiError, get } from "./client";
 import { isOutage, REFRESH_MS, SHOWN } from "./outage";
-import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, Nodes, SeriesAnswer, Status, Topology } from "./types";
+import type { Completion, Dataset, Exporters, FilterCheck, Flows, HeadsNode, Ledger, Nodes, NodesHistory, SeriesAnswer, Status, Topology } from "./types";
 
 /** Once: what is not answered then is said, and asked again every few seconds. */
 const retry = (failures: number, error: Error): boolean => failures < 1 && !(error instanceof ApiError && error.status >= 400 && error.status < 500);
@@ -50,6 +50,11 @@ export const useSeries = (view: View) => useAnswer<SeriesAnswer>(view, "series",
 export const useTopology = (view: View) => useAnswer<Topology>(view, "topology", {});
 export const useLedger = (view: View, enabled: boolean) => useAnswer<Ledger>({ ...view, filter: "" }, "ledger", {}, enabled);
 export const useNodes = (view: View, enabled = true) => useAnswer<Nodes>({ ...view, filter: "" }, "nodes", {}, enabled);
+
+export const useNodesHistory = (view: View) => useAnswer<NodesHistory>({ ...view, filter: "" }, "nodes/history", {});
+/** Bytes of the flows that a filter chooses, over time. */
+export const useBytes = (view: View, filter: string, stepMs: number) =>
+  useAnswer<SeriesAnswer>({ ...view, filter }, "series", { by: "proto", measure: "bytes", top: 1, step_ms: stepMs }, stepMs > 0);
 
 /** Not the store but a further part is asked, by one panel alone. */
 const OF_PART = { ofPart: true };

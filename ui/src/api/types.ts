@@ -259,6 +259,22 @@ export interface Nodes {
   window: WindowMs;
 }
 
+/** One node step by step (`query/node_history.py`); null: nothing was heard of it then. */
+export interface NodeHistory {
+  node: string;
+  counters: Record<string, (number | null)[]>;
+  tracked: (number | null)[];
+  heard: boolean[];
+  first_ms: number;
+}
+
+export interface NodesHistory {
+  nodes: NodeHistory[];
+  times_ms: number[];
+  step_ms: number;
+  window: WindowMs;
+}
+
 /** Flows that stay until they are removed, whatever their age. */
 export interface Dataset {
   name: string;

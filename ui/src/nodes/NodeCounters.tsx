@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // One node: what to look at, every counter in words, its interfaces, and where its traffic is.
-import type { NodeCongestion } from "../api/types";
+import type { NodeCongestion, NodesHistory } from "../api/types";
 import { Section } from "../drawer/Drawer";
 import { count, dateTime } from "../format/units";
 import { follow } from "../state/address";
 import { exportersLink } from "../state/exporters";
 import { term } from "../state/terms";
 import { trafficLink, type View } from "../state/view";
+import { NodeHistory } from "./NodeHistory";
 import { isSilent, trackingWords } from "./signs";
 import { SignLines } from "./SignLines";
 
@@ -27,7 +28,15 @@ const OF_DEVICES: readonly [string, string][] = [
   ["device_out_error_packets", "Out, errors"],
 ];
 
-export function NodeCounters({ one, endMs, view }: { one: NodeCongestion; endMs: number; view: View }) {
+interface Props {
+  one: NodeCongestion;
+  endMs: number;
+  view: View;
+  /** Of all nodes; undefined: there is none yet. */
+  history: NodesHistory | undefined;
+}
+
+export function NodeCounters({ one, endMs, view, history }: Props) {
   const ofNode = term("node", one.node);
   const range = { since: view.since, from: view.from, to: view.to, live: view.live };
   return (
@@ -38,6 +47,7 @@ export function NodeCounters({ one, endMs, view }: { one: NodeCongestion; endMs:
         <a href={trafficLink({ ...range, filter: `${ofNode} and drop_packets > 0` })} onClick={follow}>Flows with dropped packets</a>
         <a href={exportersLink({ find: one.node })} onClick={follow}>Its agent</a>
       </p>
+      {history && <NodeHistory node={one.node} answer={history} view={view} />}
       <Section title="In this time range">
         <dl className="fg-facts fg-node-facts">
           <Fact title="Most entries of connection tracking">{trackingWords(one)}</Fact>

@@ -65,6 +65,10 @@ export interface Queue {
   title: string;
   help: string;
   className: string;
+  /** What of it there was none, within a sentence. */
+  quiet: string;
+  /** Which of the API's counters. */
+  names: readonly string[];
   of: (one: NodeCongestion) => number;
   /** Whether one of its counters still goes up. */
   goesOn: (one: NodeCongestion) => boolean;
@@ -75,24 +79,27 @@ const OF_DEVICES: Record<string, readonly string[]> = {
   errors: ["device_in_error_packets", "device_out_error_packets"],
 };
 
-function queue(key: string, title: string, className: string, help: string, counters: readonly string[] = []): Queue {
+function queue(key: string, title: string, className: string, help: string, quiet: string, counters: readonly string[] = []): Queue {
   const ofDevices = OF_DEVICES[key] ?? [];
   const sum = (moved: Record<string, number>, names: readonly string[]) => names.reduce((all, name) => all + (moved[name] ?? 0), 0);
   return {
-    key, title, className, help,
+    key, title, className, help, quiet, names: [...counters, ...ofDevices],
     of: (one) => sum(one.counters, counters) + Object.values(one.devices).reduce((all, moved) => all + sum(moved, ofDevices), 0),
     goesOn: (one) => one.signs.some((sign) => !sign.over && (counters.includes(sign.counter) || ofDevices.includes(sign.counter))),
   }; // prettier-ignore
 }
 
 export const QUEUES: readonly Queue[] = [
-  queue("dropped", "Dropped", "", "Packets that the node's interfaces dropped"),
-  queue("errors", "Errors", "fg-phone-less", "Packets that came damaged or could not be sent"),
-  queue("cpu", "CPU full", "", "Packets that found a CPU's queue full", ["cpu_dropped_packets"]),
-  queue("listen", "Listen full", "fg-mid-cell", "Connections that found a listener's queue full", ["listen_overflows"]),
-  queue("tcp", "TCP full", "fg-mid-cell", "Segments that found a socket's queue full", ["tcp_backlog_overflows", "tcp_receive_overflows"]),
-  queue("udp", "UDP full", "fg-mid-cell", "Datagrams that found a socket's buffer full", ["udp_receive_overflows", "udp_send_overflows"]),
+  queue("dropped", "Dropped", "", "Packets that the node's interfaces dropped", "drops of interfaces"),
+  queue("errors", "Errors", "fg-phone-less", "Packets that came damaged or could not be sent", "errors"),
+  queue("cpu", "CPU full", "", "Packets that found a CPU's queue full", "full CPU queues", ["cpu_dropped_packets"]),
+  queue("listen", "Listen full", "fg-mid-cell", "Connections that found a listener's queue full", "full listeners", ["listen_overflows"]),
+  queue("tcp", "TCP full", "fg-mid-cell", "Segments that found a socket's queue full", "full TCP queues", ["tcp_backlog_overflows", "tcp_receive_overflows"]),
+  queue("udp", "UDP full", "fg-mid-cell", "Datagrams that found a socket's buffer full", "full UDP buffers", ["udp_receive_overflows", "udp_send_overflows"]),
 ];
+
+/** All that one looks at when something is slow; that a CPU left packets for its next turn is usual. */
+export const PROBLEM_COUNTERS: readonly string[] = QUEUES.flatMap((one) => one.names);
 
 /** Share of connection tracking's room that was taken, 0 to 1; null: it is not used. */
 export const trackingShare = (one: NodeCongestion): number | null => (one.conntrack_entries_max ? one.conntrack_entries / one.conntrack_entries_max : null);

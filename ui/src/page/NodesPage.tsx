@@ -4,7 +4,7 @@ import { ClipboardCopy, EmptyState, EmptyStateBody, Skeleton } from "@patternfly
 import WaitIcon from "@patternfly/react-icons/dist/esm/icons/hourglass-half-icon";
 import { useQueryClient } from "@tanstack/react-query";
 import { REFRESH_MS } from "../api/outage";
-import { type Answered, useNodes, useStatus } from "../api/queries";
+import { type Answered, useNodes, useNodesHistory, useStatus } from "../api/queries";
 import type { Nodes } from "../api/types";
 import { useCursor } from "../common/cursor";
 import { useKeys } from "../common/keys";
@@ -24,6 +24,7 @@ export function NodesPage() {
   const status = useStatus();
   const client = useQueryClient();
   const answer = useNodes(view);
+  const history = useNodesHistory(view).data;
   const endMs = answer.data ? knownUntil(answer.data, Date.now()) : 0;
   const nodes = byNeed(answer.data?.nodes ?? [], endMs);
 
@@ -48,12 +49,12 @@ export function NodesPage() {
             <TimeRange view={view} onView={onView} refreshing={answer.isFetching && !view.live} onRefresh={() => void client.invalidateQueries()} />
           </div>
           <Panel title="Nodes" words={nodes.length > 0 ? panelWords(nodes.length, nodes.filter((each) => needsLook(each, endMs)).length, view.live) : ""} answer={answer} className="fg-panel-table">
-            {() => (nodes.length === 0 ? <Nobody view={view} /> : <NodeRows nodes={nodes} endMs={endMs} open={view.open} cursor={cursor} onOpen={open} />)}
+            {() => (nodes.length === 0 ? <Nobody view={view} /> : <NodeRows nodes={nodes} history={history} endMs={endMs} open={view.open} cursor={cursor} onOpen={open} />)}
           </Panel>
         </main>
         {view.open && answer.data && (
           <Drawer title={view.open} onClose={() => onView({ open: "" })}>
-            {one ? <NodeCounters one={one} endMs={endMs} view={view} /> : <p>Its agent told nothing in this time range. A longer one may have it; if not, look for it among the exporters.</p>}
+            {one ? <NodeCounters one={one} endMs={endMs} view={view} history={history} /> : <p>Its agent told nothing in this time range. A longer one may have it; if not, look for it among the exporters.</p>}
           </Drawer>
         )}
       </div>

@@ -25,7 +25,7 @@ from flowgauge.store.clickhouse.migrate import migrate, present_columns
 from flowgauge.store.clickhouse.planner import Planner, Statement
 from flowgauge.store.clickhouse.writer import Writer
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
-from flowgauge.store.store import Dataset, FlowStore, LedgerChange, LedgerRow, StoreStatus
+from flowgauge.store.store import Dataset, FlowStore, LedgerChange, LedgerRow, LedgerStep, StoreStatus
 
 READS_ONLY = "this key only reads; writing needs the store's secret"
 
@@ -126,6 +126,10 @@ class ClickHouseStore:
     def ledger(self, window: Window) -> list[LedgerChange]:
         """See ``FlowStore.ledger``."""
         return ledger.changes(self._read(ledger.statement(window)), window)
+
+    def ledger_steps(self, component: str, window: Window, step_ms: int) -> list[LedgerStep]:
+        """See ``FlowStore.ledger_steps``."""
+        return ledger.steps(self._read(ledger.steps_statement(component, window, step_ms)), window, step_ms)
 
     def status(self) -> StoreStatus:
         """See ``FlowStore.status``."""
