@@ -50,25 +50,33 @@ def put(probe: socket.socket, to: tuple[str, int], size: int) -> int:
 
 
 def read(probe: socket.socket, sent: int) -> Counter[str]:
-    """The errors that came within a second, at most one for each datagram."""
+    """The errors that came within a second, at most one for each datagram; what has come by then is read, however late."""
     errors: Counter[str] = Counter()
     told = select.poll()
     told.register(probe, 0)  # POLLERR is always told
     deadline = time.monotonic() + WITHIN_S
-    while errors.total() < sent and (left := deadline - time.monotonic()) > 0:
-        if not told.poll(left * 1000):
-            continue
+    while errors.total() < sent:
         try:
             _, about, _, _ = probe.recvmsg(LARGE_BYTES, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
         except BlockingIOError:
-            probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            probe.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # told, too, and for ever until it is taken
+            told.poll(left * 1000)
             continue
-        for level, kind, data in about:
-            if (level, kind) == (socket.IPPROTO_IP, IP_RECVERR):
-                _, origin, icmp_type, code = struct.unpack_from("=IBBB", data)  # struct sock_extended_err
-                if origin == SO_EE_ORIGIN_ICMP:
-                    errors[f"{icmp_type}/{code}"] += 1
+        errors.update(map(kind, about))
+        errors.pop("", None)
     return errors
+
+
+def kind(about: tuple[int, int, bytes]) -> str:
+    """``type/code`` of an error of ICMP; empty for what else the kernel says of a packet."""
+    level, what, data = about
+    if (level, what) != (socket.IPPROTO_IP, IP_RECVERR):
+        return ""
+    _, origin, icmp_type, code = struct.unpack_from("=IBBB", data)  # struct sock_extended_err
+    return f"{icmp_type}/{code}" if origin == SO_EE_ORIGIN_ICMP else ""
 
 
 if __name__ == "__main__":
