@@ -84,6 +84,8 @@ describe("a flow", () => {
     expect(remarks({ ...ROW, retransmits: 3, drop_packets: 1, drop_cause: "NO_SOCKET" }).map((one) => one.text)).toEqual(["1 packet dropped: NO_SOCKET", "3 sent again"]);
     expect(remarks({ ...ROW, tcp_flags: 0x04 })).toEqual([{ text: "reset", bad: true }]);
     expect(remarks({ proto: 17, dns_name: "x.svc", dns_rcode: "NXDOMAIN" }).map((one) => [one.text, one.bad])).toEqual([["asked x.svc", false], ["NXDOMAIN", true]]);
+    expect(remarks({ proto: 6, tls_server_name: "pay.svc", tls_version: "TLS 1.0" }).map((one) => [one.text, one.bad])).toEqual([["for pay.svc", false], ["TLS 1.0, outdated", true]]);
+    expect(remarks({ proto: 6, tls_server_name: "pay.svc", tls_version: "TLS 1.2" }).map((one) => one.text)).toEqual(["for pay.svc"]);
   });
 });
 

@@ -107,7 +107,10 @@ const TCP = 6;
 const SYN = 2;
 const RST = 4;
 
-/** What is worth knowing of a flow at a glance: what it asked, what was lost, how it failed. */
+/** RFC 7568, RFC 8996. */
+const OUTDATED = new Set(["SSL 3.0", "TLS 1.0", "TLS 1.1"]);
+
+/** What is worth knowing of a flow at a glance: what it asked and for whom, what was lost, how it failed, what is no longer safe. */
 export function remarks(row: Row): { text: string; bad: boolean }[] {
   const found: { text: string; bad: boolean }[] = [];
   const flags = number(row, "tcp_flags");
@@ -117,6 +120,8 @@ export function remarks(row: Row): { text: string; bad: boolean }[] {
   if (row.proto === TCP && flags & RST) found.push({ text: servedPort(row).end === "src" && !(flags & SYN) ? "refused or reset" : "reset", bad: true });
   if (text(row, "dns_name")) found.push({ text: `asked ${text(row, "dns_name")}`, bad: false });
   if (text(row, "dns_rcode") && text(row, "dns_rcode") !== "NOERROR") found.push({ text: text(row, "dns_rcode"), bad: true });
+  if (text(row, "tls_server_name")) found.push({ text: `for ${text(row, "tls_server_name")}`, bad: false });
+  if (OUTDATED.has(text(row, "tls_version"))) found.push({ text: `${text(row, "tls_version")}, outdated`, bad: true });
   return found;
 }
 
