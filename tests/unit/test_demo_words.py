@@ -185,6 +185,13 @@ def test_a_missing_program_is_one_sentence_that_says_how_to_get_it(monkeypatch: 
     assert "\n" not in str(caught.value)
 
 
+def test_without_quics_library_the_demo_says_what_its_scene_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requirements.importlib.util, "find_spec", lambda name: None if name == "aioquic" else object())
+    assert "no QUIC: the Python package aioquic is not installed" in requirements.without_quic()
+    monkeypatch.setattr(requirements.importlib.util, "find_spec", lambda _: object())
+    assert requirements.without_quic() == ""
+
+
 def test_the_lines_to_paste(tmp_path: Path) -> None:
     lines = dict(Invitation("http://127.0.0.1:8055", 8080, tmp_path, "ssh -N …").lines())
     assert lines["console"] == "http://127.0.0.1:8055/"

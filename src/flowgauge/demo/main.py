@@ -75,6 +75,8 @@ def run_demo(options: DemoOptions) -> int:
         view.note(f"removed what {swept} killed run{'s' if swept > 1 else ''} had left")
     if why := requirements.without_ebpf():
         view.note(f"note: {plain_user.MISSING if doors else f'{why}: {plain_user.CAPTURING}'}")
+    if lacking := requirements.without_quic():
+        view.note(f"note: {lacking}")
     for note in settings.notes:
         view.note(f"note: {note}")
     try:

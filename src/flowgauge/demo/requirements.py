@@ -47,6 +47,13 @@ def require() -> None:
         )
 
 
+def without_quic() -> str:
+    """What the scene lacks where QUIC's library is not installed, in a sentence; empty where it is."""
+    if importlib.util.find_spec("aioquic") is not None:
+        return ""
+    return "the scene speaks TLS but no QUIC: the Python package aioquic is not installed (pip install 'flowgauge[demo]')"
+
+
 def without_ebpf() -> str:
     """Why agents will not be able to load eBPF programs, in a sentence; empty when they will."""
     if not OBJECT.exists():

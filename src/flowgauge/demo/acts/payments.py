@@ -7,13 +7,12 @@ Nothing of it is waited for. Where aioquic is missing there is no HTTP/3.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowgauge.demo import containers
+from flowgauge.demo import containers, requirements
 from flowgauge.demo.certificates import Certificate
 from flowgauge.demo.cluster import Cluster, Pod
 from flowgauge.demo.scene import counters
@@ -67,7 +66,7 @@ class Payments:
         ports = [(name, _PORT, containers.GATEWAY_PORT, protocol) for name, protocol in (("https", "TCP"), ("h3", "UDP"))]
         cluster.service(gateway, [self._gateway], address=_ADDRESS, ports=ports)
         self._certificate = Certificate.made(cluster.network.folder, HOST, containers.reader())
-        self._over_quic = importlib.util.find_spec("aioquic") is not None
+        self._over_quic = not requirements.without_quic()
         self._serving: Process | None = None
         self._paying: Process | None = None
 
