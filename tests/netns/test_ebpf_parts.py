@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ebpf_kit import loaded
 from flowgauge.ebpf import parts as parts_module
 from flowgauge.ebpf.kernel_types import KERNEL_BTF
 from flowgauge.ebpf.libbpf import LoadError
@@ -49,6 +51,27 @@ def test_a_later_part_uses_the_maps_of_the_first() -> None:
         parts.close()
     assert not set(ids("map")) - maps_before
     assert not set(ids("prog")) - programs_before
+
+
+def test_signals_that_come_all_the_time_do_not_keep_programs_from_being_loaded() -> None:
+    came: list[int] = []
+    done, before = threading.Event(), signal.signal(signal.SIGUSR1, lambda number, _: came.append(number))
+    ours = threading.get_ident()
+
+    def disturb() -> None:
+        while not done.wait(0.001):
+            signal.pthread_kill(ours, signal.SIGUSR1)
+
+    disturbing = threading.Thread(target=disturb)
+    disturbing.start()
+    try:
+        with loaded(max_flows=64, rtt=True, drops=True, dns=True, tls=True, server_time=True) as program:
+            assert program.features()["dns"] == "on"
+    finally:
+        done.set()
+        disturbing.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert came
 
 
 def test_a_refused_part_says_why_and_leaves_the_others(tmp_path: Path) -> None:

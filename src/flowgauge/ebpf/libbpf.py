@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from flowgauge.errors import EnvironmentProblem
+from flowgauge.runtime import signals
 
 LIBRARY = "libbpf.so.1"
 _LOG_TAIL_LINES = 30
@@ -241,7 +242,8 @@ class Object:
             self._library.bpf_program__set_autoload(program, wanted)
             program = self._library.bpf_object__next_program(self._handle, program)
         tell()
-        return int(self._library.bpf_object__load(self._handle))
+        with signals.held_back():  # the verifier gives up when one waits; libbpf tries again four times
+            return int(self._library.bpf_object__load(self._handle))
 
     def _maps(self) -> Iterator[int]:
         """Handles of all maps, in the order of the file."""

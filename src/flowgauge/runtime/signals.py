@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 
 class Terminal:
@@ -45,6 +45,16 @@ def on(actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
         signal.signal(number, lambda *_: None)
         signal.siginterrupt(number, False)
     threading.Thread(target=_serve, args=(reader, dict(actions)), name="signals", daemon=True).start()
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Signals wait, or go to another thread, while this one is in a call that they would end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(reader: socket.socket, actions: Mapping[signal.Signals, Callable[[], None]]) -> None:
