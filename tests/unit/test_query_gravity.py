@@ -174,3 +174,12 @@ def test_the_gravest_comes_first_then_what_there_is_more_of() -> None:
     found = sorted((rank(one), one.words) for edge in edges for one in troubles(edge, QUARTER_HOUR))
     firsts = ["7 connections", "2 connections", "3,000 packets", "51 ms", "9 connections", "1 packet "]
     assert [first in words for first, (_, words) in zip(firsts, found, strict=True)] == [True] * 6
+
+
+def test_packets_sent_again_for_no_known_reason_come_behind_what_is_measured() -> None:
+    """A busy machine sends some again; where a queue dropped them, that is why round trips are long."""
+    slow = replace(EDGE, signals=EdgeSignals(rtt=Latency(51e6, 1e5)))
+    guessed, known = (replace(EDGE, retransmits=3000, drop_packets=drops, signals=EdgeSignals(drop_cause=cause))
+                      for drops, cause in ((0, ""), (3000, "QDISC_DROP")))  # fmt: skip
+    found = sorted((one for edge in (guessed, slow, known) for one in troubles(edge, QUARTER_HOUR)), key=rank)
+    assert [(one.kind.value, one.cause) for one in found] == [("retransmits", "QDISC_DROP"), ("rtt", ""), ("retransmits", "")]

@@ -166,7 +166,7 @@ describe("an edge", () => {
 
 describe("the page's sentence", () => {
   const [a, b] = [node("flow-demo", "a"), node("flow-demo", "b")];
-  const topology = { nodes: [a, b], edges: [{ ...edge(a, b, 80), bytes: 9_000 }], edge_count: 3, others: { bytes: 1_000 }, troubled: [], crossing: "", window: { from_ms: 0, to_ms: 10_000 } };
+  const topology = { nodes: [a, b], edges: [{ ...edge(a, b, 80), bytes: 9_000 }], edge_count: 3, others: { bytes: 1_000 }, troubled: [], crossing: "", unseen: "", window: { from_ms: 0, to_ms: 10_000 } };
 
   it("counts also what the further edges hold", () => {
     expect(summary(topology, 10)).toBe("2 workloads in 3 conversations: 10.0 kB, 1.0 kB/s. No trouble now in the 1 largest.");

@@ -23,7 +23,7 @@ export function topologyOf(nodes: TopologyNode[], edges: TopologyEdge[]): Topolo
     const ports = new Map(edges.filter((each) => each.dst === one.id && each.dst_port !== null).map((each) => [`${each.dst_port}/${each.proto}`, each]));
     return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "" })) };
   });
-  return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], crossing: "", window: { from_ms: 0, to_ms: 900_000 } };
+  return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], crossing: "", unseen: "", window: { from_ms: 0, to_ms: 900_000 } };
 }
 
 export const OFFICE = node("", "EXT:office", "Subnet");

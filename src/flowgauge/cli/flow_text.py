@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from flowgauge.cli import units
-from flowgauge.flow.addresses import packed
+from flowgauge.schema.address import packed
 from flowgauge.schema.flow_query import Measure
 from flowgauge.schema.roles import CLIENT_PORTS_FROM, Side, to_server
 from flowgauge.schema.well_known import PORTS, protocol_name

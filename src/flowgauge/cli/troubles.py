@@ -54,7 +54,7 @@ def troubles(
     found: list[Mapping[str, Any]] = answer["troubles"]
     chosen = found if all_ else trouble_text.felt(answer)
     if output == "text":
-        print("\n".join(_said(chosen, len(found) - len(chosen), since, answer["crossing"])))
+        print("\n".join(_said(chosen, len(found) - len(chosen), answer, since)))
     elif output == "json":
         print(json.dumps(answer, indent=1, ensure_ascii=False))
     else:
@@ -63,12 +63,13 @@ def troubles(
     return int(fail_if_any and bool(chosen))
 
 
-def _said(chosen: Sequence[Mapping[str, Any]], small: int, since: str, crossing: str) -> list[str]:
+def _said(chosen: Sequence[Mapping[str, Any]], small: int, answer: Mapping[str, Any], since: str) -> list[str]:
     """What to read: troubles, how many small ones are left out, and who talks to whom between namespaces."""
     from flowgauge.cli import trouble_text
     from flowgauge.cli.table import Screen, visible
 
     width = Screen.of_output().width
-    lines = trouble_text.advised(chosen, width) or [f"no trouble in the last {since}"]
+    lines = trouble_text.advised(chosen, width) or [answer["unseen"] or f"no trouble in the last {since}"]
     lines += [f"and {trouble_text.small_words(small)}"] if small else []
-    return lines + ([visible(crossing), *trouble_text.below(_EXPECTED, width)] if crossing else [])
+    crossing = visible(answer["crossing"])
+    return lines + ([crossing, *trouble_text.below(_EXPECTED, width)] if crossing else [])

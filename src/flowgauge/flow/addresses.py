@@ -9,16 +9,15 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from flowgauge.schema.address import V4_MAPPED_PREFIX, packed
+
+__all__ = [
+    "V4_MAPPED_PREFIX", "AddressColumn", "from_ipv4", "from_texts", "on_loopback", "packed", "to_text", "unique", "words",
+]  # fmt: skip
+
 AddressColumn = npt.NDArray[np.uint8]
-V4_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 _LOOPBACK_V4 = np.frombuffer(V4_MAPPED_PREFIX + b"\x7f", np.uint8)
 _LOOPBACK_V6 = np.frombuffer(bytes(15) + b"\x01", np.uint8)
-
-
-def packed(text: str) -> bytes:
-    """The 16 bytes of an address given as text; ValueError when it is none."""
-    address = ipaddress.ip_address(text)
-    return V4_MAPPED_PREFIX + address.packed if address.version == 4 else address.packed
 
 
 def from_texts(texts: Iterable[str]) -> AddressColumn:

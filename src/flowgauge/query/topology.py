@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flowgauge.query import crossing
 from flowgauge.query.crossing import Crossing
 from flowgauge.query.troubles import Trouble, rank
+from flowgauge.query.unseen import unseen
 from flowgauge.query.worst import together
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.store.answer import Edge, End
@@ -74,7 +75,7 @@ class Topology:
     """The map, with what the further edges hold together (``others``) and how many there are in all (``edge_count``).
 
     ``troubled`` are the numbers of the edges that have troubles, the gravest first; ``crossing`` says what goes on between
-    namespaces.
+    namespaces, ``unseen`` why no trouble can be seen, where that is so.
     """
 
     nodes: tuple[TopologyNode, ...]
@@ -83,6 +84,7 @@ class Topology:
     others: dict[str, int]
     troubled: tuple[int, ...]
     crossing: str
+    unseen: str
 
 
 def topology(store: FlowStore, query: FlowQuery) -> Topology:
@@ -99,7 +101,9 @@ def topology(store: FlowStore, query: FlowQuery) -> Topology:
     found = together(answer.edges, query.window)
     edges = tuple(_edge(edge, of_edge, query.window) for edge, of_edge in zip(answer.edges, found, strict=True))
     others = {measure.value: count for measure, count in answer.others.items()}
-    return Topology(nodes, edges, answer.edge_count, others, _troubled(edges), crossing.words(answer.edges))
+    return Topology(
+        nodes, edges, answer.edge_count, others, _troubled(edges), crossing.words(answer.edges), unseen(answer.edges)
+    )
 
 
 def _troubled(edges: tuple[TopologyEdge, ...]) -> tuple[int, ...]:

@@ -103,9 +103,13 @@ _HARMLESS = frozenset({"TCP_OLD_DATA", "TCP_OLD_SEQUENCE"})
 
 
 def rank(one: Trouble) -> tuple[bool, bool, bool, int, int, int]:
-    """Orders troubles: what is felt, what goes on, what nothing else explains, what fails; then by kind and count."""
-    small = one.gravity is Gravity.SMALL
-    return small, one.over, one.behind, list(Gravity).index(one.gravity), list(Kind).index(one.kind), -one.count
+    """Orders troubles: what is felt, what goes on, what nothing else explains, what fails; then by kind and count.
+
+    Of packets that are sent again and no kernel dropped nobody knows whether they were lost: they come last.
+    """
+    small, guessed = one.gravity is Gravity.SMALL, one.kind is Kind.RETRANSMITS and not one.cause
+    kind = len(Kind) if guessed else list(Kind).index(one.kind)
+    return small, one.over, one.behind, list(Gravity).index(one.gravity), kind, -one.count
 
 
 def troubles(edge: Edge, window: Window) -> tuple[Trouble, ...]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from flowgauge.query import crossing
 from flowgauge.query.gravity import Gravity
 from flowgauge.query.troubles import Kind, Trouble, name_words, rank, server_words, troubles
+from flowgauge.query.unseen import unseen
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.schema.roles import ECHO_REPLIES
 from flowgauge.store.answer import Edge, End
@@ -47,10 +48,11 @@ class EdgeTrouble:
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """The troubles, the gravest first, and what goes on between namespaces in words (``query.crossing``)."""
+    """The troubles, the gravest first, and in words what goes on between namespaces and why none may be seen, or empty."""
 
     troubles: tuple[EdgeTrouble, ...]
     crossing: str
+    unseen: str
 
 
 def worst(store: FlowStore, query: FlowQuery) -> Worst:
@@ -58,7 +60,7 @@ def worst(store: FlowStore, query: FlowQuery) -> Worst:
     edges = store.edges(query).edges
     found = [(edge, one) for edge, of_edge in zip(edges, together(edges, query.window), strict=True) for one in of_edge]
     ranked = sorted(found, key=lambda pair: rank(pair[1]))
-    return Worst(tuple(_of_edge(edge, one) for edge, one in ranked), crossing.words(edges))
+    return Worst(tuple(_of_edge(edge, one) for edge, one in ranked), crossing.words(edges), unseen(edges))
 
 
 def _of_edge(edge: Edge, one: Trouble) -> EdgeTrouble:

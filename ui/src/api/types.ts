@@ -136,6 +136,8 @@ export interface Topology {
   troubled: number[];
   /** What goes on between namespaces, in words; empty: nothing. */
   crossing: string;
+  /** Why no trouble can be seen, in words; empty: it can. */
+  unseen: string;
   window: WindowMs;
 }
 

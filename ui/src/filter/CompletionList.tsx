@@ -17,7 +17,7 @@ export function CompletionList({ id, offers, active, onTake }: Props) {
     list.current?.children[active]?.scrollIntoView?.({ block: "nearest" });
   }, [active]);
   return (
-    <ul ref={list} id={id} role="listbox" aria-label="Completions" className="fg-offers">
+    <ul ref={list} id={id} role="listbox" aria-label="Completions" className="fg-offers" tabIndex={-1}>
       {offers.map((offer, index) => (
         <li
           key={`${offer.kind} ${offer.label}`}

@@ -2,7 +2,7 @@
 // The page's answer as one sentence.
 import type { Topology, TopologyEdge, Trouble } from "../api/types";
 import { healthOf, isIll } from "./edge";
-import { bytes, count, counted, duration, rate, timeToSecond } from "./units";
+import { bytes, capital, count, counted, duration, rate, timeToSecond } from "./units";
 
 export function summary(topology: Topology, seconds: number): string {
   const { edges, nodes, edge_count, others } = topology;
@@ -14,8 +14,9 @@ export function summary(topology: Topology, seconds: number): string {
 }
 
 /** Of conversations beyond the largest nothing is known but their sums. */
-function wellWords({ edges, edge_count }: Topology): string {
+function wellWords({ edges, edge_count, unseen }: Topology): string {
   if (edges.some(isIll)) return "";
+  if (unseen) return ` ${capital(unseen)}.`;
   return edges.length < edge_count ? ` No trouble now in the ${count(edges.length)} largest.` : " No trouble now.";
 }
 

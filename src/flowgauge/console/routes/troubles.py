@@ -22,7 +22,7 @@ _MOST_EDGES = 3000
 async def what_goes_wrong(services: Use, asked: Asked) -> dict[str, Any]:
     """Who has which trouble with whom, as sentences, the gravest first; latencies are those at the end of the time range.
 
-    `crossing` says who talks to whom between namespaces.
+    `crossing` says who talks to whom between namespaces, `unseen` that no flow has signals, so that no trouble can be seen.
     """
     query = FlowQuery(window=asked.window, where=asked.where, limit=_MOST_EDGES, duplicates=asked.duplicates)
     found = await services.ask(worst, asked.store, query)
