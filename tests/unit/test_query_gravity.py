@@ -183,3 +183,11 @@ def test_packets_sent_again_for_no_known_reason_come_behind_what_is_measured() -
                       for drops, cause in ((0, ""), (3000, "QDISC_DROP")))  # fmt: skip
     found = sorted((one for edge in (guessed, slow, known) for one in troubles(edge, QUARTER_HOUR)), key=rank)
     assert [(one.kind.value, one.cause) for one in found] == [("retransmits", "QDISC_DROP"), ("rtt", ""), ("retransmits", "")]
+
+
+def test_the_share_of_a_short_conversation_is_of_all_its_packets() -> None:
+    """It went for a second of the quarter of an hour, a while ago, and lost one packet of a thousand."""
+    moment = Span(END_MS - 300_000, END_MS - 299_000)
+    signals = EdgeSignals(drop_cause="SOME_REASON", active=moment, seen={"drops": moment})
+    (found,) = troubles(replace(EDGE, packets=1000, drop_packets=1, signals=signals), QUARTER_HOUR)
+    assert found.words.startswith("1 packet (0.1 %)")

@@ -103,9 +103,10 @@ def _small_drops(count: int, edge: Edge, span: Span, window: Window) -> bool:
 
 
 def _packets_meanwhile(edge: Edge, span: Span, window: Window) -> float:
-    """Packets of the edge while it dropped some, at its pace over the window: a long window does not make drops small."""
-    length_ms = max(1, window.end_ms - window.start_ms)
-    return edge.packets * min(1.0, max(span.last_ms - began_ms(span), GOES_ON_MS) / length_ms)
+    """Packets of the edge while it dropped some, at its pace while it went: a long window does not make drops small."""
+    active = edge.signals.active
+    went_ms = active.last_ms - active.first_ms if active.last_ms else window.end_ms - window.start_ms
+    return edge.packets * min(1.0, max(span.last_ms - began_ms(span), GOES_ON_MS) / max(1, went_ms))
 
 
 def _sent_too_early(count: int, edge: Edge, _span: Span, _window: Window) -> bool:

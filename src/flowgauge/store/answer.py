@@ -182,6 +182,7 @@ class EdgeSignals:
         made: connections that were made and used.
         answered_ms: when the server was last seen to send something, ms since 1970; 0: never.
         recent: counts of the last seconds.
+        active: when flows of it were seen at all.
         seen: when ``refused``, ``unanswered``, ``dns_lost``, ``drops``, ``retransmits`` and ``turned_back`` were.
     """
 
@@ -201,6 +202,7 @@ class EdgeSignals:
     made: int = 0
     answered_ms: int = 0
     recent: Recent = Recent()
+    active: Span = Span()
     seen: Mapping[str, Span] = field(default_factory=dict)
 
 

@@ -55,6 +55,8 @@ def sums(planner: Planner) -> dict[str, str]:
     found = {
         "packets_recent": f"sumIf(packets * {SCALE}, is_recent)",
         "retransmits_recent": "sumIf(retransmits, is_recent)",
+        "active_first": "min(end_ms)",
+        "active_last": "max(end_ms)",
         "answered_last": "maxIf(end_ms, NOT to_server AND packets > 0)",
         **_latencies(planner),
     }
@@ -125,6 +127,7 @@ def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
         made=row.get("made", 0),
         answered_ms=row["answered_last"],
         recent=Recent(row["packets_recent"], row["drops_recent"], row["retransmits_recent"], row.get("made_recent", 0)),
+        active=Span(row["active_first"], row["active_last"]),
         seen={name: _span(row, name, length_ms) for name in _SEEN if row.get(f"{name}_first")},
     )
 
