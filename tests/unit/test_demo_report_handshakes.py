@@ -98,6 +98,10 @@ def test_a_connection_without_flows_or_with_those_of_one_direction_is_wrong() ->
     assert _scores([], [OLD, NEW])[OVER_TLS].error == 2
 
 
+def test_where_duplicates_are_dropped_one_observer_of_each_direction_is_enough() -> None:
+    assert _scores([_flow(OLD, "n1"), _flow(OLD, "n3", back=True)], [OLD])[OVER_TLS].held
+
+
 def test_rows_without_packets_are_none_of_the_scene() -> None:
     stranger = _flow(OLD, "n1", tls_server_name="other.svc", packets=0)
     assert _scores([stranger, *_flows(OLD)], [OLD])[OVER_TLS].held
@@ -108,6 +112,16 @@ def test_ends_that_do_not_agree_make_a_connection_wrong_and_one_that_the_client_
     assert _scores(rows, [OLD, NEW], [OLD, replace(NEW, cipher="TLS_AES_128_GCM_SHA256")])[OVER_TLS].error == 1
     assert _scores(rows, [OLD, NEW], [OLD])[OVER_TLS].error == 1
     assert (_scores(rows, [OLD], [OLD, NEW])[OVER_TLS].truth, OVER_QUIC in _scores(rows, [OLD])) == (1, False)
+
+
+def test_of_a_port_that_came_back_every_connection_must_be_told() -> None:
+    again = replace(NEW, client=OLD.client)
+    later = [
+        row | {"src_port": row["src_port"] - 1} if row["src_addr"] == CLIENT else row | {"dst_port": row["dst_port"] - 1}
+        for row in _flows(NEW)
+    ]
+    assert _scores([*_flows(OLD), *later], [OLD, again])[OVER_TLS].held
+    assert _scores(_flows(OLD), [OLD, again])[OVER_TLS].measured == 0
 
 
 def test_lines_of_a_log_are_connections_and_other_words_and_what_is_not_yet_written_are_not(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ class Handshake:
 
     Attributes:
         proto: ``tcp`` or ``udp``.
-        client: address and port that opened it; no two connections have the same.
+        client: address and port that opened it; they come back after hours.
         version, cipher: as the library calls them.
         quic: number of QUIC's version; 0 of TCP.
     """

@@ -3,7 +3,7 @@
 
 Run by path: ``checkout.py HOST PORT CERTIFICATE [quic]``; it trusts that certificate alone. A line of JSON for each payment
 that was answered: what was agreed on. Each connection has a source port of its own, one after another, so that no two are mixed
-up. Ends on SIGTERM after the payment in hand.
+up; after five hours they begin anew. Ends on SIGTERM after the payment in hand.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 import threading
 
 EVERY_S = 2.0
-FIRST_PORT = 20_000
+PORTS = range(20_000, 32_768)
 """Below those that Linux gives by itself."""
 PATIENCE_S = 10.0
 TLS_1_2_CIPHER = "ECDHE-ECDSA-AES128-GCM-SHA256"
@@ -31,7 +31,7 @@ def main() -> None:
     over_quic = "quic" in sys.argv[4:]
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    ports = itertools.count(FIRST_PORT)
+    ports = itertools.cycle(PORTS)
     for number in itertools.count():
         old = number % 3 == 2
         with contextlib.suppress(OSError, http.client.HTTPException):

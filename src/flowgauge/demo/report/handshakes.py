@@ -2,9 +2,9 @@
 """Flows of TLS and QUIC connections against what the libraries at both ends agreed on.
 
 The truth is what the client says of each connection that was answered; the server must say the same. A connection is told
-when every observer of it has a flow in each direction with all that was agreed on. It is wrong when an observer has none, when
-any of its flows says another thing, or when the two ends differ. Flows of before the server's hello may say less: they may have
-been exported between the two.
+when there are flows of both directions, and every observer of a direction has one with all that was agreed on. It is wrong when
+an observer has none, when any of its flows says another thing, or when the two ends differ. Flows of before the server's hello
+may say less: they may have been exported between the two.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _CIPHERS = {"ECDHE-ECDSA-AES128-GCM-SHA256": "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_S
 
 _Client = tuple[int, str, int]
 """Protocol, address, port."""
+_Words = tuple[str, ...]
+"""Of a flow, one for each column."""
 _View = tuple[str, bool]
 """An observer, and whether the flow goes to the server."""
 
@@ -43,7 +45,7 @@ class HandshakeJudge:
     """Reads batches; ``scores`` afterwards."""
 
     truth: Handshakes
-    _told: dict[_Client, dict[_View, set[tuple[str, ...]]]] = field(default_factory=dict)
+    _told: dict[_Client, dict[_View, set[_Words]]] = field(default_factory=dict)
 
     def add(self, batch: FlowBatch) -> None:
         """Takes what flows of the clients' connections say."""
@@ -74,27 +76,35 @@ class HandshakeJudge:
         every = [one for one in self.truth.client if one.proto == proto]
         if not every:
             return
-        by_server = {(one.proto, *one.client): one for one in self.truth.server}
-        right = sum(by_server.get((proto, *one.client)) == one and self._is_told(one) for one in every)
+        by_server = set(self.truth.server)
+        of_client: dict[_Client, set[_Words]] = {}
+        for one in every:
+            of_client.setdefault(_client(one), set()).add(_words(one))
+        right = sum(one in by_server and self._is_told(_client(one), of_client[_client(one)]) for one in every)
         yield judged(name, right, len(every), len(every) - right, 0, source=_SOURCE)
 
-    def _is_told(self, one: Handshake) -> bool:
-        wanted = _words(one)
-        views = self._told.get((_PROTOCOLS[one.proto], *one.client), {})
+    def _is_told(self, client: _Client, wanted: set[_Words]) -> bool:
+        """Of a client whose port came back each of its connections must be told; which flow is whose nobody says."""
+        views = self._told.get(client, {})
         return _both_ways(views) and all(
-            wanted in said and all(_agrees(words, wanted) for words in said) for said in views.values()
+            wanted <= said and all(_agrees(words, wanted) for words in said) for said in views.values()
         )
 
 
+def _client(one: Handshake) -> _Client:
+    return (_PROTOCOLS[one.proto], *one.client)
+
+
 def _both_ways(views: Mapping[_View, object]) -> bool:
-    return bool(views) and {(observer, to_server) for observer, _ in views for to_server in (True, False)} == set(views)
+    """Whoever tells it: of what two observers saw, one may have been dropped as a duplicate."""
+    return {to_server for _, to_server in views} == {True, False}
 
 
-def _agrees(said: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
-    return all(word in ("", right) for word, right in zip(said, wanted, strict=True))
+def _agrees(said: _Words, wanted: set[_Words]) -> bool:
+    return any(all(word in ("", right) for word, right in zip(said, one, strict=True)) for one in wanted)
 
 
-def _words(one: Handshake) -> tuple[str, ...]:
+def _words(one: Handshake) -> _Words:
     """As flows call it."""
     of_tls = _VERSIONS.get(one.version, one.version), one.sni, _CIPHERS.get(one.cipher, one.cipher), one.alpn
     return (quic_version(one.quic), *of_tls) if one.proto == "udp" else of_tls
