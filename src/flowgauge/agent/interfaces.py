@@ -128,7 +128,7 @@ class Interfaces:
         """Puts ``program`` in the place of the present one: each packet meets one of both.
 
         Where the kernel does not take it so, the new one is attached before the present one is taken away; what both see is
-        counted by the first only, since both stamp with the same salt.
+        counted by the first only, since both stamp with the same salt; a packet socket stamps nothing and counts it, too.
         """
         self._program = program
         replaced: list[Attachment] = []
