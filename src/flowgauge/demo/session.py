@@ -174,7 +174,8 @@ class Session:
         stage = self._stage
         self._view.close()
         scene_file.remove(stage.folder)
-        self._view.note("stopping the load, then 100 MB, probes and tunnels, then the last flows (Ctrl-C skips this)")
+        last = "100 MB, probes and tunnels" if self._looks_into_tunnels() else "100 MB and probes"
+        self._view.note(f"stopping the load, then {last}, then the last flows (Ctrl-C skips this)")
         for end in (self._click, self._entrance, self._sockets):
             end.stop()
         stage.story.end_load()
