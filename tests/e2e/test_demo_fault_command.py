@@ -23,6 +23,9 @@ pytestmark = [
 
 SEEN_WITHIN_S = 60.0
 
+_OF_A_FAULT = re.compile(r"fault_|NFQUEUE|qdisc tbf|mtu 600 ")
+"""Nothing that can be part of a pod's name, whose end is random."""
+
 FAULTS = [
     ("delay", "port = 5432", r"round trips between django-psql-example and postgresql:5432 take \d+ ms \(were"),
     (
@@ -68,7 +71,7 @@ def _disturbed(demo: Demo) -> list[str]:
             continue
         for command in (["nft", "list", "ruleset"], ["iptables", "-S"], ["tc", "qdisc"], ["ip", "link"]):
             done = subprocess.run(["ip", "netns", "exec", netns, *command], capture_output=True, text=True, check=True)
-            found += [f"{netns}: {line}" for line in done.stdout.splitlines() if re.search(r"fault_|NFQUEUE|tbf|mtu 600", line)]
+            found += [f"{netns}: {line}" for line in done.stdout.splitlines() if _OF_A_FAULT.search(line)]
     return found
 
 
