@@ -18,8 +18,8 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.schema.flow_query import Window
 from flowgauge.store.store import KERNEL, FlowStore
 
-_STORED_WITHIN_S = 5.0
-"""The collector writes what it was told every two seconds."""
+_STORED_WITHIN_S = 20.0
+"""The collector writes what it was told every two seconds; a busy machine later."""
 _POLL_S = 0.2
 
 _Asked = tuple[Counted, Mapping[str, Traffic], Counted]
