@@ -13,6 +13,9 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
+# Our programs shall print as they do for users, whose output waits in a buffer behind a pipe.
+os.environ.pop("PYTHONUNBUFFERED", None)
+
 CHROMIUM = "/usr/bin/chromium"
 OF_THIS_MACHINE = ("root", "bpf", "browser", "tool", "slow")
 """Markers of tests that share clocks, processors and kernel tables with whatever else runs."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -45,10 +46,12 @@ def logs(
     for tail in tails:
         for line in tail.last(lines):
             print(line)
+    sys.stdout.flush()
     while follow:
         for tail in tails:
             for line in tail.added():
-                print(line, flush=True)
+                print(line)
+        sys.stdout.flush()
         time.sleep(_LOOK_S)
 
 

@@ -15,7 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -189,7 +189,7 @@ def guarded(call: Callable[[], Any]) -> int:
     except (BrokenPipeError, SystemExit) as end:
         if isinstance(end, SystemExit) and not isinstance(end.__context__, BrokenPipeError):
             raise  # typer makes a SystemExit of it when a verb itself wrote to nobody
-        _drop_output()
+        _drop(sys.stdout)
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the last place that can turn it into a sentence
         return _say_unforeseen(error)
@@ -202,8 +202,10 @@ def _say(sentence: str, exit_status: int) -> int:
 
 def _write(text: str, exit_status: int) -> int:
     """To standard error, if that takes it; ``exit_status`` in any case."""
-    with contextlib.suppress(OSError):
+    try:
         print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
     return exit_status
 
 
@@ -227,7 +229,7 @@ def _say_unforeseen(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # only a user can have given such a name
         return _say(f"{str(error.filename)[:_SHOWN_NAME]}…: {error.strerror}", UsageError.exit_status)
     if isinstance(error, OSError) and error.errno in NOTHING_MORE_FITS:
-        _drop_output()
+        _drop(sys.stdout)
         return _say(f"{error.filename or 'the output'} cannot be written: {error.strerror}", EnvironmentProblem.exit_status)
     return _say(_confession(error), 1)
 
@@ -250,10 +252,10 @@ def _open_standard_streams() -> None:
             setattr(sys, name, open(descriptor, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 - by number, for good
 
 
-def _drop_output() -> None:
-    """Lets Python's own flush at exit succeed."""
+def _drop(stream: TextIO) -> None:
+    """Lets Python's own flush at exit succeed, whose failure would be another exit status."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":
