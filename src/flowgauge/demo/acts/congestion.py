@@ -20,6 +20,8 @@ LINK = "short-frames"
 """A link of the node whose other end, in the node as well, takes smaller frames."""
 _PEER, _PEER_MTU = "short-end", 576
 FRAMES, DATAGRAMS, CONNECTIONS = 25, 60, 6
+PORT = 4009
+"""Below those of clients, so that whoever looks on sees one server that has no room."""
 
 _FRAME = b"\xff" * 6 + bytes.fromhex("020000000001") + b"\x88\xb5" + bytes(1000)
 """Of a protocol for local experiments (IEEE 802), longer than the other end takes."""
@@ -66,7 +68,7 @@ def _fill_receive_buffer(address: str) -> None:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as fast,
     ):
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        slow.bind((address, 0))
+        slow.bind((address, PORT))
         for _ in range(DATAGRAMS):
             fast.sendto(bytes(1000), slow.getsockname())
 
@@ -74,7 +76,8 @@ def _fill_receive_buffer(address: str) -> None:
 def _fill_listener(address: str) -> None:
     clients = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(CONNECTIONS)]
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.bind((address, 0))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, PORT))
         listener.listen(0)
         for client in clients:
             client.setblocking(False)
