@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -15,6 +16,10 @@ settings.load_profile("untimed")
 
 # Our programs shall print as they do for users, whose output waits in a buffer behind a pipe.
 os.environ.pop("PYTHONUNBUFFERED", None)
+
+# And end with their terminal, also where it shall not end the tests (``nohup``): they inherit what is ignored, but no handler.
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda *_: None)
 
 CHROMIUM = "/usr/bin/chromium"
 OF_THIS_MACHINE = ("root", "bpf", "browser", "tool", "slow")

@@ -21,7 +21,7 @@ from flowgauge.demo.cluster import Cluster, Pod
 from flowgauge.demo.entrance import Entrance
 from flowgauge.demo.flow_demo import DATABASE_HOST, ROUTE_HOST, WEB, FlowDemo
 from flowgauge.demo.objects.log import EventLog, present
-from flowgauge.demo.scene import addresses
+from flowgauge.demo.scene import addresses, counters
 from flowgauge.demo.scene.network import Network
 from flowgauge.demo.scene.node_counters import counted
 from flowgauge.demo.truth import TruthLog
@@ -152,9 +152,10 @@ def test_payments_go_by_both_versions_of_tls_and_over_quic_and_both_ends_say_the
 
 
 def test_a_probe_is_told_of_every_kind_of_error_and_so_was_its_kernel(story: FlowDemo) -> None:
-    before = story.cluster.counted().icmp
+    netns = story.acts.path_probes.pods[0].place.netns
+    before = counters.counted(netns).icmp
     probed = story.acts.path_probes.play()
-    received = story.cluster.counted().icmp
+    received = counters.counted(netns).icmp
     assert set(probed.errors) == {"ttl exceeded", "port unreachable", "fragmentation needed"}
     assert all(probed.errors.values()), probed.errors
     assert received.exceeded - before.exceeded == probed.errors["ttl exceeded"]
