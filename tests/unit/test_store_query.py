@@ -283,6 +283,21 @@ def test_what_a_node_drops_first_when_it_was_heard_for_a_while_is_counted_also_f
     assert moved["device_in_dropped_packets@eth0"] == 0
 
 
+def test_what_a_node_had_dropped_before_it_was_heard_is_none_of_it_also_when_told_as_late_as_can_be(store: FlowStore) -> None:
+    """Its agent had just told all when it was heard first, and each of its words comes with an export that is not yet due."""
+    now, node, counter = now_ms(), "node-late", "device_in_dropped_packets@eth0"
+    told_all_ms = now - 200_000 + 75_000
+    store.write_ledger([
+        LedgerRow(now - 200_000, KERNEL, node, "conntrack_entries", 3),
+        LedgerRow(told_all_ms, KERNEL, node, counter, 70_000),
+        LedgerRow(now - 2_000, KERNEL, node, counter, 70_007),
+    ])  # fmt: skip
+    window = Window(now - 300_000, now + 1)
+    assert {c.counter: c.change for c in store.ledger(window) if c.instance == node}[counter] == 7
+    steps = store.ledger_steps(KERNEL, window, 30_000)
+    assert sum(one.moved for one in steps if one.instance == node and one.name == "device_in_dropped_packets") == 7
+
+
 def test_the_ledgers_steps_tell_when_counters_moved(store: FlowStore) -> None:
     """Devices together; what moved before the window, and what had moved when it was first told, is none of it."""
     start, step, node = 1_795_000_000_000, 30_000, "node-steps"

@@ -42,11 +42,16 @@ struct inet6_dev {
 	struct list_head addr_list;
 };
 
+struct rtnl_link_ops {
+	const char *kind;
+};
+
 struct net_device {
 	possible_net_t nd_net;
 	struct list_head dev_list;
 	struct in_device *ip_ptr;
 	struct inet6_dev *ip6_ptr;
+	const struct rtnl_link_ops *rtnl_link_ops; /* NULL of those that are no software's */
 };
 
 struct sk_buff {

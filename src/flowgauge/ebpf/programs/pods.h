@@ -13,15 +13,34 @@
 #define DEVICES_MAX 24
 #define PRIVATE_ALIGNED 32 /* NETDEV_ALIGN */
 
+union kind_of_device {
+	char name[8];
+	__u64 word;
+};
+
+/* Whether a device is a cable. Of others nothing is to be read: what is a driver's own may begin with a card's registers. */
+static __always_inline bool is_cable(struct net_device *device)
+{
+	const union kind_of_device veth = {.name = "veth"}, netkit = {.name = "netkit"};
+	const char *name = BPF_CORE_READ(device, rtnl_link_ops, kind);
+	union kind_of_device kind = {};
+
+	if (!name || bpf_probe_read_kernel_str(kind.name, sizeof(kind.name), name) < 0)
+		return false;
+	return kind.word == veth.word || kind.word == netkit.word;
+}
+
 /*
  * The device at the other end of a cable, NULL for other devices. Drivers of cables keep it at the beginning of what is their
- * own, behind the device. Nothing but this says what is there: each of both ends must name the other.
+ * own, behind the device; where that is so, each of both ends names the other.
  */
 static __always_inline struct net_device *other_end(struct net_device *device)
 {
 	__u32 own = (bpf_core_type_size(struct net_device) + PRIVATE_ALIGNED - 1) & -PRIVATE_ALIGNED;
 	struct net_device *peer = NULL, *back = NULL;
 
+	if (!is_cable(device))
+		return NULL;
 	if (bpf_probe_read_kernel(&peer, sizeof(peer), (void *)device + own) || !peer)
 		return NULL;
 	if (bpf_probe_read_kernel(&back, sizeof(back), (void *)peer + own) || back != device)

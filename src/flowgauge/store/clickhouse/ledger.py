@@ -14,8 +14,9 @@ from flowgauge.store.store import LedgerChange, LedgerRow, LedgerStep
 LOOKBACK_MS = 6 * 3600 * 1000
 """How far before a window an instance's last values are looked for."""
 
-ALL_TOLD_MS = 65_000
-"""An instance tells all that ever moved within a minute: what it tells of for the first time later was 0 until then."""
+ALL_TOLD_MS = 80_000
+"""An instance tells all that ever moved once a minute, agents with the next word of each 10 s, which goes with an export: what
+it tells of for the first time later was 0 until then."""
 
 _NAME = pa.dictionary(pa.int32(), pa.utf8())
 _SCHEMA = pa.schema(
