@@ -15,6 +15,7 @@ from flowgauge.demo.scene.counters import Traffic
 from flowgauge.demo.scene.node_counters import Counted, counted
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.errors import EnvironmentProblem
+from flowgauge.runtime.clock import now_ns
 from flowgauge.schema.flow_query import Window
 from flowgauge.store.store import KERNEL, FlowStore
 
@@ -42,12 +43,15 @@ class LinkWatch:
         for node in self._nodes:
             self._asked[node.name] = counted(node), _devices(self._agent_urls[node.name]), counted(node)
 
-    def scores(self, store: FlowStore, window: Window) -> list[Score]:
-        """What the store holds once it holds what is so, or when that did not come in time; raises what the store raises."""
+    def scores(self, store: FlowStore, since_ms: int) -> list[Score]:
+        """What the store holds once it holds what is so, or when that did not come in time; raises what the store raises.
+
+        It is asked for all since ``since_ms`` until the moment of each question: what is written later is told of later.
+        """
         ended = {node.name: counted(node) for node in self._nodes if node.name in self._asked}
         deadline = time.monotonic() + _STORED_WITHIN_S
         while True:
-            stored = _stored(store, window)
+            stored = _stored(store, Window(since_ms, now_ns() // 1_000_000 + 1000))
             found = link_level.scores(
                 [NodeTold(*self._asked[name], last, stored.get(name, {})) for name, last in ended.items()]
             )

@@ -248,12 +248,12 @@ class Session:
             identity=reading.identity,
             balance=balance,
             transfer=reading.transfer,
-            signals=[*reading.signals, *self._of_nodes(acts, window)],
+            signals=[*reading.signals, *self._of_nodes(acts)],
         )
 
-    def _of_nodes(self, acts: Truths, window: Window) -> list[Score]:
+    def _of_nodes(self, acts: Truths) -> list[Score]:
         """What no flow says: nodes' own counters, and packet heads where agents keep them."""
-        found = self._links.scores(self._stage.system.store, window)
+        found = self._links.scores(self._stage.system.store, self._started_ms)
         if self._heads is not None:
             found += packet_heads.scores(self._heads, acts.talk.client.place.device, acts.talk.packets)
         return found

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 LOOPBACK = "127.0.0.1"
 """Where parts of one machine meet."""
+
+_KEPT = 64
+"""Ports reserved at once: several times what one machine's parts need, and a bound for a supervisor that runs for years."""
+_keepers: deque[socket.socket] = deque(maxlen=_KEPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +77,38 @@ def secret_pipe(secret: str) -> int:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port of this machine that nobody uses at the moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine that nobody uses, reserved for a server that sets SO_REUSEADDR or takes datagrams.
+
+    Of datagrams the kernel reserves nothing without taking some; that the number is reserved for TCP keeps others that ask
+    here away from it.
+    """
+    while True:
+        port = _reserved()
+        if kind is socket.SOCK_STREAM or _takes_datagrams(port):
+            return port
+
+
+def _reserved() -> int:
+    """A port that the kernel gives to nobody who does not ask for just this one, neither to listen nor to connect from.
+
+    A socket that is bound and does not listen keeps it so. It allows a second one only once it is bound: otherwise it could
+    be the second of somebody else's port.
+    """
+    keeper = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    keeper.bind((LOOPBACK, 0))
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _keepers.append(keeper)
+    port: int = keeper.getsockname()[1]
+    return port
+
+
+def _takes_datagrams(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+        return True
 
 
 def is_free(port: int) -> bool:
