@@ -6,7 +6,8 @@ from __future__ import annotations
 import errno
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -42,24 +43,27 @@ def any_port(*, reuse: bool) -> socket.socket:
     return sock
 
 
+def until_none_is_left(more: Callable[[], socket.socket], why: int) -> list[socket.socket]:
+    """What the kernel gives until it has no more, which it says by ``why``."""
+    taken = list[socket.socket]()
+    while len(taken) <= len(PORTS):
+        try:
+            taken.append(more())
+        except OSError as error:
+            if error.errno != why:
+                raise
+            break
+    return taken
+
+
 def taken_by_who_asks_for_any() -> list[socket.socket]:
     """Connections and listeners until the kernel has no port left for either."""
-    server = socket.create_server((LOOPBACK, 30_000))
-    taken = [server]
-    while True:
-        try:
-            taken.append(socket.create_connection(server.getsockname()))
-        except OSError as error:
-            assert error.errno == errno.EADDRNOTAVAIL
-            break
-    taken.pop().close()
-    taken.pop().close()
-    for reuse in (True, False):
-        try:
-            taken.append(any_port(reuse=reuse))
-        except OSError as error:
-            assert error.errno == errno.EADDRINUSE
-    return taken
+    server = socket.create_server((LOOPBACK, 30_000), backlog=len(PORTS))
+    connections = until_none_is_left(lambda: socket.create_connection(server.getsockname()), errno.EADDRNOTAVAIL)
+    for _ in range(2):
+        connections.pop().close()
+    listeners = [one for reuse in (True, False) for one in until_none_is_left(partial(any_port, reuse=reuse), errno.EADDRINUSE)]
+    return [server, *connections, *listeners]
 
 
 @pytest.mark.usefixtures("few_ports")
