@@ -24,7 +24,7 @@ from flowgauge.demo.report.transfer import TransferAccount
 from flowgauge.demo.report.translations import TRANSLATED
 from flowgauge.demo.scene.counters import Segments, Traffic
 from flowgauge.demo.scene.faults import Dropped
-from flowgauge.demo.truth import Tenure, TruthLog
+from flowgauge.demo.truth import Served, Tenure, TruthLog
 from flowgauge.demo.witness import Place, Reading
 from flowgauge.flow.addresses import from_texts
 from flowgauge.flow.batch import FlowBatch
@@ -70,7 +70,8 @@ def _row(src: str = POD, dst: str = OTHER, *, nat: str = NONE, at_s: int = 10, p
     names |= {f"dst_{key}": value for key, value in (_DB if dst_names is None else dst_names).items()}
     return {
         "src_addr": src, "dst_addr": dst, "post_nat_dst_addr": nat, "time_end_ms": at_s * SECOND_MS, "packets": packets,
-        "bytes": size, "dst_port": port, "sampling_rate": rate, "node_reporter": reporter, **names,
+        "bytes": size, "dst_port": port, "sampling_rate": rate, "node_reporter": reporter,
+        "proto": 6, **names,
     }  # fmt: skip
 
 
@@ -248,7 +249,7 @@ def test_what_a_fault_dropped_before_a_pods_link_is_no_difference() -> None:
 
 def test_dropped_packets_to_the_pods_service_count_whether_their_row_was_translated_or_not() -> None:
     """SYNs of a connection that never was stay untranslated; one that was sent again and got through translates its row."""
-    accuracy = Accuracy.of([_place(packets=10, size=1000)], {POD: VIP})
+    accuracy = Accuracy.of([_place(packets=10, size=1000)], {POD: Served(VIP, alone=True)})
     accuracy.add(
         _batch(
             _row(OTHER, VIP, packets=3, size=180),
@@ -261,11 +262,30 @@ def test_dropped_packets_to_the_pods_service_count_whether_their_row_was_transla
     assert (account.packets_off, account.error) == (0, 0.0)
 
 
-def test_a_pod_is_known_by_its_service_only_when_it_is_alone_behind_it() -> None:
+def test_untranslated_packets_that_no_rule_dropped_went_elsewhere() -> None:
+    """Such as what is sent again of a connection that the node tracks no longer: never on the pod's link."""
+    accuracy = Accuracy.of([_place(packets=10, size=1000)], {POD: Served(VIP, alone=True)})
+    accuracy.add(_batch(_row(OTHER, VIP, packets=24, size=1440), _row(OTHER, VIP, nat=POD, packets=10, size=1000)))
+    accuracy.leave_out({POD: Dropped(3, 180)})
+    account = accuracy.accounts[0]
+    assert (account.packets_off, account.error) == (0, 0.0)
+
+
+@pytest.mark.parametrize(("passed", "off"), [(10, 0), (12, 0), (15, 0), (16, -1), (9, 1)])
+def test_errors_of_icmp_to_a_service_reached_this_pod_or_another_behind_it(passed: int, off: int) -> None:
+    accuracy = Accuracy.of([_place(packets=passed, size=passed * 100)], {POD: Served(VIP)})
+    refused = _row(OTHER, VIP, packets=5, size=500) | {"proto": 1}
+    accuracy.add(_batch(_row(OTHER, VIP, nat=POD, packets=10, size=1000), refused))
+    account = accuracy.accounts[0]
+    assert (account.packets_off > 0) - (account.packets_off < 0) == off
+    assert (account.error > 0) == bool(off)
+
+
+def test_a_pod_is_known_by_its_service_and_whether_it_is_alone_behind_it() -> None:
     truth = _truth()
-    assert truth.lone_services() == {OTHER: VIP}
+    assert truth.services() == {OTHER: Served(VIP, alone=True)}
     truth.begin(Tenure(CLIENT, "Pod", "shop", "db-2", "db", "Deployment", 0))
-    assert truth.lone_services() == {}
+    assert truth.services() == {OTHER: Served(VIP), CLIENT: Served(VIP)}
 
 
 def _edge(client: tuple[str, str], server: tuple[str, str], port: int, service: str, sampling: Sampling) -> Edge:

@@ -36,6 +36,14 @@ class Tenure:
         return self.namespace, self.owner
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The address of the Service that a pod is behind, empty without one, and whether no other pod ever was."""
+
+    service: str = ""
+    alone: bool = False
+
+
 class TruthLog:
     """All tenures of a scene."""
 
@@ -62,13 +70,12 @@ class TruthLog:
         """Addresses that had more than one holder."""
         return [address for address, tenures in self._by_address.items() if len(tenures) > 1]
 
-    def lone_services(self) -> dict[str, str]:
-        """Pod's address → that of its Service, for Services that never had another pod behind them."""
+    def services(self) -> dict[str, Served]:
+        """Pod's address → the Service that it is or was behind."""
         found = {}
         for service in (one for one in self.tenures() if one.kind == "Service"):
             behind = [one for one in self.tenures() if one.kind == "Pod" and one.workload == service.workload]
-            if len(behind) == 1:
-                found[behind[0].address] = service.address
+            found.update({pod.address: Served(service.address, alone=len(behind) == 1) for pod in behind})
         return found
 
     def write(self, path: Path) -> None:

@@ -8,6 +8,11 @@ A rule on the pod's node may drop packets that the node has seen and the pod's l
 counted them. Of a connection that never was, nobody learns how it would have been translated: its packets go to the Service's
 address, and belong to the pod when that is the only one behind the Service. (When a packet sent again gets through within the
 same export interval, the row is translated, and holds those dropped before: so both kinds of rows count, and all drops go off.)
+Of rows that stay untranslated no packet reached the pod, so no more of them count than were dropped: a late packet of a
+connection that the node no longer tracks goes to the Service's address as well, and ends at a router.
+
+An error of ICMP to a Service's address is not translated in flows either. It reaches the pod whose packet it is about, which
+need not be the one on this node: so many packets fewer may be in flows.
 
 On a busy machine a device may drop what the hook has seen on its way out, and a packet may pass while counters are read: so
 many packets more may be in flows, by the devices' own count. On a machine that keeps up there are none.
@@ -16,6 +21,7 @@ many packets more may be in flows, by the devices' own count. On a machine that 
 from __future__ import annotations
 
 import math
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +29,7 @@ import numpy as np
 
 from flowgauge.demo.report.tenants import Mask, during, has_text, is_address
 from flowgauge.demo.scene.faults import Dropped
+from flowgauge.demo.truth import Served
 from flowgauge.demo.witness import Place
 from flowgauge.flow.batch import FlowBatch
 
@@ -34,14 +41,35 @@ LARGEST_BYTES = 1500
 
 
 @dataclass(slots=True)
+class Untranslated:
+    """What went to a Service's address, scaled, and flows do not say to which pod."""
+
+    packets: int = 0
+    bytes: int = 0
+
+    def add(self, rows: FlowBatch) -> None:
+        """Counts rows."""
+        rate = np.maximum(rows.array("sampling_rate").astype(np.int64), 1)
+        self.packets += int((rows.array("packets").astype(np.int64) * rate).sum())
+        self.bytes += int((rows.array("bytes").astype(np.int64) * rate).sum())
+
+
+@dataclass(slots=True)
 class Account:
     """One place: what flows say (scaled by sampling), and the variance that sampling gives them.
 
-    ``service`` is the address of the Service behind which the place's pod is alone, empty without one.
+    Attributes:
+        service: address of the Service behind which the place's pod is; empty without one.
+        alone: whether no other pod ever was behind it.
+        unplaced: of what went to the Service untranslated, packets and bytes that reached no pod.
+        perhaps: errors of ICMP to the Service, which reached this pod or another.
     """
 
     place: Place
     service: str = ""
+    alone: bool = False
+    unplaced: Untranslated = field(default_factory=Untranslated)
+    perhaps: Untranslated = field(default_factory=Untranslated)
     packets: int = 0
     bytes: int = 0
     packets_variance: float = 0.0
@@ -52,14 +80,14 @@ class Account:
     def error(self) -> float:
         """Relative difference of the bytes, but for those that may be in flows; 0 where nothing passed."""
         wanted, unsure = self.place.layer3_bytes, self.place.unsure
-        off = _beyond(self.bytes - wanted, unsure.layer3_bytes + LARGEST_BYTES * unsure.dropped)
+        off = _beyond(self.bytes - wanted, self.perhaps.bytes, unsure.layer3_bytes + LARGEST_BYTES * unsure.dropped)
         return abs(off) / wanted if wanted else float(off > 0)
 
     @property
     def packets_off(self) -> int:
         """How many packets flows have more (or, below 0, less) than the interface; not those of which it is unsure."""
         unsure = self.place.unsure
-        return _beyond(self.packets - self.place.packets, unsure.packets + unsure.dropped)
+        return _beyond(self.packets - self.place.packets, self.perhaps.packets, unsure.packets + unsure.dropped)
 
     @property
     def within_error(self) -> bool:
@@ -75,6 +103,7 @@ class Account:
 
     def add(self, batch: FlowBatch) -> None:
         """Counts the rows that passed this place."""
+        self._add_untranslated(batch)
         rows = batch.take(self._mine(batch))
         rate = np.maximum(rows.array("sampling_rate").astype(np.float64), 1.0)
         self.rate = max(self.rate, int(rate.max(initial=1.0)))
@@ -94,15 +123,27 @@ class Account:
         at_an_end = np.zeros(len(batch), np.bool_)
         for name in ("src_addr", "dst_addr", "post_nat_dst_addr"):
             at_an_end |= is_address(batch.array(name), pod.address)
-        if self.service:
-            untranslated = ~batch.array("post_nat_dst_addr").any(axis=1)
-            at_an_end |= is_address(batch.array("dst_addr"), self.service) & untranslated
         return mine & during(batch, pod.tenure) & at_an_end
 
+    def _add_untranslated(self, batch: FlowBatch) -> None:
+        """Counts the rows of the pod's node that went to its Service, and of which flows do not know to which pod."""
+        if self.place.pod is None or not self.service:
+            return
+        rows = batch.take(
+            during(batch, self.place.pod.tenure)
+            & has_text(batch, "node_reporter", self.place.node.name)
+            & is_address(batch.array("dst_addr"), self.service)
+            & ~batch.array("post_nat_dst_addr").any(axis=1)
+        )
+        of_icmp = rows.array("proto") == socket.IPPROTO_ICMP
+        self.perhaps.add(rows.take(of_icmp))
+        if self.alone:
+            self.unplaced.add(rows.take(~of_icmp))
 
-def _beyond(more: int, allowed: int) -> int:
-    """``more``, or 0 when it is not below 0 and not above what is ``allowed``."""
-    return 0 if 0 <= more <= allowed else more
+
+def _beyond(more: int, below: int, above: int) -> int:
+    """``more``, or 0 when it is at most so far ``below`` and ``above`` it."""
+    return 0 if -below <= more <= above else more
 
 
 @dataclass(slots=True)
@@ -112,9 +153,10 @@ class Accuracy:
     accounts: list[Account] = field(default_factory=list)
 
     @classmethod
-    def of(cls, places: Sequence[Place], lone_services: Mapping[str, str]) -> Accuracy:
-        """Accounts of ``places``, whose last readings must have been taken; ``lone_services`` as ``TruthLog`` has them."""
-        return cls([Account(place, lone_services.get(place.pod.address, "") if place.pod else "") for place in places])
+    def of(cls, places: Sequence[Place], services: Mapping[str, Served]) -> Accuracy:
+        """Accounts of ``places``, whose last readings must have been taken; ``services`` as ``TruthLog`` has them."""
+        served = [services.get(place.pod.address, Served()) if place.pod else Served() for place in places]
+        return cls([Account(place, one.service, one.alone) for place, one in zip(places, served, strict=True)])
 
     def add(self, batch: FlowBatch) -> None:
         """Counts a batch at every place."""
@@ -125,8 +167,8 @@ class Accuracy:
         """Takes off what faults dropped on a pod's node before the pod's link: seen by the node, never by the interface."""
         for account in self.accounts:
             if account.place.pod is not None and (gone := dropped.get(account.place.pod.address)):
-                account.packets -= gone.packets
-                account.bytes -= gone.bytes
+                account.packets += min(account.unplaced.packets, gone.packets) - gone.packets
+                account.bytes += min(account.unplaced.bytes, gone.bytes) - gone.bytes
 
     def rows(self) -> list[dict[str, object]]:
         """One JSON object a place."""

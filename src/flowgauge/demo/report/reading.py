@@ -36,7 +36,7 @@ def read(
     store: FlowStore, window: Window, places: Sequence[Place], truth: TruthLog, *, transfer: Transfer | None, signals: Signals
 ) -> Reading:
     """Reads every stored flow of ``window`` once; raises what the store raises."""
-    accuracy, identity = Accuracy.of(places, truth.lone_services()), Identity(truth)
+    accuracy, identity = Accuracy.of(places, truth.services()), Identity(truth)
     account = TransferAccount(transfer) if transfer else None
     for batch in batches(store, window):
         accuracy.add(batch)
