@@ -188,9 +188,10 @@ def test_the_nodes_own_loopback_is_the_nodes(node: TwoPods) -> None:
         with socket.create_server((V4, 0)) as listener, socket.create_connection(listener.getsockname()) as client:
             accepted, _ = listener.accept()
             accepted.close()
-            port = client.getsockname()[1]
+            port, server = client.getsockname()[1], client.getpeername()[1]
         found = program.evict().events
-    mine = found[(found["key"]["src_port"] == port) & (found["netns"] == 0)]
+    ends = (found["key"]["src_port"] == port) & (found["key"]["dst_port"] == server)
+    mine = found[ends & (found["netns"] == 0)]
     assert mine["kind"].tolist() == [SOCKET_EVENT.index("connected"), SOCKET_EVENT.index("closed")]
 
 
