@@ -33,6 +33,16 @@ _OUTSIDE_FRAME = """() => {
   }).map(one => one.ariaLabel);
 }"""
 
+_UNDER_BUTTONS = """() => {
+  const buttons = document.querySelector('.fg-map-zoom').getBoundingClientRect();
+  const others = document.querySelectorAll('.fg-card, .fg-panel-map h2, .fg-panel-map .fg-panel-head p');
+  return [...others].filter(one => {
+    const box = document.createRange(); box.selectNodeContents(one);
+    const seen = one.matches('.fg-card') ? one.getBoundingClientRect() : box.getBoundingClientRect();
+    return seen.left < buttons.right && seen.right > buttons.left && seen.top < buttons.bottom && seen.bottom > buttons.top;
+  }).map(one => one.textContent);
+}"""
+
 
 class Shown:
     """A console before a store of its own, whose traffic grows."""
@@ -75,6 +85,15 @@ def test_what_appears_later_is_seen_at_once(site: Shown, page: Page) -> None:
     site.more(*LATER)
     cards(page, FIRST + 2)
     assert page.evaluate(_OUTSIDE_FRAME) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 700), (390, 800)])
+def test_nothing_lies_under_the_buttons(site: Shown, page: Page, width: int, height: int) -> None:
+    page.set_viewport_size({"width": width, "height": height})
+    site.more(*LATER, *MANY)
+    page.goto(site.url)
+    cards(page, FIRST + len(SHOPS))
+    assert page.evaluate(_UNDER_BUTTONS) == []
 
 
 def test_what_the_user_chose_stays_until_all_is_asked_for(site: Shown, page: Page) -> None:
