@@ -74,16 +74,15 @@ def print_json(answer: Answer) -> None:
     print(json.dumps(answer, ensure_ascii=False, indent=1))
 
 
-def footer(answer: Answer, how: Format, screen: Screen) -> None:
-    """How much is shown of what, in which time range, and how complete that is.
+def footer(answer: Answer, how: Format, screen: Screen, noun: str = "flow") -> None:
+    """How much is shown of what, in which time range, and how complete that is; ``noun`` is what a row tells of.
 
     For programs it goes to standard error, and only when somebody may read it there or something is missing.
     """
     complete = answer["completeness"]
     missing = bool(complete["losses"])
-    lines = [
-        " · ".join([_extent(answer), units.span(answer["window"]["from_ms"], answer["window"]["to_ms"]), complete["words"]])
-    ]
+    window = units.span(answer["window"]["from_ms"], answer["window"]["to_ms"])
+    lines = [" · ".join([_extent(answer, noun), window, complete["words"]])]
     if answer["sampling"]:
         lines.append(answer["sampling"])
     if how is Format.TABLE:
@@ -92,14 +91,13 @@ def footer(answer: Answer, how: Format, screen: Screen) -> None:
         print("\n".join(lines), file=sys.stderr)
 
 
-def _extent(answer: Answer) -> str:
+def _extent(answer: Answer, noun: str) -> str:
     shown = len(answer["rows"])
-    if "group_count" in answer:
-        count, noun = answer["group_count"], "group"
-    else:
-        count, noun = answer["matched"], "flow"
+    groups = "group_count" in answer
+    count = answer["group_count" if groups else "matched"]
     if not count:
-        return "no flow matches"
+        return f"no {noun} matches"
+    noun = "group" if groups else noun
     if shown < count:
         return f"{units.number(shown)} of {units.counted(count, noun)} (more with --limit)"
     return units.counted(count, noun)

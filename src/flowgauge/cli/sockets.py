@@ -62,7 +62,7 @@ def sockets(
         print_table(_columns(), [_cells(row) for row in found["rows"]], screen)
     else:
         print(NONE_YET)
-    footer(found, how, screen)
+    footer(found, how, screen, "event")
     return 0
 
 
