@@ -108,6 +108,21 @@ def test_a_fault_ends_by_itself(demo: Demo) -> None:
     assert _disturbed(demo) == []
 
 
+def test_two_faults_that_drop_packets_are_there_at_once_and_a_second_of_a_kind_is_refused(demo: Demo) -> None:
+    """Both end in order, and the checks at the end count what either dropped."""
+    first, second = Fault(demo, "loss"), Fault(demo, "policy-drop")
+    try:
+        again = demo.run("demo", "fault", "loss")
+        assert (again.returncode, again.stdout) == (2, "")
+        assert again.stderr.splitlines() == [
+            "flowgauge: the fault loss is in the demo already: end that one first, or choose another kind"
+        ]
+    finally:
+        ends = [first.end(), second.end()]
+    assert ends == [(0, "loss: removed\n"), (0, "policy-drop: removed\n")]
+    assert _disturbed(demo) == []
+
+
 def test_what_is_asked_wrongly_is_one_sentence(demo: Demo, tmp_path: Path) -> None:
     for arguments, words in (
         (("earthquake",), "there is no fault 'earthquake'; there are delay, loss"),

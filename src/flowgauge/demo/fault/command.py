@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import threading
@@ -28,7 +29,7 @@ def put(kind: str, duration_s: float | None) -> None:
     """Puts a fault into the running demo for so long; None: until Ctrl-C or SIGTERM. It ends with the demo at the latest.
 
     Raises:
-        UsageError: there is no such kind, no demo runs, or it is not root's.
+        UsageError: there is no such kind, it is there already, no demo runs, or it is not root's.
         EnvironmentProblem: the kernel refused something; nothing of the fault is left then.
     """
     fault = KINDS.get(kind)
@@ -38,6 +39,7 @@ def put(kind: str, duration_s: float | None) -> None:
     stop = threading.Event()
     signals.on({signal.SIGINT: stop.set, signal.SIGTERM: stop.set})
     with contextlib.ExitStack() as undo:
+        _alone(folder, kind, undo)
         try:
             done = fault.begin(scene_file.read(folder), undo)
         except OSError as error:
@@ -53,6 +55,15 @@ def _wait(folder: Path, stop: threading.Event, duration_s: float | None) -> None
     while not stop.wait(_POLL_S) and scene_file.exists(folder):
         if deadline is not None and time.monotonic() >= deadline:
             return
+
+
+def _alone(folder: Path, kind: str, undo: contextlib.ExitStack) -> None:
+    """Refuses a second fault of a kind: it would take over the first one's rule, and what that dropped would be forgotten."""
+    lock = undo.enter_context((folder / f"fault-{kind}.lock").open("w", encoding="ascii"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with us, also when we are killed
+    except BlockingIOError as error:
+        raise UsageError(f"the fault {kind} is in the demo already: end that one first, or choose another kind") from error
 
 
 def _folder() -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,8 @@ def _delay(scene: Scene, undo: contextlib.ExitStack) -> str:
 def _loss(scene: Scene, undo: contextlib.ExitStack) -> str:
     database = scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
-    _drop(scene, database, undo, LOSS_PERCENT, f"ip daddr {database.address} tcp dport {DATABASE_PORT} ct state established")
+    match = f"ip daddr {database.address} tcp dport {DATABASE_PORT} ct state established"
+    _drop(scene, database, undo, faults.loss(node.netns, LOSS_PERCENT, match, "fault_loss"))
     return f"{node.name} drops {LOSS_PERCENT} % of the packets to {DATABASE}:{DATABASE_PORT}"
 
 
@@ -58,15 +60,15 @@ def _policy_drop(scene: Scene, undo: contextlib.ExitStack) -> str:
     neighbour, database = scene.pods_of(_NEIGHBOUR)[0], scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
     match = f"ip saddr {neighbour.address} ip daddr {database.address} tcp dport {DATABASE_PORT}"
-    _drop(scene, database, undo, 100, match)
+    _drop(scene, database, undo, faults.loss(node.netns, 100, match, "fault_policy_drop"))
     return f"a rule on {node.name} forbids {neighbour.namespace}/{_NEIGHBOUR} to reach {DATABASE}:{DATABASE_PORT}"
 
 
-def _drop(scene: Scene, to: PodEntry, undo: contextlib.ExitStack, percent: int, match: str) -> None:
+def _drop(scene: Scene, to: PodEntry, undo: contextlib.ExitStack, loss: AbstractContextManager[faults.Dropped]) -> None:
     """Drops packets on the node of ``to``, before they reach it, and tells the demo at the end how many these were."""
     dropped = faults.Dropped()
     undo.callback(lambda: drop_log.append(Path(scene.folder), to.address, dropped))
-    dropped = undo.enter_context(faults.loss(scene.node_of(to).netns, percent, match))
+    dropped = undo.enter_context(loss)
 
 
 def _no_listener(scene: Scene, undo: contextlib.ExitStack) -> str:

@@ -21,17 +21,20 @@ class Dropped:
 
 
 @contextmanager
-def loss(netns: str, percent: int, match: str = "") -> Iterator[Dropped]:
-    """Drops a share of what a node forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything."""
+def loss(netns: str, percent: int, match: str = "", table: str = "fault_loss") -> Iterator[Dropped]:
+    """Drops a share of what a node forwards; ``match`` is an nftables match (``tcp dport 5432``), empty for everything.
+
+    Two at once need tables of different names.
+    """
     chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
     dropped = Dropped()
-    with _table(netns, "fault_loss", "forward", f"{match} {chance} counter name dropped drop", "counter dropped {}"):
+    with _table(netns, table, "forward", f"{match} {chance} counter name dropped drop", "counter dropped {}"):
         try:
             yield dropped
         finally:
             # First no packet is dropped any more, then they are counted: none falls between.
-            kernel.nft(netns, "flush chain ip fault_loss forward\n")
-            listed = kernel.nft_json(netns, "list", "counters", "table", "ip", "fault_loss")
+            kernel.nft(netns, f"flush chain ip {table} forward\n")
+            listed = kernel.nft_json(netns, "list", "counters", "table", "ip", table)
             counter = next(entry["counter"] for entry in listed if "counter" in entry)
             dropped.packets, dropped.bytes = counter["packets"], counter["bytes"]
 
