@@ -60,9 +60,17 @@ PROBED_OF = {"ttl exceeded": 3, "port unreachable": 3, "fragmentation needed": 1
 
 
 def _icmp(
-    *rows: dict[str, Any], unreachable: int = 8, exceeded: int = 3, probed: Mapping[str, int] = PROBED_OF
+    *rows: dict[str, Any],
+    unreachable: int = 8,
+    exceeded: int = 3,
+    probed: Mapping[str, int] = PROBED_OF,
+    later: int = 0,
 ) -> dict[str, Score]:
-    told = IcmpErrorsTold(IcmpTruth({PROBE: "n1", WEB: "n2"}, IcmpErrors(unreachable, exceeded), (PROBE, FROM_MS), probed))
+    """``later``: so many came unreachable while agents ended."""
+    before = IcmpErrors(unreachable, exceeded)
+    told = IcmpErrorsTold(
+        IcmpTruth({PROBE: "n1", WEB: "n2"}, (before, before.plus(IcmpErrors(later))), (PROBE, FROM_MS), probed)
+    )
     for row in rows or ERRORS:
         told.add(_batch(row))
     return {score.name: score for score in told.scores()}
@@ -84,6 +92,14 @@ def test_an_icmp_error_too_few_or_too_many_is_not_held() -> None:
     assert not _icmp(unreachable=7)[UNREACHABLE].held
     assert not _icmp(exceeded=4)[EXCEEDED].held
     assert _icmp(exceeded=4)[UNREACHABLE].held
+
+
+def test_an_icmp_error_that_comes_while_agents_end_may_be_told_of_or_not() -> None:
+    for already in (6, 7, 8):
+        score = _icmp(unreachable=already, later=2)[UNREACHABLE]
+        assert (score.truth, score.held) == (already + 2, True)
+    assert not _icmp(unreachable=5, later=2)[UNREACHABLE].held
+    assert not _icmp(unreachable=9, later=2)[UNREACHABLE].held
 
 
 def test_an_icmp_error_of_another_kind_than_the_probe_was_told_is_not_held_though_the_sum_is_right() -> None:

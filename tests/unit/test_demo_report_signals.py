@@ -65,7 +65,7 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
         connections=Connections(), within=0, handshakes=Handshakes([], []), translated=[], readings=readings,
         dns_logs=[dns_log],
         dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},
-        icmp=IcmpTruth({}, IcmpErrors(), (WEB, 0), {}), tunnelled=None,
+        icmp=IcmpTruth({}, (IcmpErrors(), IcmpErrors()), (WEB, 0), {}), tunnelled=None,
     )  # fmt: skip
     signals = Signals(truth)
     signals.add(_batch())

@@ -29,6 +29,7 @@ from flowgauge.demo.report.reading import read
 from flowgauge.demo.report.score import Score
 from flowgauge.demo.report.signals import Signals, Truth
 from flowgauge.demo.scene import addresses, counters
+from flowgauge.demo.scene.counters import Counted
 from flowgauge.demo.scene.translations import Translated, translated
 from flowgauge.demo.settings import label_of
 from flowgauge.demo.socket_watch import SocketWatch
@@ -103,6 +104,7 @@ class Session:
         self._sockets = SocketWatch(lambda: stage.story.pods.web)
         self._links = LinkWatch(list(stage.network.nodes.values()), stage.system.composition.agent_urls)
         self._heads: bytes | None = None
+        self._counted = Counted()
         self._click = Click(console_url, self._entrance, exact=self._counting() is Counting.EXACT)
         for end in (self._entrance.stop, self._first.stop, self._click.stop, self._sockets.stop):
             undo.callback(end)
@@ -187,6 +189,7 @@ class Session:
             self._heads = past_packets.cut(stage.system.composition.console_url, acts.talk)
         stage.witness.end_all()
         self._stop.refuse_to_go_on(once=False)
+        self._counted = stage.story.cluster.counted()
         stage.system.stop_agents()
         stage.witness.agents_ended()
         balance = stage.system.settled()
@@ -278,7 +281,7 @@ class Session:
             readings=self._sockets.readings,
             dns_logs=[pod.processes[0].log_path for pod in pods.dns],
             dropped=drop_log.read(self._stage.folder),
-            icmp=IcmpTruth(nodes, counted.icmp, (probed.probe.address, probed.from_ms), probed.errors),
+            icmp=IcmpTruth(nodes, (self._counted.icmp, counted.icmp), (probed.probe.address, probed.from_ms), probed.errors),
             tunnelled=acts.tunnelled,
         )
         return Signals(truth)

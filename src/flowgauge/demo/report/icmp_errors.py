@@ -31,13 +31,13 @@ class IcmpTruth:
 
     Attributes:
         nodes: address of each pod that there was → its node.
-        received: by their kernels.
+        received: by their kernels, before agents ended and after that: what they told of lies between the two.
         probe: address of the path probe, and since when it probed.
         probed: kind of error, as flows call it → how many the probe's socket was told.
     """
 
     nodes: Mapping[str, str]
-    received: IcmpErrors
+    received: tuple[IcmpErrors, IcmpErrors]
     probe: tuple[str, int]
     probed: Mapping[str, int]
 
@@ -64,11 +64,11 @@ class IcmpErrorsTold:
         """By type, and by kind of those that the act made."""
         exceeded = sum(count for kind, count in self._told.items() if kind in _EXCEEDED)
         unreachable = sum(count for kind, count in self._told.items() if kind not in _EXCEEDED | _OTHER_TYPES)
-        received = self.truth.received
+        before, after = self.truth.received
         by = "of the pods' namespaces"
         return [
-            _exactly(UNREACHABLE, unreachable, received.unreachable, f"IcmpMsgInType3 {by}"),
-            _exactly(EXCEEDED, exceeded, received.exceeded, f"IcmpMsgInType11 {by}"),
+            _between(UNREACHABLE, unreachable, before.unreachable, after.unreachable, f"IcmpMsgInType3 {by}"),
+            _between(EXCEEDED, exceeded, before.exceeded, after.exceeded, f"IcmpMsgInType11 {by}"),
             self._probed(),
         ]
 
@@ -79,8 +79,8 @@ class IcmpErrorsTold:
         return judged(PROBED, told.total(), sum(truth.values()), wrong, 0, source=f"its socket's error queue: {kinds}")
 
 
-def _exactly(name: str, measured: int, truth: int, source: str) -> Score:
-    return judged(name, measured, truth, abs(measured - truth), 0, source=source)
+def _between(name: str, measured: int, least: int, most: int, source: str) -> Score:
+    return judged(name, measured, most, max(least - measured, measured - most, 0), 0, source=source)
 
 
 def _by_kind(rows: FlowBatch) -> Counter[str]:
