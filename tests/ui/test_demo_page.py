@@ -25,8 +25,9 @@ WANTED = {
 }
 ALSO = re.compile(
     r"(node-\w+|you) to django-psql-example, http 8080|\S+ to (postgresql, postgresql 5432|django-psql-example, .+)"
+    r"|checkout to (payment-gateway|dns-default), .+"
 )
-"""What else reaches flow-demo: the nodes' health probes, the user's own click, and pods that come to a reused address."""
+"""What else is in flow-demo: the nodes' health probes, the user's own click, pods that come to a reused address, payments."""
 
 
 @pytest.fixture(scope="module")
