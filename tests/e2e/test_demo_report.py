@@ -166,6 +166,13 @@ def test_what_hellos_of_tls_and_quic_said_is_what_both_ends_agreed_on(run: Run) 
         assert scores[name]["measured"] == scores[name]["truth"] >= fewest, scores[name]
 
 
+def test_macs_of_pods_are_those_of_their_devices(run: Run) -> None:
+    (check,) = [check for check in run.report["checks"] if check["name"] == "MAC addresses of pods in what they send"]
+    (score,) = [score for score in run.report["signals"] if score["name"] == check["name"]]
+    assert check["held"], check
+    assert score["measured"] == score["truth"] >= 100
+
+
 def test_icmp_errors_are_those_that_pods_received_and_of_every_kind_that_the_probe_asked_for(run: Run) -> None:
     checked = {check["name"]: check for check in run.report["checks"]}
     for name in ("unreachable", "time exceeded"):

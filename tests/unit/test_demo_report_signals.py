@@ -19,6 +19,7 @@ from flowgauge.demo.report.signals import Signals, Truth
 from flowgauge.demo.scene.counters import Connections, IcmpErrors
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.scene.sockets import RoundTrip, parsed
+from flowgauge.demo.truth import Tenure
 from flowgauge.flow.addresses import from_texts
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
@@ -60,8 +61,8 @@ def _scores(folder: Path, *, duration_ms: float = 400.6, repeated: int = 3, drop
     database_log.write_text(f"LOG:  duration: {duration_ms} ms  statement: SELECT pg_sleep(0.4)\n")
     dns_log.write_text(f"dnsmasq: query[A] {name} from {WEB}\ndnsmasq: config {name} is {DATABASE}\n")
     truth = Truth(
-        features=features, database=DATABASE, database_log=database_log, repeated=repeated, pods=[WEB, DATABASE, DNS],
-        pods_repeated=repeated + 1,
+        features=features, database=DATABASE, database_log=database_log, repeated=repeated,
+        tenures=[Tenure(address, "Pod", "", "", "", "", 0) for address in (WEB, DATABASE, DNS)], pods_repeated=repeated + 1,
         connections=Connections(), within=0, handshakes=Handshakes([], []), translated=[], readings=readings,
         dns_logs=[dns_log],
         dropped={DATABASE: Dropped(dropped, 60)} if dropped else {},

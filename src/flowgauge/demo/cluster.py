@@ -143,7 +143,7 @@ class Cluster:
         )
         kind = workload.controller["kind"]
         space, owner = workload.namespace, workload.name
-        tenure = Tenure(place.address, "Pod", space, name, owner, kind, now, node=node, zone=place.node.zone)
+        tenure = Tenure(place.address, "Pod", space, name, owner, kind, now, node=node, zone=place.node.zone, mac=place.mac())
         pod = Pod(place, self._events.added(thing, now), workload, self.truth.begin(tenure))
         self.pods.append(pod)
         return pod

@@ -266,13 +266,14 @@ class Session:
         pods, cluster = self._stage.story.pods, self._stage.story.cluster
         database, counted = pods.database, cluster.counted()
         probed = acts.probed
-        nodes = {tenure.address: tenure.node for tenure in cluster.truth.tenures() if tenure.kind == "Pod"}
+        tenures = [tenure for tenure in cluster.truth.tenures() if tenure.kind == "Pod"]
+        nodes = {tenure.address: tenure.node for tenure in tenures}
         truth = Truth(
             features=self._stage.settings.spec.exporter.features,
             database=database.address,
             database_log=database.processes[0].log_path,
             repeated=counters.tcp_segments_sent(database.place.netns).repeated,
-            pods=sorted(nodes),
+            tenures=tenures,
             pods_repeated=counted.repeated,
             connections=counted.connections,
             within=sidecars.connections(cluster.log_dir, WEB),

@@ -16,7 +16,7 @@ class Tenure:
     """An address belonged to a pod, node, service or outside client from ``from_ns`` until ``to_ns`` (0: still).
 
     ``kind`` is ``Pod``, ``Node``, ``Service`` or ``Subnet``; a subnet's ``name`` is its label. ``node`` and ``zone`` say where
-    a pod or node is.
+    a pod or node is, ``mac`` is the Ethernet address of a pod's device.
     """
 
     address: str
@@ -29,6 +29,7 @@ class Tenure:
     to_ns: int = 0
     node: str = ""
     zone: str = ""
+    mac: str = ""
 
     @property
     def workload(self) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from flowgauge.demo.report import (
     handshakes,
     icmp_errors,
     link_level,
+    macs,
     owners,
     packet_heads,
     round_trips,
@@ -34,6 +35,7 @@ from flowgauge.demo.report import (
 from flowgauge.demo.report.connections import SocketEvents
 from flowgauge.demo.report.handshakes import HandshakeJudge
 from flowgauge.demo.report.icmp_errors import IcmpErrorsTold, IcmpTruth
+from flowgauge.demo.report.macs import MacsOfPods
 from flowgauge.demo.report.owners import Owners
 from flowgauge.demo.report.round_trips import RoundTrips
 from flowgauge.demo.report.score import Score, judged, scored
@@ -44,6 +46,7 @@ from flowgauge.demo.scene.counters import Connections
 from flowgauge.demo.scene.faults import Dropped
 from flowgauge.demo.scene.sockets import RoundTrip
 from flowgauge.demo.scene.translations import Translated
+from flowgauge.demo.truth import Tenure
 from flowgauge.flow.batch import FlowBatch
 
 _SLOWEST_OFF_MS = 100.0
@@ -54,7 +57,7 @@ REPEATED = "segments sent again by pods"
 CHECKED = (
     round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
     connections.WITHIN, translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC, icmp_errors.UNREACHABLE,
-    icmp_errors.EXCEEDED, icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE,
+    icmp_errors.EXCEEDED, icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE, macs.SENT_BY,
     *link_level.CHECKED, *packet_heads.CHECKED,
 )  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
@@ -76,7 +79,8 @@ class Truth:
     Attributes:
         features: what agents are asked for; a feature that is off has no score.
         database: the pod's address; ``database_log`` what PostgreSQL logged, ``repeated`` the segments its kernel sent again.
-        pods: addresses of all pods that there were; ``pods_repeated`` the segments that all of their kernels sent again.
+        tenures: of all pods that there were.
+        pods_repeated: segments that all of their kernels sent again.
         connections: of all pods, as their kernels counted; ``within`` how many sidecars opened over their pods' loopback.
         handshakes: what both ends of connections over TLS and QUIC agreed on.
         translated: connections to Services, as the nodes' kernels knew them at the end.
@@ -91,7 +95,7 @@ class Truth:
     database: str
     database_log: Path
     repeated: int
-    pods: Sequence[str]
+    tenures: Sequence[Tenure]
     pods_repeated: int
     connections: Connections
     within: int
@@ -102,6 +106,11 @@ class Truth:
     dropped: Mapping[str, Dropped]
     icmp: IcmpTruth
     tunnelled: Tunnelled | None
+
+    @property
+    def pods(self) -> Sequence[str]:
+        """Addresses of all pods that there were, each once."""
+        return sorted({tenure.address for tenure in self.tenures})
 
 
 @dataclass(slots=True)
@@ -125,6 +134,7 @@ class Signals:
             Feature.TLS: HandshakeJudge(truth.handshakes),
             Feature.NAT: Translations(truth.translated),
             Feature.ICMP_ERRORS: IcmpErrorsTold(truth.icmp),
+            Feature.MACS: MacsOfPods(truth.tenures),
         }
         self._judges = [judge for feature, judge in judges.items() if feature in truth.features]
         if truth.tunnelled:

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import socket
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from flowgauge.demo.scene.network import QUIET, Network
 from flowgauge.demo.scene.nodes import Node
 from flowgauge.runtime import linux
 
+_SIOCGIFHWADDR, _MAC_AT = 0x8927, 18
 _LOW_PORTS = {"ipv4/ip_unprivileged_port_start": "0"}
 """As container runtimes set it: a pod's DNS server listens on port 53 without being root."""
 
@@ -41,6 +45,12 @@ class PodPlace:
     def traffic(self) -> Traffic:
         """What the kernel counted at the node's end of the link; received there is what the pod sent."""
         return counters.devices(self.node.netns)[self.device]
+
+    def mac(self) -> str:
+        """The Ethernet address of the pod's device, as its kernel says (netdevice(7))."""
+        with linux.in_netns(self.netns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            answer = fcntl.ioctl(any_socket, _SIOCGIFHWADDR, struct.pack("256s", b"eth0"))
+        return answer[_MAC_AT : _MAC_AT + 6].hex(":")
 
     def offloads(self, *, on: bool) -> None:
         """Sets segmentation offloads at both ends of the pod's link."""
