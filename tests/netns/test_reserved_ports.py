@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from flowgauge.demo.scene import kernel
-from flowgauge.run.part import LOOPBACK, free_port
+from flowgauge.run.part import LOOPBACK, free_port, reserved
 from flowgauge.runtime.linux import create_netns, delete_netns, in_netns
 
 pytestmark = [pytest.mark.root, pytest.mark.tool("ip")]
@@ -94,3 +94,12 @@ def test_a_port_for_datagrams_is_not_one_that_takes_them_already() -> None:
     finally:
         for sock in busy:
             sock.close()
+
+
+@pytest.mark.usefixtures("few_ports")
+def test_a_port_that_one_asked_for_is_kept_from_the_next_until_its_part_listens() -> None:
+    assert reserved(8055) == 8055
+    with pytest.raises(OSError, match="in use"):
+        reserved(8055)
+    with socket.create_server((LOOPBACK, 8055)), pytest.raises(OSError, match="in use"):
+        reserved(8055)

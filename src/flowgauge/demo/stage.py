@@ -7,14 +7,13 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flowgauge.demo.cluster import Cluster
-from flowgauge.demo.doors import LOOPBACK, Ports
+from flowgauge.demo.doors import Ports
 from flowgauge.demo.flow_demo import FlowDemo
 from flowgauge.demo.objects.log import EventLog
 from flowgauge.demo.scene import addresses
@@ -24,7 +23,7 @@ from flowgauge.demo.system import System
 from flowgauge.demo.truth import TruthLog
 from flowgauge.demo.witness import InterfaceWitness
 from flowgauge.errors import EnvironmentProblem
-from flowgauge.run.part import PartStatus, State
+from flowgauge.run.part import PartStatus, State, reserved
 
 CONSOLE_PORT = 8055
 NO_PORTS = Ports()
@@ -123,10 +122,8 @@ def _folder(network: Network, undo: contextlib.ExitStack, keep: Callable[[Path],
 
 
 def _usual_port() -> int:
-    """The console's usual port if it is free, else 0."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((LOOPBACK, CONSOLE_PORT))
-        except OSError:
-            return 0
-    return CONSOLE_PORT
+    """The console's usual port, kept from other demos, if it is free, else 0."""
+    try:
+        return reserved(CONSOLE_PORT)
+    except OSError:
+        return 0

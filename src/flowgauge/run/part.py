@@ -83,19 +83,26 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     here away from it.
     """
     while True:
-        port = _reserved()
+        port = reserved(0)
         if kind is socket.SOCK_STREAM or _takes_datagrams(port):
             return port
 
 
-def _reserved() -> int:
-    """A port that the kernel gives to nobody who does not ask for just this one, neither to listen nor to connect from.
+def reserved(wanted: int) -> int:
+    """``wanted``, or with 0 one of the kernel's choice: a port that it gives to nobody else, to listen or to connect from.
 
-    A socket that is bound and does not listen keeps it so. It allows a second one only once it is bound: otherwise it could
-    be the second of somebody else's port.
+    Only who asks for just this one may have it, too. A socket that is bound and does not listen keeps it so. It allows a
+    second one only once it is bound: otherwise it could be the second of somebody else's port.
+
+    Raises:
+        OSError: somebody has ``wanted``.
     """
     keeper = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    keeper.bind((LOOPBACK, 0))
+    try:
+        keeper.bind((LOOPBACK, wanted))
+    except OSError:
+        keeper.close()
+        raise
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     _keepers.append(keeper)
     port: int = keeper.getsockname()[1]
