@@ -73,6 +73,25 @@ def test_over_tls_with_certificates_on_both_sides(ledger: Ledger, tmp_path: Path
     assert octets(decoded(*receiver.sessions[0]).flows) == octets(flows)
 
 
+@pytest.mark.parametrize("called", ["collector.example", "another.example"])
+def test_a_collector_on_this_machine_has_a_certificate_for_the_name_that_the_document_gives_it(
+    ledger: Ledger, tmp_path: Path, called: str
+) -> None:
+    with certificates(tmp_path) as certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate("collector.example"))
+    receiver = StreamReceiver(context)
+    tls = ClientTls(ca=str(tmp_path / "ca.pem"))
+    collector = Collector(address="127.0.0.1", port=receiver.port, transport="TLS", client_tls=tls)
+    destinations = Destinations(AgentSettings(node="node-a", collector=collector, collector_name=called), ledger)
+    destinations.start()
+    destinations.greet()
+    until(lambda: destinations.sent_anything or bool(receiver.refused), "an answer")
+    destinations.stop()
+    receiver.close()
+    assert destinations.sent_anything is (called == "collector.example")
+
+
 def test_a_collector_that_is_not_believed_gets_nothing_and_that_is_counted(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,3 +139,32 @@ def test_show_prints_a_document_that_loads_and_tells_each_origin(
     spec = loads(printed).document.spec
     assert (spec.exporter.sampling, spec.exporter.export_interval, spec.log_level) == (100, "2s", "debug")
     assert spec.storage == loads(GIVEN).document.spec.storage
+
+
+def test_sections_that_are_there_or_not_are_explained_where_they_are() -> None:
+    said = told(
+        "spec: {collector: {transport: TLS, tls: {certificate: c.crt, key: c.key, clientCa: a.crt, clientNames: [x.example]}, "
+        "clientTls: {ca: ca.crt}, kafka: {brokers: 'k:9092', topic: t}}}"
+    )
+    assert said["spec.collector.tls", Kind.DOES] == (
+        "the collector's own port shows c.crt, and lets in agents whose certificate a.crt vouches for "
+        "and that are called x.example"
+    )
+    assert "ca.crt vouches for" in said["spec.collector.clientTls", Kind.DOES]
+    assert "from topic t at k:9092" in said["spec.collector.kafka", Kind.DOES]
+
+
+def test_the_value_of_a_section_is_what_was_said_of_it() -> None:
+    (finding,) = (
+        one for one in check(loads("spec: {collector: {kafka: {brokers: 'k:9092', topic: t}}}")) if "kafka" in one.path
+    )
+    assert finding.value == {"brokers": "k:9092", "topic": "t"}
+
+
+def test_a_name_says_where_the_collector_of_one_machine_listens_and_an_address_does_not() -> None:
+    said = {
+        text: told(f"spec: {{collector: {{address: {text}}}}}") for text in ("collector.example.net", "192.0.2.10", "'[::1]'")
+    }
+    sentences = {text: one["spec.collector.address", Kind.DOES] for text, one in said.items()}
+    assert "`flowgauge run` listens on 127.0.0.1" in sentences.pop("collector.example.net")
+    assert not any("flowgauge run" in sentence for sentence in sentences.values())

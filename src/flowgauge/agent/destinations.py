@@ -21,7 +21,7 @@ from flowgauge.agent.messages import AgentMessages, Messages
 from flowgauge.agent.messages_netflow9 import NetFlow9Messages
 from flowgauge.agent.not_sent import NotSent
 from flowgauge.agent.settings import AgentSettings
-from flowgauge.config.model import Collector, Exporter
+from flowgauge.config.model import Exporter
 from flowgauge.config.sending import ClientTls
 from flowgauge.export.messages import Message
 from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings, Transport
@@ -113,7 +113,7 @@ class Destinations:
         UsageError when a certificate cannot be used; everything stays as it was then.
         """
         before = self._settings.collector
-        if self._fixed or _where(before) == _where(settings.collector):
+        if self._fixed or _where(self._settings) == _where(settings):
             self._settings = settings
             return
         made = _made(settings, self._ledger)
@@ -168,20 +168,24 @@ def _destination(settings: AgentSettings, ledger: Ledger, places: list[tuple[str
 
 def _export(settings: AgentSettings, ledger: Ledger, messages: AgentMessages, host: str, port: int) -> Export:
     collector = settings.collector
+    name = settings.collector_name if (host, port) == (collector.address, collector.port) else ""
     if collector.transport == "UDP":
         protocol = FlowProtocol.NETFLOW9 if collector.type == "NetFlow" else FlowProtocol.IPFIX
         return UdpExport(host, port, ledger, greeting=messages.templates, protocol=protocol)
     # Patience is the thread's: it goes on for ever, and keeps what comes meanwhile.
     stream = ExportSettings(
-        host, port, transport=Transport(collector.transport.lower()), tls=_tls(collector.client_tls), patience_s=0.0
+        host, port, transport=Transport(collector.transport.lower()), tls=_tls(collector.client_tls, name), patience_s=0.0
     )
     return StreamExport(stream, ledger, messages.templates)
 
 
-def _tls(tls: ClientTls | None) -> TlsSettings:
+def _tls(tls: ClientTls | None, name: str) -> TlsSettings:
+    """``name`` is whose certificate is asked for where the document names none."""
     tls = tls or ClientTls()
     paths = {"ca_file": tls.ca, "certificate": tls.certificate, "key": tls.key}
-    return TlsSettings(server_name=tls.server_name, **{name: Path(text) if text else None for name, text in paths.items()})  # type: ignore[arg-type]
+    return TlsSettings(
+        server_name=tls.server_name or name, **{name: Path(text) if text else None for name, text in paths.items()}
+    )  # type: ignore[arg-type]
 
 
 def _host_port(text: str) -> tuple[str, int]:
@@ -189,11 +193,12 @@ def _host_port(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _where(collector: Collector) -> tuple[object, ...]:
+def _where(settings: AgentSettings) -> tuple[object, ...]:
     """What decides where and how flows are sent."""
+    collector = settings.collector
     return (
         collector.type, collector.address, collector.port, collector.transport, collector.client_tls, tuple(collector.others),
-        collector.spread, collector.kafka,
+        collector.spread, collector.kafka, settings.collector_name,
     )  # fmt: skip
 
 

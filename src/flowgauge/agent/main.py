@@ -176,7 +176,7 @@ class Agent:
             self._destinations.apply(settings)
         except FlowgaugeError as error:
             _log.error("sending_not_changed", error=str(error))
-            return replace(settings, collector=self.settings.collector)
+            return replace(settings, collector=self.settings.collector, collector_name=self.settings.collector_name)
         return settings
 
     def _load_again(self) -> None:

@@ -22,6 +22,8 @@ class AgentSettings:
     Attributes:
         exporter: section ``spec.exporter`` of the document.
         collector: section ``spec.collector``: where flows are sent.
+        collector_name: what the document calls a collector that ``--collector`` places on this machine's loopback; its
+            certificate is for that name. Empty: the address itself.
         node: name under which this node is known, as in ``kubectl get nodes``; default: the host name.
         netns: network namespace that is observed, a name below /run/netns or a path; empty: the agent's own. Exports always
             leave from where the agent was started.
@@ -40,6 +42,7 @@ class AgentSettings:
 
     exporter: Exporter = field(default_factory=Exporter)
     collector: Collector = field(default_factory=Collector)
+    collector_name: str = ""
     node: str = field(default_factory=socket.gethostname)
     netns: str = ""
     obs_domain_id: int = 0
@@ -78,7 +81,7 @@ class AgentSettings:
         return [name for name in _FIXED if getattr(self, name) != getattr(other, name)]
 
 
-_APPLIED = {"exporter", "collector", "log_level"}
+_APPLIED = {"exporter", "collector", "collector_name", "log_level"}
 _FIXED = tuple(entry.name for entry in fields(AgentSettings) if entry.name not in _APPLIED)
 
 

@@ -147,7 +147,10 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], own: dict[str, Any]) -
     spec = effective(file, flags).spec
     _check(spec, own.get("objects"))
     level = spec.log_levels.get("agent", spec.log_level)
-    return AgentSettings(exporter=spec.exporter, collector=spec.collector, log_level=level, **own)
+    name = ""
+    if spec.collector.transport == "TLS" and spec.collector.address in ("127.0.0.1", "::1"):
+        name = effective(file, tuple(flag for flag in flags if flag.name != "--collector")).spec.collector.address
+    return AgentSettings(exporter=spec.exporter, collector=spec.collector, collector_name=name, log_level=level, **own)
 
 
 def _alone(flags: tuple[Flag, ...], own: dict[str, Any]) -> AgentSettings:

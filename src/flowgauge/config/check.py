@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from flowgauge.config.effective import Effective
+from flowgauge.config.effective import value_at
 from flowgauge.config.load import Loaded
 from flowgauge.config.model import Spec
 from flowgauge.config.sentences import DOES, NOT_YET, PARTS, listed
@@ -54,9 +54,8 @@ def check(loaded: Loaded, on_host: dict[str, list[str]] | None = None) -> list[F
 
 def _findings(loaded: Loaded, on_host: dict[str, list[str]]) -> Iterator[Finding]:
     spec = loaded.document.spec
-    values = {setting.path: setting.value for setting in Effective(spec, loaded, {}).settings()}
     for path, sentence in DOES.items():
-        value, line = values[path], loaded.lines.get(path, 0)
+        value, line = value_at(spec, path), loaded.lines.get(path, 0)
         missing = NOT_YET[path](spec) if path in NOT_YET else ""
         warnings = [*_warnings(path, spec), *on_host.get(path, ())]
         if line or missing or warnings or path in _SAID_ANYWAY:

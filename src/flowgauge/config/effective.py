@@ -100,6 +100,14 @@ def effective(path: Path | None = None, flags: tuple[Flag, ...] = (), environ: M
     return Effective(document.spec, loaded, origins)
 
 
+def value_at(spec: Spec, path: str) -> Any:
+    """What holds at ``path`` (``spec.collector.tls``), as ``plain`` values: of a section what was said of it."""
+    value: Any = spec
+    for alias in path.split(".")[1:]:
+        value = getattr(value, explain.field_names(type(value))[alias])
+    return plain(value)
+
+
 def plain(value: Any) -> Any:
     """A value as YAML and JSON hold it; of an item of a list what was said of it."""
     if isinstance(value, BaseModel):

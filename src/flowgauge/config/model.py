@@ -274,6 +274,11 @@ class Collector(Section):
     forward: list[dict[str, Any]] = Field(default_factory=list)
     """Where flows are sent on."""
 
+    @property
+    def listens_over(self) -> str:
+        """How the collector's own port is reached: ``UDP``, or ``UDP and TLS``."""
+        return f"UDP and {self.transport}" if self.transport in ("TCP", "TLS") else "UDP"
+
     @model_validator(mode="after")
     def _kafka_has_a_topic(self) -> Self:
         if self.transport == "Kafka" and self.kafka is None:

@@ -14,6 +14,7 @@ from flowgauge.config.groups import stored_groups
 from flowgauge.config.model import ExporterType, Feature, Listener, Spec, seconds
 from flowgauge.config.sending import ClientTls, KafkaFormat
 from flowgauge.config.storage import StorageType
+from flowgauge.config.values import is_address
 
 Sentence = Callable[[Spec], str]
 
@@ -92,13 +93,12 @@ def _rules(spec: Spec) -> str:
 def _address(spec: Spec) -> str:
     address, port = spec.collector.address, spec.collector.port
     service, _, rest = address.partition(".")
+    send = f"exporters send to {address}:{port}"
+    if is_address(address) or address == "localhost":
+        return send
     if ".svc" in address:
-        namespace = rest.partition(".")[0]
-        return (
-            f"exporters send to {address}:{port}: in a cluster the Service {service} of namespace {namespace}; "
-            "`flowgauge run` listens on 127.0.0.1 and its own agent sends there"
-        )
-    return f"exporters send to {address}:{port}"
+        send += f": in a cluster the Service {service} of namespace {rest.partition('.')[0]}"
+    return f"{send}; `flowgauge run` listens on 127.0.0.1 unless --listen says where, and its own agent sends there"
 
 
 def _storage(spec: Spec) -> str:
@@ -141,8 +141,7 @@ def _collector_type(spec: Spec) -> str:
 
 
 def _port(spec: Spec) -> str:
-    beside = "" if spec.collector.transport in ("UDP", "Kafka") else f" and {spec.collector.transport}"
-    return f"the collector listens on UDP{beside} port {spec.collector.port or 'that is free'}"
+    return f"the collector listens on {spec.collector.listens_over} port {spec.collector.port or 'that is free'}"
 
 
 def _transport(spec: Spec) -> str:
@@ -160,6 +159,17 @@ def _kafka(spec: Spec) -> str:
         return "no Kafka topic is read"
     whose = "IPFIX of our agents" if kafka.format is KafkaFormat.IPFIX else "records of NetObserv's agents"
     return f"the collector reads {whose} from topic {kafka.topic} at {kafka.brokers}, as one of group {kafka.group}"
+
+
+def _tls(spec: Spec) -> str:
+    tls = spec.collector.tls
+    if tls is None:
+        return "the collector's own port has no certificate"
+    names = f" and that are called {listed(tls.client_names)}" if tls.client_names else ""
+    whom = (
+        f"agents whose certificate {tls.client_ca} vouches for{names}" if tls.client_ca else "agents without a certificate, too"
+    )
+    return f"the collector's own port shows {tls.certificate}, and lets in {whom}"
 
 
 def _client_tls(spec: Spec) -> str:
@@ -247,8 +257,7 @@ DOES: dict[str, Sentence] = {
     "spec.collector.address": _address,
     "spec.collector.port": _port,
     "spec.collector.transport": _transport,
-    "spec.collector.tls": lambda s: "the collector's own port "
-        f"{'shows a certificate' if s.collector.tls else 'has no certificate'}",
+    "spec.collector.tls": _tls,
     "spec.collector.clientTls": _client_tls,
     "spec.collector.others": _list("agents know more collectors:", lambda s: s.collector.others, "there is no other collector"),
     "spec.collector.kafka": _kafka,

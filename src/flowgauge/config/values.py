@@ -71,6 +71,15 @@ def host(text: str) -> str:
     return text
 
 
+def is_address(text: str) -> bool:
+    """Whether a host is an address, of IPv6 in brackets or not, and no name."""
+    try:
+        ipaddress.ip_address(text.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 def host_port(text: str) -> str:
     """Refuses what is no HOST:PORT; an IPv6 address stands in brackets."""
     name, colon, port = text.rpartition(":")

@@ -108,10 +108,11 @@ def _seen_by(name: str, changed: list[str]) -> list[str]:
 def _sentence(name: str, paths: list[str]) -> str:
     kind = name.partition("-")[0]
     cause = ", ".join(path.removeprefix("spec.") for path in paths) or "how it is started"
+    verb = "take" if len(paths) > 1 else "takes"
     cost = {
         "agent": "about a second of traffic is not observed",
         "collector": "agents hold their flows until it is back",
         "store": "the collector holds flows until it is back",
         "console": "open pages connect again",
     }[kind]
-    return f"{cause} takes effect at a start only; {cost}"
+    return f"{cause} {verb} effect at a start only; {cost}"

@@ -126,9 +126,10 @@ def _greeting(system: System) -> Iterator[str]:
     """Where everything is, and what of the document this build cannot do."""
     composition = system.composition
     assert composition is not None  # noqa: S101 - started
+    over = system.settings.spec.collector.listens_over
     token = f" (token: {system.token_file})" if system.token_file else ""
     yield f"  console    {composition.console_url + '/' + token if composition.console_url else 'none'}"
-    yield f"  collector  {composition.listen_address} over UDP; {composition.collector_url}/metrics"
+    yield f"  collector  {composition.listen_address} over {over}; {composition.collector_url}/metrics"
     yield f"  store      {composition.store_url if 'store' not in _names(system) else system.data_dir / 'store'}"
     for node, url in composition.agent_urls.items():
         yield f"  agent      {node}; {url}/metrics"
