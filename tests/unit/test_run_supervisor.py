@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,18 @@ class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self): self.send_response(200); self.end_headers()
     def log_message(self, *a): pass
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+"""
+
+
+LATE = """
+import http.server, socket, sys, time
+time.sleep(0.5)
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self): self.send_response(200); self.end_headers()
+    def log_message(self, *a): pass
+class S(http.server.HTTPServer):
+    address_family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+S((sys.argv[1], int(sys.argv[2])), H).serve_forever()
 """
 
 
@@ -52,6 +66,29 @@ def test_a_part_waits_until_the_one_before_it_is_ready(tmp_path: Path) -> None:
     finally:
         supervisor.stop()
     assert [status.state for status in supervisor.status()] == [State.STOPPED, State.STOPPED]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "127.0.0.9"])
+def test_who_asks_whether_a_part_is_ready_makes_no_connection_that_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Our own agent counts refused connections as a trouble of the machine."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind((host, 0))
+        port = place.getsockname()[1]
+        part = Part(
+            "late",
+            (sys.executable, "-c", LATE, host, str(port)),
+            ready_url=f"http://{f'[{host}]' if ':' in host else host}:{port}/",
+        )
+        tried: list[str] = []
+        really = urllib.request.urlopen
+        monkeypatch.setattr(urllib.request, "urlopen", lambda url, **rest: (tried.append(url), really(url, **rest))[1])
+        supervisor = Supervisor([part], tmp_path)
+        supervisor.start()
+        supervisor.stop()
+    assert len(tried) == 1
 
 
 def test_a_killed_part_comes_back_with_a_new_process(tmp_path: Path) -> None:

@@ -182,10 +182,8 @@ def _export(settings: AgentSettings, ledger: Ledger, messages: AgentMessages, ho
 def _tls(tls: ClientTls | None, name: str) -> TlsSettings:
     """``name`` is whose certificate is asked for where the document names none."""
     tls = tls or ClientTls()
-    paths = {"ca_file": tls.ca, "certificate": tls.certificate, "key": tls.key}
-    return TlsSettings(
-        server_name=tls.server_name or name, **{name: Path(text) if text else None for name, text in paths.items()}
-    )  # type: ignore[arg-type]
+    ca_file, certificate, key = (Path(text) if text else None for text in (tls.ca, tls.certificate, tls.key))
+    return TlsSettings(ca_file=ca_file, certificate=certificate, key=key, server_name=tls.server_name or name)
 
 
 def _host_port(text: str) -> tuple[str, int]:

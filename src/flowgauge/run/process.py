@@ -12,11 +12,12 @@ import signal
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections import deque
 from pathlib import Path
 
-from flowgauge.run.part import Part, PartStatus, State, secret_pipe
+from flowgauge.run.part import LOOPBACK, Part, PartStatus, State, is_free, secret_pipe
 
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Pause before the n-th restart; the last repeats. Short at first: a crash must not cost flows that are on their way."""
@@ -151,6 +152,10 @@ class Supervised:
             return  # not there yet, or the disk is full: the log goes on growing, the part goes on working
 
     def _answers(self) -> bool:
+        place = urllib.parse.urlsplit(self.part.ready_url)
+        # A connection that is refused would be a trouble of this machine, as our own agent sees it.
+        if is_free(place.port or 80, place.hostname or LOOPBACK):
+            return False
         try:
             with urllib.request.urlopen(self.part.ready_url, timeout=_READY_TIMEOUT_S) as answer:  # noqa: S310 - our own URL
                 return bool(answer.status == 200)
