@@ -76,7 +76,7 @@ def enter(arguments: Sequence[str], *, console_port: int, clicks_port: int) -> N
         DOORS_VARIABLE: ",".join(f"{door.fileno()}:{door.getsockname()[1]}" for door in doors),
     }
     aside = Path(tempfile.mkdtemp(prefix="flowgauge-run-"))
-    command = [sys.executable, "-P", "-m", "flowgauge.cli.main", *arguments]
+    command = [sys.executable, "-P", "-m", "flowgauge.cli.start", *arguments]
     _run([*_UNSHARE, "sh", "-c", _SET_UP, "demo", str(aside), *command], environment)
 
 
