@@ -27,6 +27,7 @@ PORT = "2055"
 KEY = ("src_addr", "dst_addr", "src_port", "dst_port", "proto", "bytes", "packets", "tcp_flags", "ip_tos")
 """What tshark and we must agree on in every record."""
 _RECORD_TITLES = ("Flow ", "pdu ")
+_TITLES = ("pdu ", "FlowSet ", "Set ", "Cisco NetFlow")
 
 
 def files(case: Path) -> list[Path]:
@@ -61,6 +62,37 @@ def test_tshark_finds_the_same_records(case: Path) -> None:
     seen = Counter(tuple(row.get(name, 0) for name in KEY) for row in rows if row.get("packets"))
     assert seen
     assert seen == wanted
+
+
+@pytest.mark.tool("tshark")
+@pytest.mark.parametrize("snapshot", [150, 250, 400])
+@pytest.mark.parametrize(
+    "name", ["pmacct-ipfix", "pmacct-netflow5", "pmacct-netflow9", "softflowd-netflow1", "softflowd-netflow9"]
+)
+def test_tshark_finds_the_same_records_in_what_a_short_snapshot_left(
+    name: str, snapshot: int, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """And more: whole records of the set within which a datagram was cut. Of NetFlow 1 and 5 it shows the one cut, too."""
+    (path,) = files(Path(__file__).parent / "decode" / name)
+    short = tmp_path / "short.pcap"
+    subprocess.run(["editcap", "-s", str(snapshot), str(path), str(short)], check=True)
+    assert main(["decode", str(short)]) == 0
+    rows = [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+    seen = Counter(tuple(row.get(name, 0) for name in KEY) for row in rows if row.get("packets"))
+    assert not seen - Counter(dissected(path))
+    partly = sum("pdu" in line for line in cut_places(short))
+    assert (Counter(dissected(short)) - seen).total() <= partly
+    assert seen or snapshot < 400
+
+
+def cut_places(path: Path) -> list[str]:
+    """What tshark was showing of each datagram when that ended."""
+    command = ["tshark", "-n", "-r", str(path), "-d", f"udp.port=={PORT},cflow", "-V"]
+    lines = subprocess.run(command, capture_output=True, check=True, text=True).stdout.splitlines()
+    ends = [number for number, line in enumerate(lines) if "CFLOW truncated" in line]
+    titles = [next(line for line in lines[number::-1] if line.lstrip().startswith(_TITLES)) for number in ends]
+    assert titles
+    return titles
 
 
 def dissected(path: Path) -> Iterator[tuple[Any, ...]]:

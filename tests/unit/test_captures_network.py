@@ -67,8 +67,44 @@ def test_options_and_extension_headers_are_passed_over(*, v6: bool) -> None:
 
 def test_a_capture_with_a_short_snapshot_gives_the_beginning_and_counts() -> None:
     found, counts, _ = reading(pcap([ethernet(ip(udp(LONG)))], cut=200))
-    assert [export.payload for export in found] == [LONG[: 200 - 42]]
+    assert [(export.payload, export.missing) for export in found] == [(LONG[: 200 - 42], len(LONG) - (200 - 42))]
     assert counts["cut_datagrams"] == 1
+
+
+@pytest.mark.parametrize("v6", [False, True])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 0, 2, 2)])
+def test_fragments_cut_by_a_short_snapshot_give_the_beginning_of_the_first(*, v6: bool, order: tuple[int, ...]) -> None:
+    pieces = fragments(udp(LONG), 17, [1480, 1480, 9000], v6=v6)
+    found, counts, _ = reading(pcap([ethernet(pieces[number]) for number in order], cut=400))
+    (export,) = found
+    assert export.payload == LONG[: len(export.payload)]
+    assert len(export.payload) + export.missing == len(LONG)
+    assert 300 < len(export.payload) < 400
+    assert (counts["cut_datagrams"], counts["fragments_given_up"]) == (1, 0)
+
+
+def test_a_datagram_whose_last_fragment_was_cut_is_whole_up_to_there() -> None:
+    pieces = fragments(udp(LONG), 17, [800, 9000])
+    found, counts, _ = reading(pcap(map(ethernet, pieces), cut=900))
+    (export,) = found
+    assert export.payload == LONG[: len(export.payload)]
+    assert len(export.payload) == 800 - 8 + 900 - 34
+    assert len(export.payload) + export.missing == len(LONG)
+    assert (counts["cut_datagrams"], counts["fragments_given_up"]) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        LONG,
+        struct.pack("!HHIIII", 9, 1, 0, 0, 0, 0) + a_set(0, bytes(8)) + a_set(300, bytes(400)),
+        struct.pack("!IIIIIIIII", 5, 1, 1, 0, 1, 1, 1, 1, 400) + bytes(400),
+        struct.pack("!HHIIIIBBH", 5, 20, 1000, 0, 0, 0, 0, 0, 0) + bytes(960),
+    ],
+)
+def test_exports_that_were_cut_are_known_on_any_port(payload: bytes) -> None:
+    found, _, _ = reading(pcap([ethernet(ip(udp(payload, port=12345)))], cut=200))
+    assert [(export.payload, export.missing) for export in found] == [(payload[:158], len(payload) - 158)]
 
 
 def dns(identity: int) -> bytes:

@@ -185,6 +185,30 @@ def test_what_is_malformed_is_named_and_costs_nothing_else(tmp_path: Path, run: 
     ]
 
 
+def test_what_a_short_snapshot_left_of_an_export_is_decoded_and_the_rest_named(tmp_path: Path, run: Run) -> None:
+    offered = message(basic_template(), a_set(256, *map(basic, range(1, 11))))
+    after = message(a_set(256, basic(11)), sequence=10)
+    path = tmp_path / "a.pcap"
+    path.write_bytes(pcap([ethernet(ip(udp(payload))) for payload in (offered, after)], cut=200))
+    seen = run("--stats", tmp_path / "stats", path)
+    assert [row["bytes"] for row in seen.rows] == [1, 2, 3, 4, 11]
+    assert seen.err == [
+        f"flowgauge: {path}: datagram 1 (packet 1), byte 158: datagram_cut: expected {len(offered)}, found 158",
+        f"flowgauge: {path}: 1 exports of which the capture holds only the beginning (its snapshot length)",
+    ]
+    stats = json.loads((tmp_path / "stats").read_text())
+    assert (stats["data_records"], stats["sequence_gap_records"]) == (5, 6), "11 were offered"
+    assert (stats["decode_errors"], stats["cut_datagrams"]) == ({"datagram_cut": 1}, 1)
+
+
+def test_an_ipfix_file_that_ends_within_a_message_is_decoded_up_to_there(tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "a.ipfix"
+    path.write_bytes((message(basic_template()) + message(a_set(256, basic(1), basic(2))))[:-1])
+    seen = run(path)
+    assert [row["bytes"] for row in seen.rows] == [1]
+    assert seen.err == [f"flowgauge: {path}: datagram 2, byte 61: datagram_cut: expected 62, found 61"]
+
+
 def test_a_malformed_set_that_waited_is_named_with_the_file_and_byte_where_it_was(tmp_path: Path, run: Run) -> None:
     waiting = capture(tmp_path / "waiting.pcap", message(a_set(400, b"\x09too short")))
     late = capture(tmp_path / "late.pcap", message(a_set(2, template(400, ((82, VARIABLE), (1, 8))))))

@@ -198,9 +198,13 @@ def test_what_is_dropped_is_dropped_by_whole_blocks_however_few_datagrams_were_e
 def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room(receiving: Receiving) -> None:
     """Traps 85, 86: the kernel says that it cut one (MSG_TRUNC), and slots grow up to jumbo datagrams."""
     with receiving.sender() as sock:
-        for _ in range(2):  # the block in use and its successor have small slots
+        for number in range(2):  # the block in use and its successor have small slots
             sock.send(bytes(9000))
             block = receiving.filled.get(timeout=60)
+            (cut,) = block.datagrams()
+            missing = 0 if cut.missing is None else int(cut.missing[0])
+            assert int(cut.lengths[0]) + missing == 9000
+            assert missing or number
             block.done(0)
         before = receiving.ledger.snapshot()["receive_truncated"]
         sock.send(b"x" * 9000)
@@ -209,6 +213,7 @@ def test_a_datagram_too_long_for_its_slot_is_counted_and_the_next_ones_have_room
     assert before >= 1
     (datagrams,) = block.datagrams()
     assert datagrams.lengths.tolist() == [9000]
+    assert datagrams.missing is None
     assert receiving.ledger.snapshot()["receive_truncated"] == before
 
 

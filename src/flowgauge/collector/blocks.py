@@ -102,13 +102,16 @@ class Block:
     def _all(self) -> Datagrams:
         count = self.count
         senders = self._senders[:count]
+        sent = self._headers["length"][:count]
+        missing = np.maximum(sent.astype(np.int32) - self.slot_bytes, 0)
         return Datagrams(
             payloads=self._payloads[:count],
-            lengths=np.minimum(self._headers["length"][:count], self.slot_bytes).astype(np.int32),
+            lengths=np.minimum(sent, self.slot_bytes).astype(np.int32),
             # sockaddr_in: family, port, 4-byte address; sockaddr_in6: family, port, flow label, 16-byte address.
             source_addr=np.ascontiguousarray(senders[:, 8:24]) if self._ipv6 else from_ipv4(senders[:, 4:8]),
             source_port=np.ascontiguousarray(senders[:, 2:4]).view(">u2").reshape(-1).astype(np.uint16),
             received_ns=self._received_ns[:count],
+            missing=missing if missing.any() else None,
         )
 
     def bytes(self) -> int:

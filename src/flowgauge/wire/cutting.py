@@ -85,8 +85,8 @@ def _copy(slots: Octets, rows: Index, columns: slice, target: Octets) -> None:
 def cut_variable(view: ByteView, layout: Layout, sets: DataSets, problems: Problems, max_rows: int) -> Records:
     """The records of a layout with fields of variable length: in each round the next record of every set that has one.
 
-    A record that leaves its set is malformed and ends the set; those before it stay. Up to ``min_bytes - 1`` bytes behind
-    the last record are padding. At most ``max_rows`` records are read.
+    A record that leaves its set is malformed, unless the set was cut, and ends the set; those before it stay. Up to
+    ``min_bytes - 1`` bytes behind the last record are padding. At most ``max_rows`` records are read.
     """
     walk = _Walk(view, layout)
     row = np.arange(len(sets.start))
@@ -102,6 +102,8 @@ def cut_variable(view: ByteView, layout: Layout, sets: DataSets, problems: Probl
             problems.add_all(sets.datagram[row], start, "batch_records", "fewer records in a batch", "more")
             break
         row, start, end, broken = walk.step(row, start, end)
+        if len(broken) and sets.cut is not None:
+            broken = broken[~sets.cut[broken]]
         if len(broken):
             problems.add_all(sets.datagram[broken], sets.start[broken], "record_length", "record within its set", "longer")
     else:

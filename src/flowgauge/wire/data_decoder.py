@@ -106,6 +106,7 @@ class DataDecoder:
             datagram=messages.datagram[sets.message],
             export_s=messages.export_s[sets.message],
             boot_ms=np.where(boot_ms == NOT_TOLD, told_ms[batch.index[sets.message]], boot_ms),
+            cut=sets.cut,
         )
         if any(stream.uptime.in_seconds for stream in batch.streams):
             data = self._with_seconds(data, batch.index[sets.message])
@@ -202,7 +203,7 @@ class DataDecoder:
             start, datagram = int(sets.start[row]), int(batch.messages.datagram[message])
             content = bytes(batch.intake.view.memory[start : int(sets.end[row])])
             records, complete = self._options_reader.set_of(content, layout)
-            if not complete:
+            if not complete and not sets.cut[row]:
                 batch.intake.problems.add(
                     datagram, start, "options_record", "records within set and bound", f"{len(records)} of them"
                 )
@@ -257,6 +258,7 @@ class DataDecoder:
                 boot_ms=int(batch.messages.boot_ms[message]),
                 number=int(origins.number[datagram]),
                 offset=int(sets.start[row] - origins.base[datagram]),
+                cut=bool(sets.cut[row]),
             )
             if waiting.content:
                 dropped += batch.streams[int(batch.index[message])].pending.keep(waiting)

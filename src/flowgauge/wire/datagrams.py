@@ -28,6 +28,8 @@ class Datagrams:
         source_addr: uint8 (n, 16), the sender's address, IPv4 as v4-mapped.
         source_port: uint16 (n,).
         received_ns: int64 (n,), wall time of arrival, ns since 1970 UTC.
+        missing: int32 (n,), bytes at the end of each that were sent and are not here: beyond a capture's snapshot length, or
+            a buffer that was too short. None: there are none.
     """
 
     payloads: npt.NDArray[np.uint8]
@@ -35,6 +37,7 @@ class Datagrams:
     source_addr: npt.NDArray[np.uint8]
     source_port: npt.NDArray[np.uint16]
     received_ns: npt.NDArray[np.int64]
+    missing: npt.NDArray[np.int32] | None = None
 
     @classmethod
     def from_payloads(
@@ -67,15 +70,20 @@ class Datagrams:
 
     def part(self, first: int, stop: int) -> Datagrams:
         """Neighbours, without copying."""
-        rows = slice(first, stop)
-        return Datagrams(
-            self.payloads[rows], self.lengths[rows], self.source_addr[rows], self.source_port[rows], self.received_ns[rows]
-        )
+        return self._rows(slice(first, stop))
 
     def take(self, rows: npt.NDArray[np.bool_]) -> Datagrams:
         """The chosen ones."""
+        return self._rows(rows)
+
+    def _rows(self, rows: slice | npt.NDArray[np.bool_]) -> Datagrams:
         return Datagrams(
-            self.payloads[rows], self.lengths[rows], self.source_addr[rows], self.source_port[rows], self.received_ns[rows]
+            self.payloads[rows],
+            self.lengths[rows],
+            self.source_addr[rows],
+            self.source_port[rows],
+            self.received_ns[rows],
+            None if self.missing is None else self.missing[rows],
         )
 
     def __len__(self) -> int:

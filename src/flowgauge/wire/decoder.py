@@ -130,9 +130,16 @@ class Decoder:
             np.ascontiguousarray(datagrams.source_addr), datagrams.received_ns, numbers, base, datagrams.source_port
         )
         self._scratch.reset()
-        problems = Problems(origins, MAX_DETAILED_PROBLEMS if self._extra else MAX_PROBLEMS)
+        limit = MAX_DETAILED_PROBLEMS if self._extra else MAX_PROBLEMS
+        missing = None if datagrams.missing is None else np.maximum(datagrams.missing, 0).astype(np.int64)
+        problems = Problems(origins, limit, missing)
         intake = Intake(ByteView(payloads.reshape(-1)), slot, origins, problems, Counter(), self._scratch)
-        return intake, base + np.clip(datagrams.lengths, 0, slot)
+        end = base + np.clip(datagrams.lengths, 0, slot)
+        if missing is not None:
+            cut = np.flatnonzero(missing)
+            here = (end - base)[cut]
+            problems.add_all(cut, end[cut], "datagram_cut", here + missing[cut], here)
+        return intake, end
 
     def _by_protocol(self, intake: Intake, end: Offsets) -> _Found:
         """What the datagrams hold, each read by the decoder of its version; ``end``: int64 (n,)."""

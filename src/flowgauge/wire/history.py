@@ -91,7 +91,8 @@ class History:
             message, start, set_id = int(sets.message[place]), int(sets.start[place]), int(sets.set_id[place])
             datagram, origins = int(batch.messages.datagram[message]), batch.intake.origins
             content = bytes(batch.intake.view.memory[start : int(sets.end[place])])
-            told = Announcement(content, set_id, int(origins.source_port[datagram]), int(origins.received_ns[datagram]))
+            port, received_ns = int(origins.source_port[datagram]), int(origins.received_ns[datagram])
+            told = Announcement(content, set_id, port, received_ns, bool(sets.cut[place]))
             learned = self._learn(batch, told, message, int(sets.position[place]), start)
             settled = settled and not (learned.changes or learned.error)
             seen[set_id] += learned.announced

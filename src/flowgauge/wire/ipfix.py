@@ -18,24 +18,30 @@ MAX_MESSAGES = 64
 
 
 def messages(view: ByteView, datagram: Offsets, start: Offsets, end: Offsets, problems: Problems) -> Messages:
-    """The messages of datagrams that begin with version 10; more than one in a datagram are found one after the other."""
-    starts, ends, owners = [], [], []
+    """The messages of datagrams that begin with version 10; more than one in a datagram are found one after the other.
+
+    A message that ends behind its datagram is malformed (RFC 7011 §3.1: the length is that of the message), and none of it is
+    read; unless the datagram was cut on its way to us: then it ends where that was.
+    """
+    starts, ends, owners, lacking = [], [], [], []
     for _ in range(MAX_MESSAGES):
         whole = end - start >= HEADER_BYTES
-        short = ~whole & (end > start)
+        short = ~whole & (end > start) & (problems.missing[datagram] == 0)
         if short.any():
             problems.add_all(datagram[short], start[short], "message_header", "16 bytes", (end - start)[short])
         datagram, start, end = datagram[whole], start[whole], end[whole]
         if not len(start):
             break
         length = view.u16[start + 2].astype(np.int64)
-        good = (view.u16[start] == VERSION) & (length >= HEADER_BYTES) & (length <= end - start)
+        room = end - start + problems.missing[datagram]
+        good = (view.u16[start] == VERSION) & (length >= HEADER_BYTES) & (length <= room)
         if not good.all():
             bad = ~good
-            problems.add_all(datagram[bad], start[bad] + 2, "message_length", (end - start)[bad], length[bad])
+            problems.add_all(datagram[bad], start[bad] + 2, "message_length", room[bad], length[bad])
             datagram, start, end, length = datagram[good], start[good], end[good], length[good]
         starts.append(start)
-        ends.append(start + length)
+        ends.append(np.minimum(start + length, end))
+        lacking.append(np.maximum(start + length - end, 0))
         owners.append(datagram)
         start = start + length
     begin = joined(starts)
@@ -49,6 +55,7 @@ def messages(view: ByteView, datagram: Offsets, start: Offsets, end: Offsets, pr
         sequence=view.u32[begin + 8].astype(np.uint32),
         domain=view.u32[begin + 12].astype(np.uint32),
         boot_ms=np.full(len(begin), NOT_TOLD),
+        missing=joined(lacking)[order],
     )
 
 

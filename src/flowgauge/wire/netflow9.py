@@ -32,7 +32,7 @@ def messages(view: ByteView, datagram: Offsets, start: Offsets, end: Offsets, pr
     """The packets, one in each datagram that begins with version 9."""
     whole = end - start >= HEADER_BYTES
     if not whole.all():
-        short = ~whole
+        short = ~whole & (problems.missing[datagram] == 0)
         problems.add_all(datagram[short], start[short], "message_header", "20 bytes", (end - start)[short])
         datagram, start, end = datagram[whole], start[whole], end[whole]
     export_s = view.u32[start + 8].astype(np.int64)
@@ -44,6 +44,7 @@ def messages(view: ByteView, datagram: Offsets, start: Offsets, end: Offsets, pr
         sequence=view.u32[start + 12].astype(np.uint32),
         domain=view.u32[start + 16].astype(np.uint32),
         boot_ms=export_s * 1000 - view.u32[start + 4].astype(np.int64),
+        missing=problems.missing[datagram],
     )
 
 

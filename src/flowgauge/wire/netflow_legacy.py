@@ -157,7 +157,16 @@ class LegacyDecoder:
         """Judges the datagrams' numbers and clocks; of which the uptime counts seconds."""
         senders = intake.origins.source_addr[found.datagram]
         boot_ms = found.export_s * 1000 - found.uptime
-        messages = Messages(found.datagram, found.start, found.end, found.export_s, found.sequence, found.domain, boot_ms)
+        messages = Messages(
+            datagram=found.datagram,
+            start=found.start,
+            end=found.end,
+            export_s=found.export_s,
+            sequence=found.sequence,
+            domain=found.domain,
+            boot_ms=boot_ms,
+            missing=intake.problems.missing[found.datagram],
+        )
         batch = Batch(intake, messages, *self._streams.of(senders, found.domain), self._streams)
         compare(batch)
         judge(batch, found.count if self._version.has_sequence else np.full(len(found.datagram), _NOT_NUMBERED))
@@ -172,15 +181,16 @@ def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, 
     problems = intake.problems
     whole = end - start >= version.header_bytes
     if not whole.all():
-        short = ~whole
+        short = ~whole & (problems.missing[datagram] == 0)
         problems.add_all(datagram[short], start[short], "datagram_header", str(version.header_bytes), (end - start)[short])
         datagram, start, end = datagram[whole], start[whole], end[whole]
     words = Windows(intake.view.octets).words(start, version.header_bytes // 4).astype(np.int64)
     claimed = words[0] & 0xFFFF
     content = end - start - version.header_bytes
-    size = _record_bytes(version, content, claimed)
-    fitting = content // size
-    differs = (claimed > fitting) | (content - claimed * size >= size)
+    sent = content + problems.missing[datagram]
+    size = _record_bytes(version, sent, claimed)
+    fitting = sent // size
+    differs = (claimed > fitting) | (sent - claimed * size >= size)
     if differs.any():
         problems.add_all(datagram[differs], start[differs] + 2, "record_count", fitting[differs], claimed[differs])
     nothing = np.zeros(len(start), np.int64)
@@ -196,7 +206,7 @@ def _headers(intake: Intake, version: Version, datagram: Index, start: Offsets, 
         domain=(engine >> 16).astype(np.uint32),
         sampling=engine & _INTERVAL_MASK,
         size=size,
-        count=np.minimum(claimed, fitting),
+        count=np.minimum(claimed, content // size),
     )
 
 

@@ -24,7 +24,7 @@ MAX_STREAM_SETS = 4096
 
 @dataclass(frozen=True, slots=True)
 class PendingSet:
-    """One data set as it came, in datagram ``number`` from byte ``offset`` on."""
+    """One data set as it came, in datagram ``number`` from byte ``offset`` on; ``cut``: that was cut within it."""
 
     template_id: int
     content: bytes
@@ -33,6 +33,7 @@ class PendingSet:
     boot_ms: int
     number: int = 0
     offset: int = 0
+    cut: bool = False
 
 
 class Pending:

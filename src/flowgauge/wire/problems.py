@@ -21,13 +21,17 @@ class Problems:
     Args:
         origins: of the datagrams.
         limit: how many places are described.
+        missing: int64 (n,), bytes at the end of each datagram that were sent and are not here; None: there are none.
 
     Attributes:
         causes: how many places there are of each cause, all of them.
+        missing: the same, zeros where there are none. Such a datagram is named once, as cut; whoever finds that something in it
+            does not end, because of that, names nothing.
     """
 
-    def __init__(self, origins: Origins, limit: int = MAX_PROBLEMS) -> None:
+    def __init__(self, origins: Origins, limit: int = MAX_PROBLEMS, missing: Offsets | None = None) -> None:
         self._origins, self.limit = origins, limit
+        self.missing = np.zeros(len(origins.base), np.int64) if missing is None else missing
         self._malformed = np.zeros(len(origins.base), np.bool_)
         self._elsewhere = 0
         self.causes = Counter[str]()

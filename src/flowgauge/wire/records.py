@@ -24,6 +24,7 @@ class DataSets:
         export_s: export time of their messages, seconds since 1970.
         boot_ms: start of their exporters, ms since 1970, or ``framing.NOT_TOLD``.
         in_seconds: exporters whose uptimes count seconds, not milliseconds; None: there is none.
+        cut: whether their datagrams were cut within them; None: none was.
     """
 
     start: Offsets
@@ -32,6 +33,7 @@ class DataSets:
     export_s: Offsets
     boot_ms: Offsets
     in_seconds: npt.NDArray[np.bool_] | None = None
+    cut: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,12 +116,14 @@ class TemplateDecoder:
             sequence=np.zeros(len(row), np.uint32),
             domain=np.array([streams[number].domain for number, _ in waiting], np.uint32),
             boot_ms=np.array([kept.boot_ms for _, kept in waiting], np.int64),
+            missing=np.zeros(len(row), np.int64),
         )
+        cut = np.array([kept.cut for _, kept in waiting], np.bool_)
         set_id = np.array([kept.template_id for _, kept in waiting], np.int64)
         intake = Intake(ByteView(content), max(len(content), 1), origins, problems, batch.intake.counts, batch.intake.scratch)
         index = np.array([number for number, _ in waiting], np.intp)
         data = DataDecoder(Batch(intake, messages, streams, index, batch.every), self._elements, self._dialect, self._read)
-        data.decode(Sets(row, set_id, end - size, end, row), History())
+        data.decode(Sets(row, set_id, end - size, end, row, cut), History())
         batch.intake.counts["decode_late_records"] += int(np.maximum(data.records, 0).sum())
         batch.intake.problems.include(problems)
         return data

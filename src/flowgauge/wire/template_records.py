@@ -82,8 +82,10 @@ def ipfix_definitions(content: bytes, set_id: int) -> Iterator[Definition]:
 
 def _scope(content: bytes, begin: int, count: int) -> int:
     """The number of scope fields, 1 to ``count`` (RFC 7011 §3.4.2.2: zero is not allowed)."""
+    if len(content) < begin + 6:
+        raise TemplateError(begin, "template_length", "number of scope fields", "end of set")
     scope_count = int.from_bytes(content[begin + 4 : begin + 6], "big")
-    if len(content) < begin + 6 or not 1 <= scope_count <= count:
+    if not 1 <= scope_count <= count:
         raise TemplateError(begin, "template_scope", f"1 to {count} scope fields", str(scope_count))
     return scope_count
 

@@ -52,12 +52,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """A template set as it came: its content and id, from which source port (0: not known), and when."""
+    """A template set as it came: its content and id, from which source port (0: not known), when, and whether it was cut."""
 
     content: bytes
     set_id: int
     port: int
     received_ns: int
+    cut: bool = False
 
 
 @dataclass(slots=True)
@@ -123,7 +124,8 @@ class Templates:
         """Takes over a template set.
 
         An announcement that says what is known changes nothing. A malformed record ends the set, and if its id can be read,
-        the template of that id is gone: a stale layout would misread data (RFC 7011 §8).
+        the template of that id is gone: a stale layout would misread data (RFC 7011 §8). The record within which a set was cut
+        says nothing: what it would define anew is read as before.
 
         Args:
             told: the set.
@@ -141,12 +143,14 @@ class Templates:
             return Learned(conflict=conflict)
         self._note(told.received_ns)
         changes = [change for definition in definitions for change in self._apply(definition, told)]
+        if error and told.cut and error.cause == "template_length":
+            error = None
         if error:
             broken = int.from_bytes(told.content[error.at : error.at + 2], "big") if error.cause != "template_header" else 0
             changes += self._remove([broken])
         elif changes:
             self._known_sets.clear()
-        elif mark and len(self._known_sets) < MAX_KNOWN_SETS:
+        elif mark and not told.cut and len(self._known_sets) < MAX_KNOWN_SETS:
             self._known_sets[mark] = announced
         return Learned(changes, error, len(announced))
 

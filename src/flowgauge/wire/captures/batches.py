@@ -45,6 +45,7 @@ def datagrams(batch: list[Export]) -> Datagrams:
     """The columns of a batch."""
     lengths = np.array([len(export.payload) for export in batch], np.int32)
     slot = max(int(lengths.max()), MIN_SLOT_BYTES)
+    missing = np.array([export.missing for export in batch], np.int32)
     content = b"".join([export.payload.ljust(slot, b"\0") for export in batch])
     return Datagrams(
         payloads=np.frombuffer(content, np.uint8).reshape(-1, slot),
@@ -52,4 +53,5 @@ def datagrams(batch: list[Export]) -> Datagrams:
         source_addr=np.frombuffer(b"".join([export.sender for export in batch]), np.uint8).reshape(-1, 16),
         source_port=np.array([export.port for export in batch], np.uint16),
         received_ns=np.array([export.time_ns for export in batch], np.int64),
+        missing=missing if missing.any() else None,
     )

@@ -76,8 +76,8 @@ class _Dissector:
             for message in messages:
                 yield self._export(message, sender, ports)
 
-    def _export(self, payload: bytes, sender: bytes, ports: bytes) -> Export:
-        return Export(payload, sender, int.from_bytes(ports[:2], "big"), self._time_ns, self._number)
+    def _export(self, payload: bytes, sender: bytes, ports: bytes, missing: int = 0) -> Export:
+        return Export(payload, sender, int.from_bytes(ports[:2], "big"), self._time_ns, self._number, missing)
 
     def _udp(self, transport: Transport) -> Iterable[Export]:
         datagram = transport.payload
@@ -86,9 +86,10 @@ class _Dissector:
         length = int.from_bytes(datagram[4:6], "big") or len(datagram)
         payload = datagram[_UDP_HEADER:length]
         port = int.from_bytes(datagram[2:4], "big")
-        if not self._recogniser.is_export(payload, transport.receiver, port, self._time_ns):
+        missing = max(length - len(datagram), 0)
+        if not self._recogniser.is_export(payload, transport.receiver, port, self._time_ns, missing):
             self._counts["other_datagrams"] += 1
             return ()
-        if length > len(datagram):
+        if missing:
             self._counts["cut_datagrams"] += 1
-        return (self._export(payload, transport.sender, datagram),)
+        return (self._export(payload, transport.sender, datagram, missing),)

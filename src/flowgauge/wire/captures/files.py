@@ -60,12 +60,16 @@ def read(source: Source, kind: FileKind, counts: Counter[str]) -> Iterator[Expor
 
 
 def _messages(source: Source) -> Iterator[Export]:
-    """The messages of an IPFIX file. From one whose header is wrong on, the rest is one piece: the decoder names the place."""
+    """The messages of an IPFIX file. From one whose header is wrong on, the rest is one piece: the decoder names the place.
+
+    Of the last message of a file that was cut off there is only the beginning.
+    """
     while len(head := source.peek(4)) == 4:
         version, length = struct.unpack("!HH", head)
         if version != VERSION or length < HEADER_BYTES:
             break
-        yield Export(source.take(length))
+        message = source.take(length)
+        yield Export(message, missing=length - len(message))
     if rest := source.take(MAX_PAYLOAD_BYTES):
         yield Export(rest)
     if source.peek(1):

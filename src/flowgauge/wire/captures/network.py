@@ -115,7 +115,10 @@ _Key = tuple[int, bytes, bytes, bytes]
 
 
 class Fragments:
-    """Puts fragments together, in any order; ``counts`` gets ``fragments_given_up``: datagrams that never were whole."""
+    """Puts fragments together, in any order; ``counts`` gets ``fragments_given_up``: datagrams that never were whole.
+
+    Where a capture's snapshot length cut the first fragment, that is all there is of the datagram.
+    """
 
     def __init__(self, counts: Counter[str]) -> None:
         self._counts = counts
@@ -130,6 +133,11 @@ class Fragments:
         if key in self._done:
             return None
         self._drop_old(time_ns)
+        if transport.missing and not piece.offset:  # nothing joins it: what follows begins behind what was not captured
+            if key in self._waiting:
+                self._forget(key)
+            self._finished(key)
+            return transport
         known = self._waiting.setdefault(key, _Waiting(time_ns))
         payload = transport.payload
         if piece.offset + len(payload) > MAX_DATAGRAM_BYTES or piece.offset in known.pieces:
@@ -145,9 +153,7 @@ class Fragments:
             self._bound()
             return None
         self._forget(key)
-        self._done[key] = None
-        if len(self._done) > MAX_DONE:
-            self._done.popitem(last=False)
+        self._finished(key)
         return transport._replace(payload=whole, missing=known.missing)
 
     def finish(self) -> None:
@@ -166,6 +172,11 @@ class Fragments:
     def _give_up(self) -> None:
         self._forget(next(iter(self._waiting)))
         self._counts["fragments_given_up"] += 1
+
+    def _finished(self, key: _Key) -> None:
+        self._done[key] = None
+        if len(self._done) > MAX_DONE:
+            self._done.popitem(last=False)
 
     def _forget(self, key: _Key) -> None:
         self._bytes -= self._waiting.pop(key).size

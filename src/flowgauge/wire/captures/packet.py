@@ -33,6 +33,7 @@ class Export(NamedTuple):
         port: the sender's.
         time_ns: time of capture; 0 = not known.
         frame: number of the packet in its file, from 1, as other tools count them; 0 = the file has no packets.
+        missing: bytes at its end that were sent and are not in the file.
     """
 
     payload: bytes
@@ -40,3 +41,4 @@ class Export(NamedTuple):
     port: int = 0
     time_ns: int = 0
     frame: int = 0
+    missing: int = 0

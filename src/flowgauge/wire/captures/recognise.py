@@ -40,16 +40,16 @@ class Recogniser:
     def __init__(self) -> None:
         self._collectors: set[tuple[bytes, int]] = set()
 
-    def is_export(self, payload: bytes, receiver: bytes, port: int, time_ns: int) -> bool:
-        """Whether ``payload``, sent to ``port`` of ``receiver``, is a flow export."""
+    def is_export(self, payload: bytes, receiver: bytes, port: int, time_ns: int, missing: int = 0) -> bool:
+        """Whether ``payload``, sent to ``port`` of ``receiver``, is a flow export; ``missing``: bytes of it not captured."""
         collector = receiver, port
         if collector in self._collectors:
             return True
-        if adds_up(payload) or _timely(payload, time_ns // 1_000_000_000):
+        if adds_up(payload, missing) or _timely(payload, time_ns // 1_000_000_000):
             if len(self._collectors) < MAX_ENDPOINTS:
                 self._collectors.add(collector)
             return True
-        return port in FLOW_PORTS or _can_be(payload)
+        return port in FLOW_PORTS or _can_be(payload, len(payload) + missing)
 
 
 def protocol(payload: bytes) -> int:
@@ -60,15 +60,19 @@ def protocol(payload: bytes) -> int:
     return version if version in (1, 5, 7, 9, 10) else 0
 
 
-def adds_up(payload: bytes) -> bool:
-    """Whether the lengths in a payload fit each other."""
-    version, size = protocol(payload), len(payload)
+def adds_up(payload: bytes, missing: int = 0) -> bool:
+    """Whether the lengths in a payload fit each other; ``missing``: bytes behind it that were not captured."""
+    version, size = protocol(payload), len(payload) + missing
     if version == 6343:
-        return _samples(payload)
+        return _samples(payload, size)
     if version == 10:
-        return size >= _IPFIX_HEADER and int.from_bytes(payload[2:4], "big") == size and _sets(payload, _IPFIX_HEADER, 2)
+        return (
+            len(payload) >= _IPFIX_HEADER
+            and int.from_bytes(payload[2:4], "big") == size
+            and _sets(payload, size, _IPFIX_HEADER, 2)
+        )
     if version == 9:
-        return size > _V9_HEADER and _sets(payload, _V9_HEADER, 0)
+        return len(payload) > _V9_HEADER and _sets(payload, size, _V9_HEADER, 0)
     count = int.from_bytes(payload[2:4], "big")
     if not version or not count:
         return False
@@ -77,9 +81,9 @@ def adds_up(payload: bytes) -> bool:
     return size == _V5_HEADER + count * (_V5_RECORD if version == 5 else _V7_RECORD)
 
 
-def _can_be(payload: bytes) -> bool:
-    """Whether a header is plausible, though what follows may be broken."""
-    version, size = protocol(payload), len(payload)
+def _can_be(payload: bytes, size: int) -> bool:
+    """Whether a header is plausible, though what follows may be broken; ``size``: of the whole payload."""
+    version = protocol(payload)
     if version in (9, 10):
         at = _IPFIX_HEADER if version == 10 else _V9_HEADER
         if version == 10 and int.from_bytes(payload[2:4], "big") != size:
@@ -90,31 +94,34 @@ def _can_be(payload: bytes) -> bool:
     return version in (1, 5, 7) and 0 < count <= MAX_RECORDS and size >= _V5_HEADER + _V5_RECORD
 
 
-def _sets(payload: bytes, at: int, first_id: int) -> bool:
-    """Whether sets from ``at`` fill the payload; ids below 256 other than templates and options templates are none."""
+def _sets(payload: bytes, size: int, at: int, first_id: int) -> bool:
+    """Whether sets from ``at`` fill the payload of ``size`` bytes, as far as it is there.
+
+    Ids below 256 other than templates and options templates are none.
+    """
     while len(payload) - at >= _SET_HEADER:
         set_id, length = struct.unpack_from("!HH", payload, at)
         if not length and not any(payload[at:]):
             return True
         if set_id not in (first_id, first_id + 1) and set_id < 256:
             return False
-        if not _SET_HEADER <= length <= len(payload) - at:
+        if not _SET_HEADER <= length <= size - at:
             return False
         at += length
     return True
 
 
-def _samples(payload: bytes) -> bool:
-    """Whether an sFlow datagram has a whole header, and samples of which the first fits."""
+def _samples(payload: bytes, size: int) -> bool:
+    """Whether an sFlow datagram of ``size`` bytes has a whole header, and samples of which the first fits."""
     agent = 4 if payload[7] == 1 else 16
     header = _SFLOW_HEADER - 4 + agent
     if len(payload) < header:
         return False
     count = int.from_bytes(payload[header - 4 : header], "big")
     if not count:
-        return len(payload) == header
+        return size == header
     first = int.from_bytes(payload[header + 4 : header + 8], "big")
-    return count <= MAX_SAMPLES and header + 8 + first <= len(payload)
+    return count <= MAX_SAMPLES and header + 8 + first <= size
 
 
 def export_s(payload: bytes) -> int:

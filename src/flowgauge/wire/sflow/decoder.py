@@ -97,7 +97,7 @@ class SflowDecoder:
         if not len(found):
             return blocks, told, counted
         agent = self._sources.observe_datagrams(intake, found)
-        within = Containers(found.datagram, found.start, found.end, found.samples)
+        within = Containers(found.datagram, found.start, found.end, found.samples, found.missing)
         parts = find(intake, windows, within, "sample", MAX_SAMPLES).in_order()
         kinds = np.bincount(np.minimum(parts.tag, len(KINDS) + 1), minlength=len(KINDS) + 2)
         if unknown := int(kinds[0] + kinds[-1]):
@@ -112,11 +112,13 @@ class SflowDecoder:
             self._sources.observe_samples(intake, found, chosen, kind, agent)
             records = find(intake, windows, chosen.records, "record", MAX_RECORDS)
             if kind in (COUNTER, EXPANDED_COUNTER):
-                values, names = counters.counters(intake, found, chosen, records.in_order())
+                whole = records.kept(lambda parts: parts.missing == 0) if chosen.missing.any() else records
+                values, names = counters.counters(intake, found, chosen, whole.in_order())
                 counted += values
                 told += names
             else:
-                reading = Reading.of(intake, windows, chosen, records)
+                shown = records.kept(packets.readable) if chosen.missing.any() else records
+                reading = Reading.of(intake, windows, chosen, shown)
                 blocks += self._blocks(reading, found, discarded=kind == DISCARDED)
         self._sources.settle(int(intake.origins.received_ns[datagram].max()), intake.counts)
         return blocks, told, counted
@@ -134,20 +136,25 @@ class SflowDecoder:
         return self._sources.sampling()
 
     def _blocks(self, reading: Reading, found: Heads, *, discarded: bool) -> list[Block]:
-        """The samples as one block; in several where packets lack ports or are not IP: a block has a column or has it not."""
+        """The samples as one block; in several where packets lack ports or are not IP: a block has a column or has it not.
+
+        A sample that was cut before it showed its packet is none.
+        """
         shown = packets.packets(reading, inner=self._inner)
         extended.extended(reading)
+        whole = reading.samples.missing == 0
         if not shown.all():
-            reading.intake.seen["samples_without_packet"] += int(np.count_nonzero(~shown))
+            reading.intake.seen["samples_without_packet"] += int(np.count_nonzero(~shown & whole))
         if skipped := int(reading.formats.sum() - reading.formats[_RECORDS_READ].sum()):
             reading.intake.seen["skipped_records"] += skipped
         if discarded:
             _discards(reading)
         else:
             _flows(reading)
+        told = shown | whole
         return [
-            _block(reading, found, np.flatnonzero(reading.lacking == lack), _WITHOUT[lack], discarded=discarded)
-            for lack in np.flatnonzero(np.bincount(reading.lacking)).tolist()
+            _block(reading, found, np.flatnonzero((reading.lacking == lack) & told), _WITHOUT[lack], discarded=discarded)
+            for lack in np.flatnonzero(np.bincount(reading.lacking[told])).tolist()
         ]
 
 

@@ -30,6 +30,7 @@ class Heads:
         sub_agent, sequence, uptime_ms: as they stand.
         samples: how many are said to follow.
         start, end: bytes of the samples in the buffer.
+        missing: bytes behind ``end`` that are not in the buffer, since the datagram was cut.
     """
 
     datagram: Index
@@ -40,6 +41,7 @@ class Heads:
     samples: Words
     start: Offsets
     end: Offsets
+    missing: Offsets
 
     def __len__(self) -> int:
         return len(self.datagram)
@@ -56,7 +58,8 @@ def heads(intake: Intake, windows: Windows, datagram: Index, start: Offsets, end
     size = _ADDRESS_BYTES[np.minimum(kind, _V6)] + _BEFORE_ADDRESS + _AFTER_ADDRESS
     short = ~strange & (room < size)
     if short.any():
-        intake.problems.add_all(datagram[short], start[short], "datagram_header", size[short], room[short])
+        named = short & (intake.problems.missing[datagram] == 0)
+        intake.problems.add_all(datagram[named], start[named], "datagram_header", size[named], room[named])
     good = ~(strange | short)
     datagram, start, end, kind, size = narrowed(good, datagram, start, end, kind, size)
     (head,) = narrowed(good, head)
@@ -70,6 +73,7 @@ def heads(intake: Intake, windows: Windows, datagram: Index, start: Offsets, end
         samples=samples,
         start=start + size,
         end=end,
+        missing=intake.problems.missing[datagram],
     )
 
 

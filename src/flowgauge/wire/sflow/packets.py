@@ -32,7 +32,10 @@ _FRAME_BYTES = 18
 
 
 def packets(reading: Reading, *, inner: bool) -> Mask:
-    """Fills the columns that tell of the packet, ``bytes`` among them, and the label stack; which rows have any."""
+    """Fills the columns that tell of the packet, ``bytes`` among them, and the label stack; which rows have any.
+
+    What there is of a sample within which the datagram was cut counts if it shows an IP packet.
+    """
     shown = np.zeros(reading.sheet.count, np.bool_)
     _heads(reading, shown, inner=inner)
     if not shown.all():
@@ -46,7 +49,7 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
     parts = reading.records(HEADER, _HEADER_BYTES)
     protocol, frame_bytes, stripped, captured = reading.windows.words(parts.start, _HEADER_FIELDS)
     start, room = parts.start + _HEADER_BYTES, parts.end - parts.start - _HEADER_BYTES
-    over = captured > room
+    over = (captured > room) & (parts.missing == 0)
     if over.any():
         reading.problem(parts.owner[over], parts.start[over] + 12, "header_length", room[over], captured[over])
     kind = _KINDS[np.minimum(protocol, 255)]
@@ -58,7 +61,13 @@ def _heads(reading: Reading, shown: Mask, *, inner: bool) -> None:
     if heads.labels.shape[1]:
         reading.stacks()[parts.owner, : heads.labels.shape[1]] = heads.labels
     reading.lacking[parts.owner] = np.where(heads.is_ip, heads.portless * np.uint8(PORTS), IP)
-    shown[parts.owner] = True
+    shown[parts.owner] = heads.is_ip | (parts.missing == 0)
+
+
+def readable(parts: Parts) -> Mask:
+    """Which records can be read: whole ones, and of those within which a datagram was cut a packet's head, cut once more."""
+    found: Mask = (parts.missing == 0) | (parts.tag == HEADER) & (parts.end - parts.start > _HEADER_BYTES)
+    return found
 
 
 def _whole_frames(heads: Heads, start: Offsets, frame_bytes: Offsets, stripped: Offsets, captured: Offsets) -> Offsets:
@@ -82,7 +91,7 @@ def _parsed(reading: Reading, shown: Mask) -> None:
             _ip(reading, parts.owner, reading.windows.take(parts.start, size), v6=tag == IPV6_RECORD)
             reading.lacking[parts.owner] = NOTHING
             shown[parts.owner] = True
-    shown[ethernet.owner] = True
+    shown[ethernet.owner] |= reading.samples.missing[ethernet.owner] == 0
 
 
 def _ethernet(reading: Reading, parts: Parts, mac_bytes: int) -> None:

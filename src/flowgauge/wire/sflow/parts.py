@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from flowgauge.wire.packet_headers_bytes import Index, Mask, Windows, Words
 from flowgauge.wire.views import Offsets
 
 _HEAD_BYTES, _HEAD_WORDS = 8, 2
-_COLUMNS = ("owner", "tag", "start", "end")
+_COLUMNS = ("owner", "tag", "start", "end", "missing")
 """Of ``Parts``."""
 
 
@@ -25,12 +26,14 @@ class Containers:
         datagram: which one of the batch it is in (or is).
         start, end: bytes of its parts in the buffer.
         count: how many parts it claims, uint32.
+        missing: bytes behind ``end`` that are not in the buffer, since the datagram was cut.
     """
 
     datagram: Index
     start: Offsets
     end: Offsets
     count: Words
+    missing: Offsets
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +44,21 @@ class Parts:
         owner: row of its container.
         tag: its format: enterprise × 4096 + number.
         start, end: bytes of its content.
+        missing: bytes behind ``end`` that are not in the buffer, since the datagram was cut.
     """
 
     owner: Index
     tag: Offsets
     start: Offsets
     end: Offsets
+    missing: Offsets
 
     def __len__(self) -> int:
         return len(self.owner)
 
     def take(self, rows: Index | Mask) -> Parts:
         """The chosen rows."""
-        return Parts(self.owner[rows], self.tag[rows], self.start[rows], self.end[rows])
+        return Parts(self.owner[rows], self.tag[rows], self.start[rows], self.end[rows], self.missing[rows])
 
     def of(self, tag: int) -> Parts:
         """The parts of one format."""
@@ -89,6 +94,11 @@ class Rounds:
         _, first = np.unique(every.owner, return_index=True)
         return every.take(first)
 
+    def kept(self, keep: Callable[[Parts], Mask]) -> Rounds:
+        """Those that ``keep`` chooses."""
+        chosen = (parts.take(keep(parts).nonzero()[0]) for parts in self.parts)
+        return Rounds(tuple(parts for parts in chosen if len(parts)), self.containers)
+
     def in_order(self) -> Parts:
         """All parts, container by container."""
         if len(self.parts) < 2:
@@ -99,18 +109,18 @@ class Rounds:
         for parts in self.parts:
             held[parts.owner] += 1
         first = np.cumsum(held) - held
-        columns = tuple(np.empty(int(held.sum()), np.int64) for _ in range(4))
+        columns = tuple(np.empty(int(held.sum()), np.int64) for _ in _COLUMNS)
         for number, parts in enumerate(self.parts):
             place = first[parts.owner] + number
-            for column, values in zip(columns, (parts.owner, parts.tag, parts.start, parts.end), strict=True):
-                column[place] = values
+            for column, name in zip(columns, _COLUMNS, strict=True):
+                column[place] = getattr(parts, name)
         return Parts(*columns)
 
 
 def _parts(found: list[Parts]) -> Parts:
     if not found:
         none = np.zeros(0, np.int64)
-        return Parts(none, none, none, none)
+        return Parts(none, none, none, none, none)
     return Parts(*(np.concatenate([getattr(part, name) for part in found]) for name in _COLUMNS))
 
 
@@ -118,7 +128,8 @@ def find(intake: Intake, windows: Windows, within: Containers, what: str, most: 
     """The parts of all containers: in each round the next one of every container that has one.
 
     Lengths are held against the bytes that remain, whatever a count claims. A part that does not fit ends its container and is
-    named as ``what``; those before it stay.
+    named as ``what``; those before it stay. The part within which the datagram was cut ends there; what is not there of a
+    container is not named.
 
     Args:
         intake: whose problems are added to.
@@ -128,26 +139,29 @@ def find(intake: Intake, windows: Windows, within: Containers, what: str, most: 
         most: parts read of one container; each round costs time for the whole batch.
     """
     owner = np.arange(len(within.start))
-    at, end, left = within.start, within.end, within.count
+    at, end, left, lacking = within.start, within.end, within.count, within.missing
     rounds: list[Parts] = []
     for _ in range(most):
         more = left > 0
         if not more.all():
-            owner, at, end, left = owner[more], at[more], end[more], left[more]
+            owner, at, end, left, lacking = owner[more], at[more], end[more], left[more], lacking[more]
         if not len(owner):
             break
         tag, length = windows.words(np.minimum(at, end), _HEAD_WORDS).astype(np.int64)
         start = at + _HEAD_BYTES
-        fits = start + length <= end
+        fits = (start <= end) & (start + length <= end + lacking)
         if not fits.all():
-            bad = ~fits
-            missing = (end - at)[bad] < _HEAD_BYTES
+            missing = end - at < _HEAD_BYTES
+            bad = ~fits & ~(missing & (lacking > 0))
+            missing = missing[bad]
             found = np.where(missing, np.maximum((end - at)[bad], 0), length[bad])
-            expected = np.where(missing, _HEAD_BYTES, (end - start)[bad])
+            expected = np.where(missing, _HEAD_BYTES, (end + lacking - start)[bad])
             intake.problems.add_all(within.datagram[owner[bad]], at[bad] + 4 * ~missing, f"{what}_length", expected, found)
             owner, start, end, left, length, tag = (each[fits] for each in (owner, start, end, left, length, tag))
+            lacking = lacking[fits]
         if len(owner):
-            rounds.append(Parts(owner, tag, start, start + length))
+            stop = start + length
+            rounds.append(Parts(owner, tag, start, np.minimum(stop, end), np.maximum(stop - end, 0)))
         at = start + (length + 3 & ~3)  # XDR fills opaque content up to four bytes
         left = left - 1
     else:

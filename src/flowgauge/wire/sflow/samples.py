@@ -54,6 +54,7 @@ class Samples:
         words: the fixed part by field, uint32 (n,); the compact forms are taken apart, so that all kinds have
             ``source_type`` and ``source_index``, and flows ``in_format``, ``in_value``, ``out_format``, ``out_value``.
         start, end: bytes of the records.
+        missing: bytes behind ``end`` that are not in the buffer, since the datagram was cut.
     """
 
     head: Index
@@ -61,6 +62,7 @@ class Samples:
     words: Fields
     start: Offsets
     end: Offsets
+    missing: Offsets
 
     def __len__(self) -> int:
         return len(self.head)
@@ -68,18 +70,19 @@ class Samples:
     @property
     def records(self) -> Containers:
         """Where the records are."""
-        return Containers(self.datagram, self.start, self.end, self.words["records"])
+        return Containers(self.datagram, self.start, self.end, self.words["records"], self.missing)
 
 
 def samples(intake: Intake, windows: Windows, heads: Heads, parts: Parts, kind: int) -> Samples:
-    """The samples of one kind; one too short for its fixed part is named and left out."""
+    """The samples of one kind; one too short for its fixed part is named, unless it was cut, and left out."""
     names = _FIELDS[kind]
     size = 4 * len(names)
     chosen = parts.of(kind)
     short = chosen.end - chosen.start < size
     if short.any():
-        where = heads.datagram[chosen.owner[short]]
-        intake.problems.add_all(where, chosen.start[short], "sample_fields", str(size), (chosen.end - chosen.start)[short])
+        named = short & (chosen.missing == 0)
+        where = heads.datagram[chosen.owner[named]]
+        intake.problems.add_all(where, chosen.start[named], "sample_fields", str(size), (chosen.end - chosen.start)[named])
         chosen = chosen.take(~short)
     windows.keep(chosen.start, KEPT_BYTES)
     words = dict(zip(names, windows.words(chosen.start, len(names)), strict=True))
@@ -89,6 +92,7 @@ def samples(intake: Intake, windows: Windows, heads: Heads, parts: Parts, kind: 
         words=_expanded(words),
         start=chosen.start + size,
         end=chosen.end,
+        missing=chosen.missing,
     )
 
 
