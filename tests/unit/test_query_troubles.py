@@ -145,9 +145,9 @@ def _row(namespace: str, ended_s_ago: float, **columns: int) -> FlowBatch:
     return batch.with_columns({"time_end_ms": ends} | {name: Names.constant(text, 1) for name, text in names.items()})
 
 
-def _answer(namespace: str, ended_s_ago: float) -> FlowBatch:
+def _answer(namespace: str, ended_s_ago: float, **columns: int) -> FlowBatch:
     """What postgresql sent back."""
-    batch = flows(namespace, 1, owners=("postgresql",), src_port=5432, dst_port=40_000, packets=50)
+    batch = flows(namespace, 1, owners=("postgresql",), src_port=5432, dst_port=40_000, packets=50, **columns)
     names = {"dst_namespace": namespace, "dst_owner": "django", "node_reporter": "node-c"}
     ends = np.full(1, now_ms() - int(ended_s_ago * 1000), np.int64)
     return batch.with_columns({"time_end_ms": ends} | {name: Names.constant(text, 1) for name, text in names.items()})
@@ -169,6 +169,39 @@ def test_the_last_seconds_are_compared_with_the_time_before(store: FlowStore) ->
     now = [_row("slow", 3 + n, rtt_avg_us=60_000, server_time_max_us=61_000) for n in range(3)]
     (found,) = _found(store, "slow", before + now)
     assert found == (Kind.RTT, "round trips between django and postgresql:5432 take 60 ms (were 0.2 ms)")
+
+
+def _both_ends(namespace: str, from_s: int, to_s: int, there_us: int, back_us: int) -> list[FlowBatch]:
+    """A flow each way every other second of so long ago, with the round trips that its sender measured."""
+    seconds = range(to_s, from_s, 2)
+    there = [_row(namespace, ago, rtt_avg_us=there_us) for ago in seconds]
+    return there + [_answer(namespace, ago, rtt_avg_us=back_us) for ago in seconds]
+
+
+def test_acknowledgements_that_wait_are_no_round_trips_whichever_end_sends_more(store: FlowStore) -> None:
+    """A busy client acknowledges answers late: what the server measures is not the way, also where most flows are its."""
+    before = [*_both_ends("waits", 60, 30, 400, 17_000), *_both_ends("waits", 60, 40, 400, 17_000)[:10]]
+    now = [*_both_ends("waits", 14, 2, 400, 17_000), *[_answer("waits", ago, rtt_avg_us=20_000) for ago in range(2, 12)]]
+    assert _found(store, "waits", before + now) == []
+
+
+def test_what_one_end_measures_is_not_compared_with_what_the_other_did(store: FlowStore) -> None:
+    before = [_row("turns", 40 + n, rtt_avg_us=400) for n in range(5)]
+    assert _found(store, "turns", before + [_answer("turns", 3 + n, rtt_avg_us=17_000) for n in range(5)]) == []
+
+
+def test_a_slow_way_is_said_where_one_end_sees_late_acknowledgements_all_the_time(store: FlowStore) -> None:
+    """Most flows before were of the end that sees them: the median of all would be 17 ms and 60 ms no fault."""
+    usual = [*_both_ends("both", 90, 30, 400, 17_000), *[_answer("both", ago, rtt_avg_us=17_000) for ago in range(31, 91)]]
+    (found,) = _worst(store, "both", [*usual, *_both_ends("both", 15, 1, 55_000, 78_000)])
+    assert found.words == "round trips between django and postgresql:5432 take 55 ms (were 0.4 ms)"
+    assert now_ms() - 30_000 < found.since_ms
+
+
+def test_a_fault_that_fills_most_of_the_range_before_is_still_said(store: FlowStore) -> None:
+    slow = [_row("long", ago, rtt_avg_us=52_000) for ago in range(1, 100, 2)]
+    (found,) = _found(store, "long", [*slow, *[_row("long", ago, rtt_avg_us=300) for ago in range(101, 141, 2)]])
+    assert found == (Kind.RTT, "round trips between django and postgresql:5432 take 52 ms (were 0.3 ms)")
 
 
 def test_a_drop_counts_once_also_at_the_node_whose_observation_is_a_duplicate(store: FlowStore) -> None:

@@ -128,8 +128,9 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """A latency of an edge in ns: the median at the end of the window and the median before; None: not measured.
+    """A latency of an edge in ns at the end of the window and before; None: not measured.
 
+    Both are medians, or both lower quartiles where these have grown more; round trips are those of the end that sees less.
     ``peaks`` has the longest of each slice of ``slice_ms`` (by its start, ms since 1970, in order), where it is long at all.
     """
 

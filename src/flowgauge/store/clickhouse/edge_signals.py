@@ -1,28 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the flows of an edge say of how well it went: the sums beside its counts, and what they are read into.
 
-Latencies are compared with themselves: the median of the window's last ``answer.RECENT_MS`` with that of what came before.
 A signal that the store does not keep is absent, the others are told.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.enums import TCP_STATE_FINAL, code
-from flowgauge.store.answer import EdgeSignals, Latency, Recent, Span
+from flowgauge.store.answer import EdgeSignals, Recent, Span
+from flowgauge.store.clickhouse import edge_latencies
 from flowgauge.store.clickhouse.ddl import SCALE
 from flowgauge.store.clickhouse.planner import Planner
 
 _SLICES = 60
 """Of the window, for when a latency began to be long."""
 
-_LATENCIES = {"rtt": "rtt_avg_ns", "dns": "dns_latency_ns", "server": "server_time_max_ns"}
-_LONG_US = {"rtt": 10_000, "dns": 50_000, "server": 100_000}
-"""Shorter ones are never in the way (``query.troubles``), so that their peaks need no room."""
 _ENDS = {"refused": ("refused",), "unanswered": ("timeout", "unreachable")}
 _SEEN = ("refused", "unanswered", "dns_lost", "drops", "retransmits", "turned_back")
 _NO_ANSWER = "NOANSWER"
@@ -36,7 +32,8 @@ _TTL_EXCEEDED = "ttl exceeded"
 _ON_THE_WAY = f"('{_TTL_EXCEEDED}', 'reassembly time exceeded', 'fragmentation needed', 'parameter problem')"
 """Errors of ICMP that do not say that the server cannot be reached: of a traceroute, or of a sender that learns the MTU."""
 _NEEDED = (
-    *_LATENCIES.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode", "icmp_error", "icmp_error_packets",
+    *edge_latencies.COLUMNS.values(), "drop_cause", "node_reporter", "tcp_state_final", "dns_rcode", "icmp_error",
+    "icmp_error_packets",
 )  # fmt: skip
 
 
@@ -58,7 +55,7 @@ def sums(planner: Planner) -> dict[str, str]:
         "active_first": "min(end_ms)",
         "active_last": "max(end_ms)",
         "answered_last": "maxIf(end_ms, NOT to_server AND packets > 0)",
-        **_latencies(planner),
+        **edge_latencies.sums(planner),
     }
     conditions = {"drops": "drop_packets > 0", "retransmits": "retransmits > 0"}
     if planner.has("tcp_state_final"):
@@ -88,17 +85,6 @@ def sums(planner: Planner) -> dict[str, str]:
     return found
 
 
-def _latencies(planner: Planner) -> dict[str, str]:
-    found = {}
-    for name, column in _LATENCIES.items():
-        if planner.has(column):
-            value = BY_NAME[column].physical
-            found[f"{name}_now"] = f"quantileIf(0.5)({value}, {value} > 0 AND is_recent)"
-            found[f"{name}_before"] = f"quantileIf(0.5)({value}, {value} > 0 AND NOT is_recent)"
-            found[f"{name}_peaks"] = f"maxMapIf(map(slice_ms, toUInt64({value})), {value} > {_LONG_US[name]})"
-    return found
-
-
 def _errors(turned_back: str) -> dict[str, str]:
     return {
         "turned_back": f"sumIf(icmp_error_packets, {turned_back})",
@@ -111,9 +97,9 @@ def read(row: Mapping[str, Any], window_ms: int) -> EdgeSignals:
     """The signals of one row of the answer over a window of this length."""
     length_ms = slice_ms(window_ms)
     return EdgeSignals(
-        rtt=_latency(row, "rtt", length_ms),
-        dns=_latency(row, "dns", length_ms),
-        server=_latency(row, "server", length_ms),
+        rtt=edge_latencies.read(row, "rtt", length_ms),
+        dns=edge_latencies.read(row, "dns", length_ms),
+        server=edge_latencies.read(row, "server", length_ms),
         refused=row.get("refused", 0),
         unanswered=row.get("unanswered", 0),
         dns_lost=row.get("dns_lost", 0),
@@ -138,14 +124,3 @@ def _codes(*labels: str) -> str:
 
 def _span(row: Mapping[str, Any], name: str, slice_ms: int) -> Span:
     return Span(row[f"{name}_first"], row[f"{name}_last"], tuple(sorted(map(int, row[f"{name}_slices"]))), slice_ms)
-
-
-def _latency(row: Mapping[str, Any], name: str, slice_ms: int) -> Latency:
-    """Nanoseconds; the median of nothing is NaN."""
-    now, before = (_nanoseconds(row.get(f"{name}_{when}")) for when in ("now", "before"))
-    peaks = sorted((int(at), longest * 1000.0) for at, longest in row.get(f"{name}_peaks") or ())
-    return Latency(now, before, tuple(peaks), slice_ms)
-
-
-def _nanoseconds(microseconds: float | None) -> float | None:
-    return microseconds * 1000 if microseconds and not math.isnan(microseconds) else None
