@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from agent_kit import agent, collector, until
-from flowgauge.agent import node_counters
+from flowgauge.agent import kernel_told, node_counters
+from flowgauge.agent.kernel_told import AGAIN_S, TELL_S, KernelTold
 from flowgauge.pipeline.exporters import ExporterDirectory
 from node_kit import B, TwoPods, settled, two_pods
 
@@ -34,6 +36,15 @@ def nstat(node: TwoPods, name: str) -> int:
     """A counter of the node, from its beginning."""
     found = json.loads(node.run("node", "nstat", "-asz", "--json", name))
     return int(found["kernel"][name])
+
+
+def drop_some(node: TwoPods) -> None:
+    """Three packets that the node's device of pod a drops, as no protocol takes them."""
+    with node.socket("a", socket.AF_PACKET, socket.SOCK_RAW) as raw:
+        raw.bind(("eth0", 0))
+        for _ in range(3):
+            raw.send(UNKNOWN_PROTOCOL)
+    settled(node)
 
 
 def test_every_device_has_what_ip_shows(node: TwoPods) -> None:
@@ -137,7 +148,7 @@ def test_collectors_are_told_what_the_kernel_shows(node: TwoPods, tmp_path: Path
         options = ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0"]
         with agent([*options, "--export-interval", "500ms"], tmp_path):
             told: dict[str, dict[str, int]] = {}
-            directory = ExporterDirectory(learn_kernel=lambda name, counters: told.setdefault(name, {}).update(counters))
+            directory = ExporterDirectory(learn_kernel=lambda name, counters, _: told.setdefault(name, {}).update(counters))
 
             def both_kinds() -> bool:
                 directory.learn(to.options())
@@ -154,27 +165,34 @@ def test_collectors_are_told_what_the_kernel_shows(node: TwoPods, tmp_path: Path
 @pytest.mark.slow
 def test_what_came_just_before_the_agents_end_is_told_all_the_same(node: TwoPods, tmp_path: Path) -> None:
     """It tells every ten seconds, and once more when it stops."""
-
-    def drop_some() -> None:
-        with node.socket("a", socket.AF_PACKET, socket.SOCK_RAW) as raw:
-            raw.bind(("eth0", 0))
-            for _ in range(3):
-                raw.send(UNKNOWN_PROTOCOL)
-        settled(node)
-
     with collector() as to:
         options = ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0"]
         told: dict[str, dict[str, int]] = {}
-        directory = ExporterDirectory(learn_kernel=lambda name, counters: told.setdefault(name, {}).update(counters))
+        directory = ExporterDirectory(learn_kernel=lambda name, counters, _: told.setdefault(name, {}).update(counters))
 
         def heard() -> int:
             directory.learn(to.options())
             return told.get("n1", {}).get("device_in_dropped_packets@va", 0)
 
-        drop_some()
+        drop_some(node)
         with agent([*options, "--export-interval", "500ms"], tmp_path) as running:
             first = until(heard, "records of the devices")
-            drop_some()
+            drop_some(node)
             assert running.stop() == 0
         until(lambda: heard() > first, "what came last")
     assert heard() == node_counters.read(node.node).devices["va"].received.dropped
+
+
+def test_with_a_devices_counters_goes_what_they_were_before(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At first the same, then of one or two times before at which all is told: also whoever missed the first move knows it."""
+    now_s = [1000.0]
+    monkeypatch.setattr(kernel_told, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    told, names = KernelTold(node.node), {7: "va"}
+    seen: list[tuple[int, int]] = []
+    for step_s in (0.0, TELL_S, AGAIN_S, AGAIN_S):
+        now_s[0] += step_s
+        drop_some(node)
+        told_now = told.due(names)
+        seen.append((told_now.before[7][0], told_now.devices[7][0]))
+    first = seen[0][0]
+    assert seen == [(first, first), (first, first + 3), (first, first + 6), (first + 6, first + 9)]

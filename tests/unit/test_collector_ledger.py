@@ -43,9 +43,9 @@ def test_what_kernels_count_stands_beside_the_ledger_and_says_how_congested_node
     clock, told = [0.0], NodeKernels(lambda: clock[0])
     writer = LedgerWriter(process.open(), Ledger("collector", f"kernels@{now_ms()}"), AgentLedgers(), kernels=told.snapshot)
     told.learn("node-x", {"conntrack_entries": 90, "conntrack_entries_max": 100, "listen_overflows": 1000,
-                          "device_in_dropped_packets@eth0": 5, "device_out_error_packets@eth1": 2})  # fmt: skip
+                          "device_in_dropped_packets@eth0": 5, "device_out_error_packets@eth1": 2}, {})  # fmt: skip
     assert writer.write()
-    told.learn("node-x", {"conntrack_entries": 40, "listen_overflows": 1003, "device_in_dropped_packets@eth0": 17})
+    told.learn("node-x", {"conntrack_entries": 40, "listen_overflows": 1003, "device_in_dropped_packets@eth0": 17}, {})
     assert writer.write()
     changes = process.open().ledger(last())
     assert not summed(change for change in changes if change.component == KERNEL).known
@@ -64,6 +64,20 @@ def test_what_kernels_count_stands_beside_the_ledger_and_says_how_congested_node
     assert first_word <= last_word <= found.told_ms
     clock[0] += node_kernels.SILENT_S + 1
     assert told.snapshot() == {}
+
+
+def test_a_kernels_counter_that_is_heard_of_late_moved_by_what_its_agent_says(process: StoreProcess) -> None:
+    """Its first words may have got lost; what it was long before is told, too, and is no difference."""
+    told, before = NodeKernels(), {"device_in_dropped_packets@eth0": 60_000}
+    writer = LedgerWriter(process.open(), Ledger("collector", f"late@{now_ms()}"), AgentLedgers(), kernels=told.snapshot)
+    told.learn("node-y", {"conntrack_entries": 90}, {})
+    assert writer.write()
+    told.learn("node-y", {"device_in_dropped_packets@eth0": 60_500}, before)
+    assert writer.write()
+    told.learn("node-y", {"device_in_dropped_packets@eth0": 60_501}, before)
+    assert writer.write()
+    [found] = [one for one in congestion(process.open().ledger(last())) if one.node == "node-y"]
+    assert found.devices == {"eth0": {"device_in_dropped_packets": 501}}
 
 
 def test_only_what_moved_is_written_and_the_rest_now_and_then(process: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:

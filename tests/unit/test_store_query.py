@@ -237,6 +237,9 @@ def test_extreme_windows_and_bounds_are_no_errors(store: FlowStore) -> None:
     assert len(store.flows(FlowQuery(last(), OneOf(BY_NAME["proto"], (-1, 999))))) == 0
 
 
+IN_DROPPED = "device_in_dropped_packets"
+
+
 def test_the_ledger_tells_how_counters_moved(store: FlowStore) -> None:
     now = now_ms()
     born, old = f"node-a@{now - 30_000}", f"node-b@{now - 90 * 86_400_000}"
@@ -270,32 +273,40 @@ def test_what_an_old_instance_loses_for_the_first_time_is_a_loss(store: FlowStor
         assert moved[silent, "sequence_gap_records"] == 0
 
 
-def test_what_a_node_drops_first_when_it_was_heard_for_a_while_is_counted_also_from_its_beginning(store: FlowStore) -> None:
-    """Whatever had moved before its agent began is told within a minute: a counter that comes later began at 0."""
+def _moved(store: FlowStore, node: str, window: Window) -> tuple[dict[str, int], int]:
+    """By how much each counter of a kernel went up, and those of dropped packets in all steps together."""
+    steps = [one.moved for one in store.ledger_steps(KERNEL, window, 30_000) if (one.instance, one.name) == (node, IN_DROPPED)]
+    return {c.counter: c.change for c in store.ledger(window) if (c.component, c.instance) == (KERNEL, node)}, sum(steps)
+
+
+def test_what_a_node_drops_first_counts_from_what_it_was_before(store: FlowStore) -> None:
+    """The collector writes what the counter was shortly before with the first value, as of the same time."""
     now, node = now_ms(), "node-young"
     store.write_ledger([
         LedgerRow(now - 600_000, KERNEL, node, "conntrack_entries", 3),
-        LedgerRow(now - 590_000, KERNEL, node, "device_in_dropped_packets@eth0", 70_000),
-        LedgerRow(now - 2_000, KERNEL, node, "device_in_dropped_packets@eth1", 500),
+        LedgerRow(now - 590_000, KERNEL, node, f"{IN_DROPPED}@eth0", 70_000),
+        LedgerRow(now - 2_000, KERNEL, node, f"{IN_DROPPED}@eth1", 20),
+        LedgerRow(now - 2_000, KERNEL, node, f"{IN_DROPPED}@eth1", 520),
     ])  # fmt: skip
-    moved = {c.counter: c.change for c in store.ledger(Window(now - 700_000, now + 1)) if c.instance == node}
-    assert moved["device_in_dropped_packets@eth1"] == 500
-    assert moved["device_in_dropped_packets@eth0"] == 0
+    for length_ms in (700_000, 60_000):
+        moved, in_steps = _moved(store, node, Window(now - length_ms, now + 1))
+        assert (moved[f"{IN_DROPPED}@eth1"], in_steps) == (500, 500)
+    latest = {c.counter: c.latest for c in store.ledger(Window(now - 60_000, now + 1)) if c.instance == node}
+    assert latest == {f"{IN_DROPPED}@eth1": 520}
 
 
-def test_what_a_node_had_dropped_before_it_was_heard_is_none_of_it_also_when_told_as_late_as_can_be(store: FlowStore) -> None:
-    """Its agent had just told all when it was heard first, and each of its words comes with an export that is not yet due."""
-    now, node, counter = now_ms(), "node-late", "device_in_dropped_packets@eth0"
-    told_all_ms = now - 200_000 + 75_000
+def test_what_a_node_had_dropped_before_it_was_heard_is_none_of_it_however_late_it_is_told(store: FlowStore) -> None:
+    """Words get lost, and an agent that observes more devices than before tells of old drops."""
+    now, node, counter = now_ms(), "node-late", f"{IN_DROPPED}@eth0"
     store.write_ledger([
+        LedgerRow(now - 3_000_000, KERNEL, node, "conntrack_entries", 3),
         LedgerRow(now - 200_000, KERNEL, node, "conntrack_entries", 3),
-        LedgerRow(told_all_ms, KERNEL, node, counter, 70_000),
+        LedgerRow(now - 50_000, KERNEL, node, counter, 70_000),
         LedgerRow(now - 2_000, KERNEL, node, counter, 70_007),
     ])  # fmt: skip
-    window = Window(now - 300_000, now + 1)
-    assert {c.counter: c.change for c in store.ledger(window) if c.instance == node}[counter] == 7
-    steps = store.ledger_steps(KERNEL, window, 30_000)
-    assert sum(one.moved for one in steps if one.instance == node and one.name == "device_in_dropped_packets") == 7
+    for length_ms in (300_000, 60_000):
+        moved, in_steps = _moved(store, node, Window(now - length_ms, now + 1))
+        assert (moved[counter], in_steps) == (7, 7)
 
 
 def test_the_ledgers_steps_tell_when_counters_moved(store: FlowStore) -> None:
@@ -305,7 +316,7 @@ def test_the_ledgers_steps_tell_when_counters_moved(store: FlowStore) -> None:
         (-20_000, "cpu_dropped_packets", 100), (5_000, "cpu_dropped_packets", 100), (35_000, "cpu_dropped_packets", 130),
         (50_000, "cpu_dropped_packets", 150), (95_000, "cpu_dropped_packets", 4),  # the machine began anew
         (5_000, "device_in_dropped_packets@eth0", 9), (35_000, "device_in_dropped_packets@eth0", 10),
-        (95_000, "device_in_dropped_packets@eth1", 5),
+        (95_000, "device_in_dropped_packets@eth1", 2), (95_000, "device_in_dropped_packets@eth1", 7),
         (5_000, "conntrack_entries", 8), (15_000, "conntrack_entries", 3),
         (120_000, "cpu_dropped_packets", 9_000),
     ]  # fmt: skip

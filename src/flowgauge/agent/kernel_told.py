@@ -18,7 +18,10 @@ from flowgauge.schema.told import Kernel
 TELL_S = 10.0
 """How often the node is told of, and devices whose drops or errors have moved."""
 AGAIN_S = 60.0
-"""How often all devices are told of that ever dropped or failed: datagrams get lost, and collectors restart."""
+"""How often all devices are told of that ever dropped or failed: datagrams get lost, and collectors restart.
+
+With each go the counters of one or two such times before, so that also then what a collector hears of first has a beginning.
+"""
 
 
 class KernelTold:
@@ -28,6 +31,8 @@ class KernelTold:
         self._netns = netns
         self._due_s = self._all_due_s = time.monotonic()
         self._told: dict[int, tuple[int, ...]] = {}
+        self._first: dict[int, tuple[int, ...]] = {}
+        self._before: dict[int, tuple[int, ...]] = {}
 
     def due(self, names: Mapping[int, str], *, last: bool = False) -> Kernel:
         """What is to be told now; ``names`` of devices by ifIndex. The ``last`` time whatever moved since the time before."""
@@ -39,9 +44,11 @@ class KernelTold:
         devices = {index: _device(counted.devices[name]) for index, name in names.items() if name in counted.devices}
         if now >= self._all_due_s:
             self._all_due_s, self._told = now + AGAIN_S, {}
+            self._before, self._first = self._first, {}
+        self._first = devices | self._first
         moved = {index: values for index, values in devices.items() if any(values) and self._told.get(index) != values}
         self._told |= moved
-        return Kernel(_node(counted), moved)
+        return Kernel(_node(counted), moved, {index: self._before.get(index, self._first[index]) for index in moved})
 
 
 def _device(counted: LinkStatistics) -> tuple[int, ...]:

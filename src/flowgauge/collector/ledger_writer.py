@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
+from flowgauge.collector.node_kernels import CounterTold
 from flowgauge.errors import FlowgaugeError
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.runtime import logs
@@ -58,7 +59,7 @@ class LedgerWriter:
     def __init__(
         self, store: FlowStore, ledger: Ledger, agents: AgentLedgers, former: Former | None = None, *,
         parts: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
-        kernels: Callable[[], Mapping[str, Mapping[str, int]]] = dict,
+        kernels: Callable[[], Mapping[str, Mapping[str, CounterTold]]] = dict,
     ) -> None:  # fmt: skip
         self._store, self._ledger, self._agents = store, ledger, agents
         self._former, self._parts, self._kernels = former, parts, kernels
@@ -87,11 +88,16 @@ class LedgerWriter:
         """Writes what has moved; whether the store has it."""
         now = time.monotonic()
         former = self._former.former_ledgers if self._former is not None else {}
-        current = self._current(former)
+        kernels = {(KERNEL, node, name): told for node, of in self._kernels().items() for name, told in of.items()}
+        current = self._current(former) | {place: min(told.value, MAX_VALUE) for place, told in kernels.items()}
         due = {place: value for place, value in current.items() if self._is_due(place, value, now)}
+        firsts = {
+            place: told.first for place, told in kernels.items() if place not in self._written and told.first < current[place]
+        }
         time_ms = now_ns() // 1_000_000
         try:
-            self._store.write_ledger([LedgerRow(time_ms, *place, value) for place, value in due.items()])
+            rows = [*firsts.items(), *due.items()]  # of one time: the larger value is the later one
+            self._store.write_ledger([LedgerRow(time_ms, *place, value) for place, value in rows])
         except FlowgaugeError as error:
             allowed, held_back = self._limit.allow("ledger")
             if allowed:
@@ -120,7 +126,6 @@ class LedgerWriter:
         collectors = {**self._parts(), **former}
         sources += [(self._ledger.component, instance, counters) for instance, counters in collectors.items()]
         sources += [("agent", instance, counters) for instance, counters in self._agents.snapshot().items()]
-        sources += [(KERNEL, node, counters) for node, counters in self._kernels().items()]
         return {
             (component, instance, counter): min(value, MAX_VALUE)
             for component, instance, counters in sources

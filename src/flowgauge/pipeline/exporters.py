@@ -74,8 +74,8 @@ class AgentNodes:
 
 LearnAnswers = Callable[[str, Sequence[Answer]], None]
 """Takes what DNS told clients on a node, whose name comes first."""
-LearnKernel = Callable[[str, Mapping[str, int]], None]
-"""Takes what the kernel of a node counts, likewise."""
+LearnKernel = Callable[[str, Mapping[str, int], Mapping[str, int]], None]
+"""Takes what the kernel of a node counts, likewise, and what some of its counters were shortly before."""
 
 
 class ExporterDirectory:
@@ -205,7 +205,7 @@ class ExporterDirectory:
 
     def _pass_on_kernel(self, exporter: Exporter, record: options.Record) -> None:
         if self._learn_kernel is not None and exporter.name and (counters := options.kernel_counters(record, exporter)):
-            self._learn_kernel(exporter.name, counters)
+            self._learn_kernel(exporter.name, counters, options.kernel_counters_before(record, exporter))
 
     def _learn_record(self, exporter: Exporter, record: options.Record) -> None:
         name, sampling = options.domain_name(record) or exporter.name, options.sampling_rate(record) or exporter.sampling

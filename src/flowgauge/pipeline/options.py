@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from flowgauge.flow.addresses import packed
 from flowgauge.pipeline.exporter import Exporter, Named
 from flowgauge.runtime.ledger import BY_ENTERPRISE
-from flowgauge.schema.told import DEVICE, NODE, Answer
+from flowgauge.schema.told import DEVICE, DEVICE_BEFORE, NODE, Answer
 from flowgauge.wire.decoded import OptionsData, Value
 from flowgauge.wire.sampling import TELL_RATES, Rates, rate_of
 
@@ -29,10 +29,14 @@ _INTERFACE_KEYS = ("ingressInterface", "egressInterface", "ingressPhysicalInterf
 _VRF_KEYS = ("ingressVRFID", "egressVRFID")
 _START_KEYS = ("systemInitTimeMilliseconds", "observationTimeMilliseconds")
 _COUNTERS = frozenset(counter.name for counter in BY_ENTERPRISE.values())
-_OF_NODE, _OF_DEVICE = (frozenset(told.name for told in group) for group in (NODE, DEVICE))
+_OF_NODE = frozenset(told.name for told in NODE)
+_OF_DEVICE, _OF_DEVICE_BEFORE = (
+    {element.name: counter.name for element, counter in zip(elements, DEVICE, strict=True)}
+    for elements in (DEVICE, DEVICE_BEFORE)
+)
 
 
-_TELLING = _OF_NODE | _OF_DEVICE | _COUNTERS | TELL_RATES | {
+_TELLING = _OF_NODE | _OF_DEVICE.keys() | _COUNTERS | TELL_RATES | {
     "observationDomainName", "interfaceName", "interfaceDescription", "VRFname", "applicationName", "dns_address",
 }  # fmt: skip
 """Elements without which a record tells nothing that is looked for here."""
@@ -68,12 +72,22 @@ def dns_answer(record: Record) -> Answer | None:
 
 def kernel_counters(record: Record, exporter: Exporter) -> dict[str, int]:
     """What one of our agents tells of its node's kernel: by name, those of a device with ``@`` and its name; else empty."""
-    found = {name: value for name in _OF_NODE & record.keys() if isinstance(value := record[name], int)}
-    index, of_device = record.get("ingressInterface"), _OF_DEVICE & record.keys()
-    if of_device and isinstance(index, int):
-        device = exporter.named("interface", index) or str(index)
-        found |= {f"{name}@{device}": value for name in of_device if isinstance(value := record[name], int)}
-    return found
+    of_node = {name: value for name in _OF_NODE & record.keys() if isinstance(value := record[name], int)}
+    return of_node | _of_device(record, exporter, _OF_DEVICE)
+
+
+def kernel_counters_before(record: Record, exporter: Exporter) -> dict[str, int]:
+    """What the device's counters among these were a minute or two before, by the same names."""
+    return _of_device(record, exporter, _OF_DEVICE_BEFORE)
+
+
+def _of_device(record: Record, exporter: Exporter, counters: Mapping[str, str]) -> dict[str, int]:
+    """By the names that ``counters`` has for elements of a device."""
+    index, told = record.get("ingressInterface"), counters.keys() & record.keys()
+    if not told or not isinstance(index, int):
+        return {}
+    device = exporter.named("interface", index) or str(index)
+    return {f"{counters[name]}@{device}": value for name in told if isinstance(value := record[name], int)}
 
 
 def _address(value: Value | None) -> bytes:

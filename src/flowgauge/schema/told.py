@@ -37,6 +37,19 @@ DEVICE: tuple[Told, ...] = (
 )
 """Of one device, by its ifIndex: what the kernel counts."""
 
+DEVICE_BEFORE: tuple[Told, ...] = tuple(
+    Told(
+        f"{told.name}_before",
+        told.data_type,
+        250 + number,
+        f"The same a minute or two before: {told.help}",
+        told.unit,
+        counter=True,
+    )
+    for number, told in enumerate(DEVICE)
+)
+"""Beside them, in the order of ``DEVICE``: whoever hears of a device for the first time knows what of it is new."""
+
 NODE: tuple[Told, ...] = (
     Told("conntrack_entries", "unsigned64", 237, "Entries of connection tracking.", "entries"),
     Told("conntrack_entries_max", "unsigned64", 238, "How many there may be; new connections beyond are dropped.", "entries"),
@@ -71,7 +84,7 @@ NODE: tuple[Told, ...] = (
 )
 """Of the node's network namespace, the last two of the machine: what the kernel counts."""
 
-TOLD: tuple[Told, ...] = ANSWERS + DEVICE + NODE
+TOLD: tuple[Told, ...] = ANSWERS + DEVICE + DEVICE_BEFORE + NODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +94,12 @@ class Kernel:
     Attributes:
         node: values of ``NODE``, in that order; empty: not told now.
         devices: ifIndex → values of ``DEVICE``, in that order, of those that are told now.
+        before: the same of a minute or two before, or as they were when the agent first read them.
     """
 
     node: tuple[int, ...] = ()
     devices: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    before: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from flowgauge.runtime.ledger import BY_ENTERPRISE, COUNTERS
 from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.iana import NUMBERS
-from flowgauge.schema.told import ANSWERS, DEVICE, NODE, TOLD, Answer, Kernel, Told
+from flowgauge.schema.told import ANSWERS, DEVICE, DEVICE_BEFORE, NODE, TOLD, Answer, Kernel, Told
 from flowgauge.wire.elements import DATA_TYPES, VARIABLE, Element
 from flowgauge.wire.ipfix_encode import FLOW_TEMPLATES, MAX_TEXT_BYTES
 from flowgauge.wire.ipfix_write import template_record, variable
@@ -26,6 +26,7 @@ _UNITS: Mapping[str, int] = {"bytes": 2, "packets": 3, "ns": 8, "s": 5, "entries
 """Unit → number in IANA's registry of units (RFC 5610 §3.4); what it does not have is sent as 0, none."""
 _TOTALS = BY_ENTERPRISE.keys() | {told.enterprise for told in TOLD if told.counter}
 _ANSWER = struct.Struct("!IQ16s16sI")
+_OF_DEVICE = DEVICE + DEVICE_BEFORE
 _SENT_COUNTERS = tuple(counter for counter in COUNTERS if counter.enterprise)
 
 
@@ -55,7 +56,7 @@ def templates(pen: int) -> list[bytes]:
         template_record(INTERFACE_TEMPLATE, _fields(ingressInterface=4, interfaceName=VARIABLE), scope_count=1),
         type_template(),
         template_record(ANSWER_TEMPLATE, _answer_fields(pen), scope_count=1),
-        template_record(DEVICE_TEMPLATE, [*_fields(ingressInterface=4), *_numbers(DEVICE, pen)], scope_count=1),
+        template_record(DEVICE_TEMPLATE, [*_fields(ingressInterface=4), *_numbers(_OF_DEVICE, pen)], scope_count=1),
         template_record(NODE_TEMPLATE, [*_fields(observationDomainId=4), *_numbers(NODE, pen)], scope_count=1),
     ]
 
@@ -91,7 +92,8 @@ def _numbers(told: Iterable[Told], pen: int) -> list[Field]:
 
 def device_records(kernel: Kernel) -> Iterable[bytes]:
     """One record a device."""
-    return (struct.pack(f"!I{len(DEVICE)}Q", index, *values) for index, values in sorted(kernel.devices.items()))
+    layout = struct.Struct(f"!I{len(_OF_DEVICE)}Q")
+    return (layout.pack(index, *values, *kernel.before[index]) for index, values in sorted(kernel.devices.items()))
 
 
 def node_records(domain: int, kernel: Kernel) -> Iterable[bytes]:

@@ -9,14 +9,10 @@ import pyarrow as pa
 
 from flowgauge.schema.flow_query import Window
 from flowgauge.store.clickhouse.planner import Statement
-from flowgauge.store.store import LedgerChange, LedgerRow, LedgerStep
+from flowgauge.store.store import KERNEL, LedgerChange, LedgerRow, LedgerStep
 
 LOOKBACK_MS = 6 * 3600 * 1000
 """How far before a window an instance's last values are looked for."""
-
-ALL_TOLD_MS = 80_000
-"""An instance tells all that ever moved once a minute, agents with the next word of each 10 s, which goes with an export: what
-it tells of for the first time later was 0 until then."""
 
 _NAME = pa.dictionary(pa.int32(), pa.utf8())
 _SCHEMA = pa.schema(
@@ -47,11 +43,11 @@ def statement(window: Window) -> Statement:
     return Statement(
         """SELECT * FROM (
 SELECT component, instance, counter, countIf(time < starts) AS before, maxIf(value, time < starts) AS value_before,
-  countIf(time >= starts) AS within, minIf(value, time >= starts) AS first, maxIf(value, time >= starts) AS last,
+  countIf(time >= starts) AS within,
+  argMinIf(value, (ms, value), time >= starts) AS first, maxIf(value, time >= starts) AS last,
   argMaxIf(ms, (value, -ms), time >= starts) AS reached_ms, max(ms) AS told_ms,
-  argMaxIf(value, ms, time >= starts) AS latest,
-  sum(before) OVER (PARTITION BY component, instance) AS spoke,
-  min(ms) AS begun_ms, min(begun_ms) OVER (PARTITION BY component, instance) AS heard_ms
+  argMaxIf(value, (ms, value), time >= starts) AS latest,
+  sum(before) OVER (PARTITION BY component, instance) AS spoke
 FROM (SELECT *, toUnixTimestamp64Milli(time) AS ms, fromUnixTimestamp64Milli({start:Int64}, 'UTC') AS starts FROM ledger
   WHERE time >= fromUnixTimestamp64Milli({lookback:Int64}, 'UTC') AND time <= fromUnixTimestamp64Milli({end:Int64}, 'UTC'))
 GROUP BY component, instance, counter) WHERE within > 0
@@ -68,13 +64,12 @@ def changes(table: pa.Table, window: Window) -> list[LedgerChange]:
 def _changes(table: pa.Table, window: Window) -> Iterable[LedgerChange]:
     for row in table.to_pylist():
         # Counters start at 0 with their instance, and are told of from their first move on. An older instance that was silent
-        # altogether tells only how it moved since it spoke, and of what else it has within ``ALL_TOLD_MS``.
+        # altogether tells only how it moved since it spoke, as kernels do: their counters began before anybody heard of them.
         if row["before"]:
             base = row["value_before"]
         else:
-            late = row["begun_ms"] - row["heard_ms"] > ALL_TOLD_MS
-            watched = row["spoke"] or late or _started_ms(row["instance"]) >= window.start_ms - LOOKBACK_MS
-            base = 0 if watched else row["first"]
+            watched = row["spoke"] or _started_ms(row["instance"]) >= window.start_ms - LOOKBACK_MS
+            base = 0 if watched and row["component"] != KERNEL else row["first"]
         yield LedgerChange(
             row["component"], row["instance"], row["counter"], max(0, row["last"] - base), row["last"], row["reached_ms"],
             row["told_ms"], row["latest"],
@@ -85,17 +80,15 @@ def steps_statement(component: str, window: Window, step_ms: int) -> Statement:
     """How counters of ``component`` moved in each step, summed over what stands behind ``@`` in their names, and their largest.
 
     Steps are counted from the window's start; those before it give the values that the first ones begin with. A value that
-    falls began anew.
+    falls began anew. What is told of first moved by what it was before, in a row of the same time, at most.
     """
     return Statement(
         """SELECT instance, splitByChar('@', counter)[1] AS name, bin, sum(moved) AS moved, max(largest) AS largest FROM (
 SELECT instance, counter, bin, largest, last, row_number() OVER each AS number, lagInFrame(last, 1) OVER each AS former,
-  min(begun_ms) OVER (PARTITION BY instance) AS heard_ms,
-  multiIf(number = 1, if(begun_ms - heard_ms > {all_told:Int64}, last, last - first), last >= former, last - former, last)
-    AS moved
+  multiIf(number = 1, greatest(last - first, 0), last >= former, last - former, last) AS moved
 FROM (SELECT instance, counter, intDiv(toUnixTimestamp64Milli(time) - {origin:Int64}, {step:Int64}) AS bin,
-    toInt64(max(value)) AS largest, toInt64(argMax(value, time)) AS last, toInt64(min(value)) AS first,
-    min(toUnixTimestamp64Milli(time)) AS begun_ms
+    toInt64(max(value)) AS largest, toInt64(argMax(value, (time, value))) AS last,
+    toInt64(argMin(value, (time, value))) AS first
   FROM ledger WHERE component = {component:String}
     AND time >= fromUnixTimestamp64Milli({origin:Int64}, 'UTC') AND time < fromUnixTimestamp64Milli({end:Int64}, 'UTC')
   GROUP BY instance, counter, bin)
@@ -103,7 +96,7 @@ WINDOW each AS (PARTITION BY instance, counter ORDER BY bin ROWS BETWEEN UNBOUND
 GROUP BY instance, name, bin HAVING bin >= {skipped:Int64} ORDER BY instance, name, bin""",
         {
             "component": component, "step": step_ms, "origin": _origin_ms(window, step_ms), "end": window.end_ms,
-            "skipped": _STEPS_BEFORE, "all_told": ALL_TOLD_MS,
+            "skipped": _STEPS_BEFORE,
         },
     )  # fmt: skip
 
