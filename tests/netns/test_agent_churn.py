@@ -17,6 +17,7 @@ import pytest
 from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.main import Agent
+from flowgauge.agent.namespace import Namespace
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Collector, Exporter
@@ -43,7 +44,7 @@ def until(held: Callable[[], bool], what: str) -> None:
 def watched(program: FlowProgram, netns: str) -> Iterator[Interfaces]:
     linux.create_netns(netns)
     interfaces = Interfaces(program, InterfaceChoice([], ["lo"]), netns)
-    watch = NetworkWatch(netns, [interfaces])
+    watch = NetworkWatch(Namespace(netns), [interfaces])
     try:
         watch.start()
         yield interfaces

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent_kit import WITHIN_S
+from flowgauge.agent.namespace import Namespace
 from flowgauge.agent.rtnetlink import Link, Route, Rtnetlink
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.errors import EnvironmentProblem
@@ -70,7 +71,7 @@ class Seen:
 @pytest.fixture
 def watched(netns: str) -> Iterator[tuple[str, Seen, NetworkWatch]]:
     seen = Seen()
-    watch = NetworkWatch(netns, [seen])
+    watch = NetworkWatch(Namespace(netns), [seen])
     watch.start()
     yield netns, seen, watch
     watch.stop()
@@ -121,7 +122,7 @@ def test_work_runs_in_the_namespace_and_its_error_comes_back(watched: tuple[str,
 
 def test_a_namespace_that_is_not_there_is_told_in_a_sentence() -> None:
     with pytest.raises(EnvironmentProblem, match="cannot enter the network namespace no-such-ns"):
-        NetworkWatch("no-such-ns", []).start()
+        NetworkWatch(Namespace("no-such-ns"), []).start()
 
 
 def test_what_a_failed_read_was_to_tell_is_told_by_the_next(
@@ -154,7 +155,7 @@ def test_a_watcher_that_fails_ends_nothing(netns: str, monkeypatch: pytest.Monke
         return False
 
     monkeypatch.setattr(failing, "more", more)
-    watch = NetworkWatch(netns, [failing, seen])
+    watch = NetworkWatch(Namespace(netns), [failing, seen])
     watch.start()
     ip(netns, "link", "add", "va", "type", "veth", "peer", "name", "vb")
     assert seen.until(lambda s: "va" in s.names())

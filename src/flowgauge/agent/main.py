@@ -37,7 +37,7 @@ from flowgauge.runtime.report import write_report
 _TICK_S = 0.2
 """Longest time until a stop or new settings are noticed."""
 _RETRY_S = 1.0
-"""How often messages that nobody took are offered again."""
+"""How often messages that nobody took are offered again, and the network namespace's name is looked at."""
 _FINAL_BUDGET_S = 2.0
 """How long the last export may take."""
 _PACED_SHARE = 0.5
@@ -60,15 +60,18 @@ class Agent:
         self.ledger = Ledger("agent", f"{settings.node}@{now_ns() // 1_000_000}")
         self._begun = begun or Start(settings)
         self._local, self._interfaces, self._watch = self._begun.local, self._begun.interfaces, self._begun.watch
+        netns = self._begun.namespace.path
         self._source = FlowSource(self._begun.kernel, settings, self._local)
         self._pods = ChosenPods(settings.objects, settings.exporter)
         self._destinations = Destinations(settings, self.ledger, export)
-        self._status = Status(settings, self.ledger, self._interfaces, self._not_ip, self._source_now, pods=self._pods)
+        self._status = Status(
+            settings, self.ledger, self._interfaces, self._not_ip, self._source_now, pods=self._pods, netns=netns
+        )
         naming = Naming(settings.objects, settings.collector.enrichment)
-        self._heads = Heads(settings.node, settings.netns, self._observed, naming)
+        self._heads = Heads(settings.node, netns, self._observed, naming)
         routes = {**self._status.routes(self.ready), **heads_routes(self._heads, settings.token)}
         self._http = HttpServer(settings.http_address, settings.http_port, routes)
-        self._kernel = KernelTold(settings.netns)
+        self._kernel = KernelTold(netns)
         self._left_over: list[FlowBatch] = []
         self._started = False
 
@@ -130,7 +133,12 @@ class Agent:
         self._http.stop()
         self._heads.stop()
         self._source.close()
+        self._begun.namespace.close()
         _log.info("agent_stopped", node=self.settings.node, **self.ledger.snapshot())
+
+    def require_namespace(self) -> None:
+        """Returns while the name of the network namespace leads to the one that is observed; EnvironmentProblem when not."""
+        self._begun.namespace.require()
 
     def ready(self) -> bool:
         """True while devices are followed and the first templates were sent."""
@@ -253,7 +261,7 @@ def run_agent(
         begun: its start, when that began already.
 
     Raises:
-        EnvironmentProblem: something that the agent needs is missing here.
+        EnvironmentProblem: something that the agent needs is missing here, or the network namespace lost its name.
     """
     begun = begun or Start(settings)
     try:
@@ -269,7 +277,11 @@ def run_agent(
 
 
 def run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[AgentSettings] | None = None) -> None:
-    """Cycles at fixed times until ``stop``: one that took long does not delay the next; missed ones are left out."""
+    """Cycles at fixed times until ``stop``: one that took long does not delay the next; missed ones are left out.
+
+    Raises:
+        EnvironmentProblem: the network namespace that is observed lost its name.
+    """
     due = time.monotonic() + agent.settings.export_interval_s
     retry_at = 0.0
     while not stop.is_set():
@@ -279,6 +291,7 @@ def run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[A
             agent.cycle(interval_s * _PACED_SHARE)
             due = max(due + interval_s, time.monotonic())
         elif now >= retry_at:
+            agent.require_namespace()
             agent.retry()
             retry_at = now + _RETRY_S
         while changes is not None and not changes.empty():

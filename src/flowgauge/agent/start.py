@@ -16,6 +16,7 @@ from flowgauge.agent.interface_choice import InterfaceChoice
 from flowgauge.agent.interfaces import Interfaces
 from flowgauge.agent.kernel_side import KernelSide
 from flowgauge.agent.local_addresses import LocalAddresses
+from flowgauge.agent.namespace import Namespace
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.agent.watch import NetworkWatch
 from flowgauge.config.model import Exporter
@@ -34,7 +35,8 @@ class Start:
         self.kernel = KernelSide(settings, parts)
         self.local = LocalAddresses()
         self.interfaces = Interfaces(self.kernel, interface_choice(settings.exporter), settings.node)
-        self.watch = NetworkWatch(settings.netns, [self.interfaces, self.local])
+        self.namespace = Namespace(settings.netns)
+        self.watch = NetworkWatch(self.namespace, [self.interfaces, self.local])
         self._chooses_pods = settings.exporter.chooses_pods
         self._done: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="start", daemon=True)
@@ -69,13 +71,13 @@ class Start:
 
     def undo(self) -> None:
         """Takes away what there is: for a start that came to nothing."""
-        if self._thread.ident is None:
-            return
-        self._thread.join()
-        sys.setswitchinterval(self._switch_s)
-        self.detach()
-        self.watch.stop()
-        self.kernel.program.close()
+        if self._thread.ident is not None:
+            self._thread.join()
+            sys.setswitchinterval(self._switch_s)
+            self.detach()
+            self.watch.stop()
+            self.kernel.program.close()
+        self.namespace.close()
 
     def detach(self) -> None:
         """Takes every hook away."""

@@ -56,9 +56,10 @@ class Status:
         source: SourceInUse,
         *,
         pods: ChosenPods,
+        netns: str,
     ) -> None:
         self._settings, self._ledger, self._interfaces = settings, ledger, interfaces
-        self._not_ip, self._source, self._pods = not_ip, source, pods
+        self._not_ip, self._source, self._pods, self._netns = not_ip, source, pods, netns
         self._exposition = Exposition(ledger, self._samples)
 
     def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
@@ -76,7 +77,7 @@ class Status:
 
     def interfaces(self) -> dict[str, Any]:
         """Each device of the node: whether and how it is observed, what passed it that is not IP, its own counters."""
-        not_ip, counted = self._not_ip(), node_counters.read(self._settings.netns)
+        not_ip, counted = self._not_ip(), node_counters.read(self._netns)
         return {
             "node": self._settings.node,
             "netns": self._settings.netns,
@@ -125,7 +126,7 @@ class Status:
         yield Sample("agent_attach_failures", "Attempts to attach that the kernel refused.",
                      self._interfaces.attach_failures, cumulative=True)  # fmt: skip
         yield from self._pods.samples()
-        yield from node_counters.samples(node_counters.read(self._settings.netns))
+        yield from node_counters.samples(node_counters.read(self._netns))
         yield from self._costs()
         for ifindex, seen in self._not_ip().items():
             labels = {"interface": self._interfaces.names.get(ifindex, str(ifindex))}

@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
+from flowgauge.agent.namespace import Namespace
 from flowgauge.agent.rtnetlink import Changes, Link, Route, Rtnetlink
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import logs
@@ -52,10 +53,10 @@ class Watcher(Protocol):
 
 
 class NetworkWatch:
-    """Follows the network namespace ``netns`` (empty: the one it is started in) and tells ``watchers``."""
+    """Follows a network namespace and tells ``watchers``."""
 
-    def __init__(self, netns: str, watchers: Sequence[Watcher]) -> None:
-        self._netns, self._watchers = netns, list(watchers)
+    def __init__(self, namespace: Namespace, watchers: Sequence[Watcher]) -> None:
+        self._namespace, self._watchers = namespace, list(watchers)
         self._work: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -102,11 +103,11 @@ class NetworkWatch:
 
     def _run(self) -> None:
         try:
-            if self._netns:
-                enter_netns(self._netns)
+            if self._namespace.path:
+                enter_netns(self._namespace.path)
             netlink = Rtnetlink()
         except OSError as error:
-            self._started.set_exception(_cannot_enter(self._netns, error))
+            self._started.set_exception(_cannot_enter(self._namespace.name, error))
             return
         try:
             self._follow(netlink)

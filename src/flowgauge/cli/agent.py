@@ -68,7 +68,8 @@ def agent(  # noqa: PLR0917 - typer passes options by name
         eth0 and every veth, one of 100 packets
 
       flowgauge agent --netns node-a --node node-a --http-port 0
-        a network namespace that stands for a node
+        a network namespace that stands for a node; the agent ends when the
+        name is deleted, or another namespace gets it
 
       flowgauge agent --standalone --filter 'port = 53'
         this machine's DNS flows, here and now; a live table: flowgauge top
