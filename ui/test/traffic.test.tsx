@@ -6,10 +6,12 @@ import userEvent from "@testing-library/user-event";
 import { afterEach, expect, it, vi } from "vitest";
 import { get } from "../src/api/client";
 import { REFRESH_MS, SHOWN } from "../src/api/outage";
+import { SLOW_MS } from "../src/api/slow";
+import type { Status } from "../src/api/types";
 import { OutageBanner } from "../src/frame/OutageBanner";
 import { TrafficPage } from "../src/page/TrafficPage";
 
-const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { answers: true } };
+const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { there: true, answers: true } };
 const NOTHING = { rows: [], matched: 0, sampling: "", window: { from_ms: 0, to_ms: 1 }, completeness: undefined };
 const GONE = { error: { message: "the store does not answer" } };
 
@@ -43,7 +45,7 @@ it("says once for the whole page that the server does not answer, and is well ag
   let status = 200;
   vi.stubGlobal("fetch", () => Promise.resolve(status === 200 ? Response.json(NOTHING) : Response.json(GONE, { status })));
   const client = new QueryClient({ defaultOptions: { queries: { retry: false } } });
-  render(<QueryClientProvider client={client}><OutageBanner /><Asks name="a" /><Asks name="b" /></QueryClientProvider>);
+  render(<QueryClientProvider client={client}><OutageBanner status={undefined} /><Asks name="a" /><Asks name="b" /></QueryClientProvider>);
   await screen.findByText("a answered");
   status = 503;
   await act(() => client.refetchQueries());
@@ -53,6 +55,31 @@ it("says once for the whole page that the server does not answer, and is well ag
   await act(() => vi.advanceTimersByTimeAsync(REFRESH_MS));
   expect(screen.queryByRole("alert")).toBeNull();
   vi.useRealTimers();
+});
+
+it("says that a question goes unanswered for long, until it is answered", async () => {
+  vi.useFakeTimers({ shouldAdvanceTime: true });
+  let answer: (response: Response) => void = () => undefined;
+  vi.stubGlobal("fetch", () => new Promise<Response>((resolve) => (answer = resolve)));
+  render(<QueryClientProvider client={new QueryClient()}><OutageBanner status={undefined} /><Asks name="a" /></QueryClientProvider>);
+  await act(() => vi.advanceTimersByTimeAsync(SLOW_MS - 2_000));
+  expect(screen.queryByRole("alert")).toBeNull();
+  await act(() => vi.advanceTimersByTimeAsync(4_000));
+  expect(screen.getByRole("alert").textContent).toMatch(/^No answer for 1\d s\. The store is busy, or hangs\. No answer has come yet/);
+  await act(() => answer(Response.json(NOTHING)));
+  await act(() => vi.advanceTimersByTimeAsync(1_000));
+  expect(screen.queryByRole("alert")).toBeNull();
+  expect(screen.getByText("a answered")).toBeTruthy();
+  vi.useRealTimers();
+});
+
+it("says that the collector does not answer, where there is one", () => {
+  const status = (there: boolean) => ({ ...STATUS, collector: { there, answers: false, problem: "the collector does not answer: timeout" } }) as Status;
+  const banner = (there: boolean) => <QueryClientProvider client={new QueryClient()}><OutageBanner status={status(there)} /></QueryClientProvider>;
+  const { rerender } = render(banner(true));
+  expect(screen.getByRole("alert").textContent).toMatch(/^The collector does not answer: timeout\. What happens after the newest flow, of \d\d:\d\d:\d\d, is not known/);
+  rerender(banner(false));
+  expect(screen.queryByRole("alert")).toBeNull();
 });
 
 /** A panel that is not live: nobody but the outage asks again. */

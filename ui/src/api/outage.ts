@@ -16,7 +16,7 @@ const isOut = ({ state, meta }: Query): boolean => isOutage(state.error, meta?.[
 /** Of a question whose answer a panel shows; others are answered without the store, too. */
 export const SHOWN = { shown: true };
 
-const isShown = ({ meta }: Query): boolean => meta?.["shown"] === true;
+export const isShown = ({ meta }: Query): boolean => meta?.["shown"] === true;
 
 export interface Outage {
   /** What does not answer, as a sentence. */

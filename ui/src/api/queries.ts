@@ -84,7 +84,7 @@ export function useHeads(): Answered<{ nodes: HeadsNode[] }> {
 }
 
 export const useStatus = () =>
-  useQuery<Status>({ queryKey: ["status"], queryFn: ({ signal }) => get<Status>("status", {}, signal), refetchInterval: 15_000, retry });
+  useQuery<Status>({ queryKey: ["status"], queryFn: ({ signal }) => get<Status>("status", {}, signal), refetchInterval: REFRESH_MS, retry });
 
 /** Named datasets; they change when somebody reads captures in. */
 export const useDatasets = () =>

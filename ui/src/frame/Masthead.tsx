@@ -49,7 +49,7 @@ export function Masthead({ page, status, children }: Props) {
         </Tooltip>
       </div>
     </header>
-    <OutageBanner />
+    <OutageBanner status={status} />
     </>
   );
 } // prettier-ignore

@@ -42,7 +42,7 @@ async def metrics(services: Use) -> Response:
 
 @router.get("/api/v1/status")
 async def status(services: Use) -> dict[str, Any]:
-    """Version, time, the store, and who sends (``collector.exporters``, as ``collector.exporter_report`` tells of each)."""
+    """Version, time, the store, whether there is a collector and it answers, and who sends (``collector.exporters``, as ``collector.exporter_report`` tells of each)."""
     return {
         "version": __version__,
         "now_ms": services.now_ms,
@@ -60,7 +60,8 @@ async def _store(services: Services) -> dict[str, Any]:
 
 
 async def _collector(services: Services) -> dict[str, Any]:
+    there = bool(services.settings.collector_url)
     try:
-        return {"answers": True, "exporters": await collector.exporters(services)}
+        return {"there": there, "answers": True, "exporters": await collector.exporters(services)}
     except EnvironmentProblem as error:
-        return {"answers": False, "problem": str(error)}
+        return {"there": there, "answers": False, "problem": str(error)}
