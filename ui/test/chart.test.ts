@@ -58,6 +58,13 @@ describe("the chart", () => {
     expect(options.xAxis).toMatchObject({ min: 0, max: 26_000 });
   });
 
+  it("labels no two times alike", () => {
+    const axis = { from_ms: 0, to_ms: 300_000 };
+    const { xAxis } = chartOptions(data, coloursOf(data.bands), palette, axis, () => document.createElement("p")) as { xAxis: { axisLabel: { formatter: (ms: number) => string } } };
+    const labels = [60_000, 90_000, 120_000].map(xAxis.axisLabel.formatter);
+    expect(labels.map((label) => label.slice(3))).toEqual(["01", "01:30", "02"]);
+  });
+
   it("begins where the store does, but never shows less than a minute", () => {
     const window = { from_ms: 0, to_ms: 900_000 };
     expect(axisOf(window, undefined)).toEqual(window);

@@ -104,4 +104,6 @@ def why(error: BaseException) -> str:
     """What kept one of ours from answering, without what only the HTTP client says of itself."""
     if isinstance(error, aiohttp.ClientConnectorError) and error.os_error.errno:
         return os.strerror(error.os_error.errno)
+    if isinstance(error, TimeoutError):
+        return "nothing came in time"
     return str(error) or type(error).__name__

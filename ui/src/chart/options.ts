@@ -14,12 +14,13 @@ export interface Palette {
 
 const HOUR = 3_600_000;
 
-/** Time labels: seconds only when the axis is short, days only when it is long. */
+/** Time labels: seconds only when the axis is short or a label stands between two minutes, days only when it is long. */
 function clock(lengthMs: number): (ms: number) => string {
   const parts: Intl.DateTimeFormatOptions =
     lengthMs > 26 * HOUR ? { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" } : { hour: "2-digit", minute: "2-digit" };
-  const format = new Intl.DateTimeFormat("en-GB", lengthMs < 4 * 60_000 ? { ...parts, second: "2-digit" } : parts);
-  return (ms) => format.format(ms);
+  const minutes = new Intl.DateTimeFormat("en-GB", parts);
+  const seconds = new Intl.DateTimeFormat("en-GB", { ...parts, second: "2-digit" });
+  return (ms) => (lengthMs < 4 * 60_000 || ms % 60_000 !== 0 ? seconds : minutes).format(ms);
 }
 
 export const colourOf = (index: number | undefined, palette: Palette): string => (index === undefined || index < 0 ? palette.others : (palette.series[index] ?? palette.others));

@@ -42,7 +42,10 @@ async def metrics(services: Use) -> Response:
 
 @router.get("/api/v1/status")
 async def status(services: Use) -> dict[str, Any]:
-    """Version, time, the store, whether there is a collector and it answers, and who sends (``collector.exporters``, as ``collector.exporter_report`` tells of each)."""
+    """Version, time, the store, whether there is a collector and it answers, and who sends.
+
+    The last is ``collector.exporters``, of each as ``collector.exporter_report`` tells.
+    """
     return {
         "version": __version__,
         "now_ms": services.now_ms,

@@ -16,6 +16,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from flowgauge.errors import FilterError
 from flowgauge.schema.filters.lexer import Token, TokenKind, tokens
 from flowgauge.schema.filters.syntax import KEYWORDS, Combination, Comparison, Negation, Node
@@ -24,6 +26,17 @@ MAX_DEPTH = 50
 """Nested parentheses and ``not``: far more than anybody reads, far less than the interpreter's stack."""
 
 _SYMBOLS = {"&&": "and", "&": "and", "||": "or", "|": "or", "!": "not"}
+
+
+def _meant(text: str) -> str:
+    """The comparison that somebody means who writes nothing but an address, a block or a port; empty for other words."""
+    if text.isascii() and text.isdigit() and len(text) <= len("65535"):
+        return f"port = {text}" if int(text) < 1 << 16 else ""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return ""
+    return f"addr = {text}"
 
 
 def parse(text: str) -> Node | None:
@@ -120,7 +133,11 @@ class _Parser:
         if token.is_word("not") and self._tokens[self._place + 1].is_word("in"):
             self._place += 2
             return "not in"
-        raise self._wrong(f"an operator such as = after {field.text!r}")
+        if comparison := _meant(field.text):
+            message = f"{field.text!r} is a value, and which field has it is not said"
+            raise FilterError(message, text=self._text, at=field.at, length=field.length, suggestion=comparison)
+        value = token.kind is TokenKind.WORD and not token.is_word(*KEYWORDS) and token.text not in _SYMBOLS
+        raise self._wrong(f"an operator such as = after {field.text!r}", suggestion=f"= {token.text}" if value else "")
 
     def _value(self) -> Token:
         token = self._next
