@@ -149,6 +149,7 @@ def test_payments_go_by_both_versions_of_tls_and_over_quic_and_both_ends_say_the
     assert len(by_client) == len(said.client), "each connection has a port of its own"
     assert by_client.items() <= {one.client: one for one in said.server}.items()
     assert {one.sni for one in said.client} == {HOST}
+    assert said.due == {"tcp", "udp"}
 
 
 def test_a_probe_is_told_of_every_kind_of_error_and_so_was_its_kernel(story: FlowDemo) -> None:

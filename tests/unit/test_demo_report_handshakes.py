@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flowgauge.demo.acts.payments import Handshake, Handshakes, parsed
+from flowgauge.demo.acts.payments import Handshake, Handshakes, asked, parsed
 from flowgauge.demo.report.handshakes import OVER_QUIC, OVER_TLS, HandshakeJudge
 from flowgauge.demo.report.score import Score
 from flowgauge.flow.addresses import from_texts
@@ -45,8 +46,10 @@ def _flows(*which: Handshake) -> list[dict[str, Any]]:
     return [_flow(one, observer, back=back) for one in which for observer in ("n1", "n3") for back in (False, True)]
 
 
-def _scores(rows: list[dict[str, Any]], client: list[Handshake], server: list[Handshake] | None = None) -> dict[str, Score]:
-    judge = HandshakeJudge(Handshakes(client, client if server is None else server))
+def _scores(
+    rows: list[dict[str, Any]], client: list[Handshake], server: list[Handshake] | None = None, due: Collection[str] = ()
+) -> dict[str, Score]:
+    judge = HandshakeJudge(Handshakes(client, client if server is None else server, due))
     for half in (rows[::2], rows[1::2]):
         columns: dict[str, Any] = {}
         for name in rows[0] if half else ():
@@ -122,6 +125,22 @@ def test_of_a_port_that_came_back_every_connection_must_be_told() -> None:
     ]
     assert _scores([*_flows(OLD), *later], [OLD, again])[OVER_TLS].held
     assert _scores(_flows(OLD), [OLD, again])[OVER_TLS].measured == 0
+
+
+def test_where_no_payment_was_answered_the_line_is_there_and_fails() -> None:
+    scores = _scores([], [], due={"tcp", "udp"})
+    assert {name: (score.held, score.where) for name, score in scores.items()} == dict.fromkeys(
+        (OVER_TLS, OVER_QUIC), (False, "in flows (no payment was answered)")
+    )
+    some = _scores(_flows(OLD), [OLD], due={"tcp", "udp"})
+    assert {name: score.held for name, score in some.items()} == {OVER_TLS: True, OVER_QUIC: False}
+    assert _scores([], []) == {}
+
+
+def test_what_was_asked_for_is_in_the_checkouts_log(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("asks tcp\nTraceback\nasks tcp\nasks ud")
+    assert asked(log) == {"tcp"}
 
 
 def test_lines_of_a_log_are_connections_and_other_words_and_what_is_not_yet_written_are_not(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ Nothing of it is waited for. Where aioquic is missing there is no HTTP/3.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,10 @@ SPACE, GATEWAY, CHECKOUT = "payments", "payment-gateway", "checkout"
 HOST = f"{GATEWAY}.{SPACE}.svc"
 _ADDRESS = "10.96.44.43"
 _PORT = 443
+_ANSWERED_WITHIN_S = 20.0
+"""Of the gateway's start: both programs start within a few, and the third payment, the first over QUIC, begins 4 s later."""
+_ASKS = "asks "
+"""In the checkout's log, before a payment; the protocol follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,15 @@ class Handshake:
 
 @dataclass(frozen=True, slots=True)
 class Handshakes:
-    """What the checkout and the gateway say they agreed on."""
+    """What the checkout and the gateway say they agreed on.
+
+    Attributes:
+        due: protocols over which at least one payment must have been answered.
+    """
 
     client: Sequence[Handshake]
     server: Sequence[Handshake]
+    due: Collection[str] = ()
 
 
 class Payments:
@@ -69,6 +79,7 @@ class Payments:
         self._over_quic = not requirements.without_quic()
         self._serving: Process | None = None
         self._paying: Process | None = None
+        self._began_s = self._ended_s = 0.0
 
     @property
     def pods(self) -> Sequence[Pod]:
@@ -84,23 +95,38 @@ class Payments:
         """Starts what is due: the gateway, and, once that listens, the checkout. Never waits."""
         if self._serving is None:
             program = containers.payment_gateway(self._gateway.address, self._certificate, quic=self._over_quic)
-            self._serving = self._cluster.run(self._gateway, program)
+            self._serving, self._began_s = self._cluster.run(self._gateway, program), time.monotonic()
         elif self._paying is None and counters.listens(self._gateway.place.netns, containers.GATEWAY_PORT):
             program = containers.checkout(HOST, self._certificate, quic=self._over_quic)
             self._paying = self._cluster.run(self._checkout, program)
 
     def end(self) -> None:
         """No payment begins after this; the gateway still runs. Safe to call twice, and without a beginning."""
+        self._ended_s = self._ended_s or time.monotonic()
         if self._paying is not None:
             self._paying.stop()
 
     def said(self) -> Handshakes:
         """What both ends said until now."""
-        return Handshakes(*(list(_handshakes(process)) for process in (self._paying, self._serving)))
+        client, server = (list(_handshakes(process)) for process in (self._paying, self._serving))
+        return Handshakes(client, server, self._due())
+
+    def _due(self) -> set[str]:
+        """What was asked for, and, where there was time for it, what should have been."""
+        due = asked(self._paying.log_path) if self._paying is not None else set()
+        if self._serving is not None and (self._ended_s or time.monotonic()) - self._began_s >= _ANSWERED_WITHIN_S:
+            due |= {"tcp", "udp"} if self._over_quic else {"tcp"}
+        return due
 
 
 def _handshakes(process: Process | None) -> Iterator[Handshake]:
     yield from parsed(process.log_path) if process is not None else ()
+
+
+def asked(log: Path) -> set[str]:
+    """The protocols over which a checkout with this log asked for payments."""
+    lines = log.read_text("utf-8", "replace").split("\n")[:-1]
+    return {line.removeprefix(_ASKS) for line in lines if line.startswith(_ASKS)}
 
 
 def parsed(log: Path) -> Iterator[Handshake]:

@@ -3,7 +3,7 @@
 
 Run by path: ``checkout.py HOST PORT CERTIFICATE [quic]``; it trusts that certificate alone. A line of JSON for each payment
 that was answered: what was agreed on. Each connection has a source port of its own, one after another, so that no two are mixed
-up; after five hours they begin anew. Ends on SIGTERM after the payment in hand.
+up; after five hours they begin anew. A line before each payment says by which protocol. Ends on SIGTERM after that in hand.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ def main() -> None:
     for number in itertools.count():
         old = number % 3 == 2
         with contextlib.suppress(OSError, http.client.HTTPException):
+            _say("asks tcp")
             _pay(host, port, certificate, next(ports), old=old)
         if old and over_quic and not stop.is_set():
             with contextlib.suppress(OSError):
+                _say("asks udp")
                 _pay_over_quic(host, port, certificate, next(ports), number // 3)
         if stop.wait(EVERY_S):
             return
@@ -73,7 +75,11 @@ def _pay_over_quic(host: str, port: int, certificate: str, source_port: int, num
 
 
 def _tell(proto: str, client: tuple[str, int], agreed: dict[str, object]) -> None:
-    print(json.dumps({"proto": proto, "client": client, **agreed}), flush=True)  # noqa: T201 - the demo's report reads it
+    _say(json.dumps({"proto": proto, "client": client, **agreed}))
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - the demo's report reads it
 
 
 if __name__ == "__main__":

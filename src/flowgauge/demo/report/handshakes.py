@@ -4,7 +4,8 @@
 The truth is what the client says of each connection that was answered; the server must say the same. A connection is told
 when there are flows of both directions, and every observer of a direction has one with all that was agreed on. It is wrong when
 an observer has none, when any of its flows says another thing, or when the two ends differ. Flows of before the server's hello
-may say less: they may have been exported between the two.
+may say less: they may have been exported between the two. Where payments were due and none was answered, nothing
+is shown, which is a failure.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from flowgauge.schema.tls_words import quic_version
 OVER_TLS = "TLS connections: version, name, cipher, ALPN"
 OVER_QUIC = "QUIC connections: version, name, cipher, ALPN"
 _SOURCE = "the TLS libraries at both ends"
+_NONE = "in flows (no payment was answered)"
 _PROTOCOLS = {"tcp": 6, "udp": 17}
 _WORDS = {
     "tcp": ("tls_version", "tls_server_name", "tls_cipher", "tls_alpn"),
@@ -57,7 +59,7 @@ class HandshakeJudge:
                     self._take(batch.take(mine & (batch.array("packets") > 0)), end, names, to_server=to_server)
 
     def scores(self) -> list[Score]:
-        """One for each protocol that was spoken."""
+        """One for each protocol that was spoken, or should have been."""
         return [*self._score("tcp", OVER_TLS), *self._score("udp", OVER_QUIC)]
 
     def _take(self, rows: FlowBatch, end: str, names: tuple[str, ...], *, to_server: bool) -> None:
@@ -75,6 +77,8 @@ class HandshakeJudge:
     def _score(self, proto: str, name: str) -> Iterator[Score]:
         every = [one for one in self.truth.client if one.proto == proto]
         if not every:
+            if proto in self.truth.due:
+                yield judged(name, 0, 0, 1, 0, source=_SOURCE, where=_NONE)
             return
         by_server = set(self.truth.server)
         of_client: dict[_Client, set[_Words]] = {}
