@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowgauge.agent.containers import Containers
-from flowgauge.ebpf.abi import Structured
+from flowgauge.ebpf.abi import OWNER, Structured
 from flowgauge.ebpf.map_reader import Entries
 from flowgauge.ebpf.translations import before, match
 from flowgauge.flow.batch import Array, ColumnData
@@ -18,6 +18,8 @@ from flowgauge.flow.names import Names
 
 NO_USER = 0xFFFFFFFF
 """Linux's user id for "none", since 0 is root."""
+_PROCESS = np.dtype(f"S{OWNER['process'].itemsize}")
+"""A process's name as the kernel has it: what follows its first zero byte is none of it."""
 
 
 def columns(keys: Structured, owners: Entries, known: Entries, containers: Containers) -> dict[str, ColumnData]:
@@ -51,9 +53,10 @@ def of_owners(end: str, owners: Structured, rows: Array, count: int, containers:
     """The columns of one end of ``count`` flows, of which those in ``rows`` have ``owners`` (``abi.OWNER``)."""
     distinct, inverse = np.unique(owners["cgroup"], return_inverse=True)
     places = containers.find(distinct.tolist())
-    names = [bytes(name).partition(b"\0")[0].decode(errors="replace") for name in owners["process"]]
+    names, of_name = np.unique(np.ascontiguousarray(owners["process"]).view(_PROCESS).reshape(-1), return_inverse=True)
+    processes = Names.from_strings(name.partition(b"\0")[0].decode(errors="replace") for name in names.tolist())
     texts = {
-        "process": Names.from_strings(names),
+        "process": processes.take(of_name.reshape(-1)),
         "container": Names.from_strings(place.container for place in places).take(inverse.reshape(-1)),
         "pod_uid": Names.from_strings(place.pod_uid for place in places).take(inverse.reshape(-1)),
     }

@@ -9,20 +9,24 @@ Pure functions of arrays. Before: the ring buffer; after: ``socket_events``.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.agent.attribution import of_owners, reversed_keys
 from flowgauge.agent.containers import Containers
 from flowgauge.agent.signal_rows import Rows
-from flowgauge.ebpf.abi import FLOW_KEY, Structured
+from flowgauge.ebpf.abi import Structured
+from flowgauge.ebpf.translations import words
 from flowgauge.flow.addresses import on_loopback
-from flowgauge.flow.batch import ColumnData, FlowBatch
+from flowgauge.flow.batch import Array, ColumnData, FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.schema.enums import FLOW_DIRECTION, LOCAL_ENDS, code
 
-_ENDS: np.dtype[Any] = np.dtype([("netns", np.uint32), ("key", FLOW_KEY)])
+_MIX = np.array(
+    [0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB],
+    np.uint64,
+)
+"""Odd 64-bit constants, one for each number of an end, for a hash; two ends of one (2**-64 a pair) would hide one another."""
 
 
 def owners(events: Structured, containers: Containers) -> dict[str, ColumnData]:
@@ -49,39 +53,43 @@ def places(events: Structured, rows: FlowBatch) -> dict[str, ColumnData]:
 
 def _other_ends(events: Structured, known: Rows) -> tuple[Rows, Rows]:
     """The rows of loopback of whose other end a socket told its owner, and the last rows that did, among those ``known``."""
-    on_lo = on_loopback(np.ascontiguousarray(events["key"]["src_addr"]))
+    keys, netns = np.ascontiguousarray(events["key"]), events["netns"].astype(np.uint64)
+    on_lo = on_loopback(keys["src_addr"])
     there, told = np.flatnonzero(on_lo), known[on_lo[known]]
-    last = dict(zip(_ends(events[told], events["key"][told]), told.tolist(), strict=True))
-    backs = _ends(events[there], reversed_keys(events["key"][there]))
-    found = [(row, last[back]) for row, back in zip(there.tolist(), backs, strict=True) if back in last]
-    rows, others = np.array(found, np.intp).reshape(-1, 2).T
-    return rows, others
+    if not len(told):
+        return told, told
+    own, wanted = _ends(keys, netns)[told], _ends(reversed_keys(keys), netns)[there]
+    hashed = own @ _MIX
+    order = np.argsort(hashed, kind="stable")  # of equal ends the one that told last comes last
+    last = order[np.maximum(np.searchsorted(hashed[order], wanted @ _MIX, side="right") - 1, 0)]
+    same = (own[last] == wanted).all(axis=1)
+    return there[same], told[last[same]]
 
 
-def _ends(events: Structured, keys: Structured) -> list[bytes]:
-    """What tells sockets apart: ``keys`` alone are not enough, since all pods have the same addresses."""
-    found = np.zeros(len(events), _ENDS)
-    found["netns"], found["key"] = events["netns"], keys
-    ends: list[bytes] = found.view(np.dtype((np.void, _ENDS.itemsize))).tolist()
-    return ends
+def _ends(keys: Structured, netns: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """What tells sockets apart, as numbers, (n, 6): ``keys`` alone are not enough, since all pods have the same addresses."""
+    return np.column_stack([words(keys), netns])
 
 
-def _pods(netns: Structured, found: dict[str, ColumnData]) -> dict[str, ColumnData]:
+def _pods(netns: Array, found: dict[str, ColumnData]) -> dict[str, ColumnData]:
     """The pods of both ends: of an end whose process nobody told that of its namespace, if all who told are of one."""
     count = len(netns)
-    told: dict[int, set[str]] = {}
-    for number, uid in zip(netns.tolist(), _texts(found, "src_pod_uid", count), strict=True):
-        told.setdefault(number, set()).update({uid} - {""})
-    only = {number: next(iter(uids)) for number, uids in told.items() if number and len(uids) == 1}
+    of_source = _pod_uids(found, "src", count)
+    distinct, of = np.unique(netns, return_inverse=True)
+    told = np.flatnonzero(of_source.codes)
+    least, most = np.full(len(distinct), len(of_source.values), np.int32), np.zeros(len(distinct), np.int32)
+    np.minimum.at(least, of[told], of_source.codes[told])
+    np.maximum.at(most, of[told], of_source.codes[told])
+    only = Names(np.where((least == most) & (distinct > 0), most, 0)[of].astype(np.int32), of_source.values)
     columns: dict[str, ColumnData] = {}
     for end in ("src", "dst"):
         known = np.asarray(found.get(f"{end}_pid", np.zeros(count, np.uint32))) > 0
-        rows = zip(netns.tolist(), known.tolist(), _texts(found, f"{end}_pod_uid", count), strict=True)
-        columns[f"{end}_pod_uid"] = Names.from_strings(uid if there else only.get(number, "") for number, there, uid in rows)
+        both = Names.concat([_pod_uids(found, end, count), only])
+        columns[f"{end}_pod_uid"] = Names(np.where(known, both.codes[:count], both.codes[count:]), both.values)
     return columns
 
 
-def _texts(found: dict[str, ColumnData], name: str, count: int) -> list[str]:
-    column = found.get(name, Names.constant("", count))
+def _pod_uids(found: dict[str, ColumnData], end: str, count: int) -> Names:
+    column = found.get(f"{end}_pod_uid", Names.constant("", count))
     assert isinstance(column, Names)  # noqa: S101 - it is a column of names
-    return column.to_list()
+    return column
