@@ -23,11 +23,12 @@ def get(url: str, **params: str) -> Any:
         raise EnvironmentProblem(f"{url} did not answer: {error}") from error
 
 
-def content(url: str, **params: str) -> bytes:
+def content(url: str, *, method: str = "GET", **params: str) -> bytes:
     """The whole answer of ``url``; EnvironmentProblem when nobody answers."""
     asked = f"{url}?{urlencode(params)}" if params else url
     try:
-        with urllib.request.urlopen(asked, timeout=_TIMEOUT_S) as answer:  # noqa: S310 - our own parts on loopback
+        request = urllib.request.Request(asked, method=method)  # noqa: S310 - our own parts on loopback
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
             whole: bytes = answer.read()
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         raise EnvironmentProblem(f"{url} did not answer: {error}") from error

@@ -3,9 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from flowgauge.demo import http_json
 from flowgauge.demo.acts.short_talk import Talk
 from flowgauge.errors import EnvironmentProblem
+
+
+def thaw(console_url: str) -> None:
+    """Lets agents keep what comes again, where somebody let them keep what was there (``flowgauge capture --freeze``)."""
+    with contextlib.suppress(EnvironmentProblem):  # the report says what is missing then
+        http_json.content(f"{console_url}/api/v1/capture/freeze", method="POST", **{"for": "0s"})
 
 
 def cut(console_url: str, talk: Talk) -> bytes:

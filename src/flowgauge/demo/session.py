@@ -183,6 +183,8 @@ class Session:
         stage.story.end_load()
         self._translated = [one for node in stage.network.nodes.values() for one in translated(node.name, node.netns)]
         self._stop.refuse_to_go_on(once=False)
+        if stage.settings.spec.exporter.heads.enable:
+            past_packets.thaw(stage.system.composition.console_url)
         acts = stage.story.acts.play_last(tunnels=self._looks_into_tunnels())
         self._links.ask()
         if stage.settings.spec.exporter.heads.enable:
