@@ -127,6 +127,28 @@ def test_two_faults_that_drop_packets_are_there_at_once_and_a_second_of_a_kind_i
     assert _disturbed(demo) == []
 
 
+def test_a_fault_that_was_killed_leaves_its_rule_and_the_next_of_its_kind_takes_it_over(demo: Demo) -> None:
+    """What the rule dropped is told by whoever takes it away; the last one is left to the demo, whose checks are below."""
+    for _ in range(2):
+        fault = Fault(demo, "policy-drop")
+        try:
+            demo.wait_for(lambda: _dropped_by_policy(demo) > 0, "a packet that the rule dropped", SEEN_WITHIN_S)
+        finally:
+            fault.process.kill()
+            fault.process.wait()
+        assert _dropped_by_policy(demo) > 0
+
+
+def _dropped_by_policy(demo: Demo) -> int:
+    """Packets, by the counter of the rule."""
+    for netns in demo.made().namespaces:
+        listed = ["ip", "netns", "exec", netns, "nft", "list", "counters", "table", "ip", "fault_policy_drop"]
+        done = subprocess.run(listed, capture_output=True, text=True, check=False)
+        if done.returncode == 0 and (found := re.search(r"packets (\d+)", done.stdout)):
+            return int(found[1])
+    return 0
+
+
 def test_what_is_asked_wrongly_is_one_sentence(demo: Demo, tmp_path: Path) -> None:
     for arguments, words in (
         (("earthquake",), "there is no fault 'earthquake'; there are delay, loss"),
@@ -151,6 +173,7 @@ def test_faults_do_not_spoil_the_demos_checks(demo: Demo, report: Path) -> None:
     demo.stop(signal.SIGINT, within_s=150)
     rest, _ = fault.process.communicate(timeout=FAULT_ENDS_WITHIN_S)
     assert rest == "loss: removed, since the demo ends\n"
+    assert re.search(r"the fault policy-drop was killed and its rule dropped [\d,]+ packets until now", demo.said())
     found = json.loads(report.read_text())
     assert [check for check in found["checks"] if not check["held"] and check["name"] not in TIMELY] == []
     scores = {score["name"]: score for score in found["signals"]}

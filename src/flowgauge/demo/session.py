@@ -17,7 +17,7 @@ from flowgauge.config.model import Feature, seconds
 from flowgauge.demo import past_packets, requirements, scene_file, sidecars
 from flowgauge.demo.acts.programme import Truths
 from flowgauge.demo.entrance import Entrance
-from flowgauge.demo.fault import drop_log
+from flowgauge.demo.fault import drop_log, killed
 from flowgauge.demo.flow_demo import ROUTE_HOST, WEB
 from flowgauge.demo.invitation import Invitation, ssh_line
 from flowgauge.demo.link_watch import LinkWatch
@@ -175,7 +175,10 @@ class Session:
         """
         stage = self._stage
         self._view.close()
+        scene = scene_file.read(stage.folder)
         scene_file.remove(stage.folder)
+        for kind, packets in killed.end(scene).items():
+            self._view.note(f"the fault {kind} was killed and its rule dropped {packets:,} packets until now; it is taken away")
         last = "100 MB, probes and tunnels" if self._looks_into_tunnels() else "100 MB and probes"
         self._view.note(f"stopping the load, then {last}, then the last flows (Ctrl-C skips this)")
         for end in (self._click, self._entrance, self._sockets):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from flowgauge.demo import scene_file
+from flowgauge.demo.fault.killed import lock_path
 from flowgauge.demo.fault.kinds import KINDS
 from flowgauge.errors import EnvironmentProblem, UsageError
 from flowgauge.runtime import instance, signals
@@ -59,7 +60,7 @@ def _wait(folder: Path, stop: threading.Event, duration_s: float | None) -> None
 
 def _alone(folder: Path, kind: str, undo: contextlib.ExitStack) -> None:
     """Refuses a second fault of a kind: it would take over the first one's rule, and what that dropped would be forgotten."""
-    lock = undo.enter_context((folder / f"fault-{kind}.lock").open("w", encoding="ascii"))
+    lock = undo.enter_context(lock_path(folder, kind).open("w", encoding="ascii"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with us, also when we are killed
     except BlockingIOError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +27,9 @@ _ARRIVING = "INPUT"
 """Where packets are held back: behind the node's translation, which would choose anew for one that another overtakes."""
 _SLOW_VISITORS, _FULL_SENDERS = 4, 16
 _TO_DATABASE = f"port = {DATABASE_PORT}"
+
+DROPPING = {"loss": "fault_loss", "policy-drop": "fault_policy_drop"}
+"""Kinds that drop packets to the database before they reach its link → the nftables table of each."""
 
 Begin = Callable[[Scene, contextlib.ExitStack], str]
 """Begins a fault, puts its end on the stack, and says in one line what was done to whom."""
@@ -52,7 +54,7 @@ def _loss(scene: Scene, undo: contextlib.ExitStack) -> str:
     database = scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
     match = f"ip daddr {database.address} tcp dport {DATABASE_PORT} ct state established"
-    _drop(scene, database, undo, faults.loss(node.netns, LOSS_PERCENT, match, "fault_loss"))
+    _drop(scene, undo, DROPPING["loss"], LOSS_PERCENT, match)
     return f"{node.name} drops {LOSS_PERCENT} % of the packets to {DATABASE}:{DATABASE_PORT}"
 
 
@@ -60,15 +62,26 @@ def _policy_drop(scene: Scene, undo: contextlib.ExitStack) -> str:
     neighbour, database = scene.pods_of(_NEIGHBOUR)[0], scene.pods_of(DATABASE)[0]
     node = scene.node_of(database)
     match = f"ip saddr {neighbour.address} ip daddr {database.address} tcp dport {DATABASE_PORT}"
-    _drop(scene, database, undo, faults.loss(node.netns, 100, match, "fault_policy_drop"))
+    _drop(scene, undo, DROPPING["policy-drop"], 100, match)
     return f"a rule on {node.name} forbids {neighbour.namespace}/{_NEIGHBOUR} to reach {DATABASE}:{DATABASE_PORT}"
 
 
-def _drop(scene: Scene, to: PodEntry, undo: contextlib.ExitStack, loss: AbstractContextManager[faults.Dropped]) -> None:
-    """Drops packets on the node of ``to``, before they reach it, and tells the demo at the end how many these were."""
-    dropped = faults.Dropped()
-    undo.callback(lambda: drop_log.append(Path(scene.folder), to.address, dropped))
-    dropped = undo.enter_context(loss)
+def _drop(scene: Scene, undo: contextlib.ExitStack, table: str, percent: int, match: str) -> None:
+    """Drops packets on the database's node, before they reach it, and tells the demo at the end how many these were."""
+    take_away(scene, table)
+    database, dropped = scene.pods_of(DATABASE)[0], faults.Dropped()
+    undo.callback(lambda: drop_log.append(Path(scene.folder), database.address, dropped))
+    dropped = undo.enter_context(faults.loss(scene.node_of(database).netns, percent, match, table))
+
+
+def take_away(scene: Scene, table: str) -> int:
+    """Of a rule whose process was killed: takes it away and tells the demo how many packets it dropped. 0 without any."""
+    database = scene.pods_of(DATABASE)[0]
+    left = faults.left_behind(scene.node_of(database).netns, table)
+    if left is None:
+        return 0
+    drop_log.append(Path(scene.folder), database.address, left)
+    return left.packets
 
 
 def _no_listener(scene: Scene, undo: contextlib.ExitStack) -> str:

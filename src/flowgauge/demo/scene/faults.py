@@ -32,11 +32,28 @@ def loss(netns: str, percent: int, match: str = "", table: str = "fault_loss") -
         try:
             yield dropped
         finally:
-            # First no packet is dropped any more, then they are counted: none falls between.
-            kernel.nft(netns, f"flush chain ip {table} forward\n")
-            listed = kernel.nft_json(netns, "list", "counters", "table", "ip", table)
-            counter = next(entry["counter"] for entry in listed if "counter" in entry)
-            dropped.packets, dropped.bytes = counter["packets"], counter["bytes"]
+            dropped.packets, dropped.bytes = _ended(netns, table)
+
+
+def left_behind(netns: str, table: str) -> Dropped | None:
+    """What a ``loss`` dropped whose process was killed, and takes its rule away; None: there is none."""
+    tables = kernel.nft_json(netns, "list", "tables", "ip")
+    if not any(entry.get("table", {}).get("name") == table for entry in tables):
+        return None
+    packets, size = _ended(netns, table)
+    kernel.nft(netns, f"delete table ip {table}\n")
+    return Dropped(packets, size)
+
+
+def _ended(netns: str, table: str) -> tuple[int, int]:
+    """Packets and bytes that the rule of a ``loss`` dropped.
+
+    First no packet is dropped any more, then they are counted: none falls between.
+    """
+    kernel.nft(netns, f"flush chain ip {table} forward\n")
+    listed = kernel.nft_json(netns, "list", "counters", "table", "ip", table)
+    counter = next(entry["counter"] for entry in listed if "counter" in entry)
+    return counter["packets"], counter["bytes"]
 
 
 @contextmanager
