@@ -20,6 +20,8 @@ from flowgauge.demo.scene.journal import start_time
 
 FLOWGAUGE = Path(__file__).parents[1] / "flowgauge"
 READY_WITHIN_S = 150.0
+ENDS_WITHIN_S = 300.0
+"""Its last acts, the last flows and its checks; under ten times its load a machine takes minutes."""
 FAULT_ENDS_WITHIN_S = 60.0
 TIMELY = frozenset({"first named flow", "a click becomes a named flow", "a flow is visible soon after its last packet"})
 """Checks of a demo that only a busy machine does not pass."""
@@ -112,7 +114,7 @@ class Demo:
             [str(FLOWGAUGE), *arguments], env=self.env, capture_output=True, text=True, check=False, timeout=60
         )
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, within_s: float = 90.0) -> int:
+    def stop(self, how: signal.Signals = signal.SIGTERM, within_s: float = ENDS_WITHIN_S) -> int:
         """Its exit status after a signal."""
         self.process.send_signal(how)
         return self.process.wait(within_s)
@@ -122,7 +124,7 @@ class Demo:
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(90)
+                self.process.wait(ENDS_WITHIN_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from demo_kit import FAULT_ENDS_WITHIN_S, FLOWGAUGE, TIMELY, Demo, Fault
+from demo_kit import FAULT_ENDS_WITHIN_S, FLOWGAUGE, READY_WITHIN_S, TIMELY, Demo, Fault
 
 pytestmark = [
     pytest.mark.root, pytest.mark.bpf, pytest.mark.slow,
     pytest.mark.tool("ip", "nft", "tc", "iptables", "dnsmasq", "initdb", "bpftool"),
 ]  # fmt: skip
 
-SEEN_WITHIN_S = 60.0
+SEEN_WITHIN_S = 120.0
 
 _OF_A_FAULT = re.compile(r"fault_|NFQUEUE|qdisc tbf|mtu 600 ")
 """Nothing that can be part of a pod's name, whose end is random."""
@@ -57,7 +57,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, report: Path) -> Iterator[Dem
     running = Demo(tmp_path_factory.mktemp("demo"), "--report", str(report))
     try:
         running.await_running()
-        running.wait_for(lambda: "now belongs to" in running.said(), "a pod replaced", 120)
+        running.wait_for(lambda: "now belongs to" in running.said(), "a pod replaced", READY_WITHIN_S)
         yield running
     finally:
         running.close()
@@ -170,7 +170,7 @@ def test_faults_do_not_spoil_the_demos_checks(demo: Demo, report: Path) -> None:
     """One is still there when the demo ends: it goes first. Counts stay exact, and drops are those that nftables counted."""
     fault = Fault(demo, "loss")
     time.sleep(3)
-    demo.stop(signal.SIGINT, within_s=150)
+    demo.stop(signal.SIGINT)
     rest, _ = fault.process.communicate(timeout=FAULT_ENDS_WITHIN_S)
     assert rest == "loss: removed, since the demo ends\n"
     assert re.search(r"the fault policy-drop was killed and its rule dropped [\d,]+ packets until now", demo.said())

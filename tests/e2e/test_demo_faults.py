@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_kit import Demo
+from demo_kit import READY_WITHIN_S, Demo
 
 pytestmark = [
     pytest.mark.root, pytest.mark.bpf, pytest.mark.slow,
@@ -27,7 +27,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     running = Demo(tmp_path_factory.mktemp("demo"))
     try:
         running.await_running()
-        running.wait_for(lambda: "first named flow" in running.said(), "a named flow", 60)
+        running.wait_for(lambda: "first named flow" in running.said(), "a named flow", READY_WITHIN_S)
         yield running
     finally:
         running.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from demo_kit import READY_WITHIN_S, TIMELY, Demo, Made
+from demo_kit import ENDS_WITHIN_S, READY_WITHIN_S, TIMELY, Demo, Made
 
 pytestmark = [
     pytest.mark.root, pytest.mark.bpf, pytest.mark.slow, pytest.mark.tool("ip", "nft", "dnsmasq", "initdb", "bpftool"),
@@ -38,9 +38,9 @@ class Run:
         try:
             self.instance = demo.await_running()
             self.objects = demo.run("demo", "get", "all", "-n", "flow-demo").stdout
-            demo.wait_for(lambda: "now belongs to" in demo.said(), "a pod replaced", 60)
+            demo.wait_for(lambda: "now belongs to" in demo.said(), "a pod replaced", READY_WITHIN_S)
             self.made: Made = demo.made()
-            self.status = demo.process.wait(120)
+            self.status = demo.process.wait(ENDS_WITHIN_S)
         finally:
             demo.close()
         self.said = demo.said()
@@ -122,7 +122,8 @@ def test_the_bulk_transfer_with_offloads_on_is_counted_exactly(run: Run) -> None
 
 def test_a_named_flow_came_and_how_long_that_took_is_in_the_report(run: Run) -> None:
     """Whether soon enough is among the checks; a busy machine is no failure."""
-    assert 0 < run.report["first_named_flow_s"] < READY_WITHIN_S
+    print(f" first named flow after {run.report['first_named_flow_s']} s, set up after {run.report['setup_s']} s", end="")
+    assert run.report["first_named_flow_s"] > 0
     assert run.report["setup_s"] > 0
 
 

@@ -10,14 +10,14 @@ from urllib.parse import quote_plus
 import pytest
 from playwright.sync_api import Page, expect
 
-from demo_kit import Demo, Fault
+from demo_kit import READY_WITHIN_S, Demo, Fault
 
 pytestmark = [
     pytest.mark.browser, pytest.mark.root, pytest.mark.bpf, pytest.mark.slow,
     pytest.mark.tool("ip", "nft", "tc", "iptables", "dnsmasq", "initdb", "bpftool"),
 ]  # fmt: skip
 
-SEEN_WITHIN_MS = 60_000
+SEEN_WITHIN_MS = 120_000
 
 FAULTS = [
     ("delay", "slow", r"Round trips between django-psql-example and postgresql:5432 take ([3-9]\d|\d{3}) ms \(were .*\)"),
@@ -33,7 +33,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, built: None) -> Iterator[Demo
     running = Demo(tmp_path_factory.mktemp("demo"))
     try:
         running.await_running()
-        running.wait_for(lambda: "now belongs to" in running.said(), "a pod replaced", 120)
+        running.wait_for(lambda: "now belongs to" in running.said(), "a pod replaced", READY_WITHIN_S)
         yield running
     finally:
         running.close()
