@@ -57,6 +57,11 @@ class Load:
             if self.sent % 20 == 0:
                 time.sleep(0.001)
 
+    def go_on(self, datagrams: int) -> None:
+        """Waits until so many more were sent, which takes as long as the machine is busy."""
+        wanted = self.sent + datagrams
+        until(lambda: self.sent >= wanted, f"{datagrams} more datagrams")
+
     def stop(self) -> int:
         """How many were sent."""
         self._stop.set()
@@ -90,7 +95,7 @@ def test_twenty_changes_under_load_lose_no_packet_and_count_none_twice(node: Two
     with agent(["-f", str(path), *more], tmp_path) as running:
         load = Load(node)
         for choice in CHOICES * 2:
-            time.sleep(0.1)
+            load.go_on(500)
             change(running, path, to, choice)
         sent = load.stop()
         moved = {name: now.since(before[name]) for name, now in settled(node).items()}
@@ -114,6 +119,7 @@ def test_a_program_takes_the_place_of_another_between_two_packets(node: TwoPods,
             programs = (second.program, first.program) if turn % 2 == 0 else (first.program, second.program)
             with linux.in_netns(node.node):
                 programs[0].take_over(ifindex, first.attachments["va"])
+            load.go_on(2)  # the first of them may have passed the hook before
         sent = load.stop()
         device = settled(node)["va"].since(before)
         seen = [one.program.counters()["kernel_packets_seen"] for one in (first, second)]
