@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow exports out of captured packets: link layer, IP with its fragments, UDP, and IPFIX over TCP."""
+"""Flow exports out of captured packets: link layer, IP with its fragments, tunnels, UDP, and IPFIX over TCP."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from flowgauge.wire.captures.network import TCP, UDP, Fragments, Transport, read
 from flowgauge.wire.captures.packet import Export, Packet
 from flowgauge.wire.captures.recognise import Recogniser
 from flowgauge.wire.captures.tcp import TcpStreams
+from flowgauge.wire.captures.tunnels import MAX_TUNNELS, within
 
 _UDP_HEADER = 8
 
@@ -60,6 +61,10 @@ class _Dissector:
         if at == NO_IP:
             return ()
         transport = read_ip(packet.data[at:], self._fragments, packet.time_ns)
+        for _ in range(MAX_TUNNELS):
+            if transport is None or not (inner := within(transport)):
+                break
+            transport = read_ip(inner, self._fragments, packet.time_ns)
         if transport is None:
             return ()
         if transport.proto == UDP:

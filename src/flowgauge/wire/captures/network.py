@@ -63,8 +63,11 @@ def _read_v4(packet: bytes) -> _Piece | None:
     total = int.from_bytes(packet[2:4], "big") or len(packet)  # 0: a segment that the network card was to cut
     flags = int.from_bytes(packet[6:8], "big")
     sender, receiver = V4_MAPPED_PREFIX + packet[12:16], V4_MAPPED_PREFIX + packet[16:20]
-    transport = Transport(packet[9], sender, receiver, packet[header:total], max(total - len(packet), 0))
-    return _Piece(transport, packet[4:6], (flags & 0x1FFF) * 8, not flags & 0x2000)
+    proto, offset, last = packet[9], (flags & 0x1FFF) * 8, not flags & 0x2000
+    if proto == _AUTHENTICATION and not offset and last and len(packet) >= header + 2:
+        proto, header = packet[header], header + (packet[header + 1] + 2) * 4
+    transport = Transport(proto, sender, receiver, packet[header:total], max(total - len(packet), 0))
+    return _Piece(transport, packet[4:6], offset, last)
 
 
 def _read_v6(packet: bytes) -> _Piece | None:
