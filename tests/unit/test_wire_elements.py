@@ -44,6 +44,9 @@ def value(fields: Sequence[Spec], record: bytes, *names: str) -> Any:
         (6, 2, b"\x5f\x1b", "tcp_flags", 0xF1B),
         (6, 4, b"\0\0\xa0\x12", "tcp_flags", 0x12),
         (5, 1, b"\xb8", "ip_tos", 0xB8),
+        (195, 1, b"\x2e", "ip_tos", 0xB8),
+        (195, 1, b"\xff", "ip_tos", 0xFC),
+        (195, 4, b"\0\0\0\x2e", "ip_tos", 0xB8),
         (52, 1, b"\x40", "ip_ttl_min", 64),
         (58, 2, b"\0\x07", "vlan_id", 7),
         (243, 2, b"\0\x08", "vlan_id", 8),
@@ -126,6 +129,11 @@ def test_the_start_of_an_exporter_may_come_in_options() -> None:
     data = a_set(2, template(256, ((22, 4), (21, 4)))), a_set(256, struct.pack("!II", 1000, 2000))
     decoded = decode(message(*options, *data))
     assert column(decoded, "time_end_ns") == [1766000002000000000]
+
+
+def test_the_code_point_stands_in_for_the_type_of_service_only() -> None:
+    """Which has the bits of congestion, too."""
+    assert value([(195, 1), (5, 1)], b"\x2e\xb9", "ip_tos") == 0xB9
 
 
 def test_of_two_address_families_the_one_that_is_set_counts() -> None:

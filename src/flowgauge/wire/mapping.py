@@ -23,6 +23,7 @@ from flowgauge.wire.readers import (
     Bytes,
     Code,
     CodeIfSet,
+    CodePoint,
     ControlBits,
     FirstSet,
     ForwardingException,
@@ -71,6 +72,7 @@ _INSTEAD: Mapping[str, int] = {"bytes": 23, "packets": 24, "in_if": 252, "out_if
 """IANA elements for records in which the column's own is zero: counters behind the observation point, physical
 interfaces, the VLAN of the tag (243) where that of the interface (58) is not told."""
 _CPID, _CPID_BYTES = (JUNIPER, 137), 2
+_CODE_POINT = 195
 
 _SHIFTS: Mapping[str, int] = {"flow_direction": 1}
 """Code of an enumerated column less its value on the wire: flowDirection is 0 ingress, 1 egress, from our agent 2 inner."""
@@ -153,6 +155,8 @@ def _compiled(sources: Sources, elements: Elements) -> Reader:
         texts.append(("mpls_labels", MplsLabels(tuple(stack))))
     if (section := packet_section(sources, frozenset(steps))) is not None:
         steps |= dict.fromkeys(section.columns, section)
+    if _CODE_POINT in iana:
+        steps.setdefault("ip_tos", CodePoint("ip_tos", iana[_CODE_POINT]))
     exporter = steps.pop("exporter_addr", None)
     return Reader(
         steps=(*dict.fromkeys(steps.values()), *biflow.of_client(sources, steps), flow_times(iana)),

@@ -101,6 +101,18 @@ class Number:
 
 
 @dataclass(frozen=True, slots=True)
+class CodePoint:
+    """Type of service from the code point (195), its upper six bits; the lower two, of congestion, are not told then: 0."""
+
+    column: str
+    source: Source
+
+    def fill(self, records: Records, out: Columns) -> None:
+        """Fills every row."""
+        out[self.column][...] = (integers(records, self.source) & 0x3F).astype(np.int16) << 2
+
+
+@dataclass(frozen=True, slots=True)
 class ControlBits:
     """TCP flags of two bytes or more: the upper four bits are the header's length, and to be ignored (RFC 7125 §3)."""
 
