@@ -90,6 +90,12 @@ def test_every_help_fits_80_columns(
         (["config", "check"], "flowgauge: Missing argument 'file' (help: flowgauge config check --help)\n"),
         (["config", "check", "/no/such/file"], "flowgauge: cannot read /no/such/file: No such file or directory\n"),
         (["logs", "--grep", "("], "flowgauge: --grep (: not a regular expression"),
+        (
+            ["logs", "--lines", "x"],
+            "flowgauge: Invalid value for '--lines' / '-n': must be a whole number (help: flowgauge logs",
+        ),
+        (["flows", "--limit", "-3"], "flowgauge: Invalid value for '--limit': must be at least 1 (help: flowgauge flows"),
+        (["agent", "--collector", ":::"], "flowgauge: --collector must be a host's name or address, not ':::'\n"),
         (["config", "check", "x" * 5000], "flowgauge: cannot read xxx"),
         (["decode", "x" * 5000], "flowgauge: xxx"),
         (["logs", "--log-dir", "x" * 5000], "flowgauge: "),

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from console_kit import Console, running_console
+from flowgauge.cli import sockets as command
+from flowgauge.cli.table import Screen, printed
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.schema.enums import INITIATOR, SOCKET_EVENT, TCP_STATE_FINAL, code
@@ -62,3 +64,17 @@ def test_failed_ones_of_one_pod(console: Console) -> None:
     assert [json.loads(line)["socket_event"] for line in sockets(console, "--pod", "web-1", "--json")] == ["connected"] * 2
     *_, nothing = sockets(console, "--failed", "--pod", "web-1")
     assert nothing.startswith("no event matches · ")
+
+
+def test_ends_in_a_narrow_terminal_are_workloads_with_their_whole_port() -> None:
+    row = {
+        "time_end_ns": 1_700_000_000_000_000_000, "socket_event": "connected", "src_process": "gunicorn", "src_pid": 1234,
+        "src_namespace": "flow-demo", "src_name": "django-7c9d8f6b5-x2x4z", "src_owner": "django", "src_port": 36_010,
+        "dst_namespace": "flow-demo", "dst_name": "postgresql-0", "dst_owner": "postgresql", "dst_port": 5432,
+        "initiator": "src", "handshake_ns": 80_000,
+    }  # fmt: skip
+    columns = command._columns()
+    _, narrow = printed(columns, command._shown([row], 80), Screen(80, colours=False))
+    assert "django:36010  →  postgresql:5432" in narrow
+    _, wide = printed(columns, command._shown([row], 200), Screen(200, colours=False))
+    assert "1234  flow-demo/django-7c9d8f6b5-x2x4z:36010  →  flow-demo/postgresql-0:5432" in wide

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from console_kit import Console, running_console
+from flowgauge.cli import troubles as command
+from flowgauge.cli.table import Screen
 from flowgauge.console.settings import ConsoleSettings
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
@@ -122,3 +124,15 @@ def test_an_empty_answer_and_what_is_asked_wrongly_are_a_sentence_each(console: 
         done = run(console, *arguments)
         assert (done.returncode, done.stdout) == (2, "")
         assert words in done.stderr
+
+
+def test_no_line_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Screen, "of_output", lambda: Screen(60, colours=False))
+    words = "nobody listens at postgresql:5433: 1 connection of django-psql-example refused"
+    one = {"words": words, "advice": "see whether the server runs, is ready, and listens on this port", "since_ms": 0}
+    crossing = "1 conversation between namespaces: stock-report (other-team) → postgresql:5432 (flow-demo)"
+    lines = command._said([one], 0, {"crossing": crossing, "unseen": ""}, "5m")
+    assert max(map(len, lines)) <= 60
+    said = " ".join(line.strip() for line in lines)
+    assert words in said
+    assert crossing in said

@@ -37,6 +37,16 @@ TRACEBACK_VARIABLE = "FLOWGAUGE_TRACEBACK"
 """Set to 1, an error of ours also prints where it happened; the supervisor sets it for the parts' logs."""
 
 
+_PLAINER = {
+    ": Value error, ": ": ",
+    "Input should be a valid integer, unable to parse string as an integer": "must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "must be a number",
+    "Input should be greater than or equal to": "must be at least",
+    "Input should be less than or equal to": "must be at most",
+}
+"""What pydantic says of an option's value, for people who never heard of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verb:
     """One verb: its name, ``module:object`` (a function, or the typer app of its sub-verbs) and a line for the overview."""
@@ -222,7 +232,9 @@ def _say_usage(error: TyperException) -> int:
         return _write(message, error.exit_code)
     context = getattr(error, "ctx", None)
     hint = f" (help: {context.command_path} --help)" if context else ""
-    return _say(f"{message.rstrip('.').replace(': Value error, ', ': ')}{hint}", error.exit_code)
+    for theirs, ours in _PLAINER.items():
+        message = message.replace(theirs, ours)
+    return _say(f"{message.rstrip('.')}{hint}", error.exit_code)
 
 
 def _say_unforeseen(error: Exception) -> int:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowgauge.cli.options import TokenFile, Url, filter_argument
+
+if TYPE_CHECKING:
+    from flowgauge.cli.flow_text import Detail
 
 NONE_YET = (
     "no socket's event matches; agents tell of sockets when exporter.features has sockets "
@@ -59,7 +62,7 @@ def sockets(
     if as_json:
         print_rows(found["rows"], how, ())
     elif found["rows"]:
-        print_table(_columns(), [_cells(row) for row in found["rows"]], screen)
+        print_table(_columns(), _shown(found["rows"], screen.width), screen)
     else:
         print(NONE_YET)
     footer(found, how, screen, "event")
@@ -77,13 +80,26 @@ def _columns() -> Any:
     from flowgauge.cli.table import Column
 
     return (
-        Column("time"), Column("event"), Column("process", least=6, style="name"), Column("pid", right=True, keep=6),
-        Column("local", least=12, style="name"), Column("", keep=8), Column("remote", least=12, style="name"),
+        Column("time"), Column("event"), Column("process", least=6, style="name"), Column("pid", right=True, keep=3),
+        Column("local", least=14, style="name"), Column("", keep=8), Column("remote", least=14, style="name"),
         Column("took", right=True), Column("rtt", right=True, keep=5), Column("resent", right=True, keep=5),
     )  # fmt: skip
 
 
-def _cells(row: Mapping[str, Any]) -> list[str]:
+def _shown(rows: Sequence[Mapping[str, Any]], width: int) -> list[list[str]]:
+    """The cells with as much detail of both ends as fits, as of flows."""
+    from flowgauge.cli.flow_text import Detail
+    from flowgauge.cli.table import NAMES_FIRST, fits
+
+    columns = _columns()
+    for detail, keep in ((Detail.EXACT, 0), (Detail.WORKLOAD, NAMES_FIRST)):
+        cells = [_cells(row, detail) for row in rows]
+        if fits(columns, cells, width, keep=keep):
+            return cells
+    return [_cells(row, Detail.BRIEF) for row in rows]
+
+
+def _cells(row: Mapping[str, Any], detail: Detail) -> list[str]:
     from flowgauge.cli.flow_text import public_value
 
     took = row.get("handshake_ns") or row.get("duration_ns")
@@ -92,9 +108,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         _event(row),
         str(row.get("src_process") or ""),
         str(row.get("src_pid") or ""),
-        _end(row, "src"),
+        _end(row, "src", detail),
         {"src": "→", "dst": "←"}.get(str(row.get("initiator")), ""),
-        _end(row, "dst") if row.get("dst_port") else "",
+        _end(row, "dst", detail) if row.get("dst_port") else "",
         public_value("duration_ns", took) if took else "",
         public_value("rtt_avg_ns", row.get("rtt_avg_ns")),
         str(row.get("retransmits") or ""),
@@ -107,7 +123,7 @@ def _event(row: Mapping[str, Any]) -> str:
     return event if state in ("", "established", "closed") else f"{event}: {state}"
 
 
-def _end(row: Mapping[str, Any], side: str) -> str:
-    from flowgauge.cli.flow_text import Detail, end
+def _end(row: Mapping[str, Any], side: str, detail: Detail) -> str:
+    from flowgauge.cli.flow_text import end
 
-    return f"{end(row, side, Detail.EXACT)}:{row.get(f'{side}_port') or '*'}"
+    return f"{end(row, side, detail)}:{row.get(f'{side}_port') or '*'}"

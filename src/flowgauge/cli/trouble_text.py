@@ -29,16 +29,21 @@ def line(one: Mapping[str, Any]) -> str:
 
 
 def advised(found: Iterable[Mapping[str, Any]], width: int) -> list[str]:
-    """A line for each, followed by where to look next within ``width`` columns."""
+    """Each, followed by where to look next, in lines of at most ``width`` columns."""
     said = []
     for one in found:
-        said += [line(one), *below(visible(one["advice"]), width)]
+        said += [*wrapped(line(one), width), *below(visible(one["advice"]), width)]
     return said
 
 
 def below(text: str, width: int) -> list[str]:
     """Lines of ``text`` below what it belongs to."""
-    return wrap(text, width, initial_indent="  ", subsequent_indent="  ")
+    return wrap(text, width, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of ``text`` in which names stay whole, the first one further left."""
+    return wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def small_words(count: int) -> str:

@@ -72,4 +72,4 @@ def _said(chosen: Sequence[Mapping[str, Any]], small: int, answer: Mapping[str, 
     lines = trouble_text.advised(chosen, width) or [answer["unseen"] or f"no trouble in the last {since}"]
     lines += [f"and {trouble_text.small_words(small)}"] if small else []
     crossing = visible(answer["crossing"])
-    return lines + ([crossing, *trouble_text.below(_EXPECTED, width)] if crossing else [])
+    return lines + ([*trouble_text.wrapped(crossing, width), *trouble_text.below(_EXPECTED, width)] if crossing else [])

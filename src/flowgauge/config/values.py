@@ -66,7 +66,7 @@ def host(text: str) -> str:
         text.encode("idna")
     except UnicodeError:
         raise ValueError(f"must be a host's name, of 1 to 63 characters between dots, or an address; not {text!r}") from None
-    if "\0" in text:
+    if "\0" in text or (":" in text and not is_address(text)):
         raise ValueError(f"must be a host's name or address, not {text!r}")
     return text
 
