@@ -65,8 +65,8 @@ def test_every_device_has_what_ip_shows(node: TwoPods) -> None:
     assert told["va"]["received"]["dropped"] >= 7
 
 
-def test_datagrams_that_find_a_full_socket_are_counted(node: TwoPods) -> None:
-    before, sent = node_counters.read(node.node).queues["udp_receive"], 300
+def fill_a_socket(node: TwoPods, sent: int = 300) -> int:
+    """So many datagrams to a socket of the node that has no room for all; how many found none."""
     with (
         node.socket("node", socket.AF_INET, socket.SOCK_DGRAM) as slow,
         node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as fast,
@@ -81,10 +81,12 @@ def test_datagrams_that_find_a_full_socket_are_counted(node: TwoPods) -> None:
         with suppress(BlockingIOError):
             while slow.recv(1000):
                 received += 1
-    assert node_counters.read(node.node).queues["udp_receive"] - before == sent - received > 0
+    return sent - received
 
 
-def test_connections_that_find_a_full_listener_are_counted(node: TwoPods) -> None:
+def fill_a_listener(node: TwoPods) -> None:
+    """More connections than a listener of the node takes."""
+    before = nstat(node, "TcpExtListenOverflows")
     clients = [node.socket("a", socket.AF_INET, socket.SOCK_STREAM) for _ in range(6)]
     with node.socket("node", socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.bind(("", 7002))
@@ -92,10 +94,20 @@ def test_connections_that_find_a_full_listener_are_counted(node: TwoPods) -> Non
         for client in clients:
             client.setblocking(False)
             client.connect_ex((NODE, 7002))
-        until(lambda: nstat(node, "TcpExtListenOverflows"), "connections that the listener has no room for")
+        until(lambda: nstat(node, "TcpExtListenOverflows") > before, "connections that the listener has no room for")
         for client in clients:
             client.close()
     settled(node)
+
+
+def test_datagrams_that_find_a_full_socket_are_counted(node: TwoPods) -> None:
+    before = node_counters.read(node.node).queues["udp_receive"]
+    lost = fill_a_socket(node)
+    assert node_counters.read(node.node).queues["udp_receive"] - before == lost > 0
+
+
+def test_connections_that_find_a_full_listener_are_counted(node: TwoPods) -> None:
+    fill_a_listener(node)
     told = node_counters.read(node.node).queues
     assert told["listen"] == nstat(node, "TcpExtListenOverflows") > 0
     assert told["tcp_backlog"] == nstat(node, "TcpExtTCPBacklogDrop")
@@ -144,6 +156,9 @@ def test_the_agent_tells_them_in_metrics_and_of_each_interface(node: TwoPods, tm
 
 @pytest.mark.slow
 def test_collectors_are_told_what_the_kernel_shows(node: TwoPods, tmp_path: Path) -> None:
+    drop_some(node)
+    fill_a_socket(node)
+    fill_a_listener(node)
     with collector() as to:
         options = ["--netns", node.node, "--node", "n1", "--collector", f"127.0.0.1:{to.port}", "--http-port", "0"]
         with agent([*options, "--export-interval", "500ms"], tmp_path):
