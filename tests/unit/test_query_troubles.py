@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flowgauge.flow.addresses import from_texts
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.query.advice import advice
@@ -19,7 +20,7 @@ from flowgauge.schema.enums import DUPLICATE_OF, TCP_STATE_FINAL, code
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store.answer import Edge, EdgeSignals, End, Latency, Sampling
 from flowgauge.store.store import FlowStore
-from store_kit import flows, in_namespace, now_ms, running_store
+from store_kit import flows, in_namespace, named, now_ms, running_store
 
 MS = 1e6
 END_MS = 1_795_646_930_000
@@ -202,6 +203,21 @@ def test_a_fault_that_fills_most_of_the_range_before_is_still_said(store: FlowSt
     slow = [_row("long", ago, rtt_avg_us=52_000) for ago in range(1, 100, 2)]
     (found,) = _found(store, "long", [*slow, *[_row("long", ago, rtt_avg_us=300) for ago in range(101, 141, 2)]])
     assert found == (Kind.RTT, "round trips between django and postgresql:5432 take 52 ms (were 0.3 ms)")
+
+
+@pytest.mark.parametrize(("clients", "who"), [(1, "10.0.0.1"), (2, "an address without a name")])
+def test_an_end_of_which_only_its_address_is_known_is_called_by_that(store: FlowStore, clients: int, who: str) -> None:
+    namespace = f"lone-{clients}"
+    refused = flows(namespace, clients, tcp_state_final=code(TCP_STATE_FINAL, "refused"))
+    rows = [named(refused, src_owner="", dst_owner="")] * 12
+    (found,) = _found(store, namespace, rows)
+    assert found[1] == f"nobody listens at [2001:db8::1]:5432: {12 * clients} connections of {who} refused"
+
+
+def test_an_address_that_is_absent_is_none(store: FlowStore) -> None:
+    refused = named(flows("zero", 12, tcp_state_final=code(TCP_STATE_FINAL, "refused")), src_owner="", dst_owner="")
+    (found,) = _found(store, "zero", [refused.with_columns({"dst_addr": from_texts(["0.0.0.0"] * 12)})])
+    assert found[1].startswith("nobody listens at an address without a name:5432: 12 connections")
 
 
 def test_a_drop_counts_once_also_at_the_node_whose_observation_is_a_duplicate(store: FlowStore) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from flowgauge.query.troubles import name_words, server_words
+from flowgauge.query.troubles import client_words, server_words
 from flowgauge.store.answer import Edge, End
 
 _NAMED = 2
@@ -45,7 +45,7 @@ def words(edges: Iterable[Edge]) -> str:
 
 
 def _named(edge: Edge) -> str:
-    return f"{_in(name_words(edge.client), edge.client)} → {_in(server_words(edge), edge.server)}"
+    return f"{_in(client_words(edge), edge.client)} → {_in(server_words(edge), edge.server)}"
 
 
 def _in(name: str, end: End) -> str:

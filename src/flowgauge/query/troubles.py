@@ -164,20 +164,20 @@ def _ends(edge: Edge) -> Iterator[Trouble]:
         times = _counted(signals.refused, "connection")
         yield Trouble(
             Kind.REFUSED,
-            f"nobody listens at {server}: {times} of {name_words(edge.client)} refused",
+            f"nobody listens at {server}: {times} of {client_words(edge)} refused",
             "refused",
             signals.refused,
         )
     if signals.unanswered:
         why = _why(edge) if _drops_explain(edge) else "nobody answers, or its packets are lost on the way"
         times = _counted(signals.unanswered, "connection")
-        words = f"{times} from {name_words(edge.client)} to {server} got no answer; {why}"
+        words = f"{times} from {client_words(edge)} to {server} got no answer; {why}"
         yield Trouble(Kind.UNANSWERED, words, signals.drop_cause if _drops_explain(edge) else "", signals.unanswered)
 
 
 def _errors(edge: Edge) -> Iterator[Trouble]:
     """Connections say for themselves that they were not made."""
-    signals, server, client = edge.signals, server_words(edge), name_words(edge.client)
+    signals, server, client = edge.signals, server_words(edge), client_words(edge)
     if signals.turned_back and not (signals.refused or signals.unanswered):
         packets = _counted(signals.turned_back, "packet")
         nobody = signals.turned_back_by == _NOBODY
@@ -221,7 +221,7 @@ def _probes_a_closed_window(edge: Edge) -> bool:
 
 def _reading(edge: Edge) -> Iterator[Trouble]:
     if _probes_a_closed_window(edge):
-        ends = [name_words(edge.client), server_words(edge)]
+        ends = [client_words(edge), server_words(edge)]
         sender, reader = ends if edge.signals.drop_to_server else ends[::-1]
         words = f"{reader} reads too slowly what {sender} sends: {edge.drop_packets:,} times it asked a closed window for room"
         yield Trouble(Kind.SLOW_READER, words, edge.signals.drop_cause, edge.drop_packets)
@@ -240,7 +240,7 @@ def _losses(edge: Edge, window: Window) -> Iterator[Trouble]:
     share = _share_of(edge, window, "retransmits", edge.retransmits, signals.recent.retransmits)
     harmless = signals.drop_cause in _HARMLESS
     if dropped and not harmless and (silent_for_ms := _silent_for_ms(edge)):
-        words = f"{server_words(edge)} has not answered {name_words(edge.client)} for {_seconds(silent_for_ms)}; {_why(edge)}"
+        words = f"{server_words(edge)} has not answered {client_words(edge)} for {_seconds(silent_for_ms)}; {_why(edge)}"
         yield Trouble(Kind.SILENT, words, signals.drop_cause, dropped)
     elif edge.retransmits >= FEWEST_RETRANSMITS and share > RETRANSMIT_SHARE:
         why = _why(edge) if dropped else "no kernel that is observed drops them: they are lost elsewhere, or late"
@@ -274,10 +274,10 @@ def _questions(edge: Edge) -> Iterator[Trouble]:
     dns = edge.signals.dns
     if edge.signals.dns_lost:
         lost = edge.signals.dns_lost
-        words = f"{_counted(lost, 'question')} of {name_words(edge.client)} to {server_words(edge)} got no answer"
+        words = f"{_counted(lost, 'question')} of {client_words(edge)} to {server_words(edge)} got no answer"
         yield Trouble(Kind.DNS_UNANSWERED, words, count=lost)
     if _has_grown(dns, _DNS_BY_NS):
-        yield Trouble(Kind.DNS, f"DNS answers of {server_words(edge)} to {name_words(edge.client)} take {_now_and_before(dns)}")
+        yield Trouble(Kind.DNS, f"DNS answers of {server_words(edge)} to {client_words(edge)} take {_now_and_before(dns)}")
 
 
 def _server(edge: Edge) -> Iterator[Trouble]:
@@ -287,7 +287,7 @@ def _server(edge: Edge) -> Iterator[Trouble]:
         return
     own = Latency(server.now_ns - 2 * rtt_ns, server.before_ns)
     if _has_grown(own, _SERVER_BY_NS):
-        words = f"{server_words(edge)} takes {_now_and_before(server)} to answer {name_words(edge.client)}"
+        words = f"{server_words(edge)} takes {_now_and_before(server)} to answer {client_words(edge)}"
         yield Trouble(Kind.SERVER_TIME, f"{words}: time on the server, not on the way")
 
 
@@ -310,18 +310,26 @@ def _why(edge: Edge) -> str:
 
 
 def _ends_words(edge: Edge) -> str:
-    return f"{name_words(edge.client)} and {server_words(edge)}"
+    return f"{client_words(edge)} and {server_words(edge)}"
 
 
 def server_words(edge: Edge) -> str:
     """``postgresql:5432``, ``node-b (ICMP)``."""
     icmp = " (ICMP)" if edge.proto in ECHO_REPLIES else ""
-    return f"{name_words(edge.server)}{icmp}" if edge.port is None else f"{name_words(edge.server)}:{edge.port}"
+    if edge.port is None:
+        return f"{name_words(edge.server, edge.server_addr)}{icmp}"
+    address = f"[{edge.server_addr}]" if ":" in edge.server_addr else edge.server_addr
+    return f"{name_words(edge.server, address)}:{edge.port}"
 
 
-def name_words(end: End) -> str:
-    """As people say it: ``EXT:`` before a subnet's label means outside."""
-    return end.name.removeprefix("EXT:").strip() or "an address without a name"
+def client_words(edge: Edge) -> str:
+    """``django-psql-example``, ``10.0.0.7``."""
+    return name_words(edge.client, edge.client_addr)
+
+
+def name_words(end: End, address: str = "") -> str:
+    """As people say it: ``EXT:`` before a subnet's label means outside. ``address`` is said of what has no name."""
+    return end.name.removeprefix("EXT:").strip() or address or "an address without a name"
 
 
 def _counted(count: int, noun: str) -> str:

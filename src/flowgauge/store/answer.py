@@ -212,7 +212,8 @@ class Edge:
     """What a client and a server exchanged, both directions together.
 
     ``schema.roles`` says which end is the server. ``port`` is None for protocols without ports; ``service`` is the service
-    through which the server was reached, or empty. Sums are scaled by sampling.
+    through which the server was reached, or empty. Sums are scaled by sampling. ``client_addr`` and ``server_addr`` are the
+    addresses of ends of which nothing else is known, empty where there are several.
     """
 
     client: End
@@ -229,6 +230,8 @@ class Edge:
     rtt_avg_ns: float | None
     sampling: Sampling
     signals: EdgeSignals = EdgeSignals()
+    client_addr: str = ""
+    server_addr: str = ""
 
 
 @dataclass(frozen=True, slots=True)

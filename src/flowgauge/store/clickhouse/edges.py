@@ -53,6 +53,8 @@ _SUMS = {
     "service": "max(server_service)",
     "client_layer": "max(layer_of_client)",
     "server_layer": "max(layer_of_server)",
+    "client_one": "if(client_name = '' AND min(client_addr) = max(client_addr), IPv6NumToString(any(client_addr)), '')",
+    "server_one": "if(server_name = '' AND min(server_addr) = max(server_addr), IPv6NumToString(any(server_addr)), '')",
 }
 
 _OF_COUNTED = ("bytes", "packets", "retransmits", "rtt_avg_us")
@@ -102,6 +104,7 @@ def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
     return (
         f"""
 SELECT {_to_server(planner)} AS to_server, {_end(planner, "client", "src", "dst")}, {_end(planner, "server", "dst", "src")},
+  if(to_server, src_addr, dst_addr) AS client_addr, if(to_server, dst_addr, src_addr) AS server_addr,
   if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
   proto, {counted} AS counted, {", ".join(f"if(counted, {name}, 0) AS {name}" for name in _OF_COUNTED)}, sampling_rate,
   {", ".join(["drop_packets", *more])}, toUnixTimestamp64Milli(time_end_ms) AS end_ms,
@@ -169,7 +172,16 @@ def _edge(row: Mapping[str, Any], window_ms: int) -> Edge:
         rtt_avg_ns=row["m_rtt"] / row["m_rtt_count"] * 1000 if row["m_rtt_count"] else None,
         sampling=sampling_of(row, "s_"),
         signals=edge_signals.read(row, window_ms),
+        client_addr=_one_address(row, "client"),
+        server_addr=_one_address(row, "server"),
     )
+
+
+def _one_address(row: Mapping[str, Any], role: str) -> str:
+    """The address of an end without a name, if it is one, and known."""
+    text: str = row[f"{role}_one"]
+    address = text.removeprefix("::ffff:") if "." in text else text
+    return "" if address in ("::", "0.0.0.0") else address
 
 
 def _read_end(row: Mapping[str, Any], role: str) -> End:
