@@ -160,6 +160,7 @@ def test_status_tells_of_store_and_cluster(console: Console) -> None:
     answer = console.api("status").json
     assert (answer["cluster"], answer["store"]["rows"]) == ("demo", 14)
     assert "without a collector" in answer["collector"]["problem"]
+    assert not answer["collector"]["silent"]
     assert console.ask("/readyz").text == "ready\n"
     assert console.ask("/metrics").status == 200
 

@@ -11,7 +11,7 @@ import type { Status } from "../src/api/types";
 import { OutageBanner } from "../src/frame/OutageBanner";
 import { TrafficPage } from "../src/page/TrafficPage";
 
-const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { there: true, answers: true } };
+const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { answers: true, silent: false } };
 const NOTHING = { rows: [], matched: 0, sampling: "", window: { from_ms: 0, to_ms: 1 }, completeness: undefined };
 const GONE = { error: { message: "the store does not answer" } };
 
@@ -74,8 +74,8 @@ it("says that a question goes unanswered for long, until it is answered", async 
 });
 
 it("says that the collector does not answer, where there is one", () => {
-  const status = (there: boolean) => ({ ...STATUS, collector: { there, answers: false, problem: "the collector does not answer: timeout" } }) as Status;
-  const banner = (there: boolean) => <QueryClientProvider client={new QueryClient()}><OutageBanner status={status(there)} /></QueryClientProvider>;
+  const status = (silent: boolean) => ({ ...STATUS, collector: { silent, answers: false, problem: "the collector does not answer: timeout" } }) as Status;
+  const banner = (silent: boolean) => <QueryClientProvider client={new QueryClient()}><OutageBanner status={status(silent)} /></QueryClientProvider>;
   const { rerender } = render(banner(true));
   expect(screen.getByRole("alert").textContent).toMatch(/^The collector does not answer: timeout\. What happens after the newest flow, of \d\d:\d\d:\d\d, is not known/);
   rerender(banner(false));

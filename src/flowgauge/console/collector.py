@@ -13,8 +13,12 @@ from flowgauge.errors import EnvironmentProblem
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
 
 
+class Silent(EnvironmentProblem):
+    """There is a collector, and no answer comes from it."""
+
+
 async def exporters(services: Services) -> list[dict[str, Any]]:
-    """The collector's ``/api/v1/exporters``, as it answers; EnvironmentProblem when it does not."""
+    """The collector's ``/api/v1/exporters``, as it answers; EnvironmentProblem when it cannot, Silent when it does not."""
     base = services.settings.collector_url
     if not base:
         raise EnvironmentProblem("this console was started without a collector")
@@ -25,4 +29,4 @@ async def exporters(services: Services) -> list[dict[str, Any]]:
             found: list[dict[str, Any]] = await got.json()
             return found
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise EnvironmentProblem(f"the collector does not answer: {why(error)}") from error
+        raise Silent(f"the collector does not answer: {why(error)}") from error

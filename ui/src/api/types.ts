@@ -189,7 +189,7 @@ export interface Status {
   now_ms: number;
   cluster: string;
   store: { answers: boolean; engine?: string; rows?: number; disk_bytes?: number; oldest_ms?: number; newest_ms?: number; problem: string };
-  collector: { there: boolean; answers: boolean; problem?: string; exporters?: Exporter[] };
+  collector: { answers: boolean; silent: boolean; problem?: string; exporters?: Exporter[] };
 }
 
 /** Who sends flows to the collector: one exporter and observation domain; null where its protocol does not say (`collector/exporter_report.py` has each field). */

@@ -20,7 +20,7 @@ export function OutageBanner({ status }: { status: Status | undefined }) {
     const last = slow.lastMs ? `What is shown was answered at ${timeToSecond(slow.lastMs)}.` : "No answer has come yet.";
     return <Banner what={`No answer for ${Math.floor(slow.forMs / 1000)} s`}>{`The store is busy, or hangs. ${last}`}</Banner>;
   }
-  if (status?.collector.there && !status.collector.answers) {
+  if (status?.collector.silent) {
     const newest = status.store.newest_ms ? `after the newest flow, of ${timeToSecond(status.store.newest_ms)}, ` : "";
     const meaning = `What happens ${newest}is not known: where charts end or fall to zero, traffic may go on.`;
     return <Banner what={capital(status.collector.problem ?? "the collector does not answer")}>{`${meaning} ${AGAIN}`}</Banner>;

@@ -42,7 +42,7 @@ async def metrics(services: Use) -> Response:
 
 @router.get("/api/v1/status")
 async def status(services: Use) -> dict[str, Any]:
-    """Version, time, the store, whether there is a collector and it answers, and who sends.
+    """Version, time, the store, whether the collector answers, or there is one and it is silent, and who sends.
 
     The last is ``collector.exporters``, of each as ``collector.exporter_report`` tells.
     """
@@ -63,8 +63,7 @@ async def _store(services: Services) -> dict[str, Any]:
 
 
 async def _collector(services: Services) -> dict[str, Any]:
-    there = bool(services.settings.collector_url)
     try:
-        return {"there": there, "answers": True, "exporters": await collector.exporters(services)}
+        return {"answers": True, "silent": False, "exporters": await collector.exporters(services)}
     except EnvironmentProblem as error:
-        return {"there": there, "answers": False, "problem": str(error)}
+        return {"answers": False, "silent": isinstance(error, collector.Silent), "problem": str(error)}
