@@ -26,7 +26,7 @@ FLOW_COLUMNS = (
 
 NEEDED = (
     "time_end_ns", "duration_ns", "src_addr", "dst_addr", "src_port", "dst_port", "proto", "icmp_type", "bytes", "packets",
-    "sampling_rate", "sampling_algorithm", "flow_direction", "node_reporter",
+    "sampling_rate", "sampling_algorithm", "flow_direction", "node_reporter", "service_port", "target_port",
     *(f"{end}_{part}" for end in ("src", "dst") for part in ("namespace", "name", "owner", "service", "subnet", "dns_name")),
 )  # fmt: skip
 """Columns of which that sentence is made."""

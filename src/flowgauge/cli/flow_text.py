@@ -61,13 +61,15 @@ def _side(row: Row, end: str) -> Side:
 
 
 def service_port(row: Row) -> str:
-    """``5432 postgresql``, ``53/udp dns reply``, ``ICMP``."""
+    """``5432 postgresql``, ``53/udp dns reply``, ``443→8443 payments``, ``ICMP``."""
     reply = is_reply(row)
     side = "src" if reply else "dst"
     port, proto = row.get(f"{side}_port"), int(row.get("proto") or 0)
     words = [protocol_name(proto)]
     if port is not None:
-        words = [str(port) if proto == 6 else f"{port}/{protocol_name(proto).lower()}"]
+        asked, behind = row.get("service_port"), row.get("target_port")
+        number = f"{asked}→{behind}" if behind else str(port)
+        words = [number if proto == 6 else f"{number}/{protocol_name(proto).lower()}"]
         service = row.get(f"{side}_service") or PORTS.get(int(port), "")
         words += [str(service)] if service else []
     return " ".join([*words, *(["reply"] if reply else [])])

@@ -27,7 +27,7 @@ _WANTED = (
     "time_end_ns", "duration_ns", "src_addr", "dst_addr", "src_port", "dst_port", "proto", "icmp_type", "tcp_flags", "bytes",
     "packets", "sampling_rate", "flow_direction", "node_reporter", "rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns",
     "retransmits", "drop_packets", "drop_cause", "tcp_state_final", "dns_name", "dns_rcode", "dns_latency_ns",
-    "server_time_avg_ns", "server_time_max_ns",
+    "server_time_avg_ns", "server_time_max_ns", "service_port", "target_port",
     *(f"{end}_{part}" for end in ("src", "dst") for part in
       ("namespace", "name", "owner", "service", "subnet", "dns_name", "process", "pid")),
 )  # fmt: skip
@@ -227,7 +227,7 @@ def _rank(line: Line, order: Order) -> float:
 
 def _key(row: Row, *, reply: bool) -> Key:
     client, server = _ends(reply=reply)
-    port = row.get(f"{server}_port")
+    port = row.get("target_port") or row.get(f"{server}_port")
     return _end(row, client), _end(row, server), int(row.get("proto") or 0), -1 if port is None else int(port)
 
 

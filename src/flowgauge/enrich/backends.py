@@ -7,24 +7,21 @@ the pods that its selector chooses. Not thread-safe: ``kubernetes`` holds the lo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from flowgauge.enrich import service_ports
 from flowgauge.enrich.history import History
+from flowgauge.enrich.service_ports import port_key
 from flowgauge.enrich.timeline import Tenure, Timeline
 from flowgauge.flow.addresses import packed
-from flowgauge.k8s.objects import Endpoint, EndpointSlice, Pod, Port, Service
+from flowgauge.k8s.objects import Endpoint, EndpointSlice, Pod, Service
 
 Name = tuple[str, str]
 """Namespace and name."""
 Place = tuple[bytes, int]
 """Address and ``port_key``."""
-
-
-def port_key(proto: int, port: int) -> int:
-    """One number for protocol and port."""
-    return proto << 16 | port
 
 
 def pod_key(uid: str) -> int:
@@ -37,10 +34,15 @@ ANY_POD = 0
 
 
 class Backend(NamedTuple):
-    """A Service at an address and port; ``pod`` is the key of the pod whose port that is, or ``ANY_POD``."""
+    """A Service at an address and port; ``pod`` is the key of the pod whose port that is, or ``ANY_POD``.
+
+    ``port`` is the Service's port there, ``target`` that of the pods behind it; 0 where it is not known.
+    """
 
     service: str
     pod: int
+    port: int = 0
+    target: int = 0
 
 
 @dataclass(slots=True)
@@ -199,27 +201,23 @@ class Backends:
             self._behind.setdefault(uid, set()).add(name)
 
     def _wanted(self, name: Name, entry: _Entry) -> Iterator[tuple[Place, Backend]]:
-        if entry.service is not None:
-            for own in _own_addresses(entry.service):
-                for port in entry.service.ports:
-                    yield (own, port_key(port.proto, port.number)), Backend(name[1], ANY_POD)
+        service = entry.service
+        pods = self._chosen(service) if service is not None and service.selector and not entry.slices else []
+        if service is not None:
+            own = _own_addresses(service)
+            for port in service.ports if own else ():
+                backend = Backend(name[1], ANY_POD, port.number, service_ports.target(port, entry.slices.values(), pods))
+                yield from (((address, port_key(port.proto, port.number)), backend) for address in own)
+            for pod in pods:
+                entry.pods.add(pod.meta.uid)
+                yield from _places(pod.addresses, service_ports.by_pod(service, pod), name[1], pod_key(pod.meta.uid))
         for one in entry.slices.values():
+            asked = service_ports.by_slice(service, one)
             for endpoint in one.endpoints:
-                backend = Backend(name[1], _pod_of(endpoint, entry))
-                for address in endpoint.addresses:
-                    for port in one.ports:
-                        yield (packed(address), port_key(port.proto, port.number)), backend
-        if entry.service is not None and entry.service.selector and not entry.slices:
-            yield from self._chosen(entry.service, entry)
+                yield from _places(endpoint.addresses, asked, name[1], _pod_of(endpoint, entry))
 
-    def _chosen(self, service: Service, entry: _Entry) -> Iterator[tuple[Place, Backend]]:
-        for uid, pod in self._pods.get(service.meta.namespace, {}).items():
-            if _selects(service, pod):
-                entry.pods.add(uid)
-                for port in service.ports:
-                    number = _target(port, pod)
-                    for address in pod.addresses if number else ():
-                        yield (packed(address), port_key(port.proto, number)), Backend(service.meta.name, pod_key(uid))
+    def _chosen(self, service: Service) -> list[Pod]:
+        return [pod for pod in self._pods.get(service.meta.namespace, {}).values() if _selects(service, pod)]
 
     def _forget(self, place: Place) -> None:
         ports = self._ports.get(place[0], {})
@@ -243,11 +241,11 @@ def _selects(service: Service, pod: Pod) -> bool:
     return bool(service.selector) and service.selector.items() <= pod.meta.labels.items()
 
 
-def _target(port: Port, pod: Pod) -> int:
-    """The pod's port behind a Service's; 0 when its name means none."""
-    if isinstance(port.target, int):
-        return port.target
-    return next((one.number for one in pod.ports if one.name == port.target and one.proto == port.proto), 0)
+def _places(addresses: Iterable[str], asked: Mapping[int, int], service: str, pod: int) -> Iterator[tuple[Place, Backend]]:
+    """Where a backend stands; ``asked`` is its port keys → the Service's port that leads there."""
+    for own in map(packed, addresses):
+        for key, port in asked.items():
+            yield (own, key), Backend(service, pod, port, key & 0xFFFF)
 
 
 def since_ms(created_ms: int, time_ms: int) -> int:

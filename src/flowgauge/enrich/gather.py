@@ -146,7 +146,7 @@ class _Standing:
             since_ms, last = settled_since(stretches)
             settled_ms = max(settled_ms, since_ms)
             if last is not None:
-                places.append(Place(port, self._table.service_number(last.holder.service), last.holder.pod))
+                places.append(Place(port, self._table.services.number(*_served(last.holder)), last.holder.pod))
         return settled_ms, places
 
     def places(self) -> Times:
@@ -159,7 +159,7 @@ class _Standing:
         services, pods = [0], [ANY_POD]
 
         def number(backend: Backend) -> int:
-            services.append(self._table.service_number(backend.service))
+            services.append(self._table.services.number(*_served(backend)))
             pods.append(backend.pod)
             return count + len(pods) - 1
 
@@ -173,6 +173,10 @@ class _Standing:
             _inserted(np.array(services, np.int32), self._recalled.services),
             _inserted(np.array(pods, np.int64), self._recalled.pods),
         )
+
+
+def _served(backend: Backend) -> tuple[str, int, int]:
+    return backend.service, backend.port, backend.target
 
 
 def _inserted(own: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -19,6 +19,8 @@ from flowgauge.enrich.backends import ANY_POD, pod_key
 from flowgauge.enrich.cluster_state import ClusterState
 from flowgauge.enrich.holders import Holder
 from flowgauge.enrich.identities import NOBODY, Identities, Identity
+from flowgauge.enrich.service_table import ServiceTable
+from flowgauge.enrich.texts import Texts, used
 from flowgauge.flow.batch import ColumnData
 from flowgauge.flow.names import Names
 from flowgauge.k8s.objects import Pod, Service
@@ -30,37 +32,8 @@ _ALIKE = ("name", "owner", "application")
 """They share their texts, and where all of a batch agree, their columns: what nobody owns is its own owner, and an application
 has its owner's name unless labels say more."""
 
-FEW_TEXTS = 64
-"""Up to so many texts of one kind (nodes, namespaces, zones …) are all put into a column's dictionary: finding out which of
-them it uses costs more."""
-
 MAX_ROWS = 200_000
 """Identities that are kept, about 500 B each; beyond it all are made anew."""
-
-
-class Texts(dict[str, int]):
-    """Distinct texts by code; code 0 is the empty one. ``texts[text]`` is a text's code, which it gets now if it is new."""
-
-    def __init__(self) -> None:
-        super().__init__({"": 0})
-        self._texts = [""]
-
-    def __missing__(self, text: str) -> int:
-        code = self[text] = len(self._texts)
-        self._texts.append(text)
-        return code
-
-    def columns(self, codes: Ints, *rows: Ints) -> list[Names]:
-        """Columns whose row i is the text of ``codes[rows[i]]``; they share a dictionary of the texts in ``codes``.
-
-        Where there are few texts all are in it.
-        """
-        if len(self._texts) <= FEW_TEXTS:
-            return [Names(codes[column], self._texts) for column in rows]
-        numbers, (renumbered,) = used(len(self._texts), codes)
-        texts = self._texts
-        values = tuple([texts[number] for number in numbers.tolist()])
-        return [Names(renumbered[column], values) for column in rows]
 
 
 _code: Callable[[Texts, Any], int] = getitem
@@ -71,6 +44,7 @@ class IdentityTable:
 
     Attributes:
         epoch: changes when all numbers are given anew.
+        services: the Services.
     """
 
     def __init__(self, identities: Identities) -> None:
@@ -87,7 +61,7 @@ class IdentityTable:
         """Rows of the last numbers that are in no array yet: codes, layer, pod, Service."""
         shared = Texts()
         self._texts = [shared if name in _ALIKE else Texts() for name in NAMED]
-        self._services = Texts()
+        self.services = ServiceTable()
         self._codes = np.zeros((1024, len(NAMED)), np.int32)
         self._layers = np.zeros(1024, np.uint8)
         self._pods = np.zeros(1024, np.int64)
@@ -96,7 +70,7 @@ class IdentityTable:
 
     def begin(self, state: ClusterState) -> None:
         """A batch begins: what no longer holds is forgotten."""
-        if max(len(self._generations), len(self._services)) > MAX_ROWS:
+        if max(len(self._generations), len(self.services)) > MAX_ROWS:
             self._clear()
         if state.version != self._of_version:
             self._numbers, self._of_version = {}, state.version
@@ -114,15 +88,11 @@ class IdentityTable:
             found = self._numbers[holder] = self.put(identity, pod=pod, service=service, generation=generation)
         return found
 
-    def service_number(self, name: str) -> int:
-        """The number of a Service."""
-        return self._services[name]
-
     def put(self, identity: Identity, *, pod: int = ANY_POD, service: str = "", generation: int = 0) -> int:
         """Adds an identity: of the pod with this key, of the Service of this name, or of anything else; gives its number."""
         number = len(self._generations)
         self._generations.append(generation)
-        self._new.append((*map(_code, self._texts, identity), identity.layer, pod, self._services[service]))
+        self._new.append((*map(_code, self._texts, identity), identity.layer, pod, self.services.number(service)))
         return number
 
     def _take_in(self) -> None:
@@ -170,21 +140,3 @@ class IdentityTable:
             columns[f"src_{attribute}"], columns[f"dst_{attribute}"] = ends
         columns["src_layer"], columns["dst_layer"] = self._layers[src], self._layers[dst]
         return columns
-
-    def service_columns(self, src: Ints, dst: Ints) -> dict[str, ColumnData]:
-        """The columns of Services for both ends, from their numbers."""
-        numbers, rows = used(len(self._services), src, dst)
-        columns = self._services.columns(numbers, *rows)
-        return {"src_service": columns[0], "dst_service": columns[1]}
-
-
-def used(count: int, *columns: Ints) -> tuple[Ints, list[Ints]]:
-    """(which of the numbers below ``count`` occur, 0 always among them; the columns as positions among these)."""
-    occurs = np.zeros(count, np.bool_)
-    occurs[0] = True
-    for column in columns:
-        occurs[column] = True
-    numbers = np.flatnonzero(occurs).astype(np.int32)
-    positions = np.empty(count, np.int32)
-    positions[numbers] = np.arange(len(numbers), dtype=np.int32)
-    return numbers, [positions[column] for column in columns]

@@ -30,10 +30,12 @@ from flowgauge.enrich.fallback import Fallback, Said
 from flowgauge.enrich.gather import Gathered
 from flowgauge.enrich.given import Flags, Given, given, merged, overlaid
 from flowgauge.enrich.identities import Identities
-from flowgauge.enrich.identity_table import IdentityTable, Texts
+from flowgauge.enrich.identity_table import IdentityTable
 from flowgauge.enrich.known import Known
 from flowgauge.enrich.kubernetes import KubernetesIndex
 from flowgauge.enrich.numbering import AddressNumbers, Distinct
+from flowgauge.enrich.served_ports import served_ports
+from flowgauge.enrich.texts import Texts
 from flowgauge.enrich.within_pods import WithinPods
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
@@ -100,7 +102,7 @@ class Enricher:
                 ours = columns[name]
                 assert isinstance(ours, Names)  # noqa: S101 - it is a column of names
                 columns[name] = merged(ours, batch.names(name), ours.codes == 0)
-        return batch.with_columns(columns)
+        return batch.with_columns(columns | self._ports(batch, columns, {"src": src.service, "dst": dst.service}))
 
     def prepare(self) -> None:
         """Makes the identities of what is known by now, before there are flows; of more than ``PREPARED`` when they come."""
@@ -121,6 +123,13 @@ class Enricher:
     def _count(self, columns: Mapping[str, ColumnData]) -> None:
         for end in _ENDS:
             self._ends_by_source += np.bincount(np.asarray(columns[f"{end}_identity_source"]), minlength=len(IDENTITY_SOURCE))
+
+    def _ports(
+        self, batch: FlowBatch, columns: Mapping[str, ColumnData], services: Mapping[str, Ints]
+    ) -> dict[str, ColumnData]:
+        named = {end: columns[f"{end}_service"] for end in _ENDS}
+        serves = {end: np.asarray(names.codes > 0) for end, names in named.items() if isinstance(names, Names)}
+        return served_ports(batch, services, serves, self._table.services)
 
     def _gather(self, distinct: Distinct, span: tuple[int, int], uids: Collection[str]) -> Gathered:
         with self._index.reading() as state:
@@ -149,7 +158,7 @@ class Enricher:
             identities.append(identity)
             columns[f"{end}_identity_source"], columns[f"{end}_identity_confidence"] = source, confidence
         columns["src_subnet"], columns["dst_subnet"] = self._labels.columns(label, keys["src"], keys["dst"])
-        columns |= self._table.service_columns(found["src"].service, found["dst"].service)
+        columns |= self._table.services.columns(found["src"].service, found["dst"].service)
         columns |= self._table.identity_columns(*identities)
         for end, rows in by_record.items():
             columns |= overlaid(columns, end, told[end], rows, self._layer_of)

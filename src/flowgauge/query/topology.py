@@ -17,11 +17,12 @@ from flowgauge.store.store import FlowStore
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port on which a node was reached."""
+    """A port on which a node was reached; ``asked_port`` is what clients ask for where that is another one."""
 
     port: int
     proto: int
     service: str
+    asked_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class TopologyNode:
 class TopologyEdge:
     """From client ``src`` to server ``dst`` (node ids), both directions together.
 
+    ``dst_port`` is where the server listens, ``asked_port`` what clients were seen to ask for where that is another one.
     ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the
     relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given; ``troubles`` what goes wrong;
     ``crossing`` whether it goes between namespaces.
@@ -53,6 +55,7 @@ class TopologyEdge:
     src: str
     dst: str
     dst_port: int | None
+    asked_port: int | None
     dst_service: str
     proto: int
     bytes: int
@@ -91,13 +94,14 @@ def topology(store: FlowStore, query: FlowQuery) -> Topology:
     """The map of the ``query.limit`` largest edges in its window under its filter; raises what the store raises."""
     answer = store.edges(query)
     ends: dict[str, End] = {}
-    ports: dict[str, dict[Port, None]] = {}
+    ports: dict[str, dict[tuple[int, int], Port]] = {}
     for edge in answer.edges:
         for end in (edge.client, edge.server):
             ends.setdefault(node_id(end), end)
         if edge.port is not None:
-            ports.setdefault(node_id(edge.server), {})[Port(edge.port, edge.proto, edge.service)] = None
-    nodes = tuple(_node(name, end, tuple(ports.get(name, {}))) for name, end in ends.items())
+            of_server = ports.setdefault(node_id(edge.server), {})
+            of_server[edge.port, edge.proto] = _port(edge, edge.port, of_server.get((edge.port, edge.proto)))
+    nodes = tuple(_node(name, end, tuple(ports.get(name, {}).values())) for name, end in ends.items())
     found = together(answer.edges, query.window)
     edges = tuple(_edge(edge, of_edge, query.window) for edge, of_edge in zip(answer.edges, found, strict=True))
     others = {measure.value: count for measure, count in answer.others.items()}
@@ -117,6 +121,12 @@ def node_id(end: End) -> str:
     return f"{end.namespace}/{end.kind}/{end.name}" if end.name else "unknown"
 
 
+def _port(edge: Edge, port: int, before: Port | None) -> Port:
+    """What a larger edge told of it counts; not all of a server's clients need come through its Service."""
+    known = before or Port(port, edge.proto, "")
+    return Port(port, edge.proto, known.service or edge.service, known.asked_port or edge.asked_port)
+
+
 def _node(name: str, end: End, ports: tuple[Port, ...]) -> TopologyNode:
     kind = "unknown" if not end.name else "workload" if end.namespace else "peer"
     return TopologyNode(name, end.namespace, end.name, end.kind, kind, end.layer, ports)
@@ -128,6 +138,7 @@ def _edge(edge: Edge, found: tuple[Trouble, ...], window: Window) -> TopologyEdg
         src=node_id(edge.client),
         dst=node_id(edge.server),
         dst_port=edge.port,
+        asked_port=edge.asked_port,
         dst_service=edge.service,
         proto=edge.proto,
         bytes=edge.bytes,

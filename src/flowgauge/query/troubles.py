@@ -314,12 +314,13 @@ def _ends_words(edge: Edge) -> str:
 
 
 def server_words(edge: Edge) -> str:
-    """``postgresql:5432``, ``node-b (ICMP)``."""
+    """``postgresql:5432``, ``node-b (ICMP)``; of two ports the one that clients ask for."""
     icmp = " (ICMP)" if edge.proto in ECHO_REPLIES else ""
-    if edge.port is None:
+    port = edge.asked_port or edge.port
+    if port is None:
         return f"{name_words(edge.server, edge.server_addr)}{icmp}"
     address = f"[{edge.server_addr}]" if ":" in edge.server_addr else edge.server_addr
-    return f"{name_words(edge.server, address)}:{edge.port}"
+    return f"{name_words(edge.server, address)}:{port}"
 
 
 def client_words(edge: Edge) -> str:

@@ -86,6 +86,8 @@ export const COLUMNS = {
   dst_revision: {"title": "Destination revision", "unit": "", "kind": "names", "role": "dimension", "help": "Pod template hash of the workload."},
   src_service: {"title": "Source service", "unit": "", "kind": "names", "role": "dimension", "help": "Service through which the end was reached, or that selects it."},
   dst_service: {"title": "Destination service", "unit": "", "kind": "names", "role": "dimension", "help": "Service through which the end was reached, or that selects it."},
+  service_port: {"title": "Service port", "unit": "", "kind": "u16", "role": "dimension", "help": "Port that clients ask for, where the server listens on another one: the Service's. In both directions."},
+  target_port: {"title": "Target port", "unit": "", "kind": "u16", "role": "dimension", "help": "Port on which the server listens, where clients ask for another one: the pods' behind a Service. In both directions."},
   src_node: {"title": "Source node", "unit": "", "kind": "names", "role": "dimension", "help": "Node on which the end runs."},
   dst_node: {"title": "Destination node", "unit": "", "kind": "names", "role": "dimension", "help": "Node on which the end runs."},
   src_zone: {"title": "Source zone", "unit": "", "kind": "names", "role": "dimension", "help": "Availability zone of that node."},

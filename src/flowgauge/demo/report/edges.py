@@ -72,6 +72,7 @@ def rows(found: Sequence[Edge]) -> list[dict[str, object]]:
             "dst_owner": edge.server.name,
             "dst_service": edge.service,
             "dst_port": edge.port,
+            "asked_port": edge.asked_port,
             "proto": _PROTOCOLS.get(edge.proto, str(edge.proto)),
             "flows": edge.flows,
             "bytes": edge.bytes,

@@ -2,7 +2,8 @@
 """The names that a filter may use: every column, the both-sided names, and a few short ones.
 
 Derived from the registry: for each pair ``src_x``/``dst_x`` there is ``x``, which means either end, unless a column of its own
-has that name (``dns_name`` is the name asked, not the name of an end).
+has that name (``dns_name`` is the name asked, not the name of an end). ``port`` means every number that a port of the flow has,
+so that it finds both directions of a conversation through a Service.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ class Field:
     help: str = ""
 
 
+_ALSO = {"port": ("service_port", "target_port")}
+"""Columns that a both-sided name means beside the two ends'."""
+
+
 def _columns() -> dict[str, Field]:
     usable = (column for column in COLUMNS if column.name not in NOT_HELD and column.kind is not Kind.U32X4)
     return {column.name: Field(column.name, (column,), help=column.help) for column in usable}
@@ -45,7 +50,8 @@ def _both_sided() -> dict[str, Field]:
         name = column.name.removeprefix("src_")
         if name == column.name or name in BY_NAME:
             continue
-        fields[name] = Field(name, (column, BY_NAME[f"dst_{name}"]), help=f"Either end. {column.help}")
+        both = (column, BY_NAME[f"dst_{name}"], *(BY_NAME[more] for more in _ALSO.get(name, ())))
+        fields[name] = Field(name, both, help=f"Either end. {column.help}")
     return fields
 
 

@@ -39,6 +39,12 @@ _WITH_PORTS = f"""src_port = 0 OR dst_port = 0, 1,
     src_port != dst_port, dst_port < src_port,
     dst_addr >= src_addr"""
 
+_PORT = "if(target_port > 0, target_port, own_port)"
+"""Where the server listens: the same in both directions, also where clients ask for another port (``enrich.served_ports``)."""
+
+_BEHIND = "if(post_nat_dst_addr = toIPv6('::'), dst_addr, post_nat_dst_addr)"
+"""Where packets go in the end."""
+
 _KEYS = ("client_namespace", "client_name", "client_kind", "server_namespace", "server_name", "server_kind", "port", "proto")
 
 _SUMS = {
@@ -51,6 +57,7 @@ _SUMS = {
     "m_rtt": "sum(toFloat64(rtt_avg_us))",
     "m_rtt_count": "countIf(rtt_avg_us > 0)",
     "service": "max(server_service)",
+    "asked_port": "max(if(own_port != port, own_port, 0))",
     "client_layer": "max(layer_of_client)",
     "server_layer": "max(layer_of_server)",
     "client_one": "if(client_name = '' AND min(client_addr) = max(client_addr), IPv6NumToString(any(client_addr)), '')",
@@ -104,8 +111,9 @@ def _turned(planner: Planner, query: FlowQuery) -> tuple[str, Params]:
     return (
         f"""
 SELECT {_to_server(planner)} AS to_server, {_end(planner, "client", "src", "dst")}, {_end(planner, "server", "dst", "src")},
-  if(to_server, src_addr, dst_addr) AS client_addr, if(to_server, dst_addr, src_addr) AS server_addr,
-  if(to_server, dst_port, src_port) AS port, if(to_server, dst_service, src_service) AS server_service,
+  if(to_server, src_addr, {_BEHIND}) AS client_addr, if(to_server, {_BEHIND}, src_addr) AS server_addr,
+  if(to_server, dst_port, src_port) AS own_port, {_PORT if planner.has("target_port") else "own_port"} AS port,
+  if(to_server, dst_service, src_service) AS server_service,
   proto, {counted} AS counted, {", ".join(f"if(counted, {name}, 0) AS {name}" for name in _OF_COUNTED)}, sampling_rate,
   {", ".join(["drop_packets", *more])}, toUnixTimestamp64Milli(time_end_ms) AS end_ms,
   end_ms >= {{recent:Int64}} AS is_recent, intDiv(end_ms, {{slice:Int64}}) * {{slice:Int64}} AS slice_ms,
@@ -174,6 +182,7 @@ def _edge(row: Mapping[str, Any], window_ms: int) -> Edge:
         signals=edge_signals.read(row, window_ms),
         client_addr=_one_address(row, "client"),
         server_addr=_one_address(row, "server"),
+        asked_port=row["asked_port"] or None,
     )
 
 

@@ -31,6 +31,9 @@ _MIN_MS, _MAX_MS = -2_208_988_800_000, 10_413_792_000_000
 _TIME_START = {"time_end_ms", "duration_ms"}
 """The physical columns of which ``time_start_ns`` is made."""
 
+_LATER = ("sampling_algorithm", "service_port", "target_port")
+"""Columns that a dataset of an earlier version lacks: absent there, as unknown."""
+
 MEASURE_SUMS: dict[Measure, str] = {
     Measure.BYTES: f"sum(bytes * {SCALE})",
     Measure.PACKETS: f"sum(packets * {SCALE})",
@@ -62,8 +65,8 @@ class Planner:
         """The newest flows, with the wanted physical columns."""
         wanted: dict[str, None] = {}
         for name in query.columns:
-            if name == "sampling_algorithm" and not self.has(name):
-                continue  # a dataset written by a version that did not store it: absent, as unknown
+            if name in _LATER and not self.has(name):
+                continue
             needed = _TIME_START if name == "time_start_ns" else {self.column(name).physical}
             wanted |= dict.fromkeys(sorted(needed))
         condition, params = self.condition(query)
@@ -178,9 +181,11 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
 
     def condition(self, query: FlowQuery, *, spread: bool = False) -> tuple[str, Params]:
         """Window, filter and duplicates; with ``spread`` also flows that only reach into the window."""
+        missing = [name for name in _LATER if not self.has(name)]
         for column in columns_of(query.where):
-            self.column(column.name)
-        condition, params = where(query.where)
+            if column.name not in missing:
+                self.column(column.name)
+        condition, params = where(query.where, missing)
         params["start"], params["end"] = _clamped(query.window.start_ms), _clamped(query.window.end_ms)
         parts = ["time_end_ms >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')"]
         if spread:

@@ -8,6 +8,7 @@ The numpy compiler is ``flow.mask``; a property test holds both to the same rows
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Collection
 from typing import Any
 
 from flowgauge.schema.column import Column, Kind
@@ -28,9 +29,9 @@ _RANGES = {
 }
 
 
-def where(bound: Bound) -> tuple[str, Params]:
-    """The condition and its parameters (``p0``, ``p1`` …)."""
-    compiler = _Compiler()
+def where(bound: Bound, missing: Collection[str] = ()) -> tuple[str, Params]:
+    """The condition and its parameters (``p0``, ``p1`` …); ``missing`` are columns of numbers that are 0 in all rows."""
+    compiler = _Compiler(missing)
     return compiler.sql(bound), compiler.params
 
 
@@ -48,7 +49,8 @@ def columns_of(bound: Bound) -> set[Column]:
 
 
 class _Compiler:
-    def __init__(self) -> None:
+    def __init__(self, missing: Collection[str]) -> None:
+        self._missing = missing
         self.params: Params = {}
 
     def _param(self, value: Any, kind: str) -> str:
@@ -70,6 +72,8 @@ class _Compiler:
                 return self._leaf(bound)
 
     def _leaf(self, bound: OneOf | InRange | Within | Match) -> str:
+        if bound.column.name in self._missing:
+            return str(int(_holds_for_zero(bound)))
         match bound:
             case OneOf(column, values):
                 return self._one_of(column, values)
@@ -120,6 +124,16 @@ class _Compiler:
         if high is not None and high < most:
             conditions.append(f"{_number(column)} <= {self._param(high, _number_type(column))}")
         return "(" + " AND ".join(conditions) + ")" if conditions else "1"
+
+
+def _holds_for_zero(bound: OneOf | InRange | Within | Match) -> bool:
+    match bound:
+        case OneOf(_, values):
+            return 0 in values
+        case InRange(_, low, high):
+            return (low is None or low <= 0) and (high is None or high >= 0)
+        case _:
+            return False
 
 
 def _number(column: Column) -> str:
