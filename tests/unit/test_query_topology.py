@@ -17,6 +17,7 @@ from flowgauge.flow.names import Names
 from flowgauge.query.topology import topology
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import BY_NAME, DEFAULT_GROUPS
+from flowgauge.schema.filters import bound
 from flowgauge.schema.filters.tree import And, OneOf, Or
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.schema.roles import Side, to_server
@@ -67,6 +68,27 @@ def test_both_directions_are_one_edge_towards_the_server(store: FlowStore) -> No
     assert edge.rtt_avg_ns == 250_000
     assert not edge.approx
     assert edge.error == 0
+
+
+def test_a_conversation_through_a_service_with_another_port_is_one_edge(store: FlowStore) -> None:
+    """Requests count as they are sent, to 443; answers as the server's node sees them, from 8443."""
+    ports = {"service_port": 443, "target_port": 8443}
+    there = named(flows("pay", 1, owners=("shop",), src_port=40_000, dst_port=443, bytes=100, **ports), dst_owner="gateway",
+                  dst_namespace="pay", dst_service="payments")  # fmt: skip
+    back = named(flows("pay", 1, owners=("gateway",), src_port=8443, dst_port=40_000, bytes=900, **ports), dst_owner="shop",
+                 dst_namespace="pay", src_service="payments")  # fmt: skip
+    direct = named(flows("pay", 1, owners=("scraper",), src_port=40_001, dst_port=8443, bytes=7, **ports), dst_owner="gateway",
+                   dst_namespace="pay", dst_service="payments")  # fmt: skip
+    store.write(FlowBatch.concat([there, back, direct]), "pay")
+    for text in ("namespace = pay", "namespace = pay and port = 443", "namespace = pay and port = 8443"):
+        found = topology(store, FlowQuery(last(), bound(text)))
+        through, scraped = found.edges
+        assert (through.src, through.dst_port, through.asked_port, through.dst_service) == ("pay//shop", 8443, 443, "payments")
+        assert (through.bytes_to_server, through.bytes_to_client, through.flows) == (100, 900, 2)
+        assert (scraped.src, scraped.dst_port, scraped.asked_port, scraped.bytes) == ("pay//scraper", 8443, None, 7)
+        (port,) = next(node.ports for node in found.nodes if node.owner == "gateway")
+        assert (port.port, port.proto, port.service, port.asked_port) == (8443, 6, "payments", 443)
+    assert not topology(store, FlowQuery(last(), bound("namespace = pay and port != 443"))).edges
 
 
 def test_peers_without_a_workload_go_by_name_dns_subnet_or_nothing(store: FlowStore) -> None:

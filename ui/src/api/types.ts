@@ -71,6 +71,8 @@ export interface NodePort {
   port: number;
   proto: number;
   service: string;
+  /** What clients ask for where that is another port, as a Service's. */
+  asked_port: number | null;
 }
 
 export interface TopologyNode {
@@ -105,7 +107,10 @@ export interface Trouble {
 export interface TopologyEdge {
   src: string;
   dst: string;
+  /** Where the server listens. */
   dst_port: number | null;
+  /** What clients were seen to ask for where that is another port, as a Service's. */
+  asked_port: number | null;
   dst_service: string;
   proto: number;
   bytes: number;

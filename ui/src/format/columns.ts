@@ -20,7 +20,7 @@ export const SECTIONS: readonly { title: string; columns: readonly ColumnName[] 
   { title: "How it went", columns: ["rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns", "retransmits", "drop_packets", "drop_bytes", "drop_cause", "drop_tcp_state"] },
   { title: "DNS", columns: ["dns_name", "dns_type", "dns_rcode", "dns_latency_ns", "dns_id"] },
   { title: "TLS", columns: ["tls_server_name", "tls_version", "tls_cipher", "tls_group", "tls_alpn", "quic_version"] },
-  { title: "After translation", columns: ["post_nat_src_addr", "post_nat_src_port", "post_nat_dst_addr", "post_nat_dst_port", "nat_event"] },
+  { title: "Translation", columns: ["service_port", "target_port", "post_nat_src_addr", "post_nat_src_port", "post_nat_dst_addr", "post_nat_dst_port", "nat_event"] },
   { title: "Where it was seen", columns: ["node_reporter", "exporter_addr", "flow_direction", "observed_if_names", "observed_if_dirs", "in_if_name", "out_if_name", "in_if", "out_if", "in_vrf_name", "out_vrf_name", "in_vrf", "out_vrf", "local_ends", "flow_format", "duplicate_of"] },
 ]; // prettier-ignore
 

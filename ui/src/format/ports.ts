@@ -2,6 +2,8 @@
 // Ports and protocols as people call them; the names are the ones that filters understand.
 import { PORT_NAMES, PROTOCOL_NAMES } from "../api/columns.generated";
 
+const TCP = 6;
+
 /** `TCP` for 6; other numbers stay numbers. */
 export function protocol(value: string | number | undefined | null): string {
   if (value === undefined || value === null || value === "") return "";
@@ -12,15 +14,16 @@ export function protocol(value: string | number | undefined | null): string {
 /** `postgresql`, or empty when the port has no name that people use. The second port of HTTP is HTTP all the same. */
 export const portName = (port: number | null): string => (port === null ? "" : (PORT_NAMES[port] ?? "").replace(/-alt$/, ""));
 
-/** `5432`, `53/UDP`, or the protocol's name where there are no ports. */
-export function portText(port: number | null, proto: number): string {
+/** `5432`, `53/UDP`, `443 → 8443` where clients ask for another port than the server's, or the protocol's name where there are no ports. */
+export function portText(port: number | null, proto: number, asked: number | null = null): string {
   if (port === null) return protocol(proto);
-  return proto === 6 ? String(port) : `${port}/${protocol(proto)}`;
+  const number = asked === null ? String(port) : `${asked} → ${port}`;
+  return proto === 6 ? number : `${number}/${protocol(proto)}`;
 }
 
-/** `postgresql 5432`, `port 9999`, `ICMP`. */
-export function portWords(port: number | null, proto: number): string {
+/** `postgresql 5432`, `https 443 → 8443`, `port 9999`, `ICMP`. */
+export function portWords(port: number | null, proto: number, asked: number | null = null): string {
   if (port === null) return protocol(proto);
-  const name = portName(port);
-  return name ? `${name} ${port}` : `port ${portText(port, proto)}`;
+  const name = portName(asked ?? port);
+  return name ? `${name} ${asked === null ? port : portText(port, TCP, asked)}` : `port ${portText(port, proto, asked)}`;
 }
