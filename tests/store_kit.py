@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -84,6 +85,11 @@ class StoreProcess:
     def open(self, **options: float) -> FlowStore:
         """A client with all rights."""
         return open_store(self.url, self.secret, **options)  # type: ignore[arg-type]
+
+    def sql(self, text: str) -> None:
+        """Runs a statement, as an earlier version or an administrator would."""
+        request = urllib.request.Request(self.url, text.encode(), {"X-ClickHouse-Key": self.secret})  # noqa: S310
+        urllib.request.urlopen(request).close()  # noqa: S310
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import math
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -154,10 +153,6 @@ def test_the_interval_covers_the_truth_of_flows_thinned_by_the_collector(store: 
 
 @pytest.mark.slow
 def test_a_table_without_the_column_answers_as_before_and_gets_it_at_the_next_start(tmp_path: Path) -> None:
-    def sql(process: StoreProcess, text: str) -> None:
-        request = urllib.request.Request(process.url, text.encode(), {"X-ClickHouse-Key": process.secret})  # noqa: S310
-        urllib.request.urlopen(request).close()  # noqa: S310
-
     def variance(process: StoreProcess) -> float:
         return (
             process.open()
@@ -167,13 +162,13 @@ def test_a_table_without_the_column_answers_as_before_and_gets_it_at_the_next_st
 
     batch = flows("old", 2, packets=50, sampling_rate=10)
     with running_store(tmp_path / "store") as process:
-        sql(process, "DROP VIEW ns_1m_view")
-        sql(process, "ALTER TABLE flows DROP COLUMN sampling_algorithm")
+        process.sql("DROP VIEW ns_1m_view")
+        process.sql("ALTER TABLE flows DROP COLUMN sampling_algorithm")
         assert process.open().write(batch, "old") == 2
         assert variance(process) == pytest.approx(90 * 100)
         assert len(process.open().flows(FlowQuery(last(), columns=("bytes", "sampling_algorithm")))) == 2
         assert math.isfinite(process.open().edges(FlowQuery(last())).edges[0].sampling.bytes_variance)
-        sql(process, "CREATE MATERIALIZED VIEW ns_1m_view TO ns_1m AS SELECT toStartOfMinute(time_end_ms) AS minute, "
+        process.sql("CREATE MATERIALIZED VIEW ns_1m_view TO ns_1m AS SELECT toStartOfMinute(time_end_ms) AS minute, "
                      "src_namespace, dst_namespace, proto, count() AS flows FROM flows GROUP BY ALL")  # fmt: skip
     with running_store(tmp_path / "store") as process:
         assert variance(process) == pytest.approx(90 * 100)

@@ -113,6 +113,11 @@ describe("ports", () => {
     expect([portWords(5432, 6), portWords(8080, 6), portWords(53, 17), portWords(9999, 17), portWords(null, 1)]).toEqual(["postgresql 5432", "http 8080", "dns 53", "port 9999/UDP", "ICMP"]);
     expect([portText(5432, 6), portText(53, 17), portText(null, 58)]).toEqual(["5432", "53/UDP", "ICMPv6"]);
   });
+
+  it("that clients ask for stand before the server's own", () => {
+    expect([portWords(8443, 6, 443), portWords(9999, 6, 30_443), portWords(5353, 17, 53)]).toEqual(["https 443 → 8443", "port 30443 → 9999", "dns 53 → 5353"]);
+    expect([portText(8443, 6, 443), portText(5353, 17, 53)]).toEqual(["443 → 8443", "53 → 5353/UDP"]);
+  });
 });
 
 describe("an edge", () => {
@@ -120,10 +125,17 @@ describe("an edge", () => {
   const office: TopologyNode = { ...node("", "EXT:head office"), owner_kind: "Subnet", kind: "peer" };
 
   it("picks its flows of both directions", () => {
-    expect(edgeFilter({ dst_port: 8080, proto: 6 }, office, django, { nodes: [office, django] })).toBe(
+    expect(edgeFilter({ dst_port: 8080, asked_port: null, proto: 6 }, office, django, { nodes: [office, django] })).toBe(
       '(src_subnet = "EXT:head office" and dst_namespace = flow-demo and dst_owner = django-psql-example and dst_port = 8080 and proto = 6) or ' +
         '(dst_subnet = "EXT:head office" and src_namespace = flow-demo and src_owner = django-psql-example and src_port = 8080 and proto = 6)',
     );
+  });
+
+  it("through a Service with another port picks the requests to that, and the answers", () => {
+    const filter = edgeFilter({ dst_port: 8443, asked_port: 443, proto: 6 }, office, django, { nodes: [office, django] });
+    expect(filter).toContain("(dst_port = 8443 or target_port = 8443) and proto = 6) or ");
+    expect(filter).toContain("(src_port = 8443 or target_port = 8443)");
+    expect(edgeSentence({ ...edge(office, django, 8443), asked_port: 443 }, "office", "django", 10)).toContain("over https 443 → 8443:");
   });
 
   it("of addresses without a name says that there is none", () => {

@@ -12,7 +12,7 @@ export const trouble = (kind: Trouble["kind"], more: Partial<Trouble> = {}): Tro
 
 export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, proto = 6): TopologyEdge {
   return {
-    src: src.id, dst: dst.id, dst_port: port, dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
+    src: src.id, dst: dst.id, dst_port: port, asked_port: null, dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
     bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0, troubles: [], crossing: "",
   }; // prettier-ignore
 }
@@ -21,7 +21,7 @@ export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, 
 export function topologyOf(nodes: TopologyNode[], edges: TopologyEdge[]): Topology {
   const withPorts = nodes.map((one) => {
     const ports = new Map(edges.filter((each) => each.dst === one.id && each.dst_port !== null).map((each) => [`${each.dst_port}/${each.proto}`, each]));
-    return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "" })) };
+    return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "", asked_port: each.asked_port })) };
   });
   return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], crossing: "", unseen: "", window: { from_ms: 0, to_ms: 900_000 } };
 }
