@@ -44,6 +44,26 @@ def test_both_directions_of_all_connections_to_a_service_are_one_line() -> None:
     assert line.bytes_per_s == 10_100 / 2
 
 
+def test_packets_to_a_translated_address_and_port_are_of_the_conversation_with_what_is_behind() -> None:
+    conversations = Conversations()
+    ports = {"service_port": 443, "target_port": 8443}
+    request = flow("10.0.0.1", "10.96.0.9", 40_000, 443, post_nat_dst_addr="10.0.0.9", dst_service="payments", **ports)
+    conversations.add([request, flow("10.0.0.9", "10.0.0.1", 8443, 40_000, src_service="payments", **ports)], 0.0)
+    (line,) = conversations.lines(Order.RATE, 1.0)
+    assert (line.conversation.server, line.conversation.port, line.key[3]) == ("10.0.0.9", "443→8443 payments", 8443)
+    assert (line.sums.to_server_bytes, line.sums.to_client_bytes) == (1000, 1000)
+
+
+def test_the_answer_to_a_masqueraded_client_is_of_the_clients_conversation() -> None:
+    conversations = Conversations()
+    conversations.add([
+        flow("10.0.0.1", "203.0.113.9", 40_000, 443),
+        flow("203.0.113.9", "192.168.50.11", 443, 31_000, post_nat_dst_addr="10.0.0.1"),
+    ], 0.0)  # fmt: skip
+    (line,) = conversations.lines(Order.RATE, 1.0)
+    assert (line.conversation.client, line.sums.to_client_bytes) == ("10.0.0.1", 1000)
+
+
 def test_lines_are_sorted_by_what_is_asked_for() -> None:
     conversations = Conversations()
     conversations.add([ASKED, ANSWERED, OTHER, DROPPED], 0.0)

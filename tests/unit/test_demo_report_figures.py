@@ -14,6 +14,7 @@ from flowgauge.demo.report.accuracy import Accuracy
 from flowgauge.demo.report.checks import Counting, Findings, checks
 from flowgauge.demo.report.connections import ACCEPTED, OPENED
 from flowgauge.demo.report.document import document, lines
+from flowgauge.demo.report.handshakes import OVER_TLS
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import balance
 from flowgauge.demo.report.owners import PROCESSES
@@ -363,6 +364,7 @@ def _identity(*rows: dict[str, Any]) -> Identity:
         ({"identity": _identity(_row(src_names={}), _row(at_s=200, src_names=_IMPORT))}, "no name is missing"),
         ({"identity": _identity(_row())}, "both holders of the reused address have flows"),
         ({"edges": _story(Sampling())[1:]}, "edge: the outside world → Django over HTTP"),
+        ({"signals": [*_signals(), scored(OVER_TLS, 20, 20, 2)]}, "edge: checkout → payment-gateway:443, 8443 at its pods"),
         ({"edges": _story(Sampling())[:4]}, "edge: the unexpected neighbour → postgresql:5432"),
         ({"signals": _signals(mean=22.1, dns=9)}, "round trips to PostgreSQL, ms"),
         ({"signals": _signals(smallest=17.9)}, "smallest round trip to PostgreSQL, ms"),

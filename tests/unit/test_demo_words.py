@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -215,9 +216,9 @@ def test_the_ssh_line_forwards_both_ports_also_where_sudo_took_the_variable_away
 
 def _edge(**changes: Any) -> TopologyEdge:
     values: dict[str, Any] = {
-        "src": "flow-demo/Deployment/web", "dst": "flow-demo/Deployment/db", "dst_port": 5432, "dst_service": "db", "proto": 6,
-        "bytes": 42_000, "packets": 1234, "flows": 3, "rate_bps": 0.0, "bytes_to_server": 1, "bytes_to_client": 1,
-        "retransmits": 0, "drop_packets": 0, "rtt_avg_ns": None, "approx": False, "error": 0.0,
+        "src": "flow-demo/Deployment/web", "dst": "flow-demo/Deployment/db", "dst_port": 5432, "asked_port": None,
+        "dst_service": "db", "proto": 6, "bytes": 42_000, "packets": 1234, "flows": 3, "rate_bps": 0.0, "bytes_to_server": 1,
+        "bytes_to_client": 1, "retransmits": 0, "drop_packets": 0, "rtt_avg_ns": None, "approx": False, "error": 0.0,
     }  # fmt: skip
     return TopologyEdge(**{**values, **changes})
 
@@ -227,14 +228,21 @@ def test_the_live_view_names_both_ends_rates_and_what_was_lost(tmp_path: Path) -
     view = TerminalView(console)
     view.invite([("console", "http://127.0.0.1:8055/")])
     view.update(
-        Snapshot(12.0, 10.0, [_edge(), _edge(src="/Subnet/EXT:clients", approx=True)], "complete", ["store died"], "soon")
+        Snapshot(
+            12.0,
+            10.0,
+            [_edge(), _edge(src="/Subnet/EXT:clients", approx=True, dst_port=8443, asked_port=443)],
+            "complete",
+            ["store died"],
+            "soon",
+        )
     )
     view.close()
     text = console.export_text()
     row = next(line for line in text.splitlines() if line.startswith("flow-demo/web"))
     assert row.split() == ["flow-demo/web", "flow-demo/db", "5432", "4.2", "kB", "42", "kB", "1,234"]
     assert "EXT:clients" in text
-    assert "≈ 4.2 kB" in text
+    assert re.search(r"EXT:clients .* 443 +≈ 4.2 kB", text)
     for words in ("what was lost: complete", "store died", "soon", "http://127.0.0.1:8055/"):
         assert words in text
 

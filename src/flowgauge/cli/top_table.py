@@ -27,7 +27,7 @@ _WANTED = (
     "time_end_ns", "duration_ns", "src_addr", "dst_addr", "src_port", "dst_port", "proto", "icmp_type", "tcp_flags", "bytes",
     "packets", "sampling_rate", "flow_direction", "node_reporter", "rtt_min_ns", "rtt_avg_ns", "rtt_max_ns", "handshake_ns",
     "retransmits", "drop_packets", "drop_cause", "tcp_state_final", "dns_name", "dns_rcode", "dns_latency_ns",
-    "server_time_avg_ns", "server_time_max_ns", "service_port", "target_port",
+    "server_time_avg_ns", "server_time_max_ns", "service_port", "target_port", "post_nat_dst_addr",
     *(f"{end}_{part}" for end in ("src", "dst") for part in
       ("namespace", "name", "owner", "service", "subnet", "dns_name", "process", "pid")),
 )  # fmt: skip
@@ -241,6 +241,10 @@ def _ends(*, reply: bool) -> Sequence[str]:
 
 
 def _end(row: Row, side: str) -> str:
+    """Packets to an address that is translated are of the same conversation as those to where they go."""
+    behind = row.get("post_nat_dst_addr")
+    if side == "dst" and behind:
+        row = {**row, "dst_addr": behind}
     return flow_text.end(row, side, Detail.EXACT)
 
 

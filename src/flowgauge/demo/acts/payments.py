@@ -22,7 +22,7 @@ from flowgauge.demo.scene.processes import Process
 SPACE, GATEWAY, CHECKOUT = "payments", "payment-gateway", "checkout"
 HOST = f"{GATEWAY}.{SPACE}.svc"
 _ADDRESS = "10.96.44.43"
-_PORT = 443
+PORT = 443
 _ANSWERED_WITHIN_S = 20.0
 """Of the gateway's start: both programs start within a few, and the third payment, the first over QUIC, begins 4 s later."""
 _ASKS = "asks "
@@ -73,7 +73,7 @@ class Payments:
         )
         self._gateway = cluster.pod(gateway, "node-c")
         self._checkout = cluster.pod(cluster.deployment(SPACE, CHECKOUT, []), "node-a")
-        ports = [(name, _PORT, containers.GATEWAY_PORT, protocol) for name, protocol in (("https", "TCP"), ("h3", "UDP"))]
+        ports = [(name, PORT, containers.GATEWAY_PORT, protocol) for name, protocol in (("https", "TCP"), ("h3", "UDP"))]
         cluster.service(gateway, [self._gateway], address=_ADDRESS, ports=ports)
         self._certificate = Certificate.made(cluster.network.folder, HOST, containers.reader())
         self._over_quic = not requirements.without_quic()

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flowgauge.demo.report.accuracy import MAX_BYTE_ERROR, SIGMAS, Account, Accuracy
-from flowgauge.demo.report.edges import DATABASE_EDGE, STORY, Known, outside_edge
+from flowgauge.demo.report.edges import DATABASE_EDGE, PAYMENTS_EDGE, STORY, Known, outside_edge
+from flowgauge.demo.report.handshakes import OVER_TLS
 from flowgauge.demo.report.identity import Identity
 from flowgauge.demo.report.ledger import Balance
 from flowgauge.demo.report.score import Score
@@ -227,7 +228,8 @@ def _expected(found: Findings) -> Sequence[Known]:
     if not found.exact:
         return [DATABASE_EDGE] if found.counting is Counting.PACKETS else []
     outside = [outside_edge(found.outside_label)] if found.outside_label else []
-    return [*outside, *(known for known in STORY if found.sees_pods or known.crosses_nodes)]
+    paid = [PAYMENTS_EDGE] if found.sees_pods and any(one.name == OVER_TLS and one.truth for one in found.signals) else []
+    return [*outside, *(known for known in STORY if found.sees_pods or known.crosses_nodes), *paid]
 
 
 def _signals(found: Findings) -> Iterator[Check]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from flowgauge.demo import flow_demo
-from flowgauge.demo.containers import DNS_PORT, WEB_PORT
+from flowgauge.demo.acts import payments
+from flowgauge.demo.containers import DNS_PORT, GATEWAY_PORT, WEB_PORT
 from flowgauge.demo.database import PORT as DATABASE_PORT
 from flowgauge.schema.flow_query import FlowQuery, Window
 from flowgauge.store.answer import Edge
@@ -27,14 +28,15 @@ class Known:
     server: tuple[str, str]
     port: int
     service: str = ""
+    asked_port: int | None = None
     crosses_nodes: bool = True
 
     def is_in(self, edges: Iterable[Edge]) -> bool:
-        """Whether an edge with both names, the port and the service is among ``edges``."""
+        """Whether an edge with both names, the ports and the service is among ``edges``."""
         return any(
             (edge.client.namespace, edge.client.name) == self.client
             and (edge.server.namespace, edge.server.name) == self.server
-            and edge.port == self.port
+            and (edge.port, edge.asked_port) == (self.port, self.asked_port)
             and (not self.service or edge.service == self.service)
             for edge in edges
         )
@@ -50,6 +52,11 @@ STORY: tuple[Known, ...] = (
     Known("the health probes of node-a → Django", ("", "node-a"), _WEB, WEB_PORT, crosses_nodes=False),
 )  # fmt: skip
 DATABASE_EDGE = STORY[0]
+PAYMENTS_EDGE = Known(
+    f"checkout → payment-gateway:{payments.PORT}, {GATEWAY_PORT} at its pods", (payments.SPACE, payments.CHECKOUT),
+    (payments.SPACE, payments.GATEWAY), GATEWAY_PORT, payments.GATEWAY, asked_port=payments.PORT,
+)  # fmt: skip
+"""Where payments were made: they begin later than the rest."""
 
 
 def outside_edge(label: str) -> Known:

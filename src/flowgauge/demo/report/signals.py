@@ -26,6 +26,7 @@ from flowgauge.demo.report import (
     icmp_errors,
     link_level,
     macs,
+    one_port,
     owners,
     packet_heads,
     round_trips,
@@ -36,6 +37,7 @@ from flowgauge.demo.report.connections import SocketEvents
 from flowgauge.demo.report.handshakes import HandshakeJudge
 from flowgauge.demo.report.icmp_errors import IcmpErrorsTold, IcmpTruth
 from flowgauge.demo.report.macs import MacsOfPods
+from flowgauge.demo.report.one_port import OnePort
 from flowgauge.demo.report.owners import Owners
 from flowgauge.demo.report.round_trips import RoundTrips
 from flowgauge.demo.report.score import Score, judged, scored
@@ -56,9 +58,9 @@ _DROPS_OFF = 5.0
 REPEATED = "segments sent again by pods"
 CHECKED = (
     round_trips.MEAN, round_trips.SMALLEST, REPEATED, owners.PROCESSES, connections.OPENED, connections.ACCEPTED,
-    connections.WITHIN, translations.TRANSLATED, handshakes.OVER_TLS, handshakes.OVER_QUIC, icmp_errors.UNREACHABLE,
-    icmp_errors.EXCEEDED, icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE, macs.SENT_BY,
-    *link_level.CHECKED, *packet_heads.CHECKED,
+    connections.WITHIN, translations.TRANSLATED, one_port.ONE_PORT, handshakes.OVER_TLS, handshakes.OVER_QUIC,
+    icmp_errors.UNREACHABLE, icmp_errors.EXCEEDED, icmp_errors.PROBED, tunnels.INSIDE, tunnels.LINKS, tunnels.TWICE,
+    macs.SENT_BY, *link_level.CHECKED, *packet_heads.CHECKED,
 )  # fmt: skip
 _DURATION = re.compile(r"duration: ([0-9.]+) ms")
 _QUESTION = re.compile(r"query\[[A-Z]+\] (\S+) from")
@@ -137,6 +139,8 @@ class Signals:
             Feature.MACS: MacsOfPods(truth.tenures),
         }
         self._judges = [judge for feature, judge in judges.items() if feature in truth.features]
+        if Feature.NAT in truth.features:
+            self._judges.append(OnePort(truth.translated))
         if truth.tunnelled:
             self._judges.append(InTunnels(truth.tunnelled))
 
