@@ -22,13 +22,7 @@ from flowgauge.flow import roles
 from flowgauge.flow.batch import ColumnData, FlowBatch
 
 Mask = npt.NDArray[np.bool_]
-
-
-class _Said(NamedTuple):
-    """What the Service at one end of each row is known to have; 0 where nothing is."""
-
-    port: Ints
-    target: Ints
+Rows = npt.NDArray[np.intp]
 
 
 def served_ports(
@@ -39,37 +33,43 @@ def served_ports(
     ``services`` are by end the numbers in ``table`` of each row's Service; ``serves`` whether it has any, also one that
     only the record names.
     """
-    said = {end: _Said(*table.ports(numbers)) for end, numbers in services.items()}
     translated = batch.array("post_nat_dst_port")
-    rows = np.flatnonzero(_differ(said["src"]) | _differ(said["dst"]) | _is_another(translated, batch.array("dst_port")))
+    may_differ = table.has_two(services["src"]) | table.has_two(services["dst"])
+    rows = np.flatnonzero(may_differ | ((translated > 0) & (translated != batch.array("dst_port"))))
     columns = {name: np.zeros(len(batch), np.uint16) for name in ("service_port", "target_port")}
     if len(rows):
-        of_rows = {end: _Said(*(numbers[rows] for numbers in one)) for end, one in said.items()}
-        port, target = _both(batch, rows, of_rows, {end: mask[rows] for end, mask in serves.items()})
-        known = (port > 0) & _is_another(target, port)
+        forth = _to_server(batch, rows, {end: mask[rows] for end, mask in serves.items()})
+        server = np.where(forth, services["dst"][rows], services["src"][rows])
+        port, target = _both(batch, rows, forth, _Said(*table.ports(server)))
+        known = (port > 0) & (target > 0) & (port != target)
         columns["service_port"][rows[known]], columns["target_port"][rows[known]] = port[known], target[known]
     return dict(columns)
 
 
-def _differ(said: _Said) -> Mask:
-    return (said.port > 0) & _is_another(said.target, said.port)
+class _Said(NamedTuple):
+    """What is known of the Service of some rows' servers; 0 where nothing is."""
+
+    port: Ints
+    target: Ints
 
 
-def _is_another(port: npt.NDArray[np.integer], than: npt.NDArray[np.integer]) -> Mask:
-    """Whether ``port`` is known and another one."""
-    return np.asarray((port > 0) & (port != than), np.bool_)
+def _to_server(batch: FlowBatch, rows: Rows, serves: Mapping[str, Mask]) -> Mask:
+    """Which rows go to the server: mostly the Service says it, and the rest of the rule need not be asked."""
+    forth = serves["dst"].copy()
+    unsaid = np.flatnonzero(serves["src"] == serves["dst"])
+    if len(unsaid):
+        at = rows[unsaid]
+        src, dst = (
+            (batch.array(f"{end}_addr")[at], batch.array(f"{end}_port")[at], serves[end][unsaid]) for end in ("src", "dst")
+        )
+        forth[unsaid] = roles.to_server(src, dst)
+    return forth
 
 
-def _both(
-    batch: FlowBatch, rows: npt.NDArray[np.intp], said: Mapping[str, _Said], serves: Mapping[str, Mask]
-) -> tuple[Ints, Ints]:
+def _both(batch: FlowBatch, rows: Rows, forth: Mask, said: _Said) -> tuple[Ints, Ints]:
     """(the port that clients ask for, the one where the server listens) of some rows; 0 where it is not known."""
-    ports = {end: batch.array(f"{end}_port")[rows].astype(np.int32) for end in ("src", "dst")}
-    src, dst = ((batch.array(f"{end}_addr")[rows], ports[end], serves[end]) for end in ("src", "dst"))
-    forth = roles.to_server(src, dst)
-    own = np.where(forth, ports["dst"], ports["src"])
-    port = np.where(forth, said["dst"].port, said["src"].port)
-    behind = np.where(forth, said["dst"].target, said["src"].target)
-    by_kernel = np.where(forth, batch.array("post_nat_dst_port")[rows].astype(np.int32), 0)
-    target = np.where(by_kernel > 0, by_kernel, np.where((own == port) & (behind > 0), behind, own))
-    return np.where((port == 0) & (by_kernel > 0), own, port), target
+    dst_port = batch.array("dst_port")[rows]
+    own = np.where(forth, dst_port, batch.array("src_port")[rows]).astype(np.int32)
+    by_kernel = np.where(forth, batch.array("post_nat_dst_port")[rows], 0).astype(np.int32)
+    target = np.where(by_kernel > 0, by_kernel, np.where((own == said.port) & (said.target > 0), said.target, own))
+    return np.where((said.port == 0) & (by_kernel > 0), own, said.port), target

@@ -7,6 +7,7 @@ Before: ``backends``, which says where Services stand; after: ``gather``, which 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.enrich.as_of import Ints
 from flowgauge.enrich.texts import Texts, used
@@ -19,8 +20,8 @@ class ServiceTable:
     def __init__(self) -> None:
         self._numbers: dict[tuple[str, int, int], int] = {}
         self._texts = Texts()
-        self._rows = np.zeros((64, 3), np.int32)
-        """Of each number: code of the name, the Service's port, the pods' port."""
+        self._rows = np.zeros((4, 64), np.int32)
+        """Of each number: code of the name, the Service's port, the pods' port, whether these two are known and differ."""
         self.number("")
 
     def __len__(self) -> int:
@@ -31,17 +32,21 @@ class ServiceTable:
         found = self._numbers.get((name, port, target))
         if found is None:
             found = self._numbers[name, port, target] = len(self._numbers)
-            if found == len(self._rows):
-                self._rows = np.concatenate((self._rows, np.zeros_like(self._rows)))
-            self._rows[found] = self._texts[name], port, target
+            if found == self._rows.shape[1]:
+                self._rows = np.concatenate((self._rows, np.zeros_like(self._rows)), axis=1)
+            self._rows[:, found] = self._texts[name], port, target, 0 < port != target > 0
         return found
 
     def columns(self, src: Ints, dst: Ints) -> dict[str, Names]:
         """The names of both ends' Services, from their numbers."""
         numbers, rows = used(len(self), src, dst)
-        columns = self._texts.columns(self._rows[numbers, 0], *rows)
+        columns = self._texts.columns(self._rows[0][numbers], *rows)
         return {"src_service": columns[0], "dst_service": columns[1]}
 
     def ports(self, numbers: Ints) -> tuple[Ints, Ints]:
         """(the Service's port, the pods' port) of each number; 0 where it is not known."""
-        return self._rows[numbers, 1], self._rows[numbers, 2]
+        return self._rows[1][numbers], self._rows[2][numbers]
+
+    def has_two(self, numbers: Ints) -> npt.NDArray[np.bool_]:
+        """Whether both ports of each number are known, and differ."""
+        return np.asarray(self._rows[3][numbers] > 0, np.bool_)

@@ -16,7 +16,7 @@ export interface Route {
   curves: Curve[];
 }
 
-export const PORT = { width: 52, height: 18, gap: 6 };
+export const PORT = { width: 62, height: 18, gap: 6 };
 /** Ports shown on a card; the last place says how many more there are. */
 const PORTS_SHOWN = 3;
 /** Distance between two lines that leave a card or pass the same gap. */

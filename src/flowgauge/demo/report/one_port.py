@@ -17,7 +17,7 @@ from flowgauge.demo.scene.translations import Translated
 from flowgauge.flow.addresses import to_text
 from flowgauge.flow.batch import FlowBatch
 
-ONE_PORT = "connections to a Service, both directions under one port"
+ONE_PORT = "connections to a Service, one port both ways"
 
 _End = tuple[str, int]
 _Ends = tuple[int, _End, _End]
