@@ -92,6 +92,16 @@ def test_one_number_is_told_by_the_flow_itself(cluster: Cluster) -> None:
 
 def test_a_forwarded_port_needs_no_service() -> None:
     found = Cluster().enriched(
+        Flow("203.0.113.9", NODE, CLIENT, 8080, nat_dst=("172.17.0.2", 80)),
+        Flow("172.17.0.2", "203.0.113.9", 80, CLIENT, nat_src=(NODE, 8080)),
+        Flow("172.17.0.2", "203.0.113.9", 80, CLIENT, nat_src=(NODE, 80)),
+        Flow("172.17.0.2", "203.0.113.9", CLIENT, 80, nat_src=(NODE, 31_000)),  # which is the client
+    )
+    assert ports(found) == [(8080, 80), (8080, 80), (0, 0), (0, 0)]
+
+
+def test_an_answer_that_another_machine_translates_tells_the_number_behind() -> None:
+    found = Cluster().enriched(
         Flow("203.0.113.9", NODE, CLIENT, 8080, nat_dst=("172.17.0.2", 80)), Flow("172.17.0.2", "203.0.113.9", 80, CLIENT)
     )
     assert ports(found) == [(8080, 80), (0, 0)]  # of the answer 80 is all that there is to know

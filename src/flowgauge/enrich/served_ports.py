@@ -33,9 +33,11 @@ def served_ports(
     ``services`` are by end the numbers in ``table`` of each row's Service; ``serves`` whether it has any, also one that
     only the record names.
     """
-    translated = batch.array("post_nat_dst_port")
     may_differ = table.has_two(services["src"]) | table.has_two(services["dst"])
-    rows = np.flatnonzero(may_differ | ((translated > 0) & (translated != batch.array("dst_port"))))
+    for end in ("src", "dst"):
+        after = batch.array(f"post_nat_{end}_port")
+        may_differ |= (after > 0) & (after != batch.array(f"{end}_port"))
+    rows = np.flatnonzero(may_differ)
     columns = {name: np.zeros(len(batch), np.uint16) for name in ("service_port", "target_port")}
     if len(rows):
         forth = _to_server(batch, rows, {end: mask[rows] for end, mask in serves.items()})
@@ -68,8 +70,12 @@ def _to_server(batch: FlowBatch, rows: Rows, serves: Mapping[str, Mask]) -> Mask
 
 def _both(batch: FlowBatch, rows: Rows, forth: Mask, said: _Said) -> tuple[Ints, Ints]:
     """(the port that clients ask for, the one where the server listens) of some rows; 0 where it is not known."""
-    dst_port = batch.array("dst_port")[rows]
-    own = np.where(forth, dst_port, batch.array("src_port")[rows]).astype(np.int32)
-    by_kernel = np.where(forth, batch.array("post_nat_dst_port")[rows], 0).astype(np.int32)
-    target = np.where(by_kernel > 0, by_kernel, np.where((own == said.port) & (said.target > 0), said.target, own))
-    return np.where((said.port == 0) & (by_kernel > 0), own, said.port), target
+    src_port, dst_port, src_after, dst_after = (
+        batch.array(name)[rows].astype(np.int32) for name in ("src_port", "dst_port", "post_nat_src_port", "post_nat_dst_port")
+    )
+    own, after = np.where(forth, dst_port, src_port), np.where(forth, dst_after, src_after)
+    translated = after > 0
+    listed = np.where((own == said.port) & (said.target > 0), said.target, own)
+    target = np.where(translated & forth, after, np.where(translated, own, listed))
+    asked = np.where(translated, np.where(forth, own, after), 0)
+    return np.where(said.port > 0, said.port, asked), target
