@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 from ebpf_kit import loaded
+from flowgauge.config.model import Enrichment
 from flowgauge.ebpf import flow_program
+from flowgauge.enrich.kubernetes import KubernetesIndex
+from flowgauge.enrich.stage import Enricher
 from flowgauge.flow import addresses
+from flowgauge.flow.batch import FlowBatch
 from node_kit import A6, B6, FAR, FAR6, A, B, Observed, TwoPods, observed, transfer, two_pods
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -91,6 +95,26 @@ def test_a_service_has_its_own_address_and_its_backend(node: TwoPods, version: i
     assert back["post_dst"] == STAYED
     assert there["observed"] == back["observed"] == 2
     assert not [row for row in rows if (row["src"], row["dst"]) in {(client, backend), (service, client)}]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize(("place", "port"), [("b", 80), ("far", 81)], ids=["on this node", "on another"])
+def test_both_directions_are_known_by_both_numbers_of_the_port(node: TwoPods, version: int, place: str, port: int) -> None:
+    with observed(node) as watch:
+        done = transfer(node, ("a", place), (SERVICE if version == 4 else SERVICE6, port), 1000, port=8080)
+        watch.detach()
+        entries = watch.program.evict()
+        after = watch.program.translations(entries.keys)
+    ends = {
+        name: np.ascontiguousarray(entries.keys[name]) for name in ("src_addr", "dst_addr", "src_port", "dst_port", "proto")
+    }
+    translated = {f"post_nat_{name}": getattr(after, name) for name in ("src_addr", "dst_addr", "src_port", "dst_port")}
+    times = {"time_end_ms": np.zeros(len(entries), np.int64), "duration_ms": np.zeros(len(entries), np.uint32)}
+    found = Enricher(KubernetesIndex(), Enrichment())(FlowBatch(ends | translated | times))
+    mine = (found.array("src_port") == done.sender[1]) | (found.array("dst_port") == done.sender[1])
+    assert sorted(found.array("src_port")[mine].tolist()) == sorted([done.sender[1], 8080])
+    assert found.array("service_port")[mine].tolist() == [port] * 2
+    assert found.array("target_port")[mine].tolist() == [8080] * 2
 
 
 def test_an_uplink_alone_still_tells_the_services_address(node: TwoPods) -> None:
