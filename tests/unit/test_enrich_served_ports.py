@@ -175,6 +175,14 @@ def test_what_the_kernel_did_counts_for_more_than_what_objects_say(cluster: Clus
     assert ports(found) == [(443, 9443), (0, 0)]
 
 
+def test_what_a_record_tells_stands_where_nothing_else_is_known(cluster: Cluster) -> None:
+    """Flows that another store exported come with both numbers, and names (``given``)."""
+    told = {name: np.array([port] * 2, np.uint16) for name, port in (("service_port", 81), ("target_port", 9443))}
+    flows = batch(Flow("172.17.0.2", "203.0.113.9", 9443, CLIENT), Flow(PAY, SHOP, 8443, CLIENT)).with_columns(told)
+    assert ports(Enricher(cluster.index, Enrichment())(flows)) == [(81, 9443), (443, 8443)]
+    assert flows.array("service_port").tolist() == [81, 81]
+
+
 def test_the_rule_of_columns_is_that_of_the_schema() -> None:
     sides = [Side(addresses.packed(text), port, name) for text in ("10.0.0.1", "10.0.0.2", "fd00::1")
              for port in (53, 123, 443, 9999, 27_017, 40_000) for name in ("", "web")]  # fmt: skip

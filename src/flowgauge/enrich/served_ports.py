@@ -28,7 +28,7 @@ Rows = npt.NDArray[np.intp]
 def served_ports(
     batch: FlowBatch, services: Mapping[str, Ints], serves: Mapping[str, Mask], table: ServiceTable
 ) -> dict[str, ColumnData]:
-    """Both columns of ``batch``, 0 where the port has one number.
+    """Both columns of ``batch``, 0 where the port has one number; where we know of none, what the record tells stands.
 
     ``services`` are by end the numbers in ``table`` of each row's Service; ``serves`` whether it has any, also one that
     only the record names.
@@ -38,7 +38,7 @@ def served_ports(
         after = batch.array(f"post_nat_{end}_port")
         may_differ |= (after > 0) & (after != batch.array(f"{end}_port"))
     rows = np.flatnonzero(may_differ)
-    columns = {name: np.zeros(len(batch), np.uint16) for name in ("service_port", "target_port")}
+    columns = {name: np.array(batch.array(name), np.uint16) for name in ("service_port", "target_port")}
     if len(rows):
         forth = _to_server(batch, rows, {end: mask[rows] for end, mask in serves.items()})
         server = np.where(forth, services["dst"][rows], services["src"][rows])
