@@ -28,6 +28,7 @@ def wrong(text: str) -> FilterError:
         ("10.244.1.3", 0, "10.244.1.3", "'10.244.1.3' is a value", "addr = 10.244.1.3"),
         ("2001:db8::/32 and port = 80", 0, "2001:db8::/32", "is a value", "addr = 2001:db8::/32"),
         ("proto = tcp and 443", 16, "443", "'443' is a value", "port = 443"),
+        ("fe80::1%eth0", 12, "", "expected an operator such as = after 'fe80::1%eth0'", ""),
         ("70000", 5, "", "expected an operator such as = after '70000'", ""),
         ("port and", 5, "and", "expected an operator", ""),
         ("port", 4, "", "the filter ends", ""),

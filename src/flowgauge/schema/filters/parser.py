@@ -36,7 +36,7 @@ def _meant(text: str) -> str:
         ipaddress.ip_network(text, strict=False)
     except ValueError:
         return ""
-    return f"addr = {text}"
+    return "" if "%" in text else f"addr = {text}"  # a flow's address has no zone (RFC 4007 §11)
 
 
 def parse(text: str) -> Node | None:
