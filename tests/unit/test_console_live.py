@@ -76,6 +76,14 @@ def test_a_collector_that_is_gone_is_a_503_with_a_sentence(collector: Collector,
     assert (reply.status, "collector does not answer" in reply.problem["message"]) == (503, True)
 
 
+def test_a_collector_that_answers_with_an_error_is_not_silent(collector: Collector) -> None:
+    settings = ConsoleSettings("http://127.0.0.1:1", "", collector_url=f"{collector.http.url}/elsewhere")
+    with running_console(settings) as console:
+        said = console.api("status").json["collector"]
+    assert (said["answers"], said["silent"]) == (False, False)
+    assert "its answer was 404" in said["problem"]
+
+
 def test_a_console_with_open_streams_stops_at_once(collector: Collector) -> None:
     settings = ConsoleSettings("http://127.0.0.1:1", "", collector_url=collector.http.url)
     with running_console(settings) as console:
