@@ -104,6 +104,13 @@ def test_cut_anywhere_it_is_the_beginning_or_nothing(name: str) -> None:
             assert len(export.payload) + export.missing == len(EXPORT)
 
 
+@pytest.mark.parametrize("order", "<>")
+def test_of_a_log_of_nftables_that_was_cut_there_is_the_beginning(order: str) -> None:
+    frame = b"\2\0\0\0" + struct.pack(f"{order}HH", 4 + len(V4), 9) + V4
+    (export,) = reading(pcap([frame], 239, cut=len(frame) - 1))[0]
+    assert (export.payload, export.missing) == (EXPORT[:-1], 1)
+
+
 def test_a_tunnels_packet_may_come_in_fragments() -> None:
     pieces = fragments(V4, 4, [80, 1000], source="198.51.100.1")
     assert [export.payload for export in reading(pcap(map(ethernet, pieces)))[0]] == [EXPORT]

@@ -150,12 +150,11 @@ def _nflog(frame: bytes) -> int:
     """What the firewall of Linux logs: fields with their lengths, in the byte order of the machine, one of them the packet."""
     at = _NFLOG_HEADER
     for _ in range(MAX_FIELDS):
-        for order in _ORDERS:
-            length, kind = (int.from_bytes(frame[begin : begin + 2], order) for begin in (at, at + 2))
-            if 4 <= length <= len(frame) - at:
-                break
-        else:
-            return at + 4 if kind == _NFLOG_PAYLOAD and len(frame) > at + 4 else NO_IP  # of a packet that was cut
+        heads = [tuple(int.from_bytes(frame[begin : begin + 2], order) for begin in (at, at + 2)) for order in _ORDERS]
+        length, kind = next((head for head in heads if 4 <= head[0] <= len(frame) - at), (0, 0))
+        if not length:  # of a packet that was cut the length leads beyond the frame
+            cut = len(frame) > at + 4 and any(kind == _NFLOG_PAYLOAD for _, kind in heads)
+            return at + 4 if cut else NO_IP
         if kind == _NFLOG_PAYLOAD:
             return at + 4
         at += length + -length % 4
