@@ -225,6 +225,12 @@ def test_a_head_cut_anywhere_yields_what_came_before(name: str) -> None:
         assert (np.diff(right.astype(int)) >= 0).all()
 
 
+@pytest.mark.parametrize(("size", "vlan", "customer"), [(15, 0, 0), (16, 100, 0), (18, 100, 0), (19, 100, 0), (20, 100, 200)])
+def test_a_tag_tells_its_vlan_also_where_the_type_behind_it_is_cut_off(size: int, vlan: int, customer: int) -> None:
+    found = only(heads(ENCAPSULATIONS["QinQ"][:size]))
+    assert (found["vlan_id"], found["customer_vlan"]) == (vlan, customer)
+
+
 VXLAN = ipv4(17, udp(50000, 4789, b"\x08\0\0\0\0\0\x2a\0" + ethernet(0x0800, TCP4)), src="192.0.2.1", dst="192.0.2.2")
 GENEVE_OPTIONS = b"\x02\x00\x65\x58\0\0\x2a\0" + bytes(8)
 TUNNELS = {

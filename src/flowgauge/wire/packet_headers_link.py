@@ -27,7 +27,8 @@ MAX_TAGS = 4
 WINDOW_BYTES = 64
 """Of a packet read at once: Ethernet, a tag, IPv4 and the ports, or IPv6 and most of TCP."""
 
-_MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES = 6, 14, 4
+_MAC_BYTES, _ETHERNET_BYTES, _TAG_BYTES, _TCI_BYTES = 6, 14, 4, 2
+"""A tag's first two bytes are priority and VLAN: a header that was cut may have these alone."""
 _ETHERNET_WORDS = 4
 _SNAP_BYTES = 8
 _PPPOE_BYTES, _PPP_BYTES = 6, 2
@@ -110,10 +111,11 @@ def _tags(windows: Windows, heads: Heads, cursor: Cursor) -> None:
         if not len(index):
             return
         (tag,) = windows.words(tagged.at, 1)
-        whole = (tagged.end - tagged.at >= _TAG_BYTES) & (depth < MAX_TAGS)
+        room = tagged.end - tagged.at
+        whole = (room >= _TAG_BYTES) & (depth < MAX_TAGS)
         if depth < 2:
             name = "customer_vlan" if depth else "vlan_id"
-            heads.put(name, tagged.row, (tag >> np.uint32(16) & np.uint32(0x0FFF)) * whole)
+            heads.put(name, tagged.row, (tag >> np.uint32(16) & np.uint32(0x0FFF)) * (room >= _TCI_BYTES))
         kind = ((tag & np.uint32(0xFFFF)) * whole).astype(np.int32)
         cursor.step(index, tagged.at + _TAG_BYTES * whole, kind)
 
