@@ -15,7 +15,7 @@ import pytest
 
 from flowgauge.collector import live as module
 from flowgauge.collector.live import LiveTap, Viewer
-from flowgauge.runtime.http import HttpServer
+from flowgauge.runtime.http import HttpServer, Request
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema import filters
 from store_kit import flows
@@ -156,3 +156,16 @@ def test_a_wrong_question_is_answered_with_a_sentence(tapped: Tapped, query: str
     stream = tapped.open(query)
     assert stream.response.status == 400
     assert json.load(stream.response)["error"]["message"]
+
+
+def test_what_waits_when_the_collector_stops_still_goes_out() -> None:
+    """The stream has not come back to look for flows: they wait, and then all ends."""
+    tap = LiveTap(Ledger("collector", "x@1"))
+    body = tap.routes()["/api/v1/live"](Request("/api/v1/live", {}, {}, threading.Event())).body
+    assert not isinstance(body, bytes)
+    assert next(body) == b": open\n\n"
+    for name in ("first", "last"):
+        tap.publish(flows(name, 1))
+    tap.stop()
+    assert [name for event in body for name in ("first", "last") if name.encode() in event] == ["first", "last"]
+    assert tap.viewers == 0

@@ -79,6 +79,13 @@ class Viewer:
             dropped, self._dropped = self._dropped, 0
             return batch, dropped
 
+    def rest(self) -> Iterator[bytes]:
+        """The events of what still waits at the end."""
+        batch, dropped = self.take(0)
+        while batch is not None:
+            yield self.event(batch, dropped)
+            batch, dropped = self.take(0)
+
     def event(self, batch: FlowBatch, dropped: int) -> bytes:
         """The event of one batch: {columns, rows, matched, skipped}, the newest rows when there are too many.
 
@@ -154,9 +161,14 @@ class LiveTap:
                 else:
                     yield b": keep-alive\n\n"
                 said_at = time.monotonic()
+            self._leave(viewer)
+            yield from viewer.rest()
         finally:
-            with self._lock:
-                self._viewers.remove(viewer)
+            self._leave(viewer)
+
+    def _leave(self, viewer: Viewer) -> None:
+        with self._lock:
+            self._viewers = [one for one in self._viewers if one is not viewer]
 
 
 def _arrow(batch: FlowBatch, columns: Sequence[str]) -> str:
