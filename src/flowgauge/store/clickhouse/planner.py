@@ -32,7 +32,10 @@ _TIME_START = {"time_end_ms", "duration_ms"}
 """The physical columns of which ``time_start_ns`` is made."""
 
 _LATER = ("sampling_algorithm", "service_port", "target_port")
-"""Columns that a dataset of an earlier version lacks: absent there, as unknown."""
+"""Columns that a dataset of an earlier version lacks, or a store without their group: flows come without them."""
+
+_MORE_PORTS = frozenset({"service_port", "target_port"})
+"""What ``port`` means beside the ports of both ends, both of them: where they are not stored it means no more than those."""
 
 MEASURE_SUMS: dict[Measure, str] = {
     Measure.BYTES: f"sum(bytes * {SCALE})",
@@ -181,10 +184,10 @@ GROUP BY is_top, {"".join(f"g{key}, " for key in keys)}bin""",
 
     def condition(self, query: FlowQuery, *, spread: bool = False) -> tuple[str, Params]:
         """Window, filter and duplicates; with ``spread`` also flows that only reach into the window."""
-        missing = [name for name in _LATER if not self.has(name)]
-        for column in columns_of(query.where):
-            if column.name not in missing:
-                self.column(column.name)
+        asked = {column.name for column in columns_of(query.where)}
+        missing = {name for name in _MORE_PORTS if not self.has(name)} if asked.issuperset(_MORE_PORTS) else set()
+        for name in asked - missing:
+            self.column(name)
         condition, params = where(query.where, missing)
         params["start"], params["end"] = _clamped(query.window.start_ms), _clamped(query.window.end_ms)
         parts = ["time_end_ms >= fromUnixTimestamp64Milli({start:Int64}, 'UTC')"]
