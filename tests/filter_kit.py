@@ -13,6 +13,7 @@ from flowgauge.schema.column import Column, Kind, Role, Stored
 from flowgauge.schema.columns import stored_columns
 from flowgauge.schema.filters import quoted
 from flowgauge.schema.filters.fields import FIELDS, Field
+from flowgauge.schema.filters.values import ValueProblem, number
 from flowgauge.schema.well_known import PORT_NUMBERS, PROTOCOL_NUMBERS
 
 GROUPS = tuple(group for group in Stored if group not in (Stored.CORE, Stored.NEVER))
@@ -125,16 +126,26 @@ def _number_texts(column: Column, now_ms: int) -> st.SearchStrategy[str]:
     if column.role is Role.TIME:
         return st.integers(-70_000, 10_000).map(lambda ago: str((now_ms + ago) * 1_000_000 + 500_000 * (ago % 2)))
     edges = st.sampled_from((0, 1, 2, 6, 53, 80, 255, 256, 32767, 65535, 65536, 2**31 - 1, 2**32 - 1, 2**32, 2**64 - 1, 2**64))
-    numbers = edges.map(str)
+    numbers = edges.filter(lambda edge: edge <= column.bounds[1] * column.scale).map(str)
     if column.name == "proto":
         return st.one_of(numbers, st.sampled_from(sorted(PROTOCOL_NUMBERS)))
     if column.name.endswith("_port"):
         return st.one_of(numbers, st.sampled_from(sorted(PORT_NUMBERS)))
+    if not column.unit:
+        return numbers
     units = {"ns": ("ns", "us", "µs", "ms", "s", "m"), "bytes": ("", "B", "kB", "KiB", "MB", "g"), "packets": ("", "k", "M")}
     with_units = st.builds(
-        "{}{}".format, st.sampled_from(("1", "2.5", "500", "1_000", "0.001")), st.sampled_from(units.get(column.unit, ("",)))
-    )
+        "{}{}".format, st.sampled_from(("1", "2.5", "500", "1_000", "0.001")), st.sampled_from(units[column.unit])
+    ).filter(lambda text: _is_value(column, text))
     return st.one_of(numbers, with_units)
+
+
+def _is_value(column: Column, text: str) -> bool:
+    try:
+        number(column, text)
+    except ValueProblem:
+        return False
+    return True
 
 
 def _in_quotes(pattern: str) -> str:

@@ -31,6 +31,12 @@ def test_rules_are_taken_as_people_write_them() -> None:
         ("rules: [{cidr: 10.0.0.1/8}]", "rules[0].cidr: must be an address block"),
         ("rules: [{protocol: TPC}]", "rules[0].protocol: must be a protocol such as TCP"),
         ("rules: [{ports: [0]}]", "rules[0].ports[0]: must be a port or a range of ports, 1 to 65535"),
+        ("rules: [{destinationPorts: [443, 80-65536]}]", "destinationPorts[1]: must be a port or a range of ports, 1 to 65535"),
+        (
+            "rules: [{protocol: 256}]",
+            "rules[0].protocol: must be a protocol such as TCP, UDP, ICMP, ICMPv6 or its number, 0 to 255",
+        ),
+        ("rules: [{peerCidr: 10.0.0.0/33}]", "rules[0].peerCidr: must be an address block"),
         ("rules: [{ports: [90-80]}]", "must be a port or a range of ports"),
         ("rules: [{protocol: TCP, tcpFlags: [SIN]}]", "rules[0].tcpFlags[0]: must be one of FIN, SYN"),
         ("rules: [{tcpFlags: [SYN]}]", "tcpFlags needs protocol: TCP"),

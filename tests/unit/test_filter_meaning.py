@@ -24,6 +24,7 @@ def traffic() -> FlowBatch:
         "flow-demo", 5, src_port=[40001, 5432, 40002, 0, 40003], dst_port=[5432, 40001, 53, 0, 5432], proto=[6, 6, 17, 1, 6],
         bytes=[1500, 20_000_000, 80, 84, 60], packets=[10, 15_000, 1, 1, 1], rtt_avg_us=[5000, 5001, 0, 0, 4999],
         icmp_type=[-1, -1, -1, 8, -1], flow_direction=[2, 1, 2, 0, 1], dns_latency_us=[0, 0, 2500, 0, 0],
+        src_uid=[0, 1000, *[0xFFFFFFFF] * 3],
     )  # fmt: skip
     names = {
         "src_namespace": ("flow-demo", "flow-demo", "flow-demo", "", "other-team"),
@@ -78,6 +79,8 @@ def traffic() -> FlowBatch:
         ("port = postgresql", ("to-db", "from-db", "probe")),
         ("dst_port in (dns, postgres)", ("to-db", "dns", "probe")),
         ("port < 1024", ("dns",)),
+        ("port > 65535", ()),
+        ("port <= 65535", ("to-db", "from-db", "dns", "probe")),
         ("port >= 40002", ("dns", "probe")),
         ("protocol = TCP", ("to-db", "from-db", "probe")),
         ("proto in (udp, 1)", ("dns", "ping")),
@@ -87,6 +90,11 @@ def traffic() -> FlowBatch:
         # absent: equals nothing, is in no range; not of it is true
         ("icmp_type = 8", ("ping",)),
         ("icmp_type < 100", ("ping",)),
+        ("src_uid < 1000", ("to-db",)),
+        ("src_uid >= 0", ("to-db", "from-db")),
+        ("src_uid > 999", ("from-db",)),
+        ("src_uid = 0", ("to-db",)),
+        ("src_uid exists", ("to-db", "from-db")),
         ("not icmp_type = 8", ("to-db", "from-db", "dns", "probe")),
         ("icmp_type != 8", ("to-db", "from-db", "dns", "probe")),
         ("rtt_avg_ns < 1h", ("to-db", "from-db", "probe")),
@@ -112,8 +120,8 @@ def traffic() -> FlowBatch:
         ("rtt_avg_ns = 5000001", ()),
         ("rtt_avg_ns = 5000µs", ("to-db",)),
         ("dns_latency_ns = 2.5ms", ("dns",)),
-        ("bytes < 99999999999999999999", ROWS),
-        ("bytes > 99999999999999999999", ()),
+        ("bytes <= 18446744073709551615", ROWS),
+        ("bytes > 18446744073709551615", ()),
         # enumerations, lists, addresses
         ("flow_direction = Egress", ("to-db", "dns")),
         ("flow_direction in (egress, ingress)", ("to-db", "from-db", "dns", "probe")),

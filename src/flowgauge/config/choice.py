@@ -18,7 +18,7 @@ PortRange = Annotated[str, BeforeValidator(values.port_range)]
 """A port or a range of ports: 5432, 8000-8100."""
 TcpFlag = Annotated[str, AfterValidator(values.tcp_flag)]
 """The name of a flag that must be set; with ! before it one that must not be."""
-Number = Annotated[int, Field(ge=0, le=255)]
+Number = Annotated[int, Field(ge=0, le=values.LAST_ICMP)]
 
 
 class MatchExpression(Section):

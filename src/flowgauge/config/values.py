@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.duration import milliseconds
 from flowgauge.schema.well_known import PROTOCOL_NUMBERS
 
 TCP, ICMP = 6, (1, 58)
+LAST_PORT, LAST_PROTOCOL, LAST_ICMP = (BY_NAME[name].bounds[1] for name in ("dst_port", "proto", "icmp_type"))
 TCP_FLAGS = {name: 1 << bit for bit, name in enumerate(("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR", "NS"))}
 """Name → bit in the header (RFC 9293 §3.1; NS of RFC 3540)."""
 
@@ -83,7 +85,7 @@ def is_address(text: str) -> bool:
 def host_port(text: str) -> str:
     """Refuses what is no HOST:PORT; an IPv6 address stands in brackets."""
     name, colon, port = text.rpartition(":")
-    if not (name and colon and port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
+    if not (name and colon and port.isascii() and port.isdigit() and 0 < int(port) <= LAST_PORT):
         raise ValueError(f"must be HOST:PORT, as collector-b:2055 or [2001:db8::1]:2055, not {text!r}")
     if ":" in name.strip("[]") and not (name.startswith("[") and name.endswith("]")):
         raise ValueError(f"must have its IPv6 address in brackets, as [2001:db8::1]:2055, not {text!r}")
@@ -103,11 +105,15 @@ def protocol(value: Any) -> Any:
     if isinstance(value, str):
         number = PROTOCOL_NUMBERS.get(value.lower())
         if number is None:
-            raise ValueError(f"must be a protocol such as TCP, UDP, ICMP, ICMPv6 or its number, not {value!r}")
+            raise _no_protocol(value)
         return number
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LAST_PROTOCOL:
         return value
-    raise ValueError(f"must be a protocol such as TCP, UDP, ICMP, ICMPv6 or its number, not {value!r}")
+    raise _no_protocol(value)
+
+
+def _no_protocol(value: object) -> ValueError:
+    return ValueError(f"must be a protocol such as TCP, UDP, ICMP, ICMPv6 or its number, 0 to {LAST_PROTOCOL}, not {value!r}")
 
 
 def port_range(value: Any) -> str:
@@ -116,9 +122,9 @@ def port_range(value: Any) -> str:
     if isinstance(text, str):
         first, dash, last = text.partition("-")
         ends = [first, last if dash else first]
-        if all(end.isdecimal() and 1 <= int(end) <= 65_535 for end in ends) and int(ends[0]) <= int(ends[1]):
+        if all(end.isdecimal() and 1 <= int(end) <= LAST_PORT for end in ends) and int(ends[0]) <= int(ends[1]):
             return text
-    raise ValueError(f"must be a port or a range of ports, 1 to 65535, such as 5432 or 8000-8100, not {value!r}")
+    raise ValueError(f"must be a port or a range of ports, 1 to {LAST_PORT}, such as 5432 or 8000-8100, not {value!r}")
 
 
 def tcp_flag(text: str) -> str:

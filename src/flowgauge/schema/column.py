@@ -32,6 +32,18 @@ class Kind(StrEnum):
     LIST = "list"
 
 
+RANGES: dict[Kind, tuple[int, int]] = {
+    Kind.U8: (0, 2**8 - 1),
+    Kind.ENUM: (0, 2**8 - 1),
+    Kind.U16: (0, 2**16 - 1),
+    Kind.U32: (0, 2**32 - 1),
+    Kind.U64: (0, 2**64 - 1),
+    Kind.I16: (-(2**15), 2**15 - 1),
+    Kind.I64: (-(2**63), 2**63 - 1),
+}
+"""The least and the largest number that a kind holds."""
+
+
 class Role(StrEnum):
     """What a column is for in a question."""
 
@@ -91,6 +103,7 @@ class Column:
         held_as: physical column that holds the value after ``normalise``, when it is not ``name`` itself.
         scale: public value = physical value × scale.
         labels: texts of an ENUM, by code; codes are only ever appended.
+        most: the largest value that means something, where the kind holds larger ones; 0: all that it holds.
         of_numbers: whether the items of a LIST are numbers.
         element, element_v6: IANA information elements (the second where IPv6 has its own).
         enterprise: element number under our private enterprise number; never reused.
@@ -111,6 +124,7 @@ class Column:
     held_as: str = ""
     scale: int = 1
     labels: tuple[str, ...] = ()
+    most: int = 0
     of_numbers: bool = False
     element: int = 0
     element_v6: int = 0
@@ -122,6 +136,15 @@ class Column:
     def physical(self) -> str:
         """Name of the column that holds the value in batches after ``normalise`` and in the store."""
         return self.held_as or self.name
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The least and the largest number that may stand in the physical column, without what means absence at either end."""
+        least, most = RANGES[self.kind]
+        if self.absent == -1:
+            least = -1
+        most = self.most or most
+        return least + (self.absent == least), most - (self.absent == most)
 
     def kind_as(self, name: str) -> Kind:
         """How the column is held under its public or physical ``name``."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flowgauge.flow.addresses import V4_MAPPED_PREFIX
-from flowgauge.flow.batch import Array
+from flowgauge.flow.batch import Array, definition
 from flowgauge.wire.elements import VARIABLE
 from flowgauge.wire.records import Records, Spans
 
@@ -24,7 +24,6 @@ V4_SHIFT = np.uint64(32 if np.little_endian else 0)
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
 _MAPPED_ZERO = np.void(V4_MAPPED_PREFIX + bytes(4))
 INTEGER_BYTES = frozenset({1, 2, 4, 8})
-_OCTET_MAX = 255
 _CONTROL_BITS = 0x0FFF
 _CPID_BITS, _CPID_VALUE, _CPID_EXCEPTION = 10, 0x3FF, 2
 _FORWARDED, _DROPPED = np.uint8(64), np.uint8(128)
@@ -83,10 +82,7 @@ def _variable_integers(spans: Spans) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An integer column; a value too large for it becomes its largest (an index of 2³² must not look like a small one).
-
-    Columns of int16 hold an octet, or -1 where there is none.
-    """
+    """An integer column; a value too large for it becomes its largest (an index of 2³² must not look like a small one)."""
 
     column: str
     source: Source
@@ -94,9 +90,9 @@ class Number:
     def fill(self, records: Records, out: Columns) -> None:
         """Fills every row."""
         target, values = out[self.column], integers(records, self.source)
-        octet = target.dtype == np.int16
-        if values.dtype.itemsize > (1 if octet else target.dtype.itemsize):
-            values = np.minimum(values, _OCTET_MAX if octet else np.iinfo(target.dtype).max)
+        most = definition(self.column).most or np.iinfo(target.dtype).max
+        if np.iinfo(values.dtype).max > most:
+            values = np.minimum(values, most)
         target[...] = values
 
 

@@ -167,9 +167,12 @@ class _Binder:
         self._refuse_empty(token)
         limit = self._number(column, token)
         low, high = _bounds(self._comparison.operator, limit)
-        if column.absent is not None and not isinstance(column.absent, str):
-            least = int(column.absent) + 1  # the absent value is the least that the column can hold
-            low = least if low is None else max(low, least)
+        if isinstance(column.absent, int):
+            least, most = column.bounds
+            if column.absent < least:
+                low = least if low is None else max(low, least)
+            else:
+                high = most if high is None else min(high, most)
         return _all((_has_ports(column), InRange(column, low, high)))
 
     def _match(self, column: Column) -> Bound:

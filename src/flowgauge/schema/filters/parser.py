@@ -19,6 +19,7 @@ from __future__ import annotations
 import ipaddress
 
 from flowgauge.errors import FilterError
+from flowgauge.schema.columns import BY_NAME
 from flowgauge.schema.filters.lexer import Token, TokenKind, tokens
 from flowgauge.schema.filters.syntax import KEYWORDS, Combination, Comparison, Negation, Node
 
@@ -30,8 +31,8 @@ _SYMBOLS = {"&&": "and", "&": "and", "||": "or", "|": "or", "!": "not"}
 
 def _meant(text: str) -> str:
     """The comparison that somebody means who writes nothing but an address, a block or a port; empty for other words."""
-    if text.isascii() and text.isdigit() and len(text) <= len("65535"):
-        return f"port = {text}" if int(text) < 1 << 16 else ""
+    if text.isascii() and text.isdigit():
+        return f"port = {text}" if int(text) <= BY_NAME["src_port"].bounds[1] else ""
     try:
         ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -39,7 +39,7 @@ _DURATIONS = {
 }  # fmt: skip
 _UNITS = {"bytes": _SIZES, "ns": _DURATIONS, "packets": _COUNTS}
 _EXAMPLES = {"bytes": "10MB", "ns": "5ms", "packets": "10k"}
-_NUMBER = re.compile(r"(\d[\d_]{0,19}(?:\.\d{1,9})?)([^\d._]*)")
+_NUMBER = re.compile(r"(-?\d[\d_]*(?:\.\d{1,9})?)([^\d._]*)")
 _HEX = re.compile(r"0x[0-9a-f]{1,16}", re.IGNORECASE)
 _MAC = re.compile(r"[0-9a-f]{2}([:-])[0-9a-f]{2}(?:\1[0-9a-f]{2}){4}", re.IGNORECASE)
 
@@ -50,9 +50,20 @@ def is_port(column: Column) -> bool:
 
 
 def number(column: Column, text: str) -> Fraction:
-    """The value of a numeric column in its physical unit, exact."""
+    """The value of a numeric column in its physical unit, exact; refused where the column can never hold it."""
     if column.kind is Kind.I64 and column.role is Role.TIME:
         return Fraction(_time_ns(column, text), column.scale)
+    public = _public(column, text)
+    most = column.bounds[1] * column.scale
+    if not 0 <= public <= most:
+        raise ValueProblem(f"{text!r} is out of range: {_what(column)} is 0 to {most}{column.unit and f' {column.unit}'}")
+    if public.denominator != 1:
+        raise ValueProblem(f"{text!r} is no value: {_what(column)} is a whole number{column.unit and f' of {column.unit}'}")
+    return public / column.scale
+
+
+def _public(column: Column, text: str) -> Fraction:
+    """The number as written, in the unit of the column's name."""
     names = PROTOCOL_NUMBERS if column.name == "proto" else PORT_NUMBERS if is_port(column) else {}
     if text.lower() in names:
         return Fraction(names[text.lower()])
@@ -66,11 +77,15 @@ def number(column: Column, text: str) -> Fraction:
     if factor is None:
         known = ", ".join(dict.fromkeys(unit for unit in units if unit and unit != "μs"))
         raise ValueProblem(f"{match[2]!r} is no unit of {column.name}: {f'there are {known}' if known else 'it has none'}")
-    return Fraction(match[1].replace("_", "")) * Fraction(factor, column.scale)
+    return Fraction(match[1].replace("_", "")) * Fraction(factor)
+
+
+def _what(column: Column) -> str:
+    return "a port" if is_port(column) else "a protocol" if column.name == "proto" else column.name
 
 
 def _no_number(column: Column, text: str, names: Iterable[str]) -> ValueProblem:
-    what = {"proto": "protocol"}.get(column.name, "port") if names else "number"
+    what = _what(column).removeprefix("a ") if names else "number"
     example = _EXAMPLES.get(column.unit, "")
     hint = f" such as {example}" if example else ""
     return ValueProblem(f"{text!r} is no {what}{hint}", _near(text.lower(), names))
@@ -110,6 +125,10 @@ def block(text: str) -> tuple[bytes, bytes, bool]:
     try:
         network = ipaddress.ip_network("" if "%" in text else text, strict=False)  # a zone means something on one machine only
     except ValueError:
+        address, _, length = text.partition("/")
+        if length and is_address(address):
+            most = 128 if ":" in address else 32
+            raise ValueProblem(f"{length!r} is out of range: the prefix length of {address} is 0 to {most}") from None
         raise ValueProblem(f"{text!r} is no address or CIDR block; write 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32") from None
     first, last = network.network_address.packed, network.broadcast_address.packed
     if network.version == 4:
@@ -118,9 +137,9 @@ def block(text: str) -> tuple[bytes, bytes, bool]:
 
 
 def is_address(text: str) -> bool:
-    """Whether ``text`` is an address or a CIDR block."""
+    """Whether ``text`` is an address, or one with a prefix length, which may be wrong."""
     try:
-        block(text)
+        block(text.partition("/")[0])
     except ValueProblem:
         return False
     return True

@@ -11,22 +11,12 @@ import ipaddress
 from collections.abc import Collection
 from typing import Any
 
-from flowgauge.schema.column import Column, Kind
+from flowgauge.schema.column import RANGES, Column, Kind
 from flowgauge.schema.filters.pattern import parse_pattern, pattern_text
 from flowgauge.schema.filters.tree import And, Bound, Const, InRange, Match, Not, OneOf, Or, Within
 from flowgauge.store.clickhouse.types import is_time, sql_type
 
 Params = dict[str, Any]
-
-_RANGES = {
-    Kind.U8: (0, 2**8 - 1),
-    Kind.ENUM: (0, 2**8 - 1),
-    Kind.U16: (0, 2**16 - 1),
-    Kind.U32: (0, 2**32 - 1),
-    Kind.U64: (0, 2**64 - 1),
-    Kind.I16: (-(2**15), 2**15 - 1),
-    Kind.I64: (-(2**63), 2**63 - 1),
-}
 
 
 def where(bound: Bound, missing: Collection[str] = ()) -> tuple[str, Params]:
@@ -107,7 +97,7 @@ class _Compiler:
         if column.kind is Kind.MAC:
             texts = [value.hex().upper() for value in values if isinstance(value, bytes)]
             return f"hex({name}) IN {self._param(texts, 'Array(String)')}"
-        low, high = _RANGES[column.kind]
+        low, high = RANGES[column.kind]
         possible = [value for value in values if isinstance(value, int) and low <= value <= high]
         if not possible:
             return "0"
@@ -115,7 +105,7 @@ class _Compiler:
 
     def _in_range(self, column: Column, low: int | None, high: int | None) -> str:
         """Bounds beyond what the column can hold are decided here: the engine would wrap them around."""
-        least, most = _RANGES[column.kind]
+        least, most = RANGES[column.kind]
         if (low is not None and low > most) or (high is not None and high < least):
             return "0"
         conditions = []
