@@ -229,9 +229,40 @@ def test_a_payload_of_an_unknown_version_is_malformed_not_unreadable(tmp_path: P
     path = tmp_path / "one.bin"
     path.write_bytes(b"\0\x63" + bytes(50))
     seen = run("--stats", tmp_path / "stats", path)
-    assert (seen.status, seen.out) == (0, b"")
-    assert seen.err == [f"flowgauge: {path}: datagram 1, byte 0: version: expected 1, 5, 7, 9, 10 or sFlow 5, found 99"]
+    assert seen.out == b""
+    assert seen.err[0] == f"flowgauge: {path}: datagram 1, byte 0: version: expected 1, 5, 7, 9, 10 or sFlow 5, found 99"
     assert json.loads((tmp_path / "stats").read_text())["decode_errors"] == {"version": 1}
+
+
+GARBAGE = b"\0\x63" + bytes(50)
+NOTHING = "flowgauge: nothing could be decoded: every flow export is malformed"
+
+
+@pytest.mark.parametrize(
+    ("payloads", "status"),
+    [
+        ([GARBAGE], 2),
+        ([GARBAGE, message(a_set(2, template(5, BASIC))), b"\0\x0a"], 2),
+        ([GARBAGE, message(basic_template())], 0),
+        ([message(basic_template(), struct.pack("!HH", 256, 2))], 0),
+        ([message(a_set(256, basic(1), basic(2)), struct.pack("!HH", 256, 2)), message(basic_template(), sequence=2)], 0),
+        ([GARBAGE, message(a_set(256, basic(1)))], 0),
+    ],
+    ids=["garbage", "three kinds of it", "a template beside it", "a template before it", "waiting data before it",
+         "data without a template beside it"],
+)  # fmt: skip
+def test_captures_of_which_nothing_could_be_decoded_are_status_2(
+    tmp_path: Path, run: Run, payloads: list[bytes], status: int
+) -> None:
+    seen = run(capture(tmp_path / "a.pcap", *payloads))
+    assert seen.status == status
+    assert (seen.err[-1] == NOTHING) is bool(status)
+
+
+def test_garbage_beside_a_file_that_was_decoded_is_status_0(tmp_path: Path, run: Run) -> None:
+    bad, good = tmp_path / "bad.dat", capture(tmp_path / "good.pcap", message(basic_template(), a_set(256, basic(1))))
+    bad.write_bytes(GARBAGE)
+    assert [run(*files).status for files in ((bad, good), (good, bad), (bad, bad))] == [0, 0, 2]
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,14 @@ def test_flows_of_files_are_stored_and_old_ones_told(store: StoreProcess, tmp_pa
     assert stored(store) == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_files_of_which_nothing_could_be_decoded_are_status_2(store: StoreProcess, tmp_path: Path) -> None:
+    garbage = tmp_path / "one.dat"
+    garbage.write_bytes(b"\0\x63" + bytes(50))
+    done = collect(store, "--read", garbage)
+    assert (done.returncode, done.stdout) == (2, "0 flows of 1 file stored\n")
+    assert done.stderr.endswith("flowgauge: nothing could be decoded: every flow export is malformed\n")
+
+
 def test_a_missing_file_is_named_before_any_is_read(store: StoreProcess, tmp_path: Path) -> None:
     there = capture(tmp_path / "4.pcap", int(time.time()) - 3, range(901, 903))
     done = collect(store, "--read", there, tmp_path / "absent")

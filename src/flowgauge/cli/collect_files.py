@@ -26,7 +26,7 @@ _LEFT_OUT = {
 
 
 def read_files(settings: CollectorSettings, paths: Sequence[Path], dataset: str, stop: threading.Event) -> int:
-    """Reads the files into a dataset, or beside the live flows; the exit status: 2 when one cannot be read at all."""
+    """Reads the files into a dataset, or beside the live flows; the exit status (see ``CaptureReader``)."""
     if missing := [path for path in paths if not path.exists()]:
         raise UsageError(f"{missing[0]}: {os.strerror(errno.ENOENT)}")
     progress = Progress(shown=sys.stderr.isatty())
@@ -45,4 +45,4 @@ def read_files(settings: CollectorSettings, paths: Sequence[Path], dataset: str,
         say("flows older than storage.retention would be removed at once; --dataset NAME stores them, with no expiry")
     if stop.is_set():
         return _INTERRUPTED
-    return 2 if work.reader.unreadable else 0
+    return work.reader.exit_status()

@@ -53,7 +53,8 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     those that waited for their template come once it is known. Times are in ns as sent, counters as observed; a sampling rate
     that only the exporter's options tell is given to its records, and sampling_source says so.
 
-    What is malformed is named on standard error and costs nothing else. Exit status 2: a file cannot be read at all.
+    What is malformed is named on standard error and costs nothing else. Exit status 2: a file cannot be read at all, or all
+    exports were malformed and nothing could be decoded.
 
     Examples:
       flowgauge decode router.pcap | jq -r '[.src_addr, .dst_addr, .bytes] | @tsv'
@@ -76,10 +77,10 @@ def decode(  # noqa: PLR0917 - typer passes options by name
     decoding = Decoding(writer(how.value), decoder, everything=records is Records.ALL)
     for path in listed(files):
         decoding.read(path)
-    decoding.finish()
+    status = decoding.finish()
     if stats is not None:
         _write_stats(stats, decoding.stats())
-    return 2 if decoding.unreadable else 0
+    return status
 
 
 def _write_stats(path: Path, found: dict[str, object]) -> None:

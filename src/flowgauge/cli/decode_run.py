@@ -13,7 +13,6 @@ from flowgauge.cli.decode_write import Writer
 from flowgauge.collector.capture_reader import IN_PART, CaptureReader
 from flowgauge.wire.captures.batches import datagrams
 from flowgauge.wire.captures.packet import Export
-from flowgauge.wire.decoded import Decoded
 from flowgauge.wire.decoder import Decoder
 
 SAMPLES = ("flow", "expanded_flow", "counter", "expanded_counter", "discarded", "unknown")
@@ -41,20 +40,16 @@ class Decoding:
         self._progress = Progress(shown=sys.stderr.isatty() and not sys.stdout.isatty())
         self._reader = CaptureReader(self._say, self._progress)
 
-    @property
-    def unreadable(self) -> int:
-        """How many files could not be read at all."""
-        return self._reader.unreadable
-
     def read(self, path: Path) -> None:
         """Reads one file."""
         for batch in self._reader.batches(path):
             self._decode(batch)
 
-    def finish(self) -> None:
-        """Ends the output."""
+    def finish(self) -> int:
+        """Ends the output, and gives the exit status."""
         self._counts.update(self._decoder.finish())
         self._writer.close()
+        return self._reader.exit_status()
 
     def stats(self) -> dict[str, object]:
         """What was found, for ``--stats``."""
@@ -88,13 +83,7 @@ class Decoding:
         self._backwards += sum(detail.last - detail.first for detail in decoded.details if detail.place is not None)
         self._causes.update(decoded.causes)
         self._seen.update(decoded.seen)
-        self._name(decoded, batch)
-
-    def _name(self, decoded: Decoded, batch: list[Export]) -> None:
-        for problem in decoded.problems:
-            self._say(self._reader.sentence(problem, batch))
-        if (more := sum(decoded.causes.values()) - len(decoded.problems)) > 0:
-            self._say(f"{self._reader.files[-1][1]}: {more} more malformed places")
+        self._reader.name(decoded, batch)
 
     def _say(self, sentence: str) -> None:
         self._progress.clear()

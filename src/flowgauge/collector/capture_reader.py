@@ -16,7 +16,7 @@ from flowgauge.wire.captures.batches import batches
 from flowgauge.wire.captures.files import FileKind, kind_of, read
 from flowgauge.wire.captures.packet import Export
 from flowgauge.wire.captures.source import Source
-from flowgauge.wire.decoded import Problem
+from flowgauge.wire.decoded import Decoded, Problem
 
 PAYLOAD_SUFFIXES = frozenset({".dat", ".bin", ".dump"})
 """Names of files that are one payload even when nothing in it is known: then it is malformed, but was read."""
@@ -27,6 +27,8 @@ IN_PART: dict[str, str] = {
 }
 """Counts of what captures have in part only, in words."""
 _UNKNOWN_LINK = "unknown_link_"
+_YIELDS = ("decode_records", "decode_options_records")
+"""Counters of what came out of datagrams, besides what ``Decoded.seen`` has."""
 
 
 class Watcher(Protocol):
@@ -57,7 +59,8 @@ class CaptureReader:
         self._say, self._watcher = say, watcher
         self.files: list[tuple[int, Path]] = []
         self.captured, self.causes = Counter[str](), Counter[str]()
-        self.datagrams = self.unreadable = 0
+        self.datagrams = self.unreadable = self._malformed = 0
+        self._yielded = False
 
     def batches(self, path: Path) -> Iterator[list[Export]]:
         """The exports in one file."""
@@ -68,8 +71,23 @@ class CaptureReader:
             self.unreadable += 1
             self._say(str(error))
 
-    def sentence(self, problem: Problem, batch: list[Export]) -> str:
-        """A malformed place in words, while ``batch`` is being decoded."""
+    def name(self, decoded: Decoded, batch: list[Export]) -> None:
+        """Says what was malformed in ``batch``, before the next is asked for."""
+        for problem in decoded.problems:
+            self._say(self._sentence(problem, batch))
+        if (more := sum(decoded.causes.values()) - len(decoded.problems)) > 0:
+            self._say(f"{self.files[-1][1]}: {more} more malformed places")
+        self._malformed += decoded.counts.get("decode_error_datagrams", 0)
+        self._yielded |= bool(any(decoded.seen.values()) or any(map(decoded.counts.get, _YIELDS)))
+
+    def exit_status(self) -> int:
+        """Once all is read: 2 where a file could not be read at all, or where all exports were malformed and yielded nothing."""
+        nothing = bool(self._malformed) and self._malformed >= self.datagrams and not self._yielded
+        if nothing:
+            self._say("nothing could be decoded: every flow export is malformed")
+        return 2 if nothing or self.unreadable else 0
+
+    def _sentence(self, problem: Problem, batch: list[Export]) -> str:
         first, path = self.files[bisect_right(self.files, problem.datagram, key=lambda entry: entry[0]) - 1]
         place = problem.datagram - self.datagrams
         frame = batch[place].frame if place >= 0 else 0

@@ -108,8 +108,7 @@ class FileImport:
         self.ledger.add("receive_datagrams", len(batch))
         self.ledger.add("receive_bytes", sum(len(export.payload) for export in batch))
         self._count(decoded.counts)
-        for problem in decoded.problems:
-            self._say(self.reader.sentence(problem, batch))
+        self.reader.name(decoded, batch)
         self._directory.learn(decoded.options)
         if len(decoded.flows):
             self._waiting.append(self._thin(decoded.flows))
