@@ -77,11 +77,15 @@ class CaptureReader:
             self._say(self._sentence(problem, batch))
         if (more := sum(decoded.causes.values()) - len(decoded.problems)) > 0:
             self._say(f"{self.files[-1][1]}: {more} more malformed places")
-        self._malformed += decoded.counts.get("decode_error_datagrams", 0)
+        # A decoder without details only counts these.
+        unknown = decoded.counts.get("decode_unknown_version", 0) - decoded.causes.get("version", 0)
+        if unknown:
+            self._say(f"{self.files[-1][1]}: {unknown} datagrams of no known version")
+        self._malformed += decoded.counts.get("decode_error_datagrams", 0) + unknown
         self._yielded |= bool(any(decoded.seen.values()) or any(map(decoded.counts.get, _YIELDS)))
 
     def exit_status(self) -> int:
-        """Once all is read: 2 where a file could not be read at all, or where all exports were malformed and yielded nothing."""
+        """Once all is read: 2 where a file could not be read at all, or all exports were malformed and yielded nothing."""
         nothing = bool(self._malformed) and self._malformed >= self.datagrams and not self._yielded
         if nothing:
             self._say("nothing could be decoded: every flow export is malformed")
