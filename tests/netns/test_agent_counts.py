@@ -193,7 +193,7 @@ def test_new_flows_that_find_the_table_full_are_counted(node: TwoPods) -> None:
 
 
 def test_eviction_loses_nothing_while_packets_pass(node: TwoPods) -> None:
-    """Many evictions during transfers on two CPUs, however slow the machine; the program's own count is of another kind (per CPU)."""
+    """Many evictions during transfers on two CPUs, however slow the machine; the program's own count is per CPU."""
     stop, taken, rounds = threading.Event(), [0], [0]
 
     def evict(watch: Observed) -> None:
