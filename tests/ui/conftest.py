@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from site_kit import BROWSER_OPTIONS, CHROMIUM, STARTED_BEFORE_MS, Site, ledger
+from site_kit import BROWSER_OPTIONS, CHROMIUM, STARTED_BEFORE_MS, Site, ledger, noon_zone
 from story import story
 
 from console_kit import Collector, running_console
@@ -61,8 +61,9 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    """A tab of 1280 × 800 that fails the test on any error in the page's console."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"])
+    """A tab of 1280 × 800, where it is about noon, that fails the test on any error in the page's console."""
+    allowed = ["clipboard-read", "clipboard-write"]
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, permissions=allowed, timezone_id=noon_zone())
     context.set_default_timeout(PATIENCE_MS)
     tab = context.new_page()
     problems: list[str] = []

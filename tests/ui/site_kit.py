@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from playwright.sync_api import Page
@@ -32,6 +33,12 @@ class Site:
     url: str
     store: FlowStore
     collector: Collector
+
+
+def noon_zone() -> str:
+    """A time zone in which it is about noon: what happened some minutes ago is of today there, and is said without its day."""
+    behind = datetime.now(UTC).hour - 12  # POSIX: west of Greenwich is positive, and Etc goes from 14 east to 12 west
+    return f"Etc/GMT{behind:+d}" if behind else "Etc/GMT"
 
 
 def ledger() -> list[LedgerRow]:

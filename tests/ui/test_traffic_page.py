@@ -7,7 +7,7 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, Route, expect
 from site_kit import LOST, Site
 from story import DNS, METRICS, STORY, Talk, story
 
@@ -185,22 +185,68 @@ def test_the_badge_says_where_flows_were_lost(page: Page, site: Site) -> None:
     expect(drawer.get_by_role("row", name=re.compile("kernel_packets_seen"))).to_contain_text("96\u202f400")
 
 
-def test_a_drag_over_the_chart_chooses_the_time(page: Page, site: Site) -> None:
-    visit(page, site.url + FLOW_DEMO)
+def press_on_chart(page: Page, url: str) -> FloatRect:
+    """Opens the page and, once nothing moves it any more, presses at two fifths of its chart; returns where that is."""
+    visit(page, f"{url}{FLOW_DEMO}&live=off")
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".fg-legend li").first).to_be_visible()
     canvas = page.locator(".fg-panel-chart canvas").first
-    expect(canvas).to_be_visible()
     box = canvas.bounding_box()
     assert box
-    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 60)
+    canvas.hover(position={"x": box["width"] * 0.4, "y": 60})
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + 80, steps=6)
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 70, steps=3)
+    return box
+
+
+def answer_again(page: Page) -> None:
+    """All is asked anew, and another answer is there."""
+    chart = page.locator(".fg-panel-chart").get_by_role("img")
+    before = chart.get_attribute("aria-label") or ""
+
+    def doubled(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        body["series"] = [{**one, "values": [2 * value for value in one["values"]]} for one in body["series"]]
+        route.fulfill(response=answer, json=body)
+
+    page.route("**/api/v1/series?*", doubled, times=1)
+    refresh = page.get_by_role("button", name="Refresh")
+    refresh.focus()
+    refresh.press("Enter")
+    expect(chart).not_to_have_attribute("aria-label", before)
+
+
+def test_a_drag_over_the_chart_chooses_the_time_also_while_an_answer_comes(page: Page, site: Site) -> None:
+    box = press_on_chart(page, site.url)
+    chosen = page.locator(".fg-chart-chosen")
+    held = chosen.inner_text()
+    answer_again(page)
+    expect(chosen).to_have_text(held)
+    page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] + 120, steps=3)
+    expect(chosen).not_to_have_text(held)
+    said = chosen.inner_text()
+    assert said.partition(" –")[0] == held.partition(" –")[0], "it begins where it was pressed"
     page.mouse.up()
-    page.wait_for_url(re.compile("from=.*to="))
+    expect(page).to_have_url(re.compile("from=.*to="))
     query = parse_qs(urlsplit(page.url).query)
-    assert 60_000 < int(query["to"][0]) - int(query["from"][0]) < 500_000
+    from_ms, to_ms = int(query["from"][0]), int(query["to"][0])
+    assert 60_000 < to_ms - from_ms < 500_000
+    clocks = [page.evaluate("ms => new Date(ms).toLocaleTimeString('en-GB')", ms) for ms in (from_ms, to_ms)]
+    assert re.findall(r"\d\d:\d\d:\d\d", said) == clocks
     expect(page.locator("#fg-live")).to_be_disabled()
     page.go_back()
     expect(page.locator("#fg-live")).to_be_enabled()
+
+
+def test_escape_gives_a_drag_up_and_closes_nothing_else(page: Page, site: Site) -> None:
+    press_on_chart(page, site.url)
+    expect(page.locator(".fg-chart-range")).to_be_visible()
+    address = page.url
+    page.keyboard.press("Escape")
+    expect(page.locator(".fg-chart-range")).to_have_count(0)
+    page.mouse.up()
+    assert page.url == address
 
 
 def test_live_flows_arrive_by_themselves_and_wait_while_somebody_reads(page: Page, site: Site) -> None:

@@ -216,7 +216,7 @@ def test_the_ssh_line_forwards_both_ports_also_where_sudo_took_the_variable_away
 
 def _edge(**changes: Any) -> TopologyEdge:
     values: dict[str, Any] = {
-        "src": "flow-demo/Deployment/web", "dst": "flow-demo/Deployment/db", "dst_port": 5432, "asked_port": None,
+        "src": "flow-demo/Deployment/web", "dst": "flow-demo/Deployment/db", "dst_port": 5432, "asked_ports": (),
         "dst_service": "db", "proto": 6, "bytes": 42_000, "packets": 1234, "flows": 3, "rate_bps": 0.0, "bytes_to_server": 1,
         "bytes_to_client": 1, "retransmits": 0, "drop_packets": 0, "rtt_avg_ns": None, "approx": False, "error": 0.0,
     }  # fmt: skip
@@ -231,7 +231,7 @@ def test_the_live_view_names_both_ends_rates_and_what_was_lost(tmp_path: Path) -
         Snapshot(
             12.0,
             10.0,
-            [_edge(), _edge(src="/Subnet/EXT:clients", approx=True, dst_port=8443, asked_port=443)],
+            [_edge(), _edge(src="/Subnet/EXT:clients", approx=True, dst_port=8443, asked_ports=(443,))],
             "complete",
             ["store died"],
             "soon",

@@ -83,12 +83,34 @@ def test_a_conversation_through_a_service_with_another_port_is_one_edge(store: F
     for text in ("namespace = pay", "namespace = pay and port = 443", "namespace = pay and port = 8443"):
         found = topology(store, FlowQuery(last(), bound(text)))
         through, scraped = found.edges
-        assert (through.src, through.dst_port, through.asked_port, through.dst_service) == ("pay//shop", 8443, 443, "payments")
+        assert (through.src, through.dst_port, through.asked_ports, through.dst_service) == (
+            "pay//shop",
+            8443,
+            (443,),
+            "payments",
+        )
         assert (through.bytes_to_server, through.bytes_to_client, through.flows) == (100, 900, 2)
-        assert (scraped.src, scraped.dst_port, scraped.asked_port, scraped.bytes) == ("pay//scraper", 8443, None, 7)
+        assert (scraped.src, scraped.dst_port, scraped.asked_ports, scraped.bytes) == ("pay//scraper", 8443, (), 7)
         (port,) = next(node.ports for node in found.nodes if node.owner == "gateway")
-        assert (port.port, port.proto, port.service, port.asked_port) == (8443, 6, "payments", 443)
+        assert (port.port, port.proto, port.service, port.asked_ports) == (8443, 6, "payments", (443,))
     assert not topology(store, FlowQuery(last(), bound("namespace = pay and port != 443"))).edges
+
+
+def test_all_ports_of_services_that_lead_to_one_are_told(store: FlowStore) -> None:
+    """Two ports of a Service, and one of another, at one port of the pods; one client asks for that itself."""
+    asked = {9443: "shop", 80: "shop", 443: "till", 8443: "scraper"}
+    talks = [
+        named(flows("three", 1, owners=(client,), src_port=40_000, dst_port=port, service_port=port * (port != 8443),
+                    target_port=8443 * (port != 8443)), dst_owner="gateway", dst_namespace="three")
+        for port, client in asked.items()
+    ]  # fmt: skip
+    store.write(FlowBatch.concat(talks), "three")
+    found = topology(store, FlowQuery(last(), bound("namespace = three")))
+    assert {edge.src: (edge.dst_port, edge.asked_ports) for edge in found.edges} == {
+        "three//shop": (8443, (80, 9443)), "three//till": (8443, (443,)), "three//scraper": (8443, ()),
+    }  # fmt: skip
+    (port,) = next(node.ports for node in found.nodes if node.owner == "gateway")
+    assert (port.port, port.asked_ports) == (8443, (80, 443, 9443))
 
 
 def test_peers_without_a_workload_go_by_name_dns_subnet_or_nothing(store: FlowStore) -> None:

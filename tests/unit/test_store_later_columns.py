@@ -29,7 +29,7 @@ def test_ports_of_which_the_table_knows_one_number(tmp_path: Path) -> None:
             store.flows(FlowQuery(last(), bound("target_port = 8443")))
         assert len(store.flows(FlowQuery(last(), columns=("bytes", "service_port", "target_port")))) == 2
         (edge,) = store.edges(FlowQuery(last())).edges
-        assert (edge.port, edge.asked_port, edge.flows) == (5432, None, 2)
+        assert (edge.port, edge.asked_ports, edge.flows) == (5432, (), 2)
     with running_store(tmp_path / "store") as process:  # which brings the table up to date
         store = process.open()
         store.write(flows("new", 1, dst_port=443, service_port=443, target_port=8443), "new")

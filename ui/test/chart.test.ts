@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { SeriesAnswer } from "../src/api/types";
 import { axisOf, chartOptions, tipRows } from "../src/chart/options";
 import { askers, bandsOf, BANDS, coloursOf } from "../src/chart/series";
+import { rangeOf } from "../src/chart/useRangeDrag";
 import { FLOW_DEMO } from "./scene";
 
 const key = (src: string, dst: string) => ({ src_owner: src, dst_owner: dst });
@@ -84,5 +85,16 @@ describe("the chart", () => {
     const tip = tipRows(data, 1);
     expect(tip.rows.map((row) => row.text)).toEqual(["≈\u202f1.0 kB/s", "≈\u202f50 B/s", "2 B/s"]);
     expect(tip.total).toBe("≈\u202f1.1 kB/s");
+  });
+});
+
+describe("a drag over the chart", () => {
+  it("chooses the same range in both directions, in whole milliseconds", () => {
+    expect(rangeOf(10_000.4, 70_000.6)).toEqual({ from_ms: 10_000, to_ms: 70_001 });
+    expect(rangeOf(70_000.6, 10_000.4)).toEqual({ from_ms: 10_000, to_ms: 70_001 });
+  });
+
+  it("chooses a second at least, around what was meant", () => {
+    expect(rangeOf(10_400, 10_600)).toEqual({ from_ms: 10_000, to_ms: 11_000 });
   });
 });

@@ -8,8 +8,8 @@ import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, isIll, no
 import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
 import { portText, portWords } from "../src/format/ports";
 import { summary, troubled, troubleTime } from "../src/format/summary";
-import { bytes, count, counted, dateTime, duration, percent, rate, timeRange, zone } from "../src/format/units";
-import { edge, node, trouble } from "./scene";
+import { bytes, count, counted, dateTime, duration, percent, rangeAndLength, rate, timeRange, timeToSecond, zone } from "../src/format/units";
+import { edge, node, onTheDayOf, trouble } from "./scene";
 
 const ROW: Row = {
   time_end_ns: 1_795_646_930_000_000_000, duration_ns: 4_600_000_000, src_addr: "10.128.0.11", dst_addr: "10.128.2.13", src_port: 40000, dst_port: 5432,
@@ -34,6 +34,17 @@ describe("numbers", () => {
     expect(dateTime(at).endsWith(` ${zone(at)}`)).toBe(true);
     expect(timeRange(at, at + 60_000).match(/Nov/g)).toHaveLength(1);
     expect(timeRange(at, at + 3 * 86_400_000).match(/Nov/g)).toHaveLength(2);
+  });
+
+  it("names the day of a time that is not of today, and the year of another one", () => {
+    const now = Date.parse("2026-11-26T10:02:30");
+    const before = (days: number): string => timeToSecond(now - days * 86_400_000, now);
+    expect([before(0), before(1), before(400)]).toEqual(["10:02:30", "25 Nov, 10:02:30", "22 Oct 2025, 10:02:30"]);
+    expect(timeRange(now, now + 60_000, now)).toBe("26 Nov, 10:02:30 – 10:03:30");
+    const newYear = Date.parse("2027-01-01T00:00:00");
+    expect(timeRange(newYear - 60_000, newYear + 60_000, now)).toBe("31 Dec 2026, 23:59:00 – 1 Jan 2027, 00:01:00");
+    expect(timeRange(newYear, newYear + 60_000, now)).toBe("1 Jan 2027, 00:00:00 – 00:01:00");
+    expect(rangeAndLength(now, now + 192_400, now)).toBe("26 Nov, 10:02:30 – 10:05:42 (3 min 12 s)");
   });
 
   it("gives durations in the unit that fits", () => {
@@ -115,8 +126,9 @@ describe("ports", () => {
   });
 
   it("that clients ask for stand before the server's own", () => {
-    expect([portWords(8443, 6, 443), portWords(9999, 6, 30_443), portWords(5353, 17, 53)]).toEqual(["https 443 → 8443", "port 30443 → 9999", "dns 53 → 5353"]);
-    expect([portText(8443, 6, 443), portText(5353, 17, 53)]).toEqual(["443 → 8443", "53 → 5353/UDP"]);
+    expect([portWords(8443, 6, [443]), portWords(9999, 6, [30_443]), portWords(5353, 17, [53])]).toEqual(["https 443 → 8443", "port 30443 → 9999", "dns 53 → 5353"]);
+    expect([portWords(8443, 6, [80, 443]), portWords(8443, 6, [80, 443, 9443]), portWords(8443, 6, [])]).toEqual(["ports 80, 443 → 8443", "3 ports → 8443", "https 8443"]);
+    expect([portText(8443, 6, [443]), portText(5353, 17, [53])]).toEqual(["443 → 8443", "53 → 5353/UDP"]);
   });
 });
 
@@ -125,17 +137,17 @@ describe("an edge", () => {
   const office: TopologyNode = { ...node("", "EXT:head office"), owner_kind: "Subnet", kind: "peer" };
 
   it("picks its flows of both directions", () => {
-    expect(edgeFilter({ dst_port: 8080, asked_port: null, proto: 6 }, office, django, { nodes: [office, django] })).toBe(
+    expect(edgeFilter({ dst_port: 8080, asked_ports: [], proto: 6 }, office, django, { nodes: [office, django] })).toBe(
       '(src_subnet = "EXT:head office" and dst_namespace = flow-demo and dst_owner = django-psql-example and dst_port = 8080 and proto = 6) or ' +
         '(dst_subnet = "EXT:head office" and src_namespace = flow-demo and src_owner = django-psql-example and src_port = 8080 and proto = 6)',
     );
   });
 
   it("through a Service with another port picks the requests to that, and the answers", () => {
-    const filter = edgeFilter({ dst_port: 8443, asked_port: 443, proto: 6 }, office, django, { nodes: [office, django] });
+    const filter = edgeFilter({ dst_port: 8443, asked_ports: [443], proto: 6 }, office, django, { nodes: [office, django] });
     expect(filter).toContain("(dst_port = 8443 or target_port = 8443) and proto = 6) or ");
     expect(filter).toContain("(src_port = 8443 or target_port = 8443)");
-    expect(edgeSentence({ ...edge(office, django, 8443), asked_port: 443 }, "office", "django", 10)).toContain("over https 443 → 8443:");
+    expect(edgeSentence({ ...edge(office, django, 8443), asked_ports: [443] }, "office", "django", 10)).toContain("over https 443 → 8443:");
   });
 
   it("of addresses without a name says that there is none", () => {
@@ -215,6 +227,8 @@ describe("losses", () => {
 describe("when a trouble was", () => {
   const at = Date.parse("2026-01-31T10:00:00");
   const ended = at + 130_000;
+  onTheDayOf(ended);
+
   it.each([
     [{ since_ms: at, last_ms: 0, over: false }, "since 10:00:00 (2 min 10 s)"],
     [{ since_ms: at, last_ms: ended - 5_000, over: false }, "since 10:00:00 (2 min 10 s)"],

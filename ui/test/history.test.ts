@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { NodeHistory } from "../src/api/types";
 import { countWords, lackWords, problems, sinceStep, sinceWords, together } from "../src/nodes/history";
+import { onTheDayOf } from "./scene";
 
 const STEP = 30_000;
 const TIMES = [0, 1, 2, 3, 4].map((step) => 1_795_646_940_000 + step * STEP);
@@ -13,6 +14,8 @@ const history = (more: Partial<NodeHistory> = {}): NodeHistory => ({
 const at = (step: number): string => new Date(TIMES[step]!).toTimeString().slice(0, 8);
 
 describe("a node's history", () => {
+  onTheDayOf(TIMES[0]!);
+
   it("has counters of a kind together, and nothing where nothing was heard", () => {
     expect(together(history(), ["listen_overflows", "tcp_backlog_overflows"])).toEqual([0, 0, null, 1, 0]);
     expect(problems(history())).toEqual([0, 7, null, 6, 0]);

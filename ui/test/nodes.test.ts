@@ -5,6 +5,7 @@ import { nodesOf } from "../src/format/flow";
 import { byNeed, isSilent, lastWords, nodesSentence, QUEUES, trackingShare, trackingWords } from "../src/nodes/signs";
 import { rangeWords } from "../src/state/range";
 import { DEFAULT_VIEW, nodesLink, parseView } from "../src/state/view";
+import { onTheDayOf } from "./scene";
 
 const NOW = 1_795_646_930_000;
 const sign = (counter: string, device = ""): NodeSign => ({ counter, device, count: 1, words: counter, advice: "", last_ms: NOW, over: false });
@@ -22,6 +23,8 @@ const PAST = node("node-p", { counters: { listen_overflows: 9 }, signs: [{ ...si
 const SILENT = node("node-10", { told_ms: NOW - 61_000 });
 
 describe("nodes", () => {
+  onTheDayOf(NOW);
+
   it("that need a look come first, then by name as people count", () => {
     expect(byNeed([node("node-2"), PAST, SILENT, node("node-1"), FULL], NOW).map((one) => one.node)).toEqual(["node-10", "node-c", "node-p", "node-1", "node-2"]);
   });

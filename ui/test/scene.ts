@@ -1,6 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pieces of the demo's story for tests.
+import { afterEach, beforeEach, vi } from "vitest";
 import type { Topology, TopologyEdge, TopologyNode, Trouble } from "../src/api/types";
+
+/** Tests around this call run at that time: times of its day are said without the day. */
+export function onTheDayOf(ms: number): void {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: ms }));
+  afterEach(() => void vi.useRealTimers());
+}
 
 export function node(namespace: string, owner: string, kind = "Deployment"): TopologyNode {
   return { id: `${namespace}/${kind}/${owner}`, namespace, owner, owner_kind: kind, kind: namespace ? "workload" : "peer", layer: "app", ports: [] };
@@ -12,7 +19,7 @@ export const trouble = (kind: Trouble["kind"], more: Partial<Trouble> = {}): Tro
 
 export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, proto = 6): TopologyEdge {
   return {
-    src: src.id, dst: dst.id, dst_port: port, asked_port: null, dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
+    src: src.id, dst: dst.id, dst_port: port, asked_ports: [], dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
     bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0, troubles: [], crossing: "",
   }; // prettier-ignore
 }
@@ -21,7 +28,7 @@ export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, 
 export function topologyOf(nodes: TopologyNode[], edges: TopologyEdge[]): Topology {
   const withPorts = nodes.map((one) => {
     const ports = new Map(edges.filter((each) => each.dst === one.id && each.dst_port !== null).map((each) => [`${each.dst_port}/${each.proto}`, each]));
-    return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "", asked_port: each.asked_port })) };
+    return { ...one, ports: [...ports.values()].map((each) => ({ port: each.dst_port as number, proto: each.proto, service: "", asked_ports: each.asked_ports })) };
   });
   return { nodes: withPorts, edges, edge_count: edges.length, others: {}, troubled: [], crossing: "", unseen: "", window: { from_ms: 0, to_ms: 900_000 } };
 }

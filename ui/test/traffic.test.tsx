@@ -74,12 +74,14 @@ it("says that a question goes unanswered for long, until it is answered", async 
 });
 
 it("says that the collector does not answer, where there is one", () => {
+  vi.useFakeTimers({ toFake: ["Date"], now: STATUS.store.newest_ms });
   const status = (silent: boolean) => ({ ...STATUS, collector: { silent, answers: false, problem: "the collector does not answer: timeout" } }) as Status;
   const banner = (silent: boolean) => <QueryClientProvider client={new QueryClient()}><OutageBanner status={status(silent)} /></QueryClientProvider>;
   const { rerender } = render(banner(true));
   expect(screen.getByRole("alert").textContent).toMatch(/^The collector does not answer: timeout\. What happens after the newest flow, of \d\d:\d\d:\d\d, is not known/);
   rerender(banner(false));
   expect(screen.queryByRole("alert")).toBeNull();
+  vi.useRealTimers();
 });
 
 /** A panel that is not live: nobody but the outage asks again. */

@@ -122,7 +122,7 @@ def conversations_table(now: Snapshot) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for edge in now.conversations:
         mark = "≈ " if edge.approx else ""
-        port = str(edge.asked_port or edge.dst_port or "")
+        port = ", ".join(map(str, edge.asked_ports)) or str(edge.dst_port or "")
         table.add_row(
             end_words(edge.src), end_words(edge.dst), port, f"{mark}{size(edge.bytes / now.window_s)}",
             f"{mark}{size(edge.bytes)}", f"{mark}{edge.packets:,}",

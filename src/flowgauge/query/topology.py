@@ -17,12 +17,12 @@ from flowgauge.store.store import FlowStore
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port on which a node was reached; ``asked_port`` is what clients ask for where that is another one."""
+    """A port on which a node was reached; ``asked_ports`` is what clients ask for where that is another one."""
 
     port: int
     proto: int
     service: str
-    asked_port: int | None = None
+    asked_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class TopologyNode:
 class TopologyEdge:
     """From client ``src`` to server ``dst`` (node ids), both directions together.
 
-    ``dst_port`` is where the server listens, ``asked_port`` what clients were seen to ask for where that is another one.
+    ``dst_port`` is where the server listens, ``asked_ports`` what clients were seen to ask for where that is another one.
     ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the
     relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given; ``troubles`` what goes wrong;
     ``crossing`` whether it goes between namespaces.
@@ -55,7 +55,7 @@ class TopologyEdge:
     src: str
     dst: str
     dst_port: int | None
-    asked_port: int | None
+    asked_ports: tuple[int, ...]
     dst_service: str
     proto: int
     bytes: int
@@ -122,9 +122,10 @@ def node_id(end: End) -> str:
 
 
 def _port(edge: Edge, port: int, before: Port | None) -> Port:
-    """What a larger edge told of it counts; not all of a server's clients need come through its Service."""
+    """The service is the one of the largest edge that tells one; not all of a server's clients need come through it."""
     known = before or Port(port, edge.proto, "")
-    return Port(port, edge.proto, known.service or edge.service, known.asked_port or edge.asked_port)
+    asked = tuple(sorted({*known.asked_ports, *edge.asked_ports}))
+    return Port(port, edge.proto, known.service or edge.service, asked)
 
 
 def _node(name: str, end: End, ports: tuple[Port, ...]) -> TopologyNode:
@@ -138,7 +139,7 @@ def _edge(edge: Edge, found: tuple[Trouble, ...], window: Window) -> TopologyEdg
         src=node_id(edge.client),
         dst=node_id(edge.server),
         dst_port=edge.port,
-        asked_port=edge.asked_port,
+        asked_ports=edge.asked_ports,
         dst_service=edge.service,
         proto=edge.proto,
         bytes=edge.bytes,

@@ -314,9 +314,9 @@ def _ends_words(edge: Edge) -> str:
 
 
 def server_words(edge: Edge) -> str:
-    """``postgresql:5432``, ``node-b (ICMP)``; of two ports the one that clients ask for."""
+    """``postgresql:5432``, ``node-b (ICMP)``; the port is the one that clients ask for, of several the server's own."""
     icmp = " (ICMP)" if edge.proto in ECHO_REPLIES else ""
-    port = edge.asked_port or edge.port
+    port = edge.asked_ports[0] if len(edge.asked_ports) == 1 else edge.port
     if port is None:
         return f"{name_words(edge.server, edge.server_addr)}{icmp}"
     address = f"[{edge.server_addr}]" if ":" in edge.server_addr else edge.server_addr

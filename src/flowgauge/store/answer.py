@@ -212,8 +212,8 @@ class Edge:
     """What a client and a server exchanged, both directions together.
 
     ``schema.roles`` says which end is the server. ``port`` is where the server listens, None for protocols without ports;
-    ``asked_port`` what clients were seen to ask for where that is another one, as the port of a Service; ``service`` is the
-    service through which the server was reached, or empty. Sums are scaled by sampling. ``client_addr`` and
+    ``asked_ports`` what clients were seen to ask for where that is another one, as the ports of Services, in ascending order;
+    ``service`` is the service through which the server was reached, or empty. Sums are scaled by sampling. ``client_addr`` and
     ``server_addr`` are the addresses of ends of which nothing else is known, empty where there are several.
     """
 
@@ -233,7 +233,7 @@ class Edge:
     signals: EdgeSignals = EdgeSignals()
     client_addr: str = ""
     server_addr: str = ""
-    asked_port: int | None = None
+    asked_ports: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

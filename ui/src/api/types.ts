@@ -71,8 +71,8 @@ export interface NodePort {
   port: number;
   proto: number;
   service: string;
-  /** What clients ask for where that is another port, as a Service's. */
-  asked_port: number | null;
+  /** What clients ask for where that is another port, as a Service's; several where several lead here. */
+  asked_ports: number[];
 }
 
 export interface TopologyNode {
@@ -109,8 +109,8 @@ export interface TopologyEdge {
   dst: string;
   /** Where the server listens. */
   dst_port: number | null;
-  /** What clients were seen to ask for where that is another port, as a Service's. */
-  asked_port: number | null;
+  /** What clients were seen to ask for where that is another port, as a Service's; in ascending order. */
+  asked_ports: number[];
   dst_service: string;
   proto: number;
   bytes: number;

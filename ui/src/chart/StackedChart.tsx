@@ -2,10 +2,12 @@
 // Bytes per second over time, stacked, on a canvas. Dragging over it chooses a time range. Loaded when it is first shown.
 import { useEffect, useRef } from "react";
 import type { WindowMs } from "../api/types";
+import { rangeAndLength } from "../format/units";
 import { token, useTheme } from "../state/theme";
 import { type EChartsType, init } from "./echarts";
 import { chartOptions, colourOf, type Palette, tipRows } from "./options";
 import { BANDS, type Bands } from "./series";
+import { useRangeDrag } from "./useRangeDrag";
 
 interface Props {
   data: Bands;
@@ -15,25 +17,27 @@ interface Props {
   onRange: (from: number, to: number) => void;
 }
 
-/** A drag shorter than this many milliseconds of the axis is a click. */
-const LEAST_RANGE_MS = 1_000;
+const AXIS = { xAxisIndex: 0 };
 
-export default function StackedChart({ data, colours, axis, label, onRange }: Props) {
+export default function StackedChart({ label, onRange, ...newest }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const chart = useRef<EChartsType>();
-  const choose = useRef(onRange);
-  choose.current = onRange;
+  const shown = useRef(newest);
   const [theme] = useTheme();
+
+  const timeAt = (clientX: number): number => {
+    const { from_ms, to_ms } = shown.current.axis;
+    const x = clientX - (place.current?.getBoundingClientRect().left ?? 0);
+    return Math.max(from_ms, Math.min(to_ms, Number(chart.current?.convertFromPixel(AXIS, x))));
+  };
+  const { held, range, handlers } = useRangeDrag(timeAt, onRange);
+  if (!held) shown.current = newest;
+  const { data, colours, axis } = shown.current;
 
   useEffect(() => {
     if (!place.current) return;
     const made = init(place.current, null, { renderer: "canvas" });
     chart.current = made;
-    made.on("brushEnd", (event) => {
-      const [from, to] = ((event as { areas?: { coordRange?: [number, number] }[] }).areas?.[0]?.coordRange ?? [0, 0]).map(Math.round) as [number, number];
-      made.dispatchAction({ type: "brush", areas: [] });
-      if (to - from >= LEAST_RANGE_MS) choose.current(from, to);
-    });
     const watch = new ResizeObserver(() => made.resize());
     watch.observe(place.current);
     return () => {
@@ -46,10 +50,25 @@ export default function StackedChart({ data, colours, axis, label, onRange }: Pr
     const palette = paletteOf();
     const tip = (bin: number) => tipElement(data, colours, palette, bin);
     chart.current?.setOption(chartOptions(data, colours, palette, axis, tip), { notMerge: false, replaceMerge: ["series"] });
-    chart.current?.dispatchAction({ type: "takeGlobalCursor", key: "brush", brushOption: { brushType: "lineX", brushMode: "single" } });
   }, [data, colours, axis, theme]);
 
-  return <div ref={place} className="fg-chart" role="img" aria-label={label} />;
+  const dragging = range !== undefined;
+  useEffect(() => {
+    if (dragging) chart.current?.dispatchAction({ type: "hideTip" });
+  }, [dragging]);
+
+  const [left = 0, right = 0] = range ? [range.from_ms, range.to_ms].map((ms) => Number(chart.current?.convertToPixel(AXIS, ms))) : [];
+  return (
+    <div className="fg-chart" role="img" aria-label={label} {...handlers}>
+      <div ref={place} className="fg-chart-canvas" />
+      {range && (
+        <>
+          <div className="fg-chart-range" style={{ left, width: right - left }} />
+          <span className="fg-chart-chosen">{rangeAndLength(range.from_ms, range.to_ms)}</span>
+        </>
+      )}
+    </div>
+  );
 }
 
 function paletteOf(): Palette {

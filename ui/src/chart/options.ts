@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chart's options, from bands and the theme's colours. Pure, so that tests can read them.
 import type { WindowMs } from "../api/types";
-import { rate } from "../format/units";
+import { rate, timeToSecond } from "../format/units";
 import type { Bands } from "./series";
 
 export interface Palette {
@@ -40,9 +40,8 @@ export function tipRows({ bands, times }: Bands, bin: number): { title: string; 
     .map((band) => ({ key: band.key, label: band.label, value: band.values[bin] ?? 0, approx: band.approx && (band.values[bin] ?? 0) > 0 }))
     .toSorted((a, b) => b.value - a.value);
   const total = rows.reduce((sum, row) => sum + row.value, 0);
-  const seconds = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
   return {
-    title: seconds.format(times[bin] ?? 0),
+    title: timeToSecond(times[bin] ?? 0),
     rows: rows.map((row) => ({ key: row.key, label: row.label, text: `${row.approx ? "≈\u202f" : ""}${rate(row.value)}` })),
     total: `${rows.some((row) => row.approx) ? "≈\u202f" : ""}${rate(total)}`,
   };
@@ -82,7 +81,6 @@ export function chartOptions(data: Bands, colours: ReadonlyMap<string, number>, 
       axisPointer: { lineStyle: { color: palette.text, type: "dashed", opacity: 0.6 } },
       formatter: (points: { dataIndex: number }[]) => tip(points[0]?.dataIndex ?? 0),
     },
-    brush: { xAxisIndex: 0, brushType: "lineX", brushMode: "single", throttleType: "debounce", brushStyle: { color: palette.line, opacity: 0.35, borderColor: palette.text, borderWidth: 1 }, outOfBrush: { colorAlpha: 0.4 } },
     series: data.bands.map((band) => ({
       id: band.key,
       name: band.label,

@@ -37,7 +37,7 @@ export function NodeDetail({ node, topology, seconds, view, onView }: Props) {
           <p className="fg-ports">
             {node.ports.map((port) => (
               <span key={`${port.port}/${port.proto}`} className="fg-port-chip">
-                {portWords(port.port, port.proto, port.asked_port)}
+                {portWords(port.port, port.proto, port.asked_ports)}
                 {port.service && <span className="fg-context"> service {port.service}</span>}
               </span>
             ))}
@@ -76,7 +76,7 @@ function Edges({ title, edges, nameOf, seconds, onOpen }: EdgesProps) {
           <li key={edgeKey(edge)}>
             <button type="button" className="fg-link" onClick={() => onOpen(edge)}>
               <span className="fg-link-name">{nameOf(edge)}</span>
-              <span className="fg-context">{portText(edge.dst_port, edge.proto, edge.asked_port)}</span>
+              <span className="fg-context">{portText(edge.dst_port, edge.proto, edge.asked_ports)}</span>
               <span className="fg-link-number">
                 <Approx text={rate(edgeRate(edge, seconds))} approx={edge.approx} error={edge.error} />
               </span>

@@ -8,7 +8,7 @@ import { OpenRow, RowTable } from "../common/RowTable";
 import { Value } from "../common/ValueMenu";
 import { edgeFilter, edgeRate, edgeSentence, healthOf, isIll, nodeFilter, nodeWords } from "../format/edge";
 import { plain } from "../format/flow";
-import { portName, portText } from "../format/ports";
+import { nameOfPorts, portText } from "../format/ports";
 import { bytes, count, duration, rate } from "../format/units";
 import { isOutside, nodeTitle } from "../map/graph";
 import { edgeKey } from "../state/open";
@@ -74,8 +74,8 @@ function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, 
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
       <td><NodeCell node={dst} topology={topology} /></td>
       <td className="fg-port-cell">
-        <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst, topology)}>{portText(edge.dst_port, edge.proto, edge.asked_port)}</Value>
-        <span className="fg-context fg-port-name">{portName(edge.asked_port ?? edge.dst_port)}</span>
+        <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst, topology)}>{portText(edge.dst_port, edge.proto, edge.asked_ports)}</Value>
+        <span className="fg-context fg-port-name">{nameOfPorts(edge.dst_port, edge.asked_ports)}</span>
       </td>
       <td className="fg-number fg-rate">
         <Approx text={rate(edgeRate(edge, seconds))} approx={approx} error={error} />

@@ -35,7 +35,7 @@ export function nodeWords(node: TopologyNode | undefined, id = ""): string {
 export function edgeSentence(edge: TopologyEdge, src: string, dst: string, seconds: number): string {
   const about = edge.approx ? "about " : "";
   const both = `${bytes(edge.bytes_to_server)} to the server and ${bytes(edge.bytes_to_client)} back`;
-  return `${src} talks to ${dst} over ${portWords(edge.dst_port, edge.proto, edge.asked_port)}: ${about}${both}, ${rate(edgeRate(edge, seconds))} on average, in ${counted(edge.flows, "flow")}.`;
+  return `${src} talks to ${dst} over ${portWords(edge.dst_port, edge.proto, edge.asked_ports)}: ${about}${both}, ${rate(edgeRate(edge, seconds))} on average, in ${counted(edge.flows, "flow")}.`;
 }
 
 type Nodes = Pick<Topology, "nodes">;
@@ -56,15 +56,15 @@ export function endTerms(node: TopologyNode, end: "src" | "dst", { nodes }: Node
 export const nodeFilter = (node: TopologyNode, map: Nodes): string => (["src", "dst"] as const).map((end) => `(${endTerms(node, end, map).join(" and ")})`).join(" or ");
 
 /** The port at which the server listens: that of its end, unless the flow has another one there and tells where it leads. */
-function servedOn(server: "src" | "dst", port: number, asked: number | null): string {
+function servedOn(server: "src" | "dst", port: number, asked: readonly number[]): string {
   const own = term(`${server}_port`, port);
-  return asked === null ? own : `(${own} or ${term("target_port", port)})`;
+  return asked.length === 0 ? own : `(${own} or ${term("target_port", port)})`;
 }
 
 /** The filter for the flows of an edge, in both directions: also those that tell the port that clients ask for. */
-export function edgeFilter(edge: Pick<TopologyEdge, "dst_port" | "asked_port" | "proto">, src: TopologyNode, dst: TopologyNode, map: Nodes): string {
+export function edgeFilter(edge: Pick<TopologyEdge, "dst_port" | "asked_ports" | "proto">, src: TopologyNode, dst: TopologyNode, map: Nodes): string {
   const one = (client: "src" | "dst", server: "src" | "dst") => {
-    const port = edge.dst_port === null ? [] : [servedOn(server, edge.dst_port, edge.asked_port)];
+    const port = edge.dst_port === null ? [] : [servedOn(server, edge.dst_port, edge.asked_ports)];
     return `(${[...endTerms(src, client, map), ...endTerms(dst, server, map), ...port, term("proto", edge.proto)].join(" and ")})`;
   };
   return `${one("src", "dst")} or ${one("dst", "src")}`;

@@ -42,7 +42,7 @@ export function troubleTime({ since_ms, last_ms, over }: Pick<Trouble, "since_ms
   if (!since_ms) return "";
   const since = timeToSecond(since_ms);
   if (!over) return `since ${since} (${duration(Math.max(1, Math.round((endMs - since_ms) / 1000)) * 1e9)})`;
-  const last = timeToSecond(last_ms);
+  const last = timeToSecond(last_ms, since_ms);
   const ago = duration(Math.round((endMs - last_ms) / 1000) * 1e9);
-  return since === last ? `at ${since}, ${ago} ago` : `from ${since} to ${last}, not since (${ago})`;
+  return since_ms === last_ms ? `at ${since}, ${ago} ago` : `from ${since} to ${last}, not since (${ago})`;
 }

@@ -46,23 +46,39 @@ export function percent(share: number): string {
   return `${value.toFixed(2).replace(/\.?0+$/, "")} %`;
 }
 
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric" });
-const dayTime = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const full = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" });
+type Parts = Intl.DateTimeFormatOptions;
+const DAY: Parts = { day: "numeric", month: "short" };
+const YEAR: Parts = { ...DAY, year: "numeric" };
+const CLOCK: Parts = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
+const written = (parts: Parts) => new Intl.DateTimeFormat("en-GB", parts);
 
-const zoned = new Intl.DateTimeFormat("en-GB", { timeZoneName: "short" });
+const clock = written(CLOCK);
+const day = written(YEAR);
+const year = written({ year: "numeric" });
+const dayTime = written({ ...DAY, ...CLOCK });
+const full = written({ ...YEAR, ...CLOCK });
+const zoned = written({ timeZoneName: "short" });
 
 /** The browser's time zone at a time, in which all times are shown: `UTC`, `GMT+1`. */
 export const zone = (ms: number): string => zoned.formatToParts(ms).find(({ type }) => type === "timeZoneName")?.value ?? "";
 
-/** Time of day, local time; and with milliseconds. */
-export const timeToSecond = (ms: number): string => clock.format(ms);
-export const timeOfDay = (ms: number): string => `${clock.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")}`;
-export const dateTime = (ms: number): string => `${full.format(ms)}.${String(Math.floor(ms) % 1000).padStart(3, "0")} ${zone(ms)}`;
+const sameDay = (one: number, other: number): boolean => day.format(one) === day.format(other);
+const sameYear = (one: number, other: number): boolean => year.format(one) === year.format(other);
+const millis = (ms: number): string => String(Math.floor(ms) % 1000).padStart(3, "0");
 
-/** A range; the day once where it is the same. */
-export const timeRange = (from: number, to: number): string => `${dayTime.format(from)} – ${day.format(from) === day.format(to) ? clock.format(to) : dayTime.format(to)}`;
+/** Local time of day; with the day where that is not today (or the day of a time said before), with the year where that is another. */
+export const timeToSecond = (ms: number, besideMs = Date.now()): string => (sameDay(ms, besideMs) ? clock : sameYear(ms, besideMs) ? dayTime : full).format(ms);
+export const timeOfDay = (ms: number): string => `${timeToSecond(ms)}.${millis(ms)}`;
+export const dateTime = (ms: number): string => `${full.format(ms)}.${millis(ms)} ${zone(ms)}`;
+
+/** A range; the day once where it is the same, the year where it is not this one. */
+export function timeRange(from: number, to: number, nowMs = Date.now()): string {
+  const long = sameYear(from, nowMs) && sameYear(to, nowMs) ? dayTime : full;
+  return `${long.format(from)} – ${(sameDay(from, to) ? clock : long).format(to)}`;
+}
+
+/** A range and how long it is, in whole seconds. */
+export const rangeAndLength = (from: number, to: number, nowMs = Date.now()): string => `${timeRange(from, to, nowMs)} (${duration(Math.round((to - from) / 1000) * 1e9)})`;
 
 /** The first letter large, as a sentence begins. */
 export const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);

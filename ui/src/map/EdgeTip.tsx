@@ -26,7 +26,7 @@ export function EdgeTip({ edge, src, dst, seconds, x, y }: Props) {
       <p className="fg-tip-title">
         {src} → {dst}
       </p>
-      <p className="fg-tip-sub">{portWords(edge.dst_port, edge.proto, edge.asked_port)}</p>
+      <p className="fg-tip-sub">{portWords(edge.dst_port, edge.proto, edge.asked_ports)}</p>
       <dl>
         <dt>on average</dt>
         <dd>{approx + rate(edgeRate(edge, seconds))}</dd>

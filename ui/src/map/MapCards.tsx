@@ -56,13 +56,13 @@ export const MapCard = memo(function MapCard({ node, known, rect, lit, selected,
   );
 });
 
-const portsSaid = (node: MapNode): string => (node.ports.length ? `, serves ${node.ports.map((one) => portWords(one.port, one.proto, one.asked_port)).join(", ")}` : "");
+const portsSaid = (node: MapNode): string => (node.ports.length ? `, serves ${node.ports.map((one) => portWords(one.port, one.proto, one.asked_ports)).join(", ")}` : "");
 
 function Port({ port, lit }: { port: PlacedPort; lit: Lit }) {
   const label = port.more ? `+${port.more}` : portText(port.port, port.proto);
   const style = { left: port.x, top: port.y, width: port.width, height: port.height };
   return (
-    <span className={`fg-port ${lit === "dim" ? "fg-dim" : ""}`} style={style} title={port.more ? `${port.more} further ports` : portWords(port.port, port.proto, port.asked_port)} aria-hidden>
+    <span className={`fg-port ${lit === "dim" ? "fg-dim" : ""}`} style={style} title={port.more ? `${port.more} further ports` : portWords(port.port, port.proto, port.asked_ports)} aria-hidden>
       {label}
     </span>
   );

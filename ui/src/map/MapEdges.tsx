@@ -65,7 +65,7 @@ export const EdgeLabel = memo(function EdgeLabel({ label, edge, words, seconds, 
       type="button"
       className={`fg-edge-label fg-edge-label-${healthOf(data)} ${lit ? `fg-${lit}` : ""}`}
       style={{ left: label.x, top: label.y, width: label.width, height: label.height }}
-      aria-label={`${words}, ${portWords(data.dst_port, data.proto, data.asked_port)}, ${data.approx ? "about " : ""}${perSecond}`}
+      aria-label={`${words}, ${portWords(data.dst_port, data.proto, data.asked_ports)}, ${data.approx ? "about " : ""}${perSecond}`}
       onPointerEnter={(event) => onEnter(edge.id, event)}
       onPointerLeave={onLeave}
       onFocus={(event) => onEnter(edge.id, middleOf(event.currentTarget))}
@@ -76,7 +76,7 @@ export const EdgeLabel = memo(function EdgeLabel({ label, edge, words, seconds, 
         <b>
           <Approx text={perSecond} approx={data.approx} error={data.error} />
         </b>
-        <span>{portWords(data.dst_port, data.proto, data.asked_port)}</span>
+        <span>{portWords(data.dst_port, data.proto, data.asked_ports)}</span>
       </span>
     </button>
   );

@@ -80,5 +80,5 @@ export function united(before: Graph, now: Graph): Graph {
 /** Changes only when the layout must: which nodes, ports and edges there are, and which labels need more room. */
 export function shapeOf(graph: Graph): string {
   const nodes = graph.nodes.map((node) => `${node.id}:${node.ports.map((port) => `${port.port}/${port.proto}`).sort()}`);
-  return [...nodes.sort(), "", ...graph.edges.map((edge) => `${edge.id}${edge.data.asked_port ?? ""}${edge.data.approx ? "≈" : ""}`).sort()].join("\n");
+  return [...nodes.sort(), "", ...graph.edges.map((edge) => `${edge.id}${edge.data.asked_ports}${edge.data.approx ? "≈" : ""}`).sort()].join("\n");
 }

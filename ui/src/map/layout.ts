@@ -22,7 +22,7 @@ const WIDEST_APPROX = `≈ ${WIDEST_RATE}`;
 
 /** Wide enough for any rate, so that a label keeps its place while its number changes. */
 export function labelWidth({ edge }: Pick<Route, "edge">): number {
-  return Math.max(textWidth(edge.data.approx ? WIDEST_APPROX : WIDEST_RATE, 12), textWidth(portWords(edge.data.dst_port, edge.data.proto, edge.data.asked_port), 11)) + 20;
+  return Math.max(textWidth(edge.data.approx ? WIDEST_APPROX : WIDEST_RATE, 12), textWidth(portWords(edge.data.dst_port, edge.data.proto, edge.data.asked_ports), 11)) + 20;
 }
 
 /** A layout of `graph`; what `before` placed keeps its rank and order. */

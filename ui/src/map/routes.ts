@@ -28,7 +28,7 @@ const INSIDE = 5;
 export interface PlacedPort extends Rect {
   key: string;
   port: number | null;
-  asked_port: number | null;
+  asked_ports: readonly number[];
   proto: number;
   /** For the last place: how many further ports it stands for. */
   more: number;
@@ -41,9 +41,9 @@ export function portsOf(node: MapNode, card: Rect): PlacedPort[] {
   const places = ports.length > PORTS_SHOWN ? PORTS_SHOWN : shown;
   const start = centre(card) - (places * PORT.width + (places - 1) * PORT.gap) / 2;
   const rect = (i: number) => ({ x: start + i * (PORT.width + PORT.gap), y: card.y - PORT.height / 2, width: PORT.width, height: PORT.height });
-  const placed = ports.slice(0, shown).map((port, i) => ({ ...rect(i), key: `${port.port}/${port.proto}`, port: port.port, asked_port: port.asked_port, proto: port.proto, more: 0 }));
+  const placed = ports.slice(0, shown).map((port, i) => ({ ...rect(i), key: `${port.port}/${port.proto}`, port: port.port, asked_ports: port.asked_ports, proto: port.proto, more: 0 }));
   if (places === shown) return placed;
-  return [...placed, { ...rect(shown), key: "more", port: null, asked_port: null, proto: 0, more: ports.length - shown }];
+  return [...placed, { ...rect(shown), key: "more", port: null, asked_ports: [], proto: 0, more: ports.length - shown }];
 }
 
 /** Where an edge lands from above: its port, else the place of the further ones, else the middle of the card. */

@@ -29,7 +29,7 @@ export function NodeHistory({ node, answer, view }: { node: string; answer: Node
       <Moved title="Received by its pods and itself" view={view} filter={term("dst_node", node)} step={step} />
       <Moved title="Sent by its pods and itself" view={view} filter={term("src_node", node)} step={step} />
       {quiet.length > 0 && <p className="fg-context">{capital(quiet.join(", "))}: none.</p>}
-      {times.length > 0 && <p className="fg-context">{timeToSecond(times[0]!)} – {timeToSecond(times[times.length - 1]! + step)} {zone(times[0]!)}. Arrow keys go from bar to bar.</p>}
+      {times.length > 0 && <p className="fg-context">{timeToSecond(times[0]!)} – {timeToSecond(times[times.length - 1]! + step, times[0])} {zone(times[0]!)}. Arrow keys go from bar to bar.</p>}
     </Section>
   );
 } // prettier-ignore

@@ -43,7 +43,7 @@ export function sinceWords(values: Values, timesMs: readonly number[], stepMs: n
   if (since < 0) return "never";
   const until = values.findLastIndex((value) => (value ?? 0) > 0);
   const quietAfter = values.slice(until + 1).some((value) => value === 0);
-  if (quietAfter) return `${timeToSecond(timesMs[since]!)} – ${timeToSecond(timesMs[until]! + stepMs)}`;
+  if (quietAfter) return `${timeToSecond(timesMs[since]!)} – ${timeToSecond(timesMs[until]! + stepMs, timesMs[since])}`;
   return `since ${timeToSecond(timesMs[since]!)}`;
 }
 

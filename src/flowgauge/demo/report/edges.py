@@ -28,7 +28,7 @@ class Known:
     server: tuple[str, str]
     port: int
     service: str = ""
-    asked_port: int | None = None
+    asked_ports: tuple[int, ...] = ()
     crosses_nodes: bool = True
 
     def is_in(self, edges: Iterable[Edge]) -> bool:
@@ -36,7 +36,7 @@ class Known:
         return any(
             (edge.client.namespace, edge.client.name) == self.client
             and (edge.server.namespace, edge.server.name) == self.server
-            and (edge.port, edge.asked_port) == (self.port, self.asked_port)
+            and (edge.port, edge.asked_ports) == (self.port, self.asked_ports)
             and (not self.service or edge.service == self.service)
             for edge in edges
         )
@@ -54,7 +54,7 @@ STORY: tuple[Known, ...] = (
 DATABASE_EDGE = STORY[0]
 PAYMENTS_EDGE = Known(
     f"checkout → payment-gateway:{payments.PORT}, {GATEWAY_PORT} at its pods", (payments.SPACE, payments.CHECKOUT),
-    (payments.SPACE, payments.GATEWAY), GATEWAY_PORT, payments.GATEWAY, asked_port=payments.PORT,
+    (payments.SPACE, payments.GATEWAY), GATEWAY_PORT, payments.GATEWAY, asked_ports=(payments.PORT,),
 )  # fmt: skip
 """Where payments were made: they begin later than the rest."""
 
@@ -79,7 +79,7 @@ def rows(found: Sequence[Edge]) -> list[dict[str, object]]:
             "dst_owner": edge.server.name,
             "dst_service": edge.service,
             "dst_port": edge.port,
-            "asked_port": edge.asked_port,
+            "asked_ports": edge.asked_ports,
             "proto": _PROTOCOLS.get(edge.proto, str(edge.proto)),
             "flows": edge.flows,
             "bytes": edge.bytes,

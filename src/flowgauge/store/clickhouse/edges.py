@@ -57,7 +57,7 @@ _SUMS = {
     "m_rtt": "sum(toFloat64(rtt_avg_us))",
     "m_rtt_count": "countIf(rtt_avg_us > 0)",
     "service": "max(server_service)",
-    "asked_port": "max(if(own_port != port, own_port, 0))",
+    "asked_ports": "arraySort(groupUniqArrayIf(own_port, own_port != port))",
     "client_layer": "max(layer_of_client)",
     "server_layer": "max(layer_of_server)",
     "client_one": "if(client_name = '' AND min(client_addr) = max(client_addr), IPv6NumToString(any(client_addr)), '')",
@@ -182,7 +182,7 @@ def _edge(row: Mapping[str, Any], window_ms: int) -> Edge:
         signals=edge_signals.read(row, window_ms),
         client_addr=_one_address(row, "client"),
         server_addr=_one_address(row, "server"),
-        asked_port=row["asked_port"] or None,
+        asked_ports=tuple(row["asked_ports"]),
     )
 
 
