@@ -340,14 +340,6 @@ def test_a_trouble_says_when_it_was_seen_first_and_last(store: FlowStore) -> Non
     assert last == pytest.approx(60, abs=20)
 
 
-def test_a_latency_is_long_since_the_last_break(store: FlowStore) -> None:
-    """Slices are of 6 s here. One slow flow long before is another story."""
-    usual = [_row("since", 60 + 10 * n, rtt_avg_us=200) for n in range(20)]
-    slow = [_row("since", ago, rtt_avg_us=60_000) for ago in (200, 40, 35, 30, 25, 20, 14, 9, 4)]
-    since, _ = _times(store, "since", usual + slow)
-    assert since == pytest.approx(43, abs=20)
-
-
 @pytest.mark.parametrize("kind", Kind)
 def test_each_trouble_says_where_to_look_next_also_for_a_reason_that_nobody_foresaw(kind: Kind) -> None:
     assert advice(kind, "")

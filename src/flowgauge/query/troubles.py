@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from flowgauge.query.advice import advice
 from flowgauge.query.gravity import GOES_ON_MS, Gravity, began_ms, gravity, is_made_again, is_over, lost_share
+from flowgauge.query.latencies import DNS_BY_NS, RTT_BY_NS, SERVER_BY_NS, has_grown, long_since_ms, without_the_way
 from flowgauge.schema.flow_query import Window
 from flowgauge.schema.roles import ECHO_REPLIES
 from flowgauge.store.answer import RECENT_MS, Edge, End, Latency, Span
@@ -27,11 +28,6 @@ _BYTES_BETWEEN_PROBES = 1000
 
 _SILENT_MS = 10_000
 """Two export intervals: what was answered meanwhile is known by then."""
-
-_GROWN = 5.0
-"""How many times longer than before a latency must be."""
-_RTT_BY_NS, _DNS_BY_NS, _SERVER_BY_NS = 10e6, 50e6, 100e6
-"""And by how much longer: less is what a busy machine does by itself."""
 
 
 class Kind(StrEnum):
@@ -60,7 +56,7 @@ class Trouble:
         cause: the kernel's name of a drop's reason, or empty.
         advice: where to look next.
         since_ms, last_ms: when it was seen first and last in the time range, ms since 1970. For a latency: since when it has
-            been long without a break, and 0: it still is.
+            been long (``query.latencies``), and 0: it still is.
         gravity: how much it matters.
         over: whether it is seen no more at the end of the time range.
         behind: whether another trouble says it first: the same of another client, or what this one waits for.
@@ -114,8 +110,8 @@ def rank(one: Trouble) -> tuple[bool, bool, bool, int, int, int]:
 
 def troubles(edge: Edge, window: Window) -> tuple[Trouble, ...]:
     """What went wrong in ``window`` between the edge's client and its server, the gravest first; nothing for most."""
-    rules = (_ends, _errors, _reading, _round_trips, _questions, _server)
-    raw = (*(one for rule in rules for one in rule(edge)), *_losses(edge, window))
+    rules = (_ends, _errors, _reading, _questions)
+    raw = (*(one for rule in rules for one in rule(edge)), *_latencies(edge, window), *_losses(edge, window))
     found = (_weighed(edge, one, window) for one in raw)
     return tuple(sorted(found, key=rank))
 
@@ -131,11 +127,10 @@ _OF_CONNECTIONS = frozenset({Kind.REFUSED, Kind.UNANSWERED})
 
 def _weighed(edge: Edge, one: Trouble, window: Window) -> Trouble:
     """The trouble with its times, what to do about it, and how much it matters."""
-    signals, one = edge.signals, replace(one, advice=advice(one.kind, one.cause))
-    latency = {Kind.RTT: signals.rtt, Kind.DNS: signals.dns, Kind.SERVER_TIME: signals.server}.get(one.kind)
-    if latency is not None:
-        return replace(one, since_ms=_long_since(latency), count=round((latency.now_ns or 0) / 1e6))
-    seen = signals.seen.get(_seen_as(edge, one), Span())
+    one = replace(one, advice=advice(one.kind, one.cause))
+    if one.kind not in _SEEN_AS:
+        return one
+    seen = edge.signals.seen.get(_seen_as(edge, one), Span())
     weight, over = gravity(one.kind, one.count, edge, seen, window), is_over(seen, window)
     if one.kind in _OF_CONNECTIONS and not over:
         over = is_made_again(one.count, edge, seen, window)
@@ -146,16 +141,6 @@ def _seen_as(edge: Edge, one: Trouble) -> str:
     """Where it is known what drops packets, their senders' segments say nothing more of when: a few are always sent again."""
     dropped = one.kind is Kind.RETRANSMITS and "drops" in edge.signals.seen and one.cause not in _HARMLESS
     return "drops" if dropped else _SEEN_AS[one.kind]
-
-
-def _long_since(latency: Latency) -> int:
-    """Start of the first slice from which on every one, or every other one, had a peak that is long; 0 without any."""
-    since = 0
-    for at, longest in reversed(latency.peaks):
-        if longest <= (latency.before_ns or 0) * _GROWN or (since and since - at > 2 * latency.slice_ms):
-            break
-        since = at
-    return since
 
 
 def _ends(edge: Edge) -> Iterator[Trouble]:
@@ -264,36 +249,30 @@ def _silent_for_ms(edge: Edge) -> int:
     return silent_ms if goes_on and signals.answered_ms and silent_ms >= _SILENT_MS else 0
 
 
-def _round_trips(edge: Edge) -> Iterator[Trouble]:
-    rtt = edge.signals.rtt
-    if _has_grown(rtt, _RTT_BY_NS):
-        yield Trouble(Kind.RTT, f"round trips between {_ends_words(edge)} take {_now_and_before(rtt)}")
-
-
 def _questions(edge: Edge) -> Iterator[Trouble]:
-    dns = edge.signals.dns
     if edge.signals.dns_lost:
         lost = edge.signals.dns_lost
         words = f"{_counted(lost, 'question')} of {client_words(edge)} to {server_words(edge)} got no answer"
         yield Trouble(Kind.DNS_UNANSWERED, words, count=lost)
-    if _has_grown(dns, _DNS_BY_NS):
-        yield Trouble(Kind.DNS, f"DNS answers of {server_words(edge)} to {client_words(edge)} take {_now_and_before(dns)}")
 
 
-def _server(edge: Edge) -> Iterator[Trouble]:
+def _latencies(edge: Edge, window: Window) -> Iterator[Trouble]:
     """Server time seen from the client's node holds the way, too: what the round trip explains is no fault of the server."""
-    server, rtt_ns = edge.signals.server, edge.signals.rtt.now_ns or 0.0
-    if server.now_ns is None:
-        return
-    own = Latency(server.now_ns - 2 * rtt_ns, server.before_ns)
-    if _has_grown(own, _SERVER_BY_NS):
-        words = f"{server_words(edge)} takes {_now_and_before(server)} to answer {client_words(edge)}"
-        yield Trouble(Kind.SERVER_TIME, f"{words}: time on the server, not on the way")
+    rtt, dns, server = edge.signals.rtt, edge.signals.dns, edge.signals.server
+    own, client, of_server = without_the_way(server, rtt), client_words(edge), server_words(edge)
+    if has_grown(rtt, RTT_BY_NS):
+        words = f"round trips between {_ends_words(edge)} take {_now_and_before(rtt)}"
+        yield _late(Kind.RTT, words, rtt, long_since_ms(rtt, RTT_BY_NS, window))
+    if has_grown(dns, DNS_BY_NS):
+        words = f"DNS answers of {of_server} to {client} take {_now_and_before(dns)}"
+        yield _late(Kind.DNS, words, dns, long_since_ms(dns, DNS_BY_NS, window))
+    if has_grown(own, SERVER_BY_NS):
+        words = f"{of_server} takes {_now_and_before(server)} to answer {client}: time on the server, not on the way"
+        yield _late(Kind.SERVER_TIME, words, server, long_since_ms(own, SERVER_BY_NS, window))
 
 
-def _has_grown(latency: Latency, by_ns: float) -> bool:
-    now, before = latency.now_ns, latency.before_ns
-    return now is not None and before is not None and now > before * _GROWN and now - before > by_ns
+def _late(kind: Kind, words: str, latency: Latency, since_ms: int) -> Trouble:
+    return Trouble(kind, words, count=round((latency.now_ns or 0) / 1e6), since_ms=since_ms)
 
 
 def _now_and_before(latency: Latency) -> str:

@@ -131,12 +131,12 @@ class Latency:
     """A latency of an edge in ns at the end of the window and before; None: not measured.
 
     Both are medians, or both lower quartiles where these have grown more; round trips are those of the end that sees less.
-    ``peaks`` has the longest of each slice of ``slice_ms`` (by its start, ms since 1970, in order), where it is long at all.
+    ``slices`` has the same of each slice of ``slice_ms`` in which something was measured, by its start (ms since 1970).
     """
 
     now_ns: float | None = None
     before_ns: float | None = None
-    peaks: tuple[tuple[int, float], ...] = ()
+    slices: tuple[tuple[int, float], ...] = ()
     slice_ms: int = 0
 
 

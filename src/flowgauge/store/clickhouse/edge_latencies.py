@@ -21,11 +21,10 @@ from flowgauge.store.answer import Latency
 from flowgauge.store.clickhouse.planner import Planner
 
 _QUANTILES = (0.5, 0.25)
+_LEVELS = ", ".join(map(str, _QUANTILES))
 
 COLUMNS = {"rtt": "rtt_avg_ns", "dns": "dns_latency_ns", "server": "server_time_max_ns"}
 """Latency → its column of flows."""
-_LONG_US = {"rtt": 10_000, "dns": 50_000, "server": 100_000}
-"""Shorter ones are never in the way (``query.troubles``), so that their peaks need no room."""
 _ENDS = {"rtt": {"rtt_there": "to_server", "rtt_back": "NOT to_server"}, "dns": {"dns": "1"}, "server": {"server": "1"}}
 """Latency → name and condition in SQL of the flows of each end that measures it."""
 
@@ -36,10 +35,10 @@ def sums(planner: Planner) -> dict[str, str]:
     for latency, column in COLUMNS.items():
         value = BY_NAME[column].physical
         for end, of_end in _ENDS[latency].items() if planner.has(column) else ():
-            quantiles, measured = f"quantilesIf({', '.join(map(str, _QUANTILES))})", f"{of_end} AND {value} > 0"
-            found[f"{end}_now"] = f"{quantiles}({value}, {measured} AND is_recent)"
-            found[f"{end}_before"] = f"{quantiles}({value}, {measured} AND NOT is_recent)"
-            found[f"{end}_peaks"] = f"maxMapIf(map(slice_ms, toUInt64({value})), {of_end} AND {value} > {_LONG_US[latency]})"
+            measured = f"{of_end} AND {value} > 0"
+            found[f"{end}_now"] = f"quantilesIf({_LEVELS})({value}, {measured} AND is_recent)"
+            found[f"{end}_before"] = f"quantilesIf({_LEVELS})({value}, {measured} AND NOT is_recent)"
+            found[f"{end}_slices"] = f"quantilesMapIf({_LEVELS})(map(slice_ms, {value}), {measured})"
     return found
 
 
@@ -52,22 +51,23 @@ def read(row: Mapping[str, Any], latency: str, slice_ms: int) -> Latency:
         return Latency(now[0]) if now else Latency(None, before[0]) if before else Latency()
     now, before = _least([end.now for end in both]), _least([end.before for end in both])
     grown = max(range(len(_QUANTILES)), key=lambda nth: now[nth] / before[nth])
-    fastest = min(both, key=lambda end: end.before[0])
-    return Latency(now[grown], before[grown], tuple((at, longest * 1000.0) for at, longest in fastest.peaks), slice_ms)
+    fastest = min(both, key=lambda end: end.before[grown])
+    slices = {at_ms: min(end.slices[at_ms][grown] for end in both if at_ms in end.slices) for at_ms in sorted(fastest.slices)}
+    return Latency(now[grown], before[grown], tuple(slices.items()), slice_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What one end measured: ``_QUANTILES`` in ns, none where nothing was measured; the longest of each slice in µs."""
+    """What one end measured, ``_QUANTILES`` in ns: none where nothing was; those of each slice by its start."""
 
     now: Sequence[float]
     before: Sequence[float]
-    peaks: Sequence[tuple[int, int]]
+    slices: Mapping[int, Sequence[float]]
 
     @classmethod
     def read(cls, row: Mapping[str, Any], name: str) -> _End:
-        peaks = sorted((int(at), int(longest)) for at, longest in row.get(f"{name}_peaks") or ())
-        return cls(_nanoseconds(row.get(f"{name}_now")), _nanoseconds(row.get(f"{name}_before")), peaks)
+        slices = {int(at_ms): _nanoseconds(quantiles_us) for at_ms, quantiles_us in row.get(f"{name}_slices") or ()}
+        return cls(_nanoseconds(row.get(f"{name}_now")), _nanoseconds(row.get(f"{name}_before")), slices)
 
 
 def _least(of_ends: Sequence[Sequence[float]]) -> list[float]:
