@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from flowgauge.agent.messages import Messages
+from flowgauge.agent.messages import AgentMessages, Messages
 from flowgauge.agent.messages_netflow9 import NetFlow9Messages
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Collector, Exporter
@@ -252,6 +252,19 @@ def test_nfdump_reads_what_netflow9_carries_of_every_flow(flows: FlowBatch, tmp_
     ]
     assert sorted(map(from_nfdump, seen), key=repr) == sorted(map(as_nfdump, wanted), key=repr)
     assert decode(*sent).counts.get("sequence_gap_records", 0) == 0
+
+
+@pytest.mark.tool("nfcapd", "nfdump")
+@pytest.mark.parametrize("kind", ["IPFIX", "NetFlow"])
+def test_nfdump_scales_flows_by_the_rate_that_the_agent_told_before(flows: FlowBatch, kind: str, tmp_path: Path) -> None:
+    settings = AgentSettings(node="node-of-seven", obs_domain_id=42, collector=Collector(type=kind))
+    agent: AgentMessages = NetFlow9Messages(settings) if kind == "NetFlow" else Messages(settings)
+    numbering = Numbering(FlowProtocol.NETFLOW9 if kind == "NetFlow" else FlowProtocol.IPFIX)
+    told = agent.options({}, NAMES, Exporter(sampling=7))
+    sent = [bytes(numbering.stamped(message)) for message in [*agent.templates(), *told, *agent.flows(flows)]]
+    seen = [flow for flow in collected("nfcapd", sent, tmp_path) if flow["type"] == "FLOW"]
+    assert sum(flow["in_packets"] for flow in seen) == 7 * int(flows.array("packets").sum())
+    assert sum(flow["in_bytes"] for flow in seen) == 7 * int(flows.array("bytes").sum())
 
 
 def test_we_read_the_same_bytes_alike(flows: FlowBatch, payloads: list[bytes]) -> None:

@@ -65,7 +65,7 @@ _OPTIONS = f"""
 
 | template | scope | fields | sent |
 | --- | --- | --- | --- |
-| {SYSTEM_TEMPLATE} | observationDomainId | observationDomainName (the node), samplingInterval (one of so many packets), systemInitTimeMilliseconds (start of the agent), the counters below | each export interval |
+| {SYSTEM_TEMPLATE} | observationDomainId | samplingInterval (one of so many packets), systemInitTimeMilliseconds (start of the agent), the counters below, observationDomainName (the node) | each export interval |
 | {INTERFACE_TEMPLATE} | ingressInterface | interfaceName | when one changes, and with the templates |
 | {ANSWER_TEMPLATE} | observationDomainId | observationTimeMilliseconds (when it came), `dns_client`, `dns_address`, `dns_ttl_s`, `dns_name`: an answer of DNS | before the flows that follow it, and again every 5 minutes |
 | {DEVICE_TEMPLATE} | ingressInterface | packets that a device dropped or failed with, in and out: the elements `device_…` | every 10 s those that have moved, every minute all |

@@ -31,8 +31,8 @@ SAMPLING_TEMPLATE, INTERFACE_TEMPLATE = FLOW_TEMPLATES.stop, FLOW_TEMPLATES.stop
 NAME_BYTES = 32
 """IF_NAME has a fixed length in NetFlow v9; Linux's names have at most 15 bytes."""
 
-_SAMPLING_INTERVAL, _SAMPLING_ALGORITHM, _IF_NAME = 34, 35, 82
-_RANDOM = 2
+_SAMPLING_INTERVAL, _IF_NAME = 34, 82
+"""The algorithm (35) is left out: beside it nfdump 1.7 takes no notice of the rate."""
 
 
 class NetFlow9Messages(AgentMessages):
@@ -45,7 +45,7 @@ class NetFlow9Messages(AgentMessages):
     def options(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Message]:
         """The sampling rate; names of interfaces when they changed or are due again. Counters have no place here."""
         del counters
-        sampling = struct.pack("!IIB", self._settings.domain, exporter.sampling, _RANDOM)
+        sampling = struct.pack("!II", self._settings.domain, exporter.sampling)
         pieces = in_sets(SAMPLING_TEMPLATE, [sampling], self._writer.room)
         if self._fresh_names(names):
             records = [struct.pack(f"!I{NAME_BYTES}s", index, name.encode()) for index, name in sorted(names.items())]
@@ -62,10 +62,6 @@ class NetFlow9Messages(AgentMessages):
 
     def _option_pieces(self) -> list[Piece]:
         return [
-            options_template_flowset(
-                SAMPLING_TEMPLATE,
-                Field(0, SYSTEM_SCOPE, 4),
-                [Field(0, _SAMPLING_INTERVAL, 4), Field(0, _SAMPLING_ALGORITHM, 1)],
-            ),
+            options_template_flowset(SAMPLING_TEMPLATE, Field(0, SYSTEM_SCOPE, 4), [Field(0, _SAMPLING_INTERVAL, 4)]),
             options_template_flowset(INTERFACE_TEMPLATE, Field(0, INTERFACE_SCOPE, 4), [Field(0, _IF_NAME, NAME_BYTES)]),
         ]

@@ -75,8 +75,10 @@ def _fields(**lengths: int) -> list[Field]:
 
 
 def _system_fields(pen: int) -> list[Field]:
-    own = _fields(observationDomainId=4, observationDomainName=VARIABLE, samplingInterval=4, systemInitTimeMilliseconds=8)
-    return own + [Field(pen, counter.enterprise, 8) for counter in _SENT_COUNTERS]
+    """The name last: nfdump 1.7 reads what follows a field of variable length at a place where it is not."""
+    counters = [Field(pen, counter.enterprise, 8) for counter in _SENT_COUNTERS]
+    head = _fields(observationDomainId=4, samplingInterval=4, systemInitTimeMilliseconds=8)
+    return [*head, *counters, *_fields(observationDomainName=VARIABLE)]
 
 
 def _answer_fields(pen: int) -> list[Field]:
@@ -110,9 +112,9 @@ def answer_records(domain: int, answers: Iterable[Answer]) -> Iterable[bytes]:
 
 def system_record(system: System) -> bytes:
     """The record of the system template."""
-    head = struct.pack("!I", system.domain) + variable(system.name.encode())
     counters = [system.counters.get(counter.name, 0) & 0xFFFFFFFFFFFFFFFF for counter in _SENT_COUNTERS]
-    return head + struct.pack(f"!IQ{len(counters)}Q", system.sampling, system.started_ms, *counters)
+    fixed = struct.pack(f"!IIQ{len(counters)}Q", system.domain, system.sampling, system.started_ms, *counters)
+    return fixed + variable(system.name.encode())
 
 
 def interface_records(names: Mapping[int, str]) -> Iterable[bytes]:
