@@ -108,6 +108,27 @@ def test_twenty_changes_under_load_lose_no_packet_and_count_none_twice(node: Two
     assert parts["in_flows"] + parts["filtered"] + parts["sampled_out"] >= sent
 
 
+def test_changes_that_come_faster_than_they_are_taken_over_do_not_hold_up_exports(
+    node: TwoPods, to: Collector, tmp_path: Path
+) -> None:
+    path, many = tmp_path / "doc.yaml", 60
+    write(path, to, {})
+    with agent(["-f", str(path), "--netns", node.node, "--node", "n1", "--http-port", "0"], tmp_path) as running:
+        load, before = Load(node), len(to.rows())
+        load.go_on(500)
+        for number in range(many):  # each needs another program, which takes a second on a busy machine
+            write(path, to, {"maxFlows": 1000 + number})
+            running.signal(signal.SIGHUP)
+            time.sleep(0.02)
+        until(lambda: len(to.rows()) > before, "exports go on")
+        write(path, to, {"maxFlows": 2000, "exportInterval": "400ms"})
+        running.signal(signal.SIGHUP)
+        sent = load.stop()
+        assert running.stop() == 0
+        assert len(running.events("settings_applied")) < many / 2
+    assert sum(row["packets"] for row in to.rows() if row["proto"] == socket.IPPROTO_UDP) == sent
+
+
 @pytest.mark.parametrize("tcx", [True, False], ids=["tcx", "clsact"])
 def test_a_program_takes_the_place_of_another_between_two_packets(node: TwoPods, *, tcx: bool) -> None:
     """Two loads of the program change places a hundred times under load: what one did not see the other did."""

@@ -32,6 +32,7 @@ from flowgauge.runtime import linux, logs
 from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import HttpServer
 from flowgauge.runtime.ledger import Ledger
+from flowgauge.runtime.newest import newest
 from flowgauge.runtime.report import write_report
 
 _TICK_S = 0.2
@@ -294,8 +295,8 @@ def run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[A
             agent.require_namespace()
             agent.retry()
             retry_at = now + _RETRY_S
-        while changes is not None and not changes.empty():
-            agent.apply(changes.get())
+        if changes is not None and (changed := newest(changes)) is not None:
+            agent.apply(changed)
             due = min(due, time.monotonic() + agent.settings.export_interval_s)
         stop.wait(min(max(due - time.monotonic(), 0.0), _TICK_S))
 

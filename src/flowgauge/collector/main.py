@@ -48,6 +48,7 @@ from flowgauge.runtime.clock import now_ns
 from flowgauge.runtime.http import Handler, HttpServer
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.loopback import is_loopback
+from flowgauge.runtime.newest import newest
 from flowgauge.runtime.report import write_report
 from flowgauge.store.errors import StoreRejected, StoreUnavailable
 from flowgauge.store.opening import open_store
@@ -299,7 +300,7 @@ def run_collector(
         collector.start()
         while not stop.wait(_TICK_S):
             collector.check()
-            while changes is not None and not changes.empty():
-                collector.apply(changes.get())
+            if changes is not None and (changed := newest(changes)) is not None:
+                collector.apply(changed)
     finally:
         collector.stop()
