@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
+import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Collector, Exporter
 from flowgauge.config.sending import ClientTls
 from flowgauge.errors import UsageError
+from flowgauge.export import stream
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.run.part import free_port
 from flowgauge.runtime.ledger import Ledger
@@ -143,6 +147,75 @@ def test_the_next_collector_gets_what_the_first_one_did_not_take(ledger: Ledger,
     assert octets(got.flows) == sorted(octets(flows) + octets(more))
     assert not got.counts.get("decode_unknown_template_sets")
     assert "export_records_failed" not in ledger.snapshot()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second without progress is a stall, and the next collector is tried at once."""
+    monkeypatch.setattr(stream, "SEND_S", 0.5)
+    monkeypatch.setattr(export_failover, "PATIENCE_S", 0.0)
+
+
+def hung() -> socket.socket:
+    """A collector whose machine accepts connections and a few kilobytes, and whose program does nothing."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    return listener
+
+
+@pytest.mark.parametrize("count", [1500, 60_000], ids=["fits into our buffer", "does not"])
+@pytest.mark.usefixtures("impatient")
+def test_the_next_collector_gets_what_one_that_hangs_did_not_take(ledger: Ledger, count: int) -> None:
+    receiver = StreamReceiver()
+    with hung() as first:
+        others = [f"127.0.0.1:{receiver.port}"]
+        destinations = started(ledger, port=first.getsockname()[1], transport="TCP", others=others)
+        flows = random_flows(count, seed=11)
+        destinations.send_flows(flows, 1.0)
+
+        def turned() -> bool:
+            destinations.retry()
+            return len(receiver.sessions) > 0
+
+        until(turned, "the next collector has a connection")
+        destinations.stop()
+    receiver.close()
+    got = octets(decoded(*receiver.sessions[0]).flows)
+    assert set(got) <= set(octets(flows))
+    assert len(got) == len(set(got)), "none twice"
+    assert (count - len(got)) * 60 <= 4 * 4096, "what its machine had taken is all that can be missing"
+    assert "export_records_failed" not in ledger.snapshot()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_collector_that_was_stopped_for_a_while_gets_nothing_twice(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_stream, "STALLED_S", 0.2)
+    sessions: list[list[bytes]] = []
+    with hung() as listener:
+        destinations = started(ledger, port=listener.getsockname()[1], transport="TCP")
+        flows = random_flows(20_000, seed=12)
+        destinations.send_flows(flows, 1.0)
+        first, _ = listener.accept()
+        listener.settimeout(60)
+        second, _ = listener.accept()  # the first one was given up
+        for connection in (first, second):
+            sessions.append([])
+            reader = threading.Thread(target=read_messages, args=(connection, sessions[-1]))
+            reader.start()
+        until(lambda: ledger.snapshot().get("export_records_sent", 0) >= len(flows), "everything acknowledged")
+        destinations.stop()
+        reader.join(60)
+    told = [decoded(*session) for session in sessions]
+    assert sorted(octets(told[0].flows) + octets(told[1].flows)) == octets(flows)
+
+
+def read_messages(connection: socket.socket, messages: list[bytes]) -> None:
+    """Reads what there is, to the end of the connection or to where it was aborted."""
+    with connection, contextlib.suppress(ConnectionError):
+        while head := connection.recv(16, socket.MSG_WAITALL):
+            body = connection.recv(struct.unpack_from("!H", head, 2)[0] - 16, socket.MSG_WAITALL) if len(head) == 16 else b""
+            if body:
+                messages.append(head + body)
 
 
 def test_each_connection_goes_to_one_collector_and_all_know_the_agent(ledger: Ledger) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 
 from flowgauge.agent.not_sent import NotSent
 from flowgauge.export.messages import Message
@@ -34,6 +35,16 @@ class Backlog:
         with self._lock:
             self._messages.append(message)
             self.size_bytes += len(message.payload)
+            full = self._overflow()
+        for one in full:
+            self._not_sent.count(one, "backlog_full")
+
+    def put_back(self, messages: Sequence[Message]) -> None:
+        """Puts what was taken and did not arrive before all others; nothing is in hand then."""
+        with self._lock:
+            self._in_hand = 0
+            self._messages.extendleft(reversed(messages))
+            self.size_bytes += sum(len(message.payload) for message in messages)
             full = self._overflow()
         for one in full:
             self._not_sent.count(one, "backlog_full")

@@ -23,6 +23,9 @@ from flowgauge.runtime.ledger import Ledger
 
 RETRY_S = 1.0
 """Between two tries to reach a collector that is away, or that refuses us."""
+STALLED_S = 6.0
+"""And after one that took nothing any more: longer than others are waited for (``export_failover.PATIENCE_S``), since its
+machine may take the next connection at once, and it still read nothing."""
 STOP_S = 3.0
 """How long a stop waits for what is under way."""
 _TICK_S = 0.2
@@ -97,6 +100,8 @@ class StreamExport:
                 self._backlog.take(message)
                 self._there()
             self._settle(0.0)
+            if self._transport.stalled and not self.held:
+                self._hold(self._transport.problem)
         except EnvironmentProblem as refusal:
             self._hold(str(refusal))
 
@@ -119,10 +124,11 @@ class StreamExport:
         self.sent_records = self._acknowledged + self._transport.under_way
 
     def _hold(self, cause: str) -> None:
+        self._backlog.put_back(self._transport.give_back())
         allowed, held_back = self._limit.allow(cause)
         if allowed:
             _log.warning("export_held_back", collector=self.where, cause=cause, kept_bytes=self._backlog.size_bytes,
                          held_back=held_back)  # fmt: skip
         self.held = True
-        self._stopping.wait(RETRY_S)
+        self._stopping.wait(STALLED_S if self._transport.stalled else RETRY_S)
         self._wake.set()

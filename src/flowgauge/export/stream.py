@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Messages over TCP or TLS (RFC 7011 §10.4): a lost connection is made again, and what was not acknowledged is sent again.
 
+A receiver that takes nothing for ``SEND_S``, with more under way, is as good as gone: it may hang while its machine answers.
+The connection is then aborted, which throws away what its machine has not acknowledged: that is sent again.
+
 Each connection is a transport session: sequence numbers begin anew and templates come first. A message counts as sent when the
 receiver's machine has acknowledged its bytes: the kernel tells how many are still under way. A receiver may have read some
 without their acknowledgement arriving, so that it has them twice after a break; none goes missing on the way.
@@ -33,6 +36,9 @@ LISTEN_EVERY_S = 0.1
 """A receiver says nothing, but may end the connection or refuse us: that is looked at so often."""
 CLOSE_S = 2.0
 
+_AT_ONCE = struct.pack("ii", 1, 0)
+"""For SO_LINGER: on, 0 seconds."""
+
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """Of TLS's errors those that mean a lost connection; the others are refusals, which trying again does not change."""
 
@@ -55,6 +61,10 @@ class StreamTransport:
         settings: the receiver, whether and how TLS is used, and how long an absence is waited out.
         greeting: makes what a new session begins with.
         counts: is told what became of the flows.
+
+    Attributes:
+        problem: why the last connection ended, in words.
+        stalled: whether that was since the receiver took nothing any more; until there is another connection.
     """
 
     def __init__(
@@ -71,8 +81,10 @@ class StreamTransport:
         self._unconfirmed: deque[_UnderWay] = deque()
         self._again: deque[Message] = deque()
         self._listen_at = 0.0
+        self._taken, self._taken_at = 0, 0.0
         self._connected_before = False
         self.problem = ""
+        self.stalled = False
 
     def start(self) -> None:
         """Connects; EnvironmentProblem when nobody is there within the patience, or refuses us."""
@@ -125,6 +137,12 @@ class StreamTransport:
         """What was handed over and is not known to have arrived, oldest first."""
         return [*(one.message for one in self._unconfirmed if one.again), *self._again]
 
+    def give_back(self) -> list[Message]:
+        """What the last connection did not get across, oldest first, for its caller to keep: it is not sent again from here."""
+        kept = list(self._again)
+        self._again.clear()
+        return kept
+
     def close(self) -> None:
         """Ends the session; safe to call twice."""
         self._unconfirmed.clear()
@@ -165,7 +183,8 @@ class StreamTransport:
             opened.close()
             raise
         self._socket.settimeout(SEND_S)
-        self._written = 0
+        self._written = self._taken = 0
+        self._taken_at, self.stalled = time.monotonic(), False
         self._numbering.restart()
         self._counts.reconnects += self._connected_before
         self._connected_before = True
@@ -188,8 +207,17 @@ class StreamTransport:
         """
         assert self._socket is not None  # noqa: S101 - `_ready` connected
         (under_way,) = struct.unpack("i", fcntl.ioctl(self._socket.fileno(), termios.TIOCOUTQ, bytes(4)))
+        self._require_progress(under_way)
         while self._unconfirmed and self._unconfirmed[0].end <= self._written - under_way:
             self._counts.sent += self._unconfirmed.popleft().message.flows
+
+    def _require_progress(self, under_way: int) -> None:
+        """TimeoutError when the receiver has taken nothing for ``SEND_S``, and there is something to take."""
+        now, taken = time.monotonic(), self._written - under_way
+        if not under_way or taken > self._taken:
+            self._taken, self._taken_at = taken, now
+        elif now - self._taken_at > SEND_S:
+            raise TimeoutError(f"it has taken nothing for {SEND_S:.0f} s")
 
     def _listen(self) -> None:
         """Raises when the receiver has ended the connection or refused us; whatever it says is passed over."""
@@ -207,11 +235,18 @@ class StreamTransport:
         finally:
             self._socket.settimeout(SEND_S)
 
+    @staticmethod
+    def _abort(connection: socket.socket) -> None:
+        """Closes at once: a plain close would go on sending what is sent again elsewhere, and the receiver had it twice."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        connection.close()
+
     def _lost(self, error: OSError) -> None:
         """Closes the connection and keeps what was under way; a refusal is raised as EnvironmentProblem."""
         self.problem = _words(error)
         if self._socket is not None:
-            self._socket.close()
+            self.stalled = isinstance(error, TimeoutError)
+            self._abort(self._socket)
             self._socket = None
         self._again.extendleft(one.message for one in reversed(self._unconfirmed) if one.again)
         self._unconfirmed.clear()
