@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def until(condition: Callable[[], Any], what: str) -> Any:
 
 
 class Collector:
-    """A UDP socket on loopback, read by a thread."""
+    """A UDP socket on loopback, read by a thread, and by whoever asks: what was sent before the question is in the answer."""
 
     def __init__(self, port: int = 0) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -47,19 +48,28 @@ class Collector:
         self.port: int = self._socket.getsockname()[1]
         self._lock = threading.Lock()
         self._payloads: list[bytes] = []
+        self._closed = False
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
 
     def _receive(self) -> None:
-        while payload := self._socket.recv(65_536):
-            with self._lock:
+        while not self._closed:
+            select.select([self._socket], [], [])
+            self._take()
+
+    def _take(self) -> None:
+        """All that waits in the socket."""
+        with self._lock, suppress(BlockingIOError):
+            while not self._closed and (payload := self._socket.recv(65_536, socket.MSG_DONTWAIT)):
                 self._payloads.append(payload)
+            self._closed = True
 
     def close(self) -> None:
         """Ends the thread (by an empty datagram) and closes the socket."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as knock:
             knock.sendto(b"", ("127.0.0.1", self.port))
         self._thread.join(60)
+        assert not self._thread.is_alive()
         self._socket.close()
 
     def decoded(self) -> tuple[FlowBatch, dict[str, int], list[dict[str, Any]]]:
@@ -72,6 +82,7 @@ class Collector:
         return self._decode().options
 
     def _decode(self) -> Decoded:
+        self._take()
         with self._lock:
             payloads = list(self._payloads)
         return Decoder().decode(Datagrams.from_payloads(payloads))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -62,6 +63,14 @@ class Command:
             assert time.monotonic() < deadline, self.counters()
             time.sleep(0.05)
 
+    def until_at_rest(self) -> None:
+        """Waits until no thread of its processes has anything to do: what they counted as decoded is on disk then."""
+        deadline, looks = time.monotonic() + 90, 0
+        while looks < 5:
+            looks = looks + 1 if all(map(_asleep, [self.process.pid, *children(self.process.pid)])) else 0
+            assert time.monotonic() < deadline, "at work all the time"
+            time.sleep(0.01)
+
     def until_logged(self, event: str) -> None:
         """Waits until it says so."""
         deadline = time.monotonic() + 60
@@ -82,3 +91,18 @@ class Command:
         """As kill -9."""
         self.process.kill()
         self.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    """Process ids of the processes that a process started and that run (proc(5), task/TID/children)."""
+    listed = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    return sorted(int(child) for text in listed for child in text.split())
+
+
+def _asleep(pid: int) -> bool:
+    """Whether all threads of a process wait for something (proc(5), stat: S)."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(OSError):  # ended meanwhile
+            states.append(task.read_text().rpartition(")")[2].split()[0])
+    return set(states) == {"S"}

@@ -14,6 +14,7 @@ from http.client import HTTPMessage
 from typing import Any
 from urllib.parse import urlencode
 
+from agent_kit import until
 from flowgauge.collector.live import LiveTap
 from flowgauge.console.app import create_app
 from flowgauge.console.main import ConsoleServer, listen
@@ -61,7 +62,7 @@ class Console:
         query = urlencode({name.rstrip("_"): value for name, value in params.items()})
         request = urllib.request.Request(f"{self.url}{path}{'?' if query else ''}{query}", body, dict(headers or {}))  # noqa: S310
         try:
-            with _OPENER.open(request, timeout=30) as answer:
+            with _OPENER.open(request, timeout=60) as answer:
                 return Reply(answer.status, answer.headers, answer.read().decode())
         except urllib.error.HTTPError as error:
             return Reply(error.code, error.headers, error.read().decode())
@@ -105,12 +106,13 @@ class Collector:
 
     def publish_when_watched(self, *namespaces: str, viewers: int = 1) -> None:
         """Hands flows over once somebody watches."""
-        for _ in range(200):
-            if self.tap.viewers >= viewers:
-                break
-            threading.Event().wait(0.05)
+        until(lambda: self.tap.viewers >= viewers, f"{viewers} viewers")
         for namespace in namespaces:
             self.tap.publish(flows(namespace, 2))
+
+    def until_sent(self) -> None:
+        """Waits until no flow waits for a viewer any more."""
+        until(lambda: not any(viewer._waiting for viewer in self.tap._viewers), "all is sent")
 
     def stop(self) -> None:
         self.tap.stop()

@@ -54,7 +54,7 @@ class DecodingEnd:
     def stop(self) -> None:
         """Decodes what has arrived and ends; safe to call twice."""
         self.arrived.put(None)
-        self._loop.stop(10)
+        self._loop.stop(120)
 
     def flows(self) -> FlowBatch:
         """Everything that was decoded, after a stop."""

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent_kit import until
 from flowgauge.export.flows import FlowExporter
 from flowgauge.export.settings import ExportSettings
 from flowgauge.flow.addresses import from_texts
@@ -25,6 +26,9 @@ from flowgauge.wire.datagrams import Datagrams
 from flowgauge.wire.decoder import Decoded, Decoder
 from store_kit import now_ms
 from wire_kit import random_column
+
+WINDOW_BYTES = 50_000
+"""More than a receiver's machine takes whose program does not read, with the smallest buffer of these tests."""
 
 
 def stored(rows: int, seed: int = 1) -> FlowBatch:
@@ -117,14 +121,15 @@ class StreamReceiver:
         self.sessions: list[list[bytes]] = []
         self.refused: list[str] = []
         self._tls, self._stop_after = tls, stop_after
+        self._knock: tuple[str, int] | None = None
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
     def _accept(self) -> None:
         while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
+            connection, peer = self._listener.accept()
+            if peer == self._knock:
+                connection.close()
                 return
             try:
                 self._read(self._tls.wrap_socket(connection, server_side=True) if self._tls else connection)
@@ -139,15 +144,26 @@ class StreamReceiver:
             while head := stream.read(16):
                 messages.append(head + stream.read(struct.unpack_from("!H", head, 2)[0] - 16))
                 if len(messages) == self._stop_after and len(self.sessions) == 1:
-                    threading.Event().wait(0.5)  # meanwhile more gets under way
+                    until(lambda: _under_way(connection) > WINDOW_BYTES, "more is under way")
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
 
     def close(self) -> None:
-        """Listens no more."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+        """Listens no more, once it has read all connections that were made before."""
+        with socket.socket() as knock:
+            knock.bind(("127.0.0.1", 0))
+            self._knock = knock.getsockname()
+            knock.connect(("127.0.0.1", self.port))
+            self._thread.join(60)
         self._listener.close()
-        self._thread.join(60)
+        assert not self._thread.is_alive(), "somebody is connected still"
+
+
+def _under_way(connection: socket.socket) -> int:
+    """Bytes that the other end has written and that did not come (proc(5), net/tcp: tx_queue:rx_queue)."""
+    ports = [f":{end[1]:04X}" for end in (connection.getpeername(), connection.getsockname())]
+    lines = [line.split() for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()]
+    return sum(int(line[4].partition(":")[0], 16) for line in lines if [one[-5:] for one in line[1:3]] == ports)
 
 
 @contextlib.contextmanager

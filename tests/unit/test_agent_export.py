@@ -24,7 +24,7 @@ def message(number: int, records: int = 1, size: int = 40) -> Message:
 def listen(port: int = 0) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", port))
-    sock.settimeout(5)
+    sock.settimeout(60)
     return sock
 
 

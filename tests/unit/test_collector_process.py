@@ -194,6 +194,7 @@ def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StorePro
         until(lambda: collector.ledger.snapshot().get("pipeline_queue_full", 0) > 0)
         os.kill(store.pid, signal.SIGCONT)
         assert max(waiting) <= 50_000
+        until(lambda: not collector._ready._held)
         at_rest(collector.ledger.snapshot, 1.0)  # so that there is room for the report
         agent.flows(100)
         agent.report()

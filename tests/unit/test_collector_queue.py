@@ -51,7 +51,7 @@ def test_what_is_in_memory_only_waits_for_room_and_is_then_refused() -> None:
     assert not waiting.put(raw(20), 0.05)
     assert waiting.rows == 90
     threading.Timer(0.1, lambda: waiting.take(0)).start()
-    assert waiting.put(raw(20), 10)
+    assert waiting.put(raw(20), 60)
     assert waiting.rows == 20
 
 
@@ -148,7 +148,7 @@ def quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.fixture
 def written(quick: Path) -> Callable[..., tuple[Store, dict[str, int]]]:
     def write(
-        *answers: Exception | None, sizes: tuple[int, ...] = (10, 20), stop_s: float = 10.0, late: int = 0
+        *answers: Exception | None, sizes: tuple[int, ...] = (10, 20), stop_s: float = 60.0, late: int = 0
     ) -> tuple[Store, dict[str, int]]:
         store, ledger, waiting = Store(*answers), Ledger("collector", "x@1"), SegmentQueue(10_000)
         writer = Writer(store, waiting, NoSpool("x@1"), lambda batch: Processed(batch, {}), ledger)  # type: ignore[arg-type]
@@ -217,7 +217,7 @@ def test_a_segment_on_disk_goes_piece_by_piece_and_is_counted_once(
     writer = Writer(store, waiting, Disk("x@1"), without_the_first, ledger)  # type: ignore[arg-type]
     writer.start()
     waiting.put(Segment("x@1/1", 12, quick / "1.seg"), 1)
-    writer.stop(10.0)
+    writer.stop(60.0)
     assert ledger.snapshot() == counted
     assert store.migrated == migrated
 

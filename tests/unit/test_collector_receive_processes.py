@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from collector_process import Command
+from collector_process import Command, children
 from flowgauge.collector.steering import place
 from flowgauge.flow.addresses import packed
 from flowgauge.query.completeness import completeness
@@ -30,9 +30,6 @@ from ipfix_kit import Exporter, records
 from store_kit import StoreProcess, last, running_store
 
 pytestmark = pytest.mark.slow  # whole collectors with a real store
-
-SETTLE_S = 1.0
-"""Longer than flows that were counted take to the spool: those that are younger are lost with their process."""
 
 
 class Router:
@@ -96,13 +93,12 @@ def collect(store: StoreProcess, tmp_path: Path) -> Iterator[Callable[[int], Com
 
 def receivers(command: Command) -> list[int]:
     """Process ids of its receive processes."""
-    listed = Path(f"/proc/{command.process.pid}/task/{command.process.pid}/children").parent.parent.glob("*/children")
     found: list[int] = []
-    for pid in (int(pid) for file in listed for pid in file.read_text().split()):
+    for pid in children(command.process.pid):
         with contextlib.suppress(OSError):  # ended meanwhile
             if b"receive_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
-    return sorted(found)
+    return found
 
 
 def stored(store: StoreProcess, where: str = "") -> int:
@@ -126,11 +122,7 @@ def exporters(command: Command) -> dict[str, dict[str, Any]]:
 def decoded(command: Command, routers: list[Router]) -> None:
     """Waits until everything that was sent is on disk, or further."""
     command.until_counted("decode_records", sum(router.sent for router in routers))
-    folders = list((command.data_dir / "spool").glob("*-receive-*"))
-    until(
-        lambda: all(any(path.stat().st_size for path in folder.iterdir()) for folder in folders)
-    )  # the first flows take the longest
-    time.sleep(SETTLE_S)
+    command.until_at_rest()
 
 
 def in_the_ledger(store: StoreProcess, routers: list[Router]) -> tuple[int, int]:
@@ -222,7 +214,7 @@ def test_another_number_of_processes_drains_the_folders_and_knows_the_templates(
     for router in routers:
         router.flows(100)  # without templates: those that others saved are known
     second.until_counted("decode_records", 900)
-    time.sleep(SETTLE_S)
+    second.until_at_rest()
     second.kill()
     os.kill(store.pid, signal.SIGCONT)
     third = collect(2)

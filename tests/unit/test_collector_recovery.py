@@ -22,9 +22,6 @@ from flowgauge.schema.flow_query import FlowQuery, Measure
 from ipfix_kit import Exporter, records
 from store_kit import StoreProcess, last, running_store
 
-SETTLE_S = 0.6
-"""Longer than a datagram takes from the socket to the spool: what is younger is lost with the process."""
-
 
 class Agent:
     """Sends flows and knows how many."""
@@ -87,14 +84,14 @@ def test_kill_9_of_the_collector_at_any_time_loses_no_decoded_flow_and_doubles_n
             agent.send(2000)
             time.sleep(0.15)
         command.until_counted("decode_records", 12_000)
-        time.sleep(SETTLE_S + random.random())  # noqa: S311 - anywhere in the writer's second
+        command.until_at_rest()
+        time.sleep(random.random())  # noqa: S311 - anywhere in the writer's second
         command.kill()
         assert (tmp_path / "data" / "spool").exists(), turn
     command = Command(store, tmp_path, *arguments)
     command.until_ready()
     agent.send(100)
     agent.report()
-    time.sleep(SETTLE_S)
     found = ledger(store, agent.offered)
     status, log = command.stop()
     assert status == 0, log
@@ -117,7 +114,7 @@ def test_a_store_that_is_away_costs_nothing_even_if_the_collector_dies_meanwhile
         agent.send(3000)
         time.sleep(0.3)
     command.until_counted("decode_records", 15_500)
-    time.sleep(SETTLE_S)
+    command.until_at_rest()
     command.kill()
     second = Command(store, tmp_path, *arguments)
     second.until_ready()  # although the store is not there

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 import socket
 import ssl
@@ -12,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agent_kit import until
 from decode_kit import DecodingEnd
 from flowgauge.collector import streams as module
 from flowgauge.collector import tls as tls_module
@@ -105,7 +108,8 @@ def test_what_a_peer_sent_before_it_closed_is_decoded(serving: Callable[..., Ser
     assert server.listener.state().connections == 0
 
 
-def test_what_has_arrived_at_a_stop_is_decoded(serving: Callable[..., Serving]) -> None:
+def test_what_has_arrived_at_a_stop_is_decoded(serving: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DRAIN_S", 60.0)
     server, exporter = serving(), Exporter()
     with server.connect() as sock:
         sock.sendall(b"".join([exporter.templates(), *exporter.data(records(20_000))]))
@@ -172,20 +176,32 @@ def test_a_peer_that_sends_no_ipfix_is_closed_and_named(serving: Callable[..., S
 def test_slow_and_silent_peers_lose_their_connection_and_a_slow_but_whole_one_does_not(
     serving: Callable[..., Serving], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    now_s = [1000.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now_s[0], sleep=time.sleep))
     monkeypatch.setattr(module, "MESSAGE_S", 0.5)
     server, exporter = serving(), Exporter()
     server.listener._idle_s = 1.5
     with server.connect() as drip, server.connect() as silent, server.connect() as slow:
+        server.until("receive_connections", 3)
+        (heard,) = (one for one in server.listener._sessions.values() if one.peer[1] == slow.getsockname()[1])
         drip.sendall(exporter.templates()[:10])
         for _ in range(12):
+            now_s[0] += 0.2
             slow.sendall(exporter.templates())
-            time.sleep(0.2)
+            until(lambda: heard.heard_at == now_s[0], "a whole message")
             with contextlib.suppress(OSError):
                 drip.sendall(b"\x00")
         assert closed_by_peer(drip)
         assert closed_by_peer(silent)
+        server.listener._idle_s = math.inf
+        monkeypatch.setattr(module, "MESSAGE_S", math.inf)
         slow.sendall(b"".join(exporter.data(records(20))))
-        server.until("decode_records", 20)
+
+        def decoded() -> bool:
+            now_s[0] += 1.0
+            return server.counted("decode_records") == 20
+
+        until(decoded, "its flows")
     reasons = {entry["reason"].partition(": ")[2] for entry in server.refusals.snapshot()}
     assert reasons == {"a message was not whole within 0 s", "no message for 30m"}
 
@@ -271,9 +287,8 @@ def test_only_clients_with_a_certificate_that_names_them_may_send(
         try:
             with authority.client(server.address, identity) as sock:
                 sock.sendall(b"".join([exporter.templates(), *exporter.data(records(20))]))
-                if not closed_by_peer_soon(sock):
-                    server.until("decode_records", before + 20)
-                    return True
+                answer = until(lambda: closed_by_now(sock) or server.counted("decode_records") == before + 20, "an answer")
+                return bool(answer != CLOSED)
         except (ssl.SSLError, ConnectionError):
             pass
         return False
@@ -288,12 +303,16 @@ def test_only_clients_with_a_certificate_that_names_them_may_send(
     assert any("clientNames" in entry["reason"] for entry in server.refusals.snapshot())
 
 
-def closed_by_peer_soon(sock: socket.socket) -> bool:
-    sock.settimeout(1)
+CLOSED = "closed"
+
+
+def closed_by_now(sock: socket.socket) -> str:
+    """``CLOSED`` when the other side has closed."""
+    sock.settimeout(0.05)
     try:
-        return sock.recv(1) == b""
+        return "" if sock.recv(1) else CLOSED
     except TimeoutError:
-        return False
+        return ""
 
 
 @needs_openssl

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from agent_kit import until
 from console_kit import Console, Reply, running_console
 from flowgauge.console import auth
 from flowgauge.console.settings import ConsoleSettings
@@ -154,12 +155,12 @@ def test_the_process_shows_no_secret_in_its_arguments_or_its_log(tmp_path: Path)
 
 
 def _listening(log: Path, process: subprocess.Popen[bytes]) -> str:
-    for _ in range(300):
-        if found := re.search(r"http://127\.0\.0\.1:\d+", _events(log, "console_listening")):
-            return found[0]
+    def where() -> str:
         assert process.poll() is None, log.read_text()
-        subprocess.run(["sleep", "0.1"], check=True)
-    raise AssertionError(log.read_text())
+        found = re.search(r"http://127\.0\.0\.1:\d+", _events(log, "console_listening"))
+        return found[0] if found else ""
+
+    return str(until(where, "the console listens"))
 
 
 def _events(log: Path, name: str) -> str:

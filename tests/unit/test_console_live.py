@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import pytest
 
+from agent_kit import until
 from console_kit import Collector, Console, running_console
 from flowgauge.console.settings import ConsoleSettings
 from store_kit import flows
@@ -57,12 +58,12 @@ def test_a_viewer_that_leaves_is_let_go(collector: Collector, console: Console) 
     with urllib.request.urlopen(f"{console.url}/api/v1/live", timeout=60) as stream:  # noqa: S310
         stream.readline()
         collector.publish_when_watched("seen")
-    for _ in range(300):
+
+    def let_go() -> bool:
         collector.tap.publish(flows("gone", 2))
-        if collector.tap.viewers == 0:
-            return
-        threading.Event().wait(0.05)
-    raise AssertionError("the collector still serves a viewer that left")
+        return collector.tap.viewers == 0
+
+    until(let_go, "the collector still serves a viewer that left")
 
 
 def test_a_collector_that_is_gone_is_a_503_with_a_sentence(collector: Collector, console: Console) -> None:

@@ -72,7 +72,7 @@ def export(*arguments: str, console: Console) -> int:
 
 @pytest.mark.parametrize("rows_at_once", [100, 1000, 100_000])
 def test_slices_hold_each_flow_once_oldest_first(store: tuple[FlowStore, str, str], rows_at_once: int) -> None:
-    query = FlowQuery(window=last(), where=in_namespace("shop"), columns=("time_end_ns", "bytes"))
+    query = FlowQuery(window=last(600), where=in_namespace("shop"), columns=("time_end_ns", "bytes"))
     batches = list(every_flow(store[0], query, rows_at_once))
     whole = FlowBatch.concat(batches)
     assert sorted(whole.array("bytes").tolist()) == list(range(1, ROWS + 1))
@@ -84,7 +84,7 @@ def test_slices_hold_each_flow_once_oldest_first(store: tuple[FlowStore, str, st
 
 
 def test_a_range_without_flows_is_a_batch_without_rows(store: tuple[FlowStore, str, str]) -> None:
-    (batch,) = every_flow(store[0], FlowQuery(window=last(), where=in_namespace("nowhere"), columns=("bytes",)))
+    (batch,) = every_flow(store[0], FlowQuery(window=last(600), where=in_namespace("nowhere"), columns=("bytes",)))
     assert (len(batch), list(batch)) == (0, ["bytes"])
 
 
@@ -100,7 +100,7 @@ def test_stored_flows_go_out_with_their_names(console: Console, capsys: pytest.C
 
 
 def test_an_answer_that_breaks_off_is_no_success(store: tuple[FlowStore, str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    batches = every_flow(store[0], FlowQuery(window=last(), where=in_namespace("shop")), rows_at_once=1000)
+    batches = every_flow(store[0], FlowQuery(window=last(600), where=in_namespace("shop")), rows_at_once=1000)
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, to_arrow(first := next(batches)).schema) as writer:
         writer.write_batch(to_arrow(first))
@@ -127,7 +127,8 @@ def test_an_answer_that_breaks_off_is_no_success(store: tuple[FlowStore, str, st
 def test_netflow9_duplicates_and_chosen_columns(console: Console, capsys: pytest.CaptureFixture[str]) -> None:
     receiver = UdpReceiver()
     to = f"127.0.0.1:{receiver.port}"
-    asked = ("bytes <= 200", "--to", to, "--duplicates", "--columns", "src_name", "--domain", "77")
+    asked = ("bytes <= 200", "--to", to, "--duplicates", "--columns", "src_name", "--domain", "77",
+             "--since", "1h")  # fmt: skip
     assert export(*asked, "--protocol", "netflow9", console=console) == 0
     assert export(*asked, console=console) == 0
     payloads = receiver.close()

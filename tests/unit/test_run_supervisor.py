@@ -11,11 +11,14 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.run import process
+from flowgauge.run import supervisor as supervisor_module
 from flowgauge.run.part import Part, State, free_port
 from flowgauge.run.supervisor import Supervisor
 
@@ -82,13 +85,24 @@ def test_who_asks_whether_a_part_is_ready_makes_no_connection_that_is_refused(
             (sys.executable, "-c", LATE, host, str(port)),
             ready_url=f"http://{f'[{host}]' if ':' in host else host}:{port}/",
         )
-        tried: list[str] = []
+        answers: list[str] = []
         really = urllib.request.urlopen
-        monkeypatch.setattr(urllib.request, "urlopen", lambda url, **rest: (tried.append(url), really(url, **rest))[1])
+
+        def watched(url: str, **rest: Any) -> Any:
+            try:
+                found = really(url, **rest)
+            except OSError as error:
+                answers.append(str(error))
+                raise
+            answers.append("answered")
+            return found
+
+        monkeypatch.setattr(urllib.request, "urlopen", watched)
         supervisor = Supervisor([part], tmp_path)
         supervisor.start()
         supervisor.stop()
-    assert len(tried) == 1
+    assert answers[-1] == "answered"
+    assert not [answer for answer in answers if "refused" in answer]
 
 
 def test_a_killed_part_comes_back_with_a_new_process(tmp_path: Path) -> None:
@@ -119,16 +133,21 @@ def test_a_part_that_never_answers_is_named(tmp_path: Path) -> None:
     assert supervisor.pid("mute") == 0
 
 
-def test_of_a_part_that_dies_again_and_again_it_is_said_how_while_the_next_one_is_silent(tmp_path: Path) -> None:
-    once = tmp_path / "once"
+def test_of_a_part_that_dies_again_and_again_it_is_said_how_while_the_next_one_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The patience is over as soon as the next one runs."""
+    once, again = tmp_path / "once", tmp_path / "again"
     program = (
-        "import pathlib, sys, time; mark = pathlib.Path(sys.argv[1])\n"
-        "if mark.exists(): time.sleep(60)\n"
-        "mark.touch(); sys.exit('the table is missing')"
+        "import pathlib, sys, time; once, again = map(pathlib.Path, sys.argv[1:])\n"
+        "if once.exists(): again.touch(); time.sleep(60)\n"
+        "once.touch(); sys.exit('the table is missing')"
     )
-    part = Part("frail", (sys.executable, "-c", program, str(once)), ready_url=f"http://127.0.0.1:{free_port()}/")
-    with pytest.raises(EnvironmentProblem, match=r"frail was not ready after 3 s\n.*the table is missing"):
-        Supervisor([part], tmp_path).start(timeout_s=3)
+    part = Part("frail", (sys.executable, "-c", program, str(once), str(again)), ready_url=f"http://127.0.0.1:{free_port()}/")
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + 90 * again.exists())
+    monkeypatch.setattr(supervisor_module, "time", clock)
+    with pytest.raises(EnvironmentProblem, match=r"frail was not ready after 90 s\n.*the table is missing"):
+        Supervisor([part], tmp_path).start(timeout_s=90)
 
 
 def test_a_secret_reaches_the_child_and_neither_arguments_nor_environment(tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ def test_what_is_lost_to_a_full_disk_is_told_while_there_is_some_room(small_disk
     def leave(mebibytes: int, *, problem: bool) -> None:
         ballast.unlink(missing_ok=True)
         ballast.write_bytes(bytes(disk_space(small_disk).free - (mebibytes << 20)))
-        for _ in range(300):  # the guard looks every few seconds
+        for _ in range(600):  # the guard looks every few seconds
             if bool(store.status().problem) is problem:
                 break
             subprocess.run(["sleep", "0.1"], check=True)
@@ -276,7 +276,7 @@ def test_a_filling_disk_loses_its_oldest_hour_first(small_disk: Path) -> None:
         for age in (3, 2, 0):
             store.write(flows(f"age-{age}", 100, ended_ms=now_ms() - age * HOUR_MS), f"age-{age}")
         (small_disk / "ballast").write_bytes(bytes(disk_space(small_disk).free - (4 << 20)))
-        for _ in range(100):
+        for _ in range(600):  # the guard looks every few seconds
             if store.status().problem:
                 break
             subprocess.run(["sleep", "0.1"], check=True)

@@ -18,8 +18,8 @@ from flowgauge.store.secret import reader_key
 from store_kit import StoreProcess, flows, last, running_store
 
 MEMORY_MIB = 512
-HEAVY = "SELECT length(groupArray(number)) FROM numbers(100000000)"
-"""800 MB of numbers: more than all the engine may use."""
+HEAVY = "SELECT length(groupArray(repeat('x', 1000000))) FROM numbers(800)"
+"""800 MB: more than all the engine may use, and had before its time is over, however slow the machine."""
 
 
 @pytest.fixture(scope="module")
