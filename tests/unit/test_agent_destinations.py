@@ -109,6 +109,10 @@ def test_a_collector_that_is_not_believed_gets_nothing_and_that_is_counted(
     destinations.send_flows(random_flows(50, seed=2), 1.0)
     until(lambda: len(receiver.refused) > 1, "it was tried again")
     assert not destinations.sent_anything
+    assert destinations.refused == (
+        f"127.0.0.1:{receiver.port} and we do not agree on TLS: its certificate is not accepted (Hostname mismatch, "
+        "certificate is not valid for 'collector.example'.); spec.collector.clientTls.serverName says whose it must be"
+    )
     destinations.stop()
     receiver.close()
     failed = ledger.snapshot()
@@ -268,3 +272,51 @@ def test_a_changed_document_sends_elsewhere_what_nobody_took(ledger: Ledger) -> 
     destinations.stop()
     assert octets(decoded(*receiver.close()).flows) == octets(flows)
     assert "export_records_failed" not in ledger.snapshot()
+
+
+def test_a_collector_that_does_not_believe_us_is_noticed_with_nothing_to_send_until_it_does(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its refusal comes after the greeting was taken (TLS 1.3)."""
+    monkeypatch.setattr(export_stream, "RETRY_S", 0.1)
+    with certificates(tmp_path) as certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate("collector.example"))
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tmp_path / "ca.pem")
+    receiver = StreamReceiver(context)
+    tls = ClientTls(ca=str(tmp_path / "ca.pem"), server_name="collector.example")
+    destinations = started(ledger, port=receiver.port, transport="TLS", client_tls=tls)
+    # The end of the connection may overtake the alert; the next session is refused, too.
+    until(lambda: destinations.greet() or destinations.refused != "", "it is said")
+    assert (
+        "spec.collector.clientTls.certificate is what we show it" in destinations.refused
+        or "see its log" in destinations.refused
+    )
+    context.verify_mode = ssl.CERT_NONE
+    until(lambda: destinations.greet() or not destinations.refused, "it is taken back")
+    destinations.stop()
+    receiver.close()
+
+
+def test_a_collector_that_ends_each_connection_at_once_is_told_from_one_that_is_away(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does whose list of allowed addresses leaves us out."""
+    monkeypatch.setattr(export_stream, "RETRY_S", 0.1)
+    port = free_port()
+    destinations = started(ledger, port=port, transport="TCP")
+    until(lambda: destinations.retry() or destinations._all[0].export.held, "it is away")
+    assert destinations.refused == ""
+    with socket.create_server(("127.0.0.1", port)) as listener:
+
+        def end_each() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+
+        threading.Thread(target=end_each, daemon=True).start()
+        until(lambda: destinations.greet() or destinations.refused != "", "it is said")
+        assert destinations.refused.startswith(f"127.0.0.1:{port} ends each connection of ours at once")
+        destinations.stop()
+        listener.shutdown(socket.SHUT_RDWR)

@@ -24,7 +24,12 @@ def closed() -> threading.Event:
 
 
 @pytest.fixture
-def server(closed: threading.Event) -> Iterator[HttpServer]:
+def reloaded() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def server(closed: threading.Event, reloaded: threading.Event) -> Iterator[HttpServer]:
     def count(request: Request) -> Response:
         def pieces() -> Iterator[bytes]:
             try:
@@ -49,7 +54,7 @@ def server(closed: threading.Event) -> Iterator[HttpServer]:
         raise ZeroDivisionError
 
     routes = {
-        **health_routes(closed.is_set, lambda: b"metric 1\n"),
+        **health_routes(closed.is_set, lambda: b"metric 1\n", lambda: "" if reloaded.is_set() else "the key is wrong"),
         "/echo": lambda request: as_json({"q": request.query, "path": request.path}),
         "/count": count,
         "/wait": wait,
@@ -76,11 +81,15 @@ def test_a_route_gets_path_and_query(server: HttpServer) -> None:
     assert (status, json.loads(body)) == (200, {"q": {"a": ["1", "2"], "b": ["x y"]}, "path": "/echo"})
 
 
-def test_readiness_follows_the_part_and_health_does_not(server: HttpServer, closed: threading.Event) -> None:
-    assert ask(server, "/readyz")[0] == 503
+def test_readiness_follows_the_part_and_health_does_not(
+    server: HttpServer, closed: threading.Event, reloaded: threading.Event
+) -> None:
+    assert ask(server, "/readyz") == (503, b"not ready: the key is wrong\n")
     assert ask(server, "/healthz")[0] == 200
+    reloaded.set()
+    assert ask(server, "/readyz") == (503, b"not ready\n")
     closed.set()
-    assert ask(server, "/readyz")[0] == 200
+    assert ask(server, "/readyz") == (200, b"ready\n")
 
 
 def test_a_head_request_has_no_body(server: HttpServer) -> None:

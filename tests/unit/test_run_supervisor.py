@@ -150,6 +150,72 @@ def test_of_a_part_that_dies_again_and_again_it_is_said_how_while_the_next_one_i
         Supervisor([part], tmp_path).start(timeout_s=90)
 
 
+REFUSED = """
+import http.server, os, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        waits = os.path.exists(sys.argv[2])
+        self.send_response(503 if waits else 200)
+        self.end_headers()
+        self.wfile.write(b"not ready: collector-a refuses us; renew the certificate" if waits else b"ready")
+    def log_message(self, *a): pass
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), H).serve_forever()
+"""
+
+
+def refused(mark: Path, *, optional: bool = False) -> Part:
+    """A part that is refused something as long as ``mark`` is there."""
+    mark.touch()
+    port = free_port()
+    argv = (sys.executable, "-c", REFUSED, str(port), str(mark))
+    return Part("agent", argv, ready_url=f"http://127.0.0.1:{port}/", optional=optional)
+
+
+def test_a_part_that_is_refused_something_ends_the_start_with_its_sentence(tmp_path: Path) -> None:
+    """Long before it would count as not ready in time."""
+    with pytest.raises(EnvironmentProblem) as problem:
+        Supervisor([refused(tmp_path / "mark"), server("last")], tmp_path).start(timeout_s=600)
+    assert str(problem.value) == "agent: collector-a refuses us; renew the certificate"
+
+
+def test_an_optional_part_that_is_refused_something_keeps_nobody_waiting_and_is_ready_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_ASK_AGAIN_S", 0.1)
+    mark, told = tmp_path / "mark", []
+    supervisor = Supervisor(
+        [refused(mark, optional=True), server("last")], tmp_path, lambda status: told.append((status.state, status.refused))
+    )
+    supervisor.start()
+    status = supervisor.status()[0]
+    try:
+        assert (State.STARTING, "collector-a refuses us; renew the certificate") in told
+        assert status.state is State.STARTING
+        mark.unlink()
+        assert eventually(lambda: (status.state, status.refused) == (State.READY, ""))
+        mark.touch()
+        assert eventually(lambda: status.refused != "")
+        assert (status.state, told[-1]) == (State.READY, (State.READY, "collector-a refuses us; renew the certificate"))
+    finally:
+        supervisor.stop()
+
+
+def test_who_asks_whether_a_part_is_ready_takes_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even for a moment: somebody else may want it in just that one."""
+    part = server("late", 0.3)
+
+    def bind(*_: object) -> None:
+        raise AssertionError("somebody binds")
+
+    monkeypatch.setattr(socket.socket, "bind", bind, raising=False)
+    supervisor = Supervisor([part], tmp_path)
+    supervisor.start()
+    try:
+        assert supervisor.ready()
+    finally:
+        supervisor.stop()
+
+
 def test_a_secret_reaches_the_child_and_neither_arguments_nor_environment(tmp_path: Path) -> None:
     program = "import os, sys, time; print(os.read(int(sys.argv[2]), 100).decode(), flush=True); time.sleep(60)"
     supervisor = Supervisor([Part("keeper", (sys.executable, "-c", program), secrets={"--secret-fd": "tell-nobody"})], tmp_path)

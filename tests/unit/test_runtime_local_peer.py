@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from flowgauge.runtime.local_peer import user_of
+from flowgauge.runtime.local_peer import listens, user_of
 
 NOBODY = 65534
 
@@ -62,3 +62,31 @@ def test_a_server_of_ipv6_that_is_reached_by_ipv4() -> None:
         at_server = stack.enter_context(listening.accept()[0])
         assert at_server.getpeername()[0] == "::ffff:127.0.0.1"
         assert user_of(at_server.getpeername()[:2], at_server.getsockname()[:2]) == os.geteuid()
+
+
+@pytest.mark.parametrize(
+    ("bound", "asked", "there"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "127.0.0.9", False),
+        ("127.0.0.1", "localhost", True),
+        ("127.0.0.1", "::1", False),
+        ("0.0.0.0", "127.0.0.9", True),
+        ("::1", "::1", True),
+        ("::1", "127.0.0.1", False),
+        ("::", "127.0.0.1", True),
+        ("::", "::1", True),
+    ],
+)
+def test_who_listens_where(bound: str, asked: str, there: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """A bound socket does not listen yet; a connection from the port does not either, nor once the server is closed."""
+    with socket.socket(socket.AF_INET6 if ":" in bound else socket.AF_INET) as server:
+        server.bind((bound, 0))
+        port = server.getsockname()[1]
+        assert not listens(asked, port)
+        server.listen()
+        assert listens(asked, port) is there
+        with socket.create_connection((bound, port)) as client:
+            assert not listens(asked, client.getsockname()[1])
+            server.close()
+            assert not listens(asked, port)

@@ -24,13 +24,14 @@ from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
 from flowgauge.config.sending import ClientTls
 from flowgauge.export.messages import Message
-from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsSettings, Transport
+from flowgauge.export.settings import ExportSettings, FlowProtocol, TlsOptions, TlsSettings, Transport
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.hashes import flow_hashes
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema.told import Answer, Kernel
 
 _SENT = "export_records_sent"
+_OPTIONS = TlsOptions(*(f"spec.collector.clientTls.{name}" for name in ("ca", "certificate", "serverName")))
 _PIECE = 16_384
 """Flows that are encoded at once: the messages of a hundred thousand would be the most of the agent's memory."""
 
@@ -67,6 +68,11 @@ class Destinations:
     def sent_anything(self) -> bool:
         """Whether the network took anything yet."""
         return any(one.export.sent_anything for one in self._all)
+
+    @property
+    def refused(self) -> str:
+        """What the first collector that refuses us says, and what to do; empty while none does."""
+        return next((one.export.refused for one in self._all if one.export.refused), "")
 
     def start(self) -> None:
         """Begins; EnvironmentProblem when Kafka's library refuses its settings."""
@@ -183,7 +189,7 @@ def _tls(tls: ClientTls | None, name: str) -> TlsSettings:
     """``name`` is whose certificate is asked for where the document names none."""
     tls = tls or ClientTls()
     ca_file, certificate, key = (Path(text) if text else None for text in (tls.ca, tls.certificate, tls.key))
-    return TlsSettings(ca_file=ca_file, certificate=certificate, key=key, server_name=tls.server_name or name)
+    return TlsSettings(ca_file=ca_file, certificate=certificate, key=key, server_name=tls.server_name or name, options=_OPTIONS)
 
 
 def _host_port(text: str) -> tuple[str, int]:

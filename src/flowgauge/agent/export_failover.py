@@ -37,6 +37,10 @@ class Export(Protocol):
         """Whether it, or the network before it, ever took a message."""
 
     @property
+    def refused(self) -> str:
+        """While it refuses us, and not only is away: why, and what to do; else empty."""
+
+    @property
     def sent_records(self) -> int:
         """Of data, for the collector to compare with what has come."""
 
@@ -80,6 +84,11 @@ class FailoverExport:
     def sent_anything(self) -> bool:
         """Whether any of them got something."""
         return any(export.sent_anything for export in self._exports)
+
+    @property
+    def refused(self) -> str:
+        """Why the one in use refuses us, if it does."""
+        return self._now.refused
 
     @property
     def sent_records(self) -> int:

@@ -51,6 +51,7 @@ class KafkaExport:
         self._headers: dict[str, bytes] = {}
         self._producer: Any = None
         self._not_sent = NotSent(ledger)
+        self.refused = ""
         self.sent_anything = False
         self.sent_records = 0
 

@@ -29,6 +29,8 @@ machine may take the next connection at once, and it still read nothing."""
 STOP_S = 3.0
 """How long a stop waits for what is under way."""
 _TICK_S = 0.2
+_ENDED_AT_ONCE = 2
+"""So many sessions in a row that end as soon as they began are no restart of a collector."""
 
 _log = logs.get("agent")
 
@@ -53,6 +55,7 @@ class StreamExport:
         self._acknowledged = 0
         self._limit = logs.RateLimit()
         self.held = False
+        self.refused = ""
         self.sent_records = 0
         self.sent_anything = False
 
@@ -95,7 +98,7 @@ class StreamExport:
         try:
             while (message := self._backlog.first()) is not None:
                 if not self._transport.deliver(message):
-                    self._hold(self._transport.problem)
+                    self._away()
                     return
                 self._backlog.take(message)
                 self._there()
@@ -103,12 +106,23 @@ class StreamExport:
             if self._transport.stalled and not self.held:
                 self._hold(self._transport.problem)
         except EnvironmentProblem as refusal:
+            self.refused = str(refusal)
             self._hold(str(refusal))
 
     def _settle(self, seconds: float) -> None:
         """Takes note of what was acknowledged, waiting for it as long as told."""
         self._transport.settle(seconds)
         self._note()
+        if self._transport.is_proven:
+            self.refused = ""
+
+    def _away(self) -> None:
+        if self._transport.ended_at_once >= _ENDED_AT_ONCE and not self.refused:
+            self.refused = (
+                f"{self.where} ends each connection of ours at once; see its log, and whether its spec.collector.allow and "
+                "tls.clientNames let this node in"
+            )
+        self._hold(self._transport.problem)
 
     def _there(self) -> None:
         if self.held:

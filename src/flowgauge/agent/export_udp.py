@@ -78,6 +78,7 @@ class UdpExport:
         self._limit = logs.RateLimit()
         self.held = False
         self.sent_records = 0
+        self.refused = ""
         self.sent_anything = False
 
     @property

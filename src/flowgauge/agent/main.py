@@ -70,7 +70,7 @@ class Agent:
         )
         naming = Naming(settings.objects, settings.collector.enrichment)
         self._heads = Heads(settings.node, netns, self._observed, naming)
-        routes = {**self._status.routes(self.ready), **heads_routes(self._heads, settings.token)}
+        routes = {**self._status.routes(self.ready, self._refused), **heads_routes(self._heads, settings.token)}
         self._http = HttpServer(settings.http_address, settings.http_port, routes)
         self._kernel = KernelTold(netns)
         self._left_over: list[FlowBatch] = []
@@ -142,8 +142,9 @@ class Agent:
         self._begun.namespace.require()
 
     def ready(self) -> bool:
-        """True while devices are followed and the first templates were sent."""
-        return self._started and self._watch.ready() and self._destinations.sent_anything
+        """True while devices are followed, and the first templates were sent to somebody who takes them."""
+        taken = self._destinations.sent_anything and not self._destinations.refused
+        return self._started and self._watch.ready() and taken
 
     def limits(self) -> list[str]:
         """What it does not see here, in sentences, once it has started."""
@@ -235,6 +236,9 @@ class Agent:
     def _send_options(self) -> None:
         """What collectors must know beside flows: who we are, our counters, the names of our devices."""
         self._destinations.send_options(self._interfaces.names, self.settings.exporter)
+
+    def _refused(self) -> str:
+        return self._destinations.refused
 
     def _observed(self) -> dict[int, str]:
         """Devices whose packets are ours to show, by ifIndex."""

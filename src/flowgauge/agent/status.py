@@ -62,10 +62,10 @@ class Status:
         self._not_ip, self._source, self._pods, self._netns = not_ip, source, pods, netns
         self._exposition = Exposition(ledger, self._samples)
 
-    def routes(self, ready: Callable[[], bool]) -> dict[str, Handler]:
+    def routes(self, ready: Callable[[], bool], refused: Callable[[], str]) -> dict[str, Handler]:
         """The agent's HTTP routes."""
         return {
-            **health_routes(ready, self._exposition.text),
+            **health_routes(ready, self._exposition.text, refused),
             "/api/v1/ledger": lambda _: as_json(self.ledger()),
             "/api/v1/interfaces": lambda _: as_json(self.interfaces()),
         }

@@ -29,6 +29,15 @@ class Transport(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class TlsOptions:
+    """How users call what they set, for messages."""
+
+    ca_file: str = "--ca-file"
+    certificate: str = "--certificate"
+    server_name: str = "--to"
+
+
+@dataclass(frozen=True, slots=True)
 class TlsSettings:
     """How the receiver proves who it is, and we who we are.
 
@@ -37,6 +46,7 @@ class TlsSettings:
         ca_file: certificates of authorities to trust; None: those of the system.
         certificate, key: our own, in PEM; the key may be in the certificate's file.
         server_name: name that the certificate must have; empty: the host.
+        options: how the user set these.
     """
 
     verify: bool = True
@@ -44,6 +54,7 @@ class TlsSettings:
     certificate: Path | None = None
     key: Path | None = None
     server_name: str = ""
+    options: TlsOptions = TlsOptions()
 
 
 @dataclass(frozen=True, slots=True)

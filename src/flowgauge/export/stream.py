@@ -12,6 +12,7 @@ without their acknowledgement arriving, so that it has them twice after a break;
 from __future__ import annotations
 
 import fcntl
+import math
 import socket
 import ssl
 import struct
@@ -25,7 +26,7 @@ from flowgauge.errors import EnvironmentProblem
 from flowgauge.export.counts import Counts
 from flowgauge.export.messages import Message, Numbering
 from flowgauge.export.pace import Patience, Sleep
-from flowgauge.export.settings import ExportSettings, Transport
+from flowgauge.export.settings import ExportSettings, TlsOptions, Transport
 from flowgauge.export.tls import client_context
 
 CONNECT_S = 5.0
@@ -38,6 +39,10 @@ CLOSE_S = 2.0
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 """For SO_LINGER: on, 0 seconds."""
+PROVEN_S = 1.0
+"""A session that lasts so long was accepted; a refusal may come after the first bytes were taken (TLS 1.3)."""
+_WRONG_NAME = frozenset({62, 64})
+"""OpenSSL's verify codes of a certificate for another host name or address."""
 
 _BROKEN = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 """Of TLS's errors those that mean a lost connection; the others are refusals, which trying again does not change."""
@@ -65,6 +70,7 @@ class StreamTransport:
     Attributes:
         problem: why the last connection ended, in words.
         stalled: whether that was since the receiver took nothing any more; until there is another connection.
+        ended_at_once: sessions in a row that the receiver ended as soon as they had begun.
     """
 
     def __init__(
@@ -83,8 +89,11 @@ class StreamTransport:
         self._listen_at = 0.0
         self._taken, self._taken_at = 0, 0.0
         self._connected_before = False
+        self._options = settings.tls.options
+        self._since = math.inf
         self.problem = ""
         self.stalled = False
+        self.ended_at_once = 0
 
     def start(self) -> None:
         """Connects; EnvironmentProblem when nobody is there within the patience, or refuses us."""
@@ -118,6 +127,7 @@ class StreamTransport:
     def settle(self, seconds: float) -> None:
         """Counts what has been acknowledged, and waits at most ``seconds`` for the rest."""
         deadline = time.monotonic() + seconds
+        self._look()
         while self._unconfirmed or self._again:
             self._listen_at = 0.0
             try:
@@ -127,6 +137,11 @@ class StreamTransport:
             if time.monotonic() >= deadline:
                 return
             self._sleep(0.01)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether there is a session that the receiver has accepted, as far as one can know."""
+        return time.monotonic() - self._since >= PROVEN_S
 
     @property
     def under_way(self) -> int:
@@ -159,6 +174,15 @@ class StreamTransport:
         self._socket.close()
         self._socket = None
 
+    def _look(self) -> None:
+        """Notices that the receiver has ended the session, or refused us, when there is nothing to send."""
+        if self._socket is None:
+            return
+        try:
+            self._listen()
+        except OSError as error:
+            self._lost(error)
+
     def _write_or_raise(self, message: Message) -> None:
         self._ready()
         self._write(message)
@@ -176,6 +200,7 @@ class StreamTransport:
     def _connect(self) -> None:
         """A new session, with its greeting."""
         opened = socket.create_connection((self._host, self._port), timeout=CONNECT_S)
+        self._since = time.monotonic()
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket = self._tls.wrap_socket(opened, server_hostname=self._server_name) if self._tls else opened
@@ -243,7 +268,9 @@ class StreamTransport:
 
     def _lost(self, error: OSError) -> None:
         """Closes the connection and keeps what was under way; a refusal is raised as EnvironmentProblem."""
-        self.problem = _words(error)
+        self.problem = _words(error, self._options)
+        self.ended_at_once = 0 if self.is_proven or self._since == math.inf else self.ended_at_once + 1
+        self._since = math.inf
         if self._socket is not None:
             self.stalled = isinstance(error, TimeoutError)
             self._abort(self._socket)
@@ -254,9 +281,17 @@ class StreamTransport:
             raise EnvironmentProblem(f"{self._host}:{self._port} and we do not agree on TLS: {self.problem}") from error
 
 
-def _words(error: OSError) -> str:
+def _words(error: OSError, options: TlsOptions) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted ({error.verify_message}); --ca-file names whom to trust"
+        wrong_name = error.verify_code in _WRONG_NAME
+        hint = f"{options.server_name} says whose it must be" if wrong_name else f"{options.ca_file} names whom to trust"
+        return f"its certificate is not accepted ({error.verify_message}); {hint}"
     if isinstance(error, ssl.SSLError):
-        return (error.reason or str(error)).replace("_", " ").lower()
+        words = (error.reason or str(error)).replace("_", " ").lower()
+        return f"{words}; {options.certificate} is what we show it" if _is_about_ours(words) else words
     return error.strerror or str(error) or type(error).__name__
+
+
+def _is_about_ours(words: str) -> bool:
+    """Whether an alert of TLS is about the certificate that we showed, or did not show (RFC 8446 §6.2)."""
+    return "alert" in words and any(cause in words for cause in ("certificate", "unknown ca", "handshake failure", "access"))

@@ -14,7 +14,7 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=str(settings.ca_file) if settings.ca_file else None)
     except OSError as error:
-        raise UsageError(f"--ca-file {settings.ca_file}: {_reason(error)}") from error
+        raise UsageError(f"{settings.options.ca_file} {settings.ca_file}: {_reason(error)}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     # Since Python 3.13 the default asks of authorities what those made by `openssl req -x509` do not have.
     context.verify_flags &= ~ssl.VerifyFlags.VERIFY_X509_STRICT
@@ -25,7 +25,7 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
         try:
             context.load_cert_chain(settings.certificate, settings.key)
         except OSError as error:
-            raise UsageError(f"--certificate {settings.certificate}: {_reason(error)}") from error
+            raise UsageError(f"{settings.options.certificate} {settings.certificate}: {_reason(error)}") from error
     return context
 
 

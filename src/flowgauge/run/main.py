@@ -80,16 +80,21 @@ class _Voice:
     def __init__(self) -> None:
         self.started = False
         self._before: dict[str, State] = {}
+        self._refused: dict[str, str] = {}
 
     def part_changed(self, status: PartStatus) -> None:
         """Called by the supervisor."""
         before = self._before.get(status.name)
         self._before[status.name] = status.state
-        if status.state is State.FAILED and status.name.startswith("agent"):
+        refused, self._refused[status.name] = self._refused.get(status.name, ""), status.refused
+        if status.refused:
+            if status.refused != refused:
+                _say(f"{status.name}: {status.refused}; it goes on trying")
+        elif status.state is State.FAILED and status.name.startswith("agent"):
             _say(f"{status.problem}; going on without it")
         elif self.started and status.state is State.RESTARTING:
             _say(f"{status.name} died and is started again (see: flowgauge logs {status.name.partition('-')[0]})")
-        elif self.started and status.state is State.READY and before is State.STARTING:
+        elif self.started and status.state is State.READY and (refused or before is State.STARTING):
             _say(f"{status.name} is ready")
 
 

@@ -56,13 +56,17 @@ class State(StrEnum):
 
 @dataclass(slots=True)
 class PartStatus:
-    """How a part stands now: its ``pid`` (0 when none runs), how often it was restarted, and one sentence if it failed."""
+    """How a part stands now: its ``pid`` (0 when none runs), how often it was restarted, and one sentence if it failed.
+
+    ``refused`` is one, too: why it is not ready, where waiting is no use before somebody does something.
+    """
 
     name: str
     state: State = State.STOPPED
     pid: int = 0
     restarts: int = 0
     problem: str = ""
+    refused: str = ""
 
 
 def secret_pipe(secret: str) -> int:

@@ -15,9 +15,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import deque
+from http import HTTPStatus
 from pathlib import Path
 
-from flowgauge.run.part import LOOPBACK, Part, PartStatus, State, is_free, secret_pipe
+from flowgauge.run.part import LOOPBACK, Part, PartStatus, State, secret_pipe
+from flowgauge.runtime.http import NOT_READY
+from flowgauge.runtime.local_peer import listens
 
 _PAUSES_S = (0.1, 0.3, 1.0, 2.0, 5.0)
 """Pause before the n-th restart; the last repeats. Short at first: a crash must not cost flows that are on their way."""
@@ -32,6 +35,9 @@ _OUR_SENTENCE = "flowgauge: "
 """How every command of ours begins the sentence with which it ends."""
 
 _READY_TIMEOUT_S = 1.0
+_ASK_AGAIN_S = 5.0
+"""How often a part that is ready is asked whether it still is."""
+_MAX_ANSWER_BYTES = 4096
 
 MAX_LOG_BYTES = 16 << 20
 """A longer log is moved to NAME.log.1, whose older content goes: a part that complains for weeks fills no disk."""
@@ -52,13 +58,15 @@ class Supervised:
         self._log_start = 0
         self._ended_before = ""
         self._reread = False
+        self._ask_at = 0.0
         self._look_at_log = time.monotonic()
 
     @property
     def settled(self) -> bool:
-        """Whether those that wait for this part may go on: it is ready, or optional and has died."""
+        """Whether those that wait for this part may go on: it is ready, or optional and has died, or is refused something."""
         state = self.status.state
-        return state is State.READY or (self.part.optional and state in (State.FAILED, State.RESTARTING))
+        lame = state in (State.FAILED, State.RESTARTING) or bool(self.status.refused)
+        return state is State.READY or (self.part.optional and lame)
 
     def start(self) -> None:
         """Starts the process; standard output and error are appended to the part's log."""
@@ -89,21 +97,21 @@ class Supervised:
         self.status.state = State.STARTING if self.part.ready_url else State.READY
 
     def tick(self) -> bool:
-        """Looks at the process once and restarts it when due. True when its state changed."""
-        before = self.status.state
+        """Looks at the process once and restarts it when due. True when its status changed."""
+        before = self.status.state, self.status.refused
         self._shorten_log()
         if self._process is None:
-            if before is State.RESTARTING and time.monotonic() >= self._start_after:
+            if self.status.state is State.RESTARTING and time.monotonic() >= self._start_after:
                 self.start()
         elif (exit_status := self._process.poll()) is not None:
             self._process = None
             self._died(exit_status)
-        elif before is State.STARTING and self._answers():
-            self.status.state = State.READY
+        elif self.part.ready_url and (self.status.state is State.STARTING or time.monotonic() >= self._ask_at):
+            self._ask()
         if self._reread and self.status.state is State.READY and self._process is not None:
             self._reread = False
             self._process.send_signal(signal.SIGHUP)
-        return self.status.state is not before
+        return (self.status.state, self.status.refused) != before
 
     def reread(self) -> None:
         """Lets the process read its document again, once it is ready: before that it could not take the signal."""
@@ -123,6 +131,7 @@ class Supervised:
                 self._process.kill()
                 self._process.wait()
         self._process = None
+        self.status.refused = ""
         if self.status.state is not State.FAILED:
             self.status.state = State.STOPPED
         self.status.pid = 0
@@ -151,16 +160,29 @@ class Supervised:
         except OSError:
             return  # not there yet, or the disk is full: the log goes on growing, the part goes on working
 
-    def _answers(self) -> bool:
+    def _ask(self) -> None:
+        """Whether the part is ready, or what it is refused; one that does not answer now stays as it is."""
+        answer = self._answer()
+        if answer == "":
+            self.status.state = State.READY
+        if answer is not None:
+            self.status.refused = answer
+        self._ask_at = time.monotonic() + _ASK_AGAIN_S
+
+    def _answer(self) -> str | None:
+        """What it waits for in vain, empty when it is ready; None when it says neither."""
         place = urllib.parse.urlsplit(self.part.ready_url)
         # A connection that is refused would be a trouble of this machine, as our own agent sees it.
-        if is_free(place.port or 80, place.hostname or LOOPBACK):
-            return False
+        if not listens(place.hostname or LOOPBACK, place.port or 80):
+            return None
         try:
             with urllib.request.urlopen(self.part.ready_url, timeout=_READY_TIMEOUT_S) as answer:  # noqa: S310 - our own URL
-                return bool(answer.status == 200)
+                return "" if answer.status == HTTPStatus.OK else None
+        except urllib.error.HTTPError as error:
+            said = error.read(_MAX_ANSWER_BYTES).decode("utf-8", "replace").strip()
+            return said.removeprefix(f"{NOT_READY}: ") if said.startswith(f"{NOT_READY}: ") else None
         except (urllib.error.URLError, OSError, ValueError):
-            return False
+            return None
 
     def _why(self, exit_status: int) -> str:
         """One sentence, when the part said one; else how it ended and its last words."""
@@ -173,6 +195,7 @@ class Supervised:
         now = time.monotonic()
         self._deaths.append(now)
         self.status.pid = 0
+        self.status.refused = ""
         too_often = len(self._deaths) == MAX_RESTARTS_PER_MINUTE and now - self._deaths[0] < 60
         if not self.part.restart or exit_status in _NO_RESTART_STATUS or too_often:
             self.status.state = State.FAILED

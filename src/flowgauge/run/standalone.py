@@ -50,6 +50,7 @@ class MemoryExport:
         self._directory, tally = ExporterDirectory(naming.dns.learn), Tally()
         dedup = Dedup(self._directory, "Mark", tally)
         self._pipeline = Pipeline(self._directory, naming.stage, dedup, tally, retention_hours=KEPT_HOURS)
+        self.refused = ""
         self.sent_anything = False
         self.sent_records = 0
 

@@ -22,6 +22,9 @@ _TICK_S = 0.05
 _GRACE_S = 15.0
 """How long a part may take to drain what it accepted before it is killed."""
 
+_REFUSED_S = 3.0
+"""For how long a part must have been refused something before the start is given up: what refuses it may just be starting."""
+
 Listener = Callable[[PartStatus], None]
 
 
@@ -161,14 +164,24 @@ class Supervisor:
 
     def _wait(self, timeout_s: float) -> str:
         """Waits until all parts are settled; the problem when they are not."""
-        deadline = time.monotonic() + timeout_s
+        since = time.monotonic()
+        deadline = since + timeout_s
         while not self._settled.wait(_TICK_S):
-            problem = self.problem() or ("" if time.monotonic() < deadline else self._not_ready(timeout_s))
+            now = time.monotonic()
+            refused = self._refused()
+            since = since if refused else now
+            vain = refused if now - since >= _REFUSED_S else ""
+            problem = self.problem() or vain or ("" if now < deadline else self._not_ready(timeout_s))
             if self._stopping.is_set():
                 return problem or "stopped before all parts were ready"
             if problem:
                 return problem
         return ""
+
+    def _refused(self) -> str:
+        """What a part for which the others wait is refused; empty while none is."""
+        refused = (one for one in self._supervised if one.status.refused and not one.settled)
+        return next((f"{one.part.name}: {one.status.refused}" for one in refused), "")
 
     def _not_ready(self, timeout_s: float) -> str:
         late = [one for one in self._supervised if not one.settled]

@@ -82,11 +82,23 @@ def as_events(events: Iterator[bytes]) -> Response:
     return Response(events, "text/event-stream", headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
 
-def health_routes(ready: Callable[[], bool], metrics: Callable[[], bytes]) -> dict[str, Handler]:
-    """The routes every part has: ``/healthz``, ``/readyz`` (503 until ``ready``) and ``/metrics`` (Prometheus text)."""
+NOT_READY = "not ready"
+"""What ``/readyz`` begins with until a part is; behind a colon it may say for what it waits in vain."""
+
+
+def health_routes(
+    ready: Callable[[], bool], metrics: Callable[[], bytes], refused: Callable[[], str] = str
+) -> dict[str, Handler]:
+    """The routes every part has: ``/healthz``, ``/readyz`` (503 until ``ready``) and ``/metrics`` (Prometheus text).
+
+    ``refused`` gives a sentence while the part cannot become ready before somebody does something, else an empty text.
+    """
 
     def readyz(_: Request) -> Response:
-        return as_text("ready") if ready() else as_text("not ready", HTTPStatus.SERVICE_UNAVAILABLE)
+        if ready():
+            return as_text("ready")
+        why = refused()
+        return as_text(f"{NOT_READY}: {why}" if why else NOT_READY, HTTPStatus.SERVICE_UNAVAILABLE)
 
     return {
         "/healthz": lambda _: as_text("ok"),

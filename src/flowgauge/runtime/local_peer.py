@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose program is at the other end of a TCP connection within this machine: loopback alone does not tell users apart."""
+"""What the kernel's tables tell of TCP within this machine: whose program is at the other end, and whether one listens.
+
+Loopback alone does not tell users apart.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import os
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
-_ESTABLISHED = "01"
+_ESTABLISHED, _LISTEN = "01", "0A"
+_ANY = ("0.0.0.0", "::")
 _TABLES = {4: Path("/proc/net/tcp"), 6: Path("/proc/net/tcp6")}
 
 
@@ -29,6 +34,25 @@ def user_of(peer: Place, own: Place) -> int | None:
     return None
 
 
+def listens(address: str, port: int) -> bool:
+    """Whether somebody listens at a place of this machine, or at this port of all its addresses; of a name, at any.
+
+    Asked of the kernel, which lists listening sockets before all others: who binds to find out is, for that moment, in the way
+    of whoever wants the port, and who connects is refused, which an agent here would count as a trouble.
+    """
+    try:
+        wanted = {form for one in (address, *_ANY) for form in _forms(one, port)}
+    except ValueError:
+        wanted = None
+    for version, table in _TABLES.items():
+        for fields in _rows(table):
+            if fields[3] != _LISTEN:
+                break
+            if (version, fields[1]) in wanted if wanted else fields[1].endswith(f":{port:04X}"):
+                return True
+    return False
+
+
 def _forms(address: str, port: int) -> list[tuple[int, str]]:
     """An end as the tables have it: a socket of IPv6 that talks IPv4 is in that of IPv6."""
     found = ipaddress.ip_address(address.partition("%")[0])
@@ -43,11 +67,13 @@ def owners() -> frozenset[int]:
     return frozenset({os.geteuid(), 0, *([int(by_sudo)] if by_sudo.isdecimal() else [])})
 
 
-def _rows(table: Path) -> list[list[str]]:
+def _rows(table: Path) -> Iterator[list[str]]:
     try:
-        return [line.split() for line in table.read_text(encoding="ascii").splitlines()[1:]]
+        with table.open(encoding="ascii") as lines:
+            next(lines, None)  # the names of the columns
+            yield from map(str.split, lines)
     except OSError:
-        return []
+        return
 
 
 def _hexadecimal(packed: bytes) -> str:
