@@ -120,6 +120,29 @@ def test_a_collector_that_is_not_believed_gets_nothing_and_that_is_counted(
     assert failed["export_records_failed"] >= 50
 
 
+@pytest.mark.parametrize("tickets", [2, 0], ids=["tells by a ticket", "says nothing where all is well"])
+def test_what_a_collector_gets_that_refuses_our_certificate_does_not_count_as_sent(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tickets: int
+) -> None:
+    monkeypatch.setattr(export_stream, "RETRY_S", 0.05)
+    with certificates(tmp_path) as certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate("collector.example"))
+        context.verify_mode, context.num_tickets = ssl.CERT_REQUIRED, tickets
+        context.load_verify_locations(tmp_path / "ca.pem")
+    receiver = StreamReceiver(context)
+    tls = ClientTls(ca=str(tmp_path / "ca.pem"), server_name="collector.example")
+    destinations = started(ledger, port=receiver.port, transport="TLS", client_tls=tls)
+    for seed in range(8):
+        destinations.send_flows(random_flows(50, seed=seed), 1.0)
+        until(lambda tries=seed + 1: len(receiver.refused) >= tries, "it was tried again")
+    destinations.stop()
+    receiver.close()
+    assert ledger.snapshot().get("export_records_sent", 0) == 0
+    assert ledger.snapshot()["export_records_failed"] >= 400
+    assert not destinations.sent_anything
+
+
 def test_over_tcp_a_collector_that_restarts_misses_nothing(ledger: Ledger) -> None:
     receiver = StreamReceiver(stop_after=3, receive_buffer=8192)
     destinations = started(ledger, port=receiver.port, transport="TCP")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from flowgauge.agent.backlog import Backlog
 from flowgauge.agent.not_sent import NotSent
@@ -91,7 +92,8 @@ class StreamExport:
             self._turn()
         self._turn()
         if not self.held:
-            self._settle(STOP_S)
+            with suppress(EnvironmentProblem):  # what is left is counted
+                self._settle(STOP_S)
 
     def _turn(self) -> None:
         """Sends all there is, or waits a while when nobody takes it."""

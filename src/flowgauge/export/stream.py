@@ -27,7 +27,7 @@ from flowgauge.export.counts import Counts
 from flowgauge.export.messages import Message, Numbering
 from flowgauge.export.pace import Patience, Sleep
 from flowgauge.export.settings import ExportSettings, TlsOptions, Transport
-from flowgauge.export.tls import client_context
+from flowgauge.export.tls import agreed, client_context
 
 CONNECT_S = 5.0
 """How long one try to connect may take."""
@@ -203,7 +203,7 @@ class StreamTransport:
         self._since = time.monotonic()
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket = self._tls.wrap_socket(opened, server_hostname=self._server_name) if self._tls else opened
+            self._socket = agreed(self._tls, opened, self._server_name) if self._tls else opened
         except BaseException:
             opened.close()
             raise

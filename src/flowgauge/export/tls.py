@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import ssl
+import time
 
 from flowgauge.errors import UsageError
 from flowgauge.export.settings import TlsSettings
+
+VERDICT_S = 1.0
+"""How long a receiver has to refuse our certificate."""
 
 
 def client_context(settings: TlsSettings) -> ssl.SSLContext:
@@ -27,6 +33,31 @@ def client_context(settings: TlsSettings) -> ssl.SSLContext:
         except OSError as error:
             raise UsageError(f"{settings.options.certificate} {settings.certificate}: {_reason(error)}") from error
     return context
+
+
+def agreed(context: ssl.SSLContext, connection: socket.socket, name: str) -> ssl.SSLSocket:
+    """``connection`` once both sides agree; OSError, ssl.SSLError among them, when they do not.
+
+    In TLS 1.3 our side of the handshake ends before the receiver has looked at our certificate (RFC 8446 §2), and what is sent
+    meanwhile is acknowledged by its machine, though nobody reads it. So its word is waited for: a session ticket, which comes
+    after that (§4.6.1), or a refusal. A receiver that sends no tickets gets ``VERDICT_S``.
+    """
+    ours = context.wrap_socket(connection, server_hostname=name)
+    if ours.version() != "TLSv1.3":
+        return ours
+    until, allowed_s = time.monotonic() + VERDICT_S, ours.gettimeout()
+    ours.setblocking(False)
+    poll = select.poll()  # takes descriptors of any number, as an agent of thousands of devices has them
+    poll.register(ours, select.POLLIN)
+    while not (ours.session and ours.session.has_ticket) and (left := until - time.monotonic()) > 0:
+        poll.poll(left * 1000)
+        try:
+            if not ours.recv(4096):
+                raise ConnectionResetError("the receiver ended the connection")
+        except ssl.SSLWantReadError:
+            pass
+    ours.settimeout(allowed_s)
+    return ours
 
 
 def _reason(error: OSError) -> str:
