@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from demo_kit import FLOWGAUGE, TIMELY, Demo
+from demo_kit import ENDS_WITHIN_S, FLOWGAUGE, TIMELY, Demo
 from flowgauge.demo.plain_user import MISSING
 
 pytestmark = [pytest.mark.root, pytest.mark.slow, pytest.mark.tool("ip", "nft", "dnsmasq", "initdb", "unshare")]
@@ -61,7 +61,7 @@ def demo(command: list[str], place: Path) -> Iterator[Demo]:
     state = place / "state"
     state.mkdir()
     os.chown(state, USER.pw_uid, USER.pw_gid)
-    running = Demo(state, "--for", "20s", "--report", str(state / "report.json"), command=command)
+    running = Demo(state, "--for", "40s", "--report", str(state / "report.json"), command=command)
     yield running
     running.close()
 
@@ -73,7 +73,7 @@ def test_a_plain_user_sees_the_same_story_and_what_is_missing(demo: Demo, comman
     capture = [*command, "capture", "port = 5432", "--for", "2s", "-w", "-"]
     captured = subprocess.run(capture, env=demo.env, capture_output=True, check=False, timeout=60)
     assert (captured.returncode, captured.stdout[:4]) == (0, b"\n\r\r\n"), captured.stderr
-    assert demo.process.wait(150) in (0, 1), demo.said()
+    assert demo.process.wait(ENDS_WITHIN_S) in (0, 1), demo.said()
     report = json.loads((demo.state / "report.json").read_text())
     assert [check["name"] for check in report["checks"] if not check["held"] and check["name"] not in TIMELY] == []
     assert f"note: {MISSING}" in demo.said()

@@ -168,7 +168,7 @@ def test_changed_settings_are_taken_over_without_losing_a_packet(node: TwoPods, 
             document(path, to, max_flows=max_flows)
             running.signal(signal.SIGHUP)
             until(lambda wanted=number: len(running.events("settings_applied")) == wanted, "applied")
-        time.sleep(0.3)
+        until(lambda: paced.sent > 1000, "some hundred datagrams of each program")
         sent = paced.stop()
         settled(node)
         assert running.stop() == 0

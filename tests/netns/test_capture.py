@@ -137,6 +137,7 @@ def test_both_halves_of_a_translated_connection_are_one_flow() -> None:
 
 def test_packets_that_find_the_ring_full_are_counted_as_lost(node: TwoPods) -> None:
     program = CaptureProgram(ProgramOptions(netns=linux.netns_path(node.node), max_flows=64), frames=1024)
+    in_pod = counters.devices(node.netns["a"])["eth0"]
     program.load()
     try:
         program.attach(node.ifindex("va"))
@@ -148,7 +149,8 @@ def test_packets_that_find_the_ring_full_are_counted_as_lost(node: TwoPods) -> N
         found = touched(program.counters())
     finally:
         program.close()
-    assert found["ring_full"] > 1900
+    lost = counters.devices(node.netns["a"])["eth0"].since(in_pod).not_sent
+    assert found["ring_full"] > 1900 - lost > 500, "a busy machine may lose some before"
     assert found["seen"] == sum(value for name, value in found.items() if name != "seen")
     assert kept == found["in_flows"]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+import quiet_kit as quiet
 from flowgauge.demo.scene import addresses, cgroups, counters, faults, journal, processes
 from flowgauge.demo.scene.network import Network
 from flowgauge.demo.scene.pods import PodPlace, add_pod
@@ -138,6 +139,8 @@ def test_interface_counters_count_the_packets_of_the_wire(pods: list[PodPlace]) 
 
 
 def test_frames_that_are_not_ip_are_counted_by_nftables(pods: list[PodPlace]) -> None:
+    for netns in (pods[0].node.netns, pods[0].netns):
+        quiet.neighbours(netns)
     counters.count_not_ip(pods[0].node.netns, pods[0].device)
     before = pods[0].traffic()
     _serve(pods[0], 8080, b"x")

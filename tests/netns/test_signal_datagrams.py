@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from node_kit import A6, B6, A, B, Observed, TwoPods, observed, two_pods
+from node_kit import A6, B6, A, B, Observed, TwoPods, observed, settled, two_pods
 from serving_kit import telling
 from signal_kit import one, own_name, told
 
@@ -106,6 +106,7 @@ def test_a_socket_that_goes_on_has_its_process_in_every_interval(node: TwoPods) 
 def test_who_is_asked_and_never_answers_stays_unknown(node: TwoPods) -> None:
     with server(node, 5353), followed(node) as watch, node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.sendto(b"silence", (B, 5353))
+        settled(node)
         row = one(told(watch.program), dst_addr=B, dst_port=5353)
     assert (row["src_pid"], row["dst_pid"], row["dst_process"]) == (os.getpid(), 0, "")
 

@@ -100,8 +100,9 @@ def test_nobody_listens(node: TwoPods, src: str, dst: str) -> None:
 
 
 def test_a_full_queue_drops_what_its_statistics_say(node: TwoPods) -> None:
+    """It lets 8 kB/s pass: however slowly the 200 kB are sent, most find it full."""
     device = node.device("b")
-    node.run("node", "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", "1mbit", "burst", "10kb", "limit", "15000")
+    node.run("node", "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", "64kbit", "burst", "10kb", "limit", "15000")
     try:
         with node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as listener, followed(node) as watch:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)

@@ -57,7 +57,7 @@ def test_every_signal_reaches_the_collector(node: TwoPods, to: Collector, tmp_pa
     assert not {name for name in counts if "error" in name or "unknown" in name}, counts
     found = rows(flows)
     there = one(found, src_addr=A, src_port=done.sender[1])
-    assert 0 < there["rtt_min_ns"] <= there["rtt_avg_ns"] <= there["rtt_max_ns"] < 1e9
+    assert 0 < there["rtt_min_ns"] <= there["rtt_avg_ns"] <= there["rtt_max_ns"] < 60e9
     assert there["handshake_ns"] > 0
     assert TCP_STATE_FINAL[there["tcp_state_final"]] == "closed"
     refused = one(found, src_addr=A, dst_port=9001)

@@ -131,10 +131,11 @@ def test_through_a_service_the_error_is_of_the_flow_before_translation(node: Two
 
 
 def test_an_error_about_a_flow_of_an_interval_before_makes_a_row_without_packets(node: TwoPods) -> None:
+    kernel.sysctl(node.node, {"ipv4/neigh/vb/retrans_time_ms": "2000"})
     with observed(node, icmp_errors=True) as watch:
         port = send(node, (NOBODY, 4006), 1)
         assert one(told(watch.program), src_port=port)["icmp_error"] == ""
-        found = until(  # the node asks for the neighbour three times, a second apart
+        found = until(  # the node asks for the neighbour three times, two seconds apart
             lambda: [row for row in told(watch.program) if row["src_port"] == port], "the error"
         )
     assert [(row["icmp_error"], row["packets"], row["src_addr"]) for row in found] == [("host unreachable", 0, A)]

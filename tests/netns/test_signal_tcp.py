@@ -200,11 +200,15 @@ def test_a_connection_that_ends_without_a_packet_is_told(node: TwoPods) -> None:
             with node.socket("a", socket.AF_INET, socket.SOCK_STREAM) as client:
                 client.setblocking(False)
                 client.connect_ex((B, 9500))
-                time.sleep(0.1)
+                kernel.nft(
+                    node.netns["a"],
+                    "table ip no_more { chain o { type filter hook output priority 0; tcp dport 9500 drop; }; }",
+                )
                 first = told(watch.program)
             rows = told(watch.program)
         finally:
             kernel.nft(node.node, "delete table ip wall")
+            kernel.nft(node.netns["a"], "delete table ip no_more")
     assert one(first, src_addr=A, dst_addr=B, dst_port=9500)["packets"] >= 1
     end = one(rows, src_addr=A, dst_addr=B, dst_port=9500)
     assert (end["packets"], state(end)) == (0, "timeout")

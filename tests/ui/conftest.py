@@ -7,16 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from site_kit import BROWSER_OPTIONS, CHROMIUM, STARTED_BEFORE_MS, Site, ledger, noon_zone
+from site_kit import BROWSER_OPTIONS, CHROMIUM, PATIENCE_MS, STARTED_BEFORE_MS, Site, ledger, noon_zone
 from story import story
 
 from console_kit import Collector, running_console
 from flowgauge.console.routes.static import BUILT
 from flowgauge.console.settings import ConsoleSettings
 from store_kit import SECRET, StoreProcess, now_ms, running_store
-
-PATIENCE_MS = 90_000
-"""A busy machine is no failure: under ten times its load a page takes half a minute to come."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -34,9 +31,9 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProce
         yield process
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, built: None) -> Iterator[Site]:
-    """The story of the last ten minutes, and a collector that sends on request."""
+    """The story of the last ten minutes, for each file its own since pages show 15, and a collector that sends on request."""
     collector = Collector()
     with running_store(tmp_path_factory.mktemp("store")) as process:
         store = process.open()

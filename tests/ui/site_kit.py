@@ -18,6 +18,8 @@ CHROMIUM = "/usr/bin/chromium"
 
 BROWSER_OPTIONS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
                    "--disable-component-update", "--disable-sync")  # fmt: skip
+PATIENCE_MS = 90_000
+"""A busy machine is no failure: under ten times its load a page takes half a minute to come."""
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
 SIZES = {"wide": (1440, 900), "laptop": (1280, 800), "small": (800, 900), "phone": (390, 844)}

@@ -48,13 +48,13 @@ def test_the_filter_shows_who_talks_to_flow_demo_as_it_happens(page: Page, demo:
     page.goto(demo.instance()["console_url"])
     box = page.get_by_role("combobox", name="Filter")
     expect(box).to_be_visible()
-    expect(page.locator(".fg-edge").first).to_be_attached(timeout=60_000)
+    expect(page.locator(".fg-edge").first).to_be_attached()
     page.keyboard.press("/")
     page.keyboard.type("namespace = flow-demo")
     page.keyboard.press("Escape")
     page.keyboard.press("Enter")
     for name, meaning in WANTED.items():
-        expect(page.locator(edge(name)), meaning).to_be_visible(timeout=90_000)
+        expect(page.locator(edge(name)), meaning).to_be_visible()
     names = page.eval_on_selector_all(".fg-edge-label", "all => all.map(one => one.ariaLabel.replace(/, [^,]*$/, ''))")
     assert [name for name in names if name not in WANTED and not ALSO.fullmatch(name)] == []
 
@@ -74,7 +74,7 @@ def test_the_users_own_click_arrives_by_itself(page: Page, demo: Demo) -> None:
     expect(page.get_by_role("combobox", name="Filter")).to_be_visible()
     url = re.search(r"curl (http://127\.0\.0\.1:\d+/)", demo.said())
     assert url, demo.said()
-    with urllib.request.urlopen(url[1], timeout=30) as answer:  # noqa: S310 - our own scene
+    with urllib.request.urlopen(url[1], timeout=60) as answer:  # noqa: S310 - our own scene
         assert answer.status == 200
     expect(page.locator(".fg-table tbody tr").first).to_contain_text("you")
     expect(page.locator(edge("you to django-psql-example, http 8080"))).to_be_visible()

@@ -85,6 +85,7 @@ def test_columns_sort_and_the_order_is_in_the_address(page: Page, site: Field) -
     expect(page.get_by_role("columnheader", name="Lost")).to_have_attribute("aria-sort", "descending")
     assert names(page)[0] == "node-b"
     page.get_by_role("button", name="Exporter", exact=True).click()
+    expect(page.get_by_role("columnheader", name="Exporter")).to_have_attribute("aria-sort", "ascending")
     assert names(page) == [field.SFLOW, field.ROUTER, field.SWITCH, "node-a", "node-b"]
     page.reload()
     expect(rows(page).first).to_be_visible()

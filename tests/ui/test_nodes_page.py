@@ -153,14 +153,14 @@ def test_the_keyboard_alone_reaches_a_nodes_counters_and_its_traffic(page: Page,
 
 
 def test_the_traffic_says_what_nodes_dropped_and_leads_there_at_the_same_time(page: Page, site: Cluster) -> None:
-    page.goto(f"{site.url}/traffic?since=5m")
+    page.goto(f"{site.url}/traffic?since=1h")
     said = page.get_by_role("region", name="What nodes had no room for").get_by_role("listitem")
     expect(said).to_have_count(2)
     expect(said.first).to_contain_text(CPU_FULL)
     expect(said.last).to_contain_text(re.compile(r"node-d: .* over: last at \d+:\d\d:\d\d"))
     said.get_by_role("link", name="Node node-c").click()
     expect(page.locator(".fg-drawer").get_by_role("heading", level=2)).to_have_text("node-c")
-    assert "since=5m" in page.url
+    assert "since=1h" in page.url
     page.locator(".fg-drawer").get_by_role("link", name="Its traffic").click()
     expect(page.get_by_role("combobox", name="Filter")).to_have_value("node = node-c")
 

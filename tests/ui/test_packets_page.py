@@ -39,8 +39,8 @@ def saved(page: Page, button: str, path: Path) -> list[list[str]]:
 
 @pytest.mark.tool("tshark")
 def test_what_comes_is_counted_shown_and_saved(page: Page, nodes: Nodes, tmp_path: Path) -> None:
-    page.goto(f"{nodes.console.url}/packets?filter={TO_B}&length=10s")
-    expect(page.get_by_text(f"flowgauge capture 'dst_addr = {B}' --for 10s -w packets.pcapng")).to_be_visible()
+    page.goto(f"{nodes.console.url}/packets?filter={TO_B}&length=10m")
+    expect(page.get_by_text(f"flowgauge capture 'dst_addr = {B}' --for 10m -w packets.pcapng")).to_be_visible()
     page.get_by_role("button", name="Capture").click()
     expect(page.get_by_role("status").filter(has_text="Capturing: ")).to_contain_text(re.compile(r"\d\d packets"))
     rows = saved(page, "Stop and save", tmp_path / "live.pcapng")

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import re
+import time
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import FloatRect, Locator, Page, Route, expect
-from site_kit import LOST, Site
+from site_kit import LOST, PATIENCE_MS, Site
 from story import DNS, METRICS, STORY, Talk, story
 
 from store_kit import now_ms
@@ -258,10 +259,9 @@ def test_live_flows_arrive_by_themselves_and_wait_while_somebody_reads(page: Pag
         site.collector.tap.publish(story(now - 15_000, now, talks=(talk,)))
 
     rows = page.locator(".fg-table tbody tr")
-    for _ in range(40):
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while rows.count() <= 3 and time.monotonic() < deadline:
         send()
-        if rows.count() > 3:
-            break
         page.wait_for_timeout(500)
     expect(rows.first).to_contain_text("4711")
     page.locator(".fg-table-frame").evaluate("frame => { frame.style.maxHeight = '80px'; frame.scrollTop = 40; }")
