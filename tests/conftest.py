@@ -17,9 +17,11 @@ settings.load_profile("untimed")
 # Our programs shall print as they do for users, whose output waits in a buffer behind a pipe.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
-# And end with their terminal, also where it shall not end the tests (``nohup``): they inherit what is ignored, but no handler.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda *_: None)
+# And end with their terminal or by Ctrl-C, also where neither shall end the tests (``nohup``, a script's background): they
+# inherit what is ignored, but no handler.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 CHROMIUM = "/usr/bin/chromium"
 OF_THIS_MACHINE = ("root", "bpf", "browser", "tool", "slow")

@@ -54,7 +54,7 @@ class Agent:
         self._channel = grpc.secure_channel(target, credentials) if credentials else grpc.insecure_channel(target)
         self._send: Any = self._channel.unary_unary(f"/{SERVICE}/{METHOD}")
 
-    def send(self, payload: bytes, timeout_s: float = 20) -> bytes:
+    def send(self, payload: bytes, timeout_s: float = 60) -> bytes:
         """The answer; grpc.RpcError when there is none."""
         answer: bytes = self._send(payload, timeout=timeout_s)
         return answer

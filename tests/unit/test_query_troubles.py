@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+import store_kit
 from flowgauge.flow.addresses import from_texts
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
@@ -138,6 +140,14 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlowStore]:
         yield process.open()
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands still, so that ``ended_s_ago`` is the same for who writes and who asks, however long both take."""
+    now = now_ms()
+    for module in (sys.modules[__name__], store_kit):
+        monkeypatch.setattr(module, "now_ms", lambda: now)
+
+
 def _row(namespace: str, ended_s_ago: float, **columns: int) -> FlowBatch:
     """Django → postgresql:5432, one flow."""
     batch = flows(namespace, 1, owners=("django",), src_port=40_000, dst_port=5432, **columns)
@@ -159,7 +169,7 @@ def _found(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> list[tupl
 
 
 def _worst(store: FlowStore, namespace: str, rows: list[FlowBatch]) -> tuple[EdgeTrouble, ...]:
-    """Of the five minutes until now, which is before the store took its time."""
+    """Of the five minutes until now."""
     end = now_ms()
     store.write(FlowBatch.concat(rows), f"{namespace}-{end}")
     return worst(store, FlowQuery(Window(end - 300_000, end + 1000), in_namespace(namespace))).troubles
