@@ -56,7 +56,7 @@ def test_what_comes_is_captured_on_all_nodes_in_the_order_of_time(nodes: Nodes, 
     assert missing == ""
     (tmp_path / "it.pcapng").write_bytes(body)
     rows = tshark(tmp_path / "it.pcapng", "ip.dst", "frame.interface_description", "frame.time_epoch")
-    assert len(rows) > 50
+    assert len(rows) > 10
     assert {address for address, *_ in rows} == {B}
     assert {description for _, description, _ in rows} == {"node n1", "node n2"}
     times = [float(at) for *_, at in rows]

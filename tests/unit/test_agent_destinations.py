@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import ssl
 import struct
@@ -32,6 +33,12 @@ from wire_kit import random_flows
 @pytest.fixture
 def ledger() -> Ledger:
     return Ledger("agent", "node-a@1")
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits as long as a busy machine takes for what can be sent."""
+    monkeypatch.setattr(export_stream, "STOP_S", 60.0)
 
 
 def started(ledger: Ledger, **collector: Any) -> Destinations:
@@ -178,8 +185,14 @@ def test_the_next_collector_gets_what_the_first_one_did_not_take(ledger: Ledger,
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half a second without progress is a stall, and the next collector is tried at once."""
-    monkeypatch.setattr(stream, "SEND_S", 0.5)
+    """On the first connection half a second without progress is a stall, and the next collector is tried at once."""
+    connect, made = stream.StreamTransport._connect, itertools.count()
+
+    def connecting(transport: stream.StreamTransport) -> None:
+        monkeypatch.setattr(stream, "SEND_S", 60.0 if next(made) else 0.5)
+        connect(transport)
+
+    monkeypatch.setattr(stream.StreamTransport, "_connect", connecting)
     monkeypatch.setattr(export_failover, "PATIENCE_S", 0.0)
 
 

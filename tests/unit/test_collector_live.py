@@ -158,6 +158,17 @@ def test_a_wrong_question_is_answered_with_a_sentence(tapped: Tapped, query: str
     assert json.load(stream.response)["error"]["message"]
 
 
+def test_all_that_waits_at_the_end_reaches_the_viewer_whose_server_stops_too() -> None:
+    tapped = Tapped()
+    stream = tapped.open("?columns=bytes")
+    for number in range(50):
+        tapped.tap.publish(flows("shop", 1, bytes=number))
+    tapped.tap.stop()
+    tapped.server.stop()
+    events = [line for line in stream.response.read().splitlines() if line.startswith(b"data: ")]
+    assert [json.loads(line[6:])["rows"] for line in events] == [[{"bytes": number}] for number in range(50)]
+
+
 def test_what_waits_when_the_collector_stops_still_goes_out() -> None:
     """The stream has not come back to look for flows: they wait, and then all ends."""
     tap = LiveTap(Ledger("collector", "x@1"))

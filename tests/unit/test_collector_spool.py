@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agent_kit import until
 from collector_kit import decoded
 from flowgauge.collector import frames, gatherer
 from flowgauge.collector import spool as module
@@ -325,11 +326,7 @@ def test_sealed_segments_are_fsynced_when_they_are_not_in_the_store_soon(
     monkeypatch.setattr(module, "SYNC_AFTER_S", 0.0)
     monkeypatch.setattr(module, "_LEAST_S", 0.01)
     segment = put(spools(), 10)
-    for _ in range(500):
-        if segment.synced:
-            break
-        time.sleep(0.01)
-    assert segment.synced
+    until(lambda: segment.synced, "it is on the disk")
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -286,10 +286,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_head(response, length=None)
             if self.command == "HEAD":
                 return
-            for piece in pieces:
+            for piece in pieces:  # which end by themselves when the server stops, after what they still have to say
                 self.wfile.write(piece)
-                if self.server.stopping.is_set():
-                    break
         finally:
             close = getattr(pieces, "close", None)
             if close is not None:
