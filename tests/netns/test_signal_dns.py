@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dns_kit import NOERROR, NXDOMAIN, TYPE_AAAA, answer, query, question
-from node_kit import FAR, A, B, Observed, TwoPods, observed, two_pods
+from node_kit import FAR, A, B, Observed, TwoPods, observed, settled, two_pods
 from signal_kit import one, told
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
@@ -332,3 +332,49 @@ def test_another_question_under_the_same_number_takes_the_place_of_the_first(nod
             client.recv(2000)
         row = one(told(watch.program), src_addr=A, dst_addr=B)
     assert (row["dns_name"], row["dns_rcode"]) == ("second.example", "NOERROR")
+
+
+def test_of_answers_in_one_segment_those_behind_the_first_are_not_said_to_be_missing(
+    node: TwoPods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with followed(node) as watch, over_tcp(node) as (client, connection):
+        asked = [query(number, f"pipelined-{number}.example") for number in (80, 81, 82)]
+        for message in asked:
+            client.sendall(struct.pack("!H", len(message)) + message)
+            connection.recv(2000)
+        connection.sendall(b"".join(struct.pack("!H", len(message)) + answer(message) for message in asked))
+        client.recv(2000)
+        monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 0)
+        rows = told(watch.program)
+        silent = query(83, "silent.example")
+        client.sendall(struct.pack("!H", len(silent)) + silent)
+        connection.recv(2000)
+        rows += told(watch.program)
+    told_of = [(row["dns_id"], row["dns_rcode"]) for row in rows if row["dns_rcode"]]
+    assert told_of == [(80, "NOERROR"), (83, "NOANSWER")]
+
+
+def test_an_answer_that_does_not_repeat_its_question(node: TwoPods) -> None:
+    """As servers say that they cannot, or do not want to, read it: a header alone."""
+    with followed(node) as watch, node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as dns:
+        dns.bind(("", 53))
+        with node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((B, 53))
+            client.send(query(72, "Refused.Example", TYPE_AAAA))
+            asked, peer = dns.recvfrom(2000)
+            dns.sendto(asked[:2] + struct.pack("!HHHHH", 0x8185, 0, 0, 0, 0), peer)
+            client.recv(2000)
+        row = one(told(watch.program), src_addr=A, dst_addr=B)
+    assert (row["dns_name"], row["dns_type"], row["dns_rcode"]) == ("refused.example", TYPE_AAAA, "REFUSED")
+    assert row["dns_latency_ns"] > 0
+
+
+def test_what_asks_everybody_waits_for_nobody(node: TwoPods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Multicast DNS: answers go to the group, and only who knows one answers."""
+    with followed(node, dns_ports=(53, 5353)) as watch, node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(A))
+        client.sendto(query(0, "printer.local"), ("224.0.0.251", 5353))
+        settled(node)
+        monkeypatch.setattr("flowgauge.ebpf.questions.UNANSWERED_NS", 0)
+        row = one(told(watch.program), src_addr=A, dst_addr="224.0.0.251")
+    assert (row["packets"], row["dns_rcode"]) == (1, "")

@@ -144,6 +144,24 @@ def test_a_packet_that_no_hook_ever_saw_makes_a_flow_of_no_packets(node: TwoPods
     assert abs(row["time_end_ns"] - time.time_ns()) < 10e9
 
 
+@pytest.mark.parametrize(("src", "dst", "header"), [(A, B, 20), (A6, B6, 48)], ids=["v4", "v6"])
+def test_every_fragment_that_is_dropped_belongs_to_its_flow(node: TwoPods, src: str, dst: str, header: int) -> None:
+    """Where no connection tracking put them together the kernel drops pieces, of which only the first has ports."""
+    hook, family = "{ type filter hook ingress device va priority 0; }", "ip6" if ":" in dst else "ip"
+    node.run(
+        "node", "nft", f"add table netdev cut; add chain netdev cut in {hook}; add rule netdev cut in {family} daddr {dst} drop"
+    )
+    try:
+        with followed(node) as watch:
+            port = send(node, (dst, 7300), 2, size=4000)
+            rows = told(watch.program)
+    finally:
+        node.run("node", "nft", "delete table netdev cut")
+    row = one(rows, src_addr=src, dst_addr=dst, proto=socket.IPPROTO_UDP)
+    assert (row["src_port"], row["dst_port"], row["packets"]) == (port, 7300, 6)
+    assert (row["drop_packets"], row["drop_bytes"]) == (6, 2 * (4008 + 3 * header))
+
+
 def test_a_wrong_checksum(node: TwoPods) -> None:
     with node.socket("b", socket.AF_INET, socket.SOCK_DGRAM) as listener, followed(node) as watch:
         listener.bind((B, 7400))

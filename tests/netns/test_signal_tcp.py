@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import struct
@@ -176,6 +177,29 @@ def test_a_connection_that_is_given_up(node: TwoPods) -> None:
     there = one(rows, src_addr=A, dst_addr=B, dst_port=9300)
     assert state(there) == "timeout"
     assert there["retransmits"] >= 1
+
+
+@pytest.mark.parametrize("error", ["no-route", "admin-prohibited", "addr-unreachable"])
+def test_a_way_that_is_closed_is_unreachable_whatever_icmpv6_calls_it(node: TwoPods, error: str) -> None:
+    """The kernel has an error of its own for each: ENETUNREACH, EACCES, EHOSTUNREACH."""
+    node.run(
+        "node",
+        "nft",
+        "add table ip6 closed; add chain ip6 closed pass { type filter hook forward priority 0; }; "
+        f"add rule ip6 closed pass tcp dport 9100 reject with icmpv6 type {error}",
+    )
+    try:
+        with followed(node) as watch:
+            with node.socket("a", socket.AF_INET6, socket.SOCK_STREAM) as client:
+                client.bind((A6, 0))
+                client.setblocking(False)
+                assert client.connect_ex((B6, 9100)) == errno.EINPROGRESS
+                port = client.getsockname()[1]
+                settled(node)
+            row = one(told(watch.program), src_addr=A6, src_port=port)
+    finally:
+        node.run("node", "nft", "delete table ip6 closed")
+    assert state(row) == "unreachable"
 
 
 @pytest.mark.parametrize("who", ["client", "server"])

@@ -111,8 +111,8 @@ DROP_KEY: np.dtype[Any] = np.dtype(
     [("flow", FLOW_KEY), ("reason", np.uint32), ("tcp_state", np.uint8), ("place", np.uint8), ("reserved", np.uint16)]
 )
 DROP_VALUE: np.dtype[Any] = np.dtype([(name, np.uint64) for name in ("packets", "bytes", "first_tick", "last_tick")])
-QUESTION_DNS = 0
-"""Kind of a question of DNS."""
+QUESTION_DNS, QUESTION_TALKS = 0, 2
+"""Kinds: a question of DNS; when a server last sent data to an asker over TCP."""
 QUESTION_KEY: np.dtype[Any] = np.dtype(
     [("asker", np.uint8, 16), ("id", np.uint32), ("port", np.uint16), ("proto", np.uint8), ("kind", np.uint8)]
 )

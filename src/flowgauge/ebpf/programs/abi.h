@@ -216,7 +216,8 @@ struct drop_value {
 	__u64 last_tick;
 };
 
-enum question_kind { QUESTION_DNS, QUESTION_SYN };
+/* QUESTION_TALKS: none, but when a server last sent data to an asker over TCP; id 0. */
+enum question_kind { QUESTION_DNS, QUESTION_SYN, QUESTION_TALKS };
 
 /* Something that is to be answered. Whom it asks is no part of it: translation may change that, but not who asks. */
 struct question_key {

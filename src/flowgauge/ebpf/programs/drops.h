@@ -24,6 +24,7 @@ struct dropped {
 	__u32 segments, bytes;
 	__u32 headers; /* bytes of layers 3 and 4 */
 	__u32 length; /* of layer 3 as the header says, 0 when it cannot */
+	__u32 id; /* of a fragmented datagram */
 	bool later_fragment;
 };
 
@@ -54,6 +55,7 @@ static __always_inline bool read_dropped_v4(struct dropped *d, const void *at)
 	d->key.flow.proto = ip.protocol;
 	d->headers = ip.ihl * 4;
 	d->length = bpf_ntohs(ip.tot_len);
+	d->id = ip.id;
 	d->later_fragment = ip.frag_off & bpf_htons(IP_OFFSET_BITS);
 	return true;
 }
@@ -61,7 +63,7 @@ static __always_inline bool read_dropped_v4(struct dropped *d, const void *at)
 static __always_inline bool read_dropped_v6(struct dropped *d, const void *at)
 {
 	struct ipv6hdr ip6;
-	__u8 extension[4];
+	__u8 extension[8];
 
 	if (bpf_probe_read_kernel(&ip6, sizeof(ip6), at) || ip6.version != 6)
 		return false;
@@ -75,6 +77,7 @@ static __always_inline bool read_dropped_v6(struct dropped *d, const void *at)
 			break;
 		if (d->key.flow.proto == IPPROTO_FRAGMENT) {
 			d->later_fragment = extension[2] || extension[3] & 0xf8;
+			d->id = *(__u32 *)(extension + 4);
 			d->headers += 8;
 		} else if (d->key.flow.proto == IPPROTO_AH) {
 			d->headers += (extension[1] + 2) * 4;
@@ -90,7 +93,11 @@ static __always_inline void read_dropped_l4(struct dropped *d, const void *at)
 {
 	__u8 proto = d->key.flow.proto, l4[4], offset = 0;
 
-	if (d->later_fragment || bpf_probe_read_kernel(l4, sizeof(l4), at))
+	if (d->later_fragment) {
+		join_fragment(&d->key.flow, d->id, true);
+		return;
+	}
+	if (bpf_probe_read_kernel(l4, sizeof(l4), at))
 		return;
 	if (proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6) {
 		d->key.flow.icmp_type = l4[0];

@@ -45,6 +45,8 @@ __noinline int follow_icmp_error(struct __sk_buff *skb, struct packet *p)
 		return 0;
 	if (!at.later_fragment)
 		read_layer4(skb, &inner, &at);
+	else /* ICMPv6 reports also what is wrong with these (RFC 4443 2.4) */
+		join_fragment(&inner.key, at.id, true);
 	if (flow_left_out(&inner.key, false))
 		return 0;
 	key.flow = inner.key;

@@ -48,6 +48,13 @@ static __always_inline bool is_v4(const struct flow_key *key)
 	return word[0] == 0 && word[1] == 0 && word[2] == V4_MAPPED;
 }
 
+static __always_inline bool is_multicast(const __u8 *addr)
+{
+	const __u32 *word = (const __u32 *)addr;
+
+	return addr[0] == 0xff || (word[0] == 0 && word[1] == 0 && word[2] == V4_MAPPED && (addr[12] & 0xf0) == 0xe0);
+}
+
 /* Ports and addresses of the usual flows differ first. */
 static __always_inline bool same_key(const struct flow_key *a, const struct flow_key *b)
 {

@@ -54,34 +54,34 @@ struct cursor {
 };
 
 /* Ports live in the first fragment only: keeps them, or finds them for a later one. */
-__noinline int join_fragment(struct packet *p, __u32 id, __u32 later)
+__noinline int join_fragment(struct flow_key *flow, __u32 id, __u32 later)
 {
 	struct fragment_key key = {};
 	struct fragment_value *kept, found = {};
 
-	if (!p)
+	if (!flow)
 		return 0;
-	set_address_v6(key.src_addr, p->key.src_addr);
-	set_address_v6(key.dst_addr, p->key.dst_addr);
+	set_address_v6(key.src_addr, flow->src_addr);
+	set_address_v6(key.dst_addr, flow->dst_addr);
 	key.id = id;
 	/* An IPv4 identification belongs to a protocol; in IPv6 the first fragment may hold more extension headers. */
-	key.proto = is_v4(&p->key) ? p->key.proto : 0;
+	key.proto = is_v4(flow) ? flow->proto : 0;
 	if (later) {
 		kept = bpf_map_lookup_elem(&fragments, &key);
 		if (!kept)
 			return 0;
-		p->key.src_port = kept->src_port;
-		p->key.dst_port = kept->dst_port;
-		p->key.proto = kept->proto;
-		p->key.icmp_type = kept->icmp_type;
-		p->key.icmp_code = kept->icmp_code;
+		flow->src_port = kept->src_port;
+		flow->dst_port = kept->dst_port;
+		flow->proto = kept->proto;
+		flow->icmp_type = kept->icmp_type;
+		flow->icmp_code = kept->icmp_code;
 		return 0;
 	}
-	found.src_port = p->key.src_port;
-	found.dst_port = p->key.dst_port;
-	found.proto = p->key.proto;
-	found.icmp_type = p->key.icmp_type;
-	found.icmp_code = p->key.icmp_code;
+	found.src_port = flow->src_port;
+	found.dst_port = flow->dst_port;
+	found.proto = flow->proto;
+	found.icmp_type = flow->icmp_type;
+	found.icmp_code = flow->icmp_code;
 	bpf_map_update_elem(&fragments, &key, &found, BPF_ANY);
 	return 0;
 }
@@ -243,7 +243,7 @@ static __always_inline int read_packet(struct __sk_buff *skb, struct packet *p, 
 		p->l4 = at->l4;
 	}
 	if (at->fragmented)
-		join_fragment(p, at->id, at->later_fragment);
+		join_fragment(&p->key, at->id, at->later_fragment);
 	measure(skb, p, at->l3, at->l3_length, at->l4 + l4_header - at->l3);
 	return at->fragmented ? PARSED_FRAGMENT : PARSED;
 }

@@ -60,6 +60,7 @@ struct exchange {
 	__u16 flags;
 	__u16 records;
 	bool answers;
+	bool bare; /* an answer that does not repeat its question, as some servers say that they cannot read it */
 };
 
 /* Ports that are not set cost nothing: the verifier knows the settings. */
@@ -101,13 +102,18 @@ static __always_inline bool read_dns(struct __sk_buff *skb, const struct packet 
 	} else if (p->key.proto != IPPROTO_UDP) {
 		return false;
 	}
-	if (bpf_skb_load_bytes(skb, x->at, header, sizeof(header)) || header[2] != bpf_htons(1))
+	if (bpf_skb_load_bytes(skb, x->at, header, sizeof(header)))
 		return false;
 	x->flags = bpf_ntohs(header[1]);
+	x->bare = header[2] == 0 && x->flags & DNS_RESPONSE && x->flags & DNS_RCODE;
+	if (!x->bare && header[2] != bpf_htons(1))
+		return false;
 	x->records = bpf_ntohs(header[3]);
 	x->answers = x->flags & DNS_RESPONSE;
 	x->key.id = bpf_ntohs(header[0]);
 	x->key.kind = QUESTION_DNS;
+	if (!x->answers && is_multicast(p->key.dst_addr))
+		return false; /* multicast DNS: whoever knows answers to all, and many questions nobody */
 	/* Only plain queries; and only what the ports say, too: servers ask each other from port 53. */
 	return !(x->flags & DNS_OPCODE) && is_dns_port(x->answers ? p->key.src_port : p->key.dst_port);
 }
@@ -276,6 +282,36 @@ static __always_inline void keep_answer(struct __sk_buff *skb, const struct exch
 		copy_answer(skb, x, flow);
 }
 
+/* The question that waits, in this CPU's room, for an answer that does not repeat it; NULL when that is not known any more. */
+static __always_inline struct answer_value *repeat_question(const struct exchange *x)
+{
+	struct answer_value *asked = bpf_map_lookup_elem(&asked_names, &x->key), *answer;
+	__u32 zero = 0;
+
+	answer = bpf_map_lookup_elem(&answer_room, &zero);
+	if (!asked || !answer)
+		return NULL;
+	*answer = *asked;
+	answer->tick = bpf_jiffies64();
+	answer->flags = x->flags;
+	return answer;
+}
+
+/* A server sends data over TCP: of its answers only one that begins a segment is read, others are not to be missed. */
+__noinline int note_talk(struct packet *p)
+{
+	struct question_key key = {.proto = IPPROTO_TCP, .kind = QUESTION_TALKS};
+	struct question_value talk = {};
+
+	if (!p)
+		return 0;
+	set_address_v6(key.asker, p->key.dst_addr);
+	key.port = p->key.dst_port;
+	talk.at_ns = bpf_ktime_get_ns();
+	bpf_map_update_elem(&questions, &key, &talk, BPF_ANY);
+	return 0;
+}
+
 /* The first time that this node sees a packet that may ask or answer. */
 __noinline int follow(struct __sk_buff *skb, struct packet *p)
 {
@@ -285,7 +321,11 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 	struct flow_key key;
 	__u64 latency_ns;
 
-	if (!p || !read_exchange(skb, p, &x))
+	if (!p)
+		return 0;
+	if (settings.dns && p->key.proto == IPPROTO_TCP && p->payload && is_dns_port(p->key.src_port))
+		note_talk(p);
+	if (!read_exchange(skb, p, &x))
 		return 0;
 	if (!x.answers) {
 		ask(skb, &x, &p->key);
@@ -294,7 +334,9 @@ __noinline int follow(struct __sk_buff *skb, struct packet *p)
 	asked = bpf_map_lookup_elem(&questions, &x.key);
 	if (!asked)
 		return 0;
-	if (x.key.kind == QUESTION_DNS && !as_asked(&x, answer = read_question(skb, &x))) {
+	if (x.bare)
+		answer = repeat_question(&x);
+	else if (x.key.kind == QUESTION_DNS && !as_asked(&x, answer = read_question(skb, &x))) {
 		COUNT_SIGNAL(answers_not_asked); /* the question waits on: who asks does not believe it, either */
 		return 0;
 	}

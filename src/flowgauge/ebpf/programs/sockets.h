@@ -16,6 +16,8 @@
 #define AF_INET6 10
 #define EPIPE 32
 #define ENETUNREACH 101
+#define ECONNABORTED 103
+#define ECONNRESET 104
 #define ETIMEDOUT 110
 #define ECONNREFUSED 111
 #define EHOSTUNREACH 113
@@ -183,8 +185,12 @@ static __always_inline __u32 end_of(int before, const struct sock *sk)
 	case ENETUNREACH:
 	case EHOSTUNREACH:
 		return SOCKET_UNREACHABLE;
-	default: /* ECONNRESET, and EPIPE when the other side had said that it sends no more */
+	case ECONNRESET:
+	case ECONNABORTED: /* by who may close others' sockets (ss -K) */
+	case EPIPE: /* reset when the other side had said that it sends no more */
 		return SOCKET_RESET;
+	default: /* ICMP has more errors than these, as EACCES where ICMPv6 says that a rule rejects it */
+		return before == BPF_TCP_SYN_SENT ? SOCKET_UNREACHABLE : SOCKET_RESET;
 	}
 	if (before == BPF_TCP_SYN_SENT)
 		return SOCKET_TIMEOUT; /* the application waited no longer */
