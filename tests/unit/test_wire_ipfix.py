@@ -122,6 +122,36 @@ def test_traps_55_and_56_the_export_time_tells_which_unit_was_meant(element: int
     assert value([(element, len(raw)), (1, 4)], raw + bytes(4), "time_end_ns") == EXPORT_S * S + after_ns
 
 
+@pytest.mark.parametrize(
+    ("fields", "record", "start_ns", "end_ns"),
+    [
+        (((150, 4), (152, 8), (153, 8), (151, 4)), (EXPORT_S - 9, 0, 0, EXPORT_S - 5), -9 * S, -5 * S),
+        (((150, 4), (152, 8), (153, 8), (151, 4)), (0, 1000 * EXPORT_S - 9, 0, EXPORT_S - 5), -9 * MS, -5 * S),
+        (((150, 4), (152, 8), (153, 8), (151, 4)), (EXPORT_S - 9, 1000 * EXPORT_S - 8500, 1000 * EXPORT_S - 4500, EXPORT_S - 5),
+         -8500 * MS, -4500 * MS),
+        (((156, 8), (152, 8), (157, 8), (151, 4)), (0, 1000 * EXPORT_S - 9000, NTP - 4 << 32, EXPORT_S - 5), -9 * S, -4 * S),
+        (((156, 8), (152, 8), (150, 4), (151, 4)), (0, 0, EXPORT_S - 9, EXPORT_S - 5), -9 * S, -5 * S),
+        (((152, 8), (22, 4), (153, 8), (21, 4), (160, 8)), (0, 1000, 0, 2000, 1000 * EXPORT_S - 10_000), -9 * S, -8 * S),
+        (((152, 8), (158, 4), (153, 8), (159, 4)), (0, 9_000_000, 0, 0), -9 * S, 0),
+        (((324, 8), (323, 8)), (0, 1000 * EXPORT_S - 9000), -9 * S, -9 * S),
+        (((152, 8), (150, 4), (153, 8), (151, 4)), (0, 0, 0, 0), -EXPORT_S * S, -EXPORT_S * S),
+    ],
+    ids=["seconds", "each end for itself", "both", "ntp", "the third", "uptime", "before the export", "observed", "none"],
+)  # fmt: skip
+def test_trap_55_a_finer_time_of_0_was_left_out_where_a_coarser_one_is_there(
+    fields: tuple[Spec, ...], record: tuple[int, ...], start_ns: int, end_ns: int
+) -> None:
+    raw = b"".join(number.to_bytes(length, "big") for (_, length, *_), number in zip(fields, record, strict=True))
+    (times,) = rows(one_set([*fields, (1, 4)], raw + bytes(4)), "time_start_ns", "time_end_ns")
+    assert times == (EXPORT_S * S + start_ns, EXPORT_S * S + end_ns)
+
+
+def test_trap_55_a_finer_time_of_0_is_judged_record_by_record() -> None:
+    records = [struct.pack("!QII", fine, EXPORT_S - 5, n) for n, fine in enumerate((0, 1000 * EXPORT_S - 4500, 0))]
+    found = rows(one_set([(153, 8), (151, 4), (1, 4)], *records), "bytes", "time_end_ns")
+    assert found == [(0, EXPORT_S * S - 5 * S), (1, EXPORT_S * S - 4500 * MS), (2, EXPORT_S * S - 5 * S)]
+
+
 def test_trap_56_each_record_for_itself() -> None:
     good, odd = struct.pack("!Q", EXPORT_S * 1000 - 5), struct.pack("!Q", EXPORT_S - 5)
     found = rows(one_set([(153, 8), (1, 4)], good + b"\0\0\0\1", odd + b"\0\0\0\2"), "bytes", "time_end_ns")

@@ -38,7 +38,7 @@ from flowgauge.runtime.report import write_report
 _TICK_S = 0.2
 """Longest time until a stop or new settings are noticed."""
 _RETRY_S = 1.0
-"""How often messages that nobody took are offered again, and the network namespace's name is looked at."""
+"""How often messages that nobody took are offered again, and the network namespace's name is looked at, between cycles."""
 _FINAL_BUDGET_S = 2.0
 """How long the last export may take."""
 _PACED_SHARE = 0.5
@@ -290,15 +290,14 @@ def run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[A
     due = time.monotonic() + agent.settings.export_interval_s
     retry_at = 0.0
     while not stop.is_set():
-        now = time.monotonic()
-        if now >= due:
+        if time.monotonic() >= due:
             interval_s = agent.settings.export_interval_s
             agent.cycle(interval_s * _PACED_SHARE)
             due = max(due + interval_s, time.monotonic())
-        elif now >= retry_at:
+        if time.monotonic() >= retry_at:  # also where cycles follow one another without a pause
             agent.require_namespace()
             agent.retry()
-            retry_at = now + _RETRY_S
+            retry_at = time.monotonic() + _RETRY_S
         if changes is not None and (changed := newest(changes)) is not None:
             agent.apply(changed)
             due = min(due, time.monotonic() + agent.settings.export_interval_s)

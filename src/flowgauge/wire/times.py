@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start and end of flows from whichever time elements a template has (RFC 7011 §6.1.7–10), in ns since 1970.
 
-The finest absolute one is taken. Without any, start and end are the export time of the message: plausible, and later stages
-know it from the receive time.
+The finest absolute one that is not 0 is taken. Without any, start and end are the export time of the message: plausible, and
+later stages know it from the receive time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -128,7 +128,8 @@ def _export_ns(records: Records) -> Times:
     return records.sets.export_s[records.set_row] * 1_000_000_000
 
 
-_Found = tuple[Conversion, Source] | None
+_Element = tuple[Conversion, Source]
+_Found = _Element | None
 
 seconds = partial(plausible, read=from_seconds)
 milliseconds = partial(plausible, read=from_milliseconds)
@@ -138,6 +139,8 @@ START: Mapping[int, Conversion] = {
     156: ntp, 154: ntp, 152: milliseconds, 150: seconds, 158: before_export, 22: since_boot,
 }  # fmt: skip
 """IANA element → conversion, the preferred first."""
+_ABSOLUTE = (ntp, milliseconds, seconds)
+"""Of these 0 is no time of a flow: exporters that tell another element beside it have left it out."""
 END: Mapping[int, Conversion] = {
     157: ntp, 155: ntp, 153: milliseconds, 151: seconds, 159: before_export, 21: since_boot,
 }  # fmt: skip
@@ -197,20 +200,40 @@ class FlowTimes:
 
 def flow_times(sources: Mapping[int, Source]) -> FlowTimes:
     """The step for a template with these IANA elements."""
-    start, end = _with_boot(_first(START, sources), sources), _with_boot(_first(END, sources), sources)
+    start, end = _first(START, sources), _first(END, sources)
     if end is None and (observed := _first(OBSERVED, sources)) is not None:
         start, end = start or observed, observed
     told = next(((scale, sources[number]) for number, scale in DURATION_NS.items() if number in sources), None)
     return FlowTimes(start, end, None if start and end else told)
 
 
-def _with_boot(found: _Found, sources: Mapping[int, Source]) -> _Found:
+def _with_boot(found: _Element, sources: Mapping[int, Source]) -> _Element:
     """Lets a conversion from uptime take the start from the record, if it is there."""
     boot = sources.get(NUMBERS[BOOT_ELEMENT])
-    if found is None or boot is None or found[0] is not since_boot:
+    if boot is None or found[0] is not since_boot:
         return found
     return partial(since_boot, boot=boot), found[1]
 
 
 def _first(conversions: Mapping[int, Conversion], sources: Mapping[int, Source]) -> _Found:
-    return next(((convert, sources[number]) for number, convert in conversions.items() if number in sources), None)
+    """The preferred of the elements that are there; where it is 0 in a record, the next one that is not."""
+    there = [(convert, sources[number]) for number, convert in conversions.items() if number in sources]
+    if not there:
+        return None
+    (convert, source), *others = there
+    if not others or convert not in _ABSOLUTE:
+        return _with_boot(there[0], sources)
+    return partial(_or_else, first=convert, others=[_with_boot(other, sources) for other in others]), source
+
+
+def _or_else(records: Records, source: Source, first: Conversion, others: Sequence[_Element]) -> Times:
+    """``first`` of ``source``; where that is 0, the first of ``others`` that tells a time."""
+    times = first(records, source)
+    absent = integers(records, source) == 0
+    for convert, other in others:
+        if not absent.any():
+            break
+        told = absent & (integers(records, other) != 0) if convert in _ABSOLUTE else absent
+        times = np.where(told, convert(records, other), times)
+        absent = absent & ~told
+    return times
