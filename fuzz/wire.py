@@ -27,10 +27,10 @@ import atheris
 with atheris.instrument_imports(include=["flowgauge"]):
     from wire_checks import Checked
 
-from wire_batches import MAX_BYTES, MAX_FRAMES, Changer, golden, repeated, unpack
+from wire_batches import HEAD_BYTES, MAX_BYTES, MAX_FRAMES, Changer, golden, repeated, unpack
 
 FAILURES = Path(__file__).parents[1] / "reports/fuzz"
-MAX_INPUT_BYTES = MAX_FRAMES * (MAX_BYTES + 3)
+MAX_INPUT_BYTES = MAX_FRAMES * (MAX_BYTES + HEAD_BYTES)
 MAX_RESIDENT_BYTES = 768 << 20
 """Of the process, with Python, numpy, and what libFuzzer keeps, which grows by 70 kB an execution."""
 MAX_INPUT_S = 60
@@ -105,7 +105,7 @@ class Target:
     def _keep(self) -> None:
         FAILURES.mkdir(parents=True, exist_ok=True)
         path = FAILURES / f"wire_{int(time.time())}.json"
-        batches = [[[one.sender, one.payload.hex()] for one in batch] for batch in self._checked.recent]
+        batches = [[[one.payload.hex(), one.sender, one.missing] for one in batch] for batch in self._checked.recent]
         path.write_text(json.dumps(batches) + "\n")
         print(f"wire: {path}", file=sys.stderr, flush=True)
 
@@ -116,7 +116,7 @@ def replay(path: str) -> int:
 
     checked = Checked()
     for batch in json.loads(Path(path).read_text()):
-        checked.feed([Frame(bytes.fromhex(payload), sender) for sender, payload in batch])
+        checked.feed([Frame(bytes.fromhex(payload), sender, missing) for payload, sender, missing in batch])
     print(f"wire: {checked.totals['batches']:,} batches, nothing raised")
     return 0
 

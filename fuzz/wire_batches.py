@@ -2,9 +2,9 @@
 # ruff: noqa: INP001 - beside the programs that use it
 """Batches of datagrams as the fuzzer keeps and changes them: its input is a list of frames, a batch is what they make.
 
-A frame is a datagram and its sender. Exporters repeat themselves, so a batch repeats the frames of its input until it has
-``BATCH`` datagrams, each time with the next sequence number and another octet in the second half, where data rather than
-templates are. The same input makes the same batch.
+A frame is a datagram, its sender, and how much of its end is missing. Exporters repeat themselves, so a batch repeats the
+frames of its input until it has ``BATCH`` datagrams, each time with the next sequence number and another octet in the second
+half, where data rather than templates are. The same input makes the same batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import random
 import struct
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,29 +34,34 @@ MAX_BYTES = wire_mutations.MAX_BYTES
 SENDERS = 8
 SEQUENCE_AT = {5: 16, 7: 16, 9: 12, 10: 8}
 """Where each version keeps its sequence number."""
-_HEAD = struct.Struct("!HB")
+CUT_SHARE = 0.1
+"""Of the changes: a datagram is cut, as by a capture's snapshot length."""
+MAX_MISSING_BYTES = 0xFFFF
+_HEAD = struct.Struct("!HBH")
+HEAD_BYTES = _HEAD.size
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One datagram and who sends it: two ports of each of four addresses."""
+    """What is there of one datagram, who sends it (two ports of each of four addresses), and how many bytes are not there."""
 
     payload: bytes
     sender: int = 0
+    missing: int = 0
 
 
 def pack(frames: Sequence[Frame]) -> bytes:
     """The fuzzer's input."""
-    return b"".join(_HEAD.pack(len(one.payload), one.sender) + one.payload for one in frames[:MAX_FRAMES])
+    return b"".join(_HEAD.pack(len(one.payload), one.sender, one.missing) + one.payload for one in frames[:MAX_FRAMES])
 
 
 def unpack(data: bytes) -> list[Frame]:
     """Any bytes are frames: the last one is as long as they last."""
     frames, at = [], 0
-    while at + _HEAD.size <= len(data) and len(frames) < MAX_FRAMES:
-        length, sender = _HEAD.unpack_from(data, at)
-        at += _HEAD.size
-        frames.append(Frame(data[at : at + min(length, MAX_BYTES)], sender % SENDERS))
+    while at + HEAD_BYTES <= len(data) and len(frames) < MAX_FRAMES:
+        length, sender, missing = _HEAD.unpack_from(data, at)
+        at += HEAD_BYTES
+        frames.append(Frame(data[at : at + min(length, MAX_BYTES)], sender % SENDERS, missing))
         at += length
     return frames
 
@@ -65,18 +70,15 @@ def repeated(frames: Sequence[Frame], seed: int) -> list[Frame]:
     """A whole batch; none of no frames."""
     chance, batch = random.Random(seed), list(frames)  # noqa: S311 - the same for a seed
     while frames and len(batch) < BATCH:
-        turn, (one, sender) = len(batch) // len(frames), _of(frames[len(batch) % len(frames)])
+        turn, frame = len(batch) // len(frames), frames[len(batch) % len(frames)]
+        one = bytearray(frame.payload)
         at = SEQUENCE_AT.get(int.from_bytes(one[:2]), len(one))
         if at + 4 <= len(one):
             struct.pack_into("!I", one, at, (int.from_bytes(one[at : at + 4]) + turn) & 0xFFFFFFFF)
         if len(one) > MIN_SLOT_BYTES:
             one[chance.randrange(max(MIN_SLOT_BYTES, len(one) // 2), len(one))] = chance.getrandbits(8)
-        batch.append(Frame(bytes(one), sender))
+        batch.append(replace(frame, payload=bytes(one)))
     return batch
-
-
-def _of(frame: Frame) -> tuple[bytearray, int]:
-    return bytearray(frame.payload), frame.sender
 
 
 def datagrams(batch: Sequence[Frame], received_ns: int) -> Datagrams:
@@ -93,6 +95,7 @@ def datagrams(batch: Sequence[Frame], received_ns: int) -> Datagrams:
         source_addr=np.ascontiguousarray(addresses.reshape(-1, 16)[senders // 2]),
         source_port=(senders % 2 + 2000).astype(np.uint16),
         received_ns=np.full(len(batch), received_ns, np.int64),
+        missing=np.array([one.missing for one in batch], np.int32) if any(one.missing for one in batch) else None,
     )
 
 
@@ -135,10 +138,21 @@ class Changer:
         elif what < 0.2:
             chance.shuffle(frames)
         elif what < 0.25:
-            frames[at] = Frame(frames[at].payload, chance.randrange(SENDERS))
-        elif what < 0.6:
-            frames[at] = Frame(self._octets(frames[at].payload, MAX_BYTES)[:MAX_BYTES], frames[at].sender)
+            frames[at] = replace(frames[at], sender=chance.randrange(SENDERS))
+        elif what < 0.25 + CUT_SHARE:
+            frames[at] = self._cut(frames[at])
+        elif what < 0.65:
+            frames[at] = replace(frames[at], payload=self._octets(frames[at].payload, MAX_BYTES)[:MAX_BYTES])
         else:
             payload = bytearray(frames[at].payload)
             mutator.change(payload)
-            frames[at] = Frame(bytes(payload[:MAX_BYTES]), frames[at].sender)
+            frames[at] = replace(frames[at], payload=bytes(payload[:MAX_BYTES]))
+
+    def _cut(self, frame: Frame) -> Frame:
+        """Mostly at some place, the rest being what is missing; sometimes as much is said to be missing as is not true."""
+        chance = self._chance
+        if chance.random() < 0.2:
+            return replace(frame, missing=chance.choice((0, 1, 3, 4, 100, MAX_MISSING_BYTES)))
+        size = chance.randrange(len(frame.payload) + 1)
+        missing = min(len(frame.payload) - size + frame.missing, MAX_MISSING_BYTES)
+        return replace(frame, payload=frame.payload[:size], missing=missing)

@@ -40,7 +40,7 @@ class Checked:
     """A decoder with state, and sums of what it did.
 
     Attributes:
-        totals: ``batches``, ``datagrams``, ``records``, ``options``, ``malformed``, ``unknown_version`` and what was offered.
+        totals: ``batches``, ``datagrams``, ``records``, ``options``, ``malformed``, ``cut``, and what was offered.
         slowest_s: CPU seconds of the slowest datagram, each taking its batch's mean.
         peak_bytes: the most allocated for a batch that was traced.
         most_blocks: the most objects alive behind such a batch.
@@ -73,7 +73,7 @@ class Checked:
             tracemalloc.stop()
         assert self.peak_bytes <= MAX_BATCH_BYTES, f"{self.peak_bytes:,} bytes for one batch"
         assert self.most_blocks <= MAX_BLOCKS, f"{self.most_blocks:,} objects alive"
-        self._balance(decoded, [one.payload for one in batch])
+        self._balance(decoded, batch)
 
     def _timed(self, batch: Sequence[Frame], number: int, *, limited: bool) -> Decoded:
         received = datagrams(batch, (number + 1) * STEP_NS)
@@ -85,14 +85,16 @@ class Checked:
             self.slowest_s = max(self.slowest_s, took / len(batch))
         return decoded
 
-    def _balance(self, decoded: Decoded, payloads: Sequence[bytes]) -> None:
+    def _balance(self, decoded: Decoded, batch: Sequence[Frame]) -> None:
         """Offered = read + skipped, counter by counter."""
-        counts, wanted = decoded.counts, offered(payloads)
+        counts, wanted = decoded.counts, offered([(one.payload, one.missing) for one in batch])
+        cut = sum(one.missing > 0 for one in batch)
         assert all(count > 0 for count in counts.values()), counts
         assert counts.get("decode_records", 0) == len(decoded.flows)
         assert counts.get("decode_options_records", 0) == sum(len(told.records) for told in decoded.options)
         assert counts.get("decode_unknown_version", 0) == wanted["unknown_version"]
-        assert counts.get("decode_error_datagrams", 0) <= len(payloads) + self._waiting
+        assert cut <= counts.get("decode_error_datagrams", 0) <= len(batch) + self._waiting
+        assert decoded.causes.get("datagram_cut", 0) == cut
         assert bool(decoded.causes) == bool(counts.get("decode_error_datagrams", 0))
         assert len(decoded.problems) <= (MAX_DETAILED_PROBLEMS if self._detailed else MAX_PROBLEMS)
         if len(decoded.flows):
@@ -102,14 +104,14 @@ class Checked:
             assert not wanted["legacy_records"]
         for kind in (*SAMPLES.values(), "sflow_unknown"):
             assert decoded.seen.get(kind, 0) == wanted[kind], kind
-        self._balance_sets(decoded, payloads, wanted)
+        self._balance_sets(decoded, batch, wanted)
         self.totals.update(wanted)
-        self.totals.update(batches=1, datagrams=len(payloads), records=len(decoded.flows))
+        self.totals.update(batches=1, datagrams=len(batch), cut=cut, records=len(decoded.flows))
         self.totals["options"] += counts.get("decode_options_records", 0)
         self.totals["malformed"] += counts.get("decode_error_datagrams", 0)
         self.totals["late"] += counts.get("decode_late_records", 0)
 
-    def _balance_sets(self, decoded: Decoded, payloads: Sequence[bytes], wanted: Counter[str]) -> None:
+    def _balance_sets(self, decoded: Decoded, batch: Sequence[Frame], wanted: Counter[str]) -> None:
         """Sets without template wait, are given up and counted, or come out; nothing is read where no data set was."""
         counts = decoded.counts
         unknown, dropped = counts.get("decode_unknown_template_sets", 0), counts.get("decode_pending_dropped_sets", 0)
@@ -120,16 +122,16 @@ class Checked:
         if "decode_template_changes" not in counts:  # then no template came that takes some of them
             assert waiting >= most - wanted["empty_data_sets"]
         self._waiting = waiting
-        self._placed(decoded, payloads)
-        self._given += len(payloads)
+        self._placed(decoded, batch)
+        self._given += len(batch)
 
-    def _placed(self, decoded: Decoded, payloads: Sequence[bytes]) -> None:
+    def _placed(self, decoded: Decoded, batch: Sequence[Frame]) -> None:
         """Every row of a batch told in detail came from a data set of it, or of one that had waited."""
         first = self._given
         places = {
             (first + number << OFFSET_BITS) + at
-            for number, payload in enumerate(payloads if decoded.details else ())
-            for set_id, at, _ in data_sets(payload)
+            for number, one in enumerate(batch if decoded.details else ())
+            for set_id, at, _ in data_sets(one.payload, one.missing)
             if set_id >= FIRST_DATA_SET
         }
         for detail in decoded.details:

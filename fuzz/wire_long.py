@@ -4,14 +4,16 @@
 
 Runs ``fuzz/wire.py`` in processes of LEG executions each, so that one that is killed (memory, time, a crash of the
 interpreter) is a finding too. Inputs found on the way are kept in ``reports/fuzz/corpus``. How far it is stands after every
-leg in ``reports/fuzz/record.json``: a run that was stopped goes on from there, also with a later decoder, and both are named.
-A whole run writes the record, ``fuzz/record.json`` unless FUZZ_RECORD names another file. The run ends with the first finding,
-and status 1; the next one then begins anew.
+leg in ``reports/fuzz/record.json``: a run that was stopped goes on from there, also with a later decoder, and the record says
+how many datagrams each decoder had. A decoder is named by a digest of its sources (``DECODER``): ``--today`` prints that of the
+decoder here, and how many datagrams of the record it had. A whole run writes the record, ``fuzz/record.json`` unless
+FUZZ_RECORD names another file. The run ends with the first finding, and status 1; the next one then begins anew.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -33,6 +35,8 @@ RECORD = Path(os.environ.get("FUZZ_RECORD", ROOT / "fuzz/record.json"))
 SO_FAR = CORPUS.parent / "record.json"
 LEG = int(os.environ.get("FUZZ_LEG", "3000"))
 """Executions of one process."""
+DECODER = ("src/flowgauge/wire", "src/flowgauge/flow")
+"""Where its sources are."""
 LAST_WORDS = 4000
 """Characters of a failed process's output that go into the record."""
 _PROGRESS = re.compile(r"cov: (\d+) ft: (\d+) corp: (\d+)/(\S+)")
@@ -44,9 +48,12 @@ def now() -> str:
 
 
 def decoder() -> str:
-    """Which one is at work: its commit."""
-    told = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    """Which one is at work: a digest of its sources, since a commit that is put upon another has another name."""
+    found = hashlib.sha256()
+    for path in sorted(path for folder in DECODER for path in (ROOT / folder).rglob("*.py")):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(ROOT)} {len(content)}\n".encode() + content)
+    return found.hexdigest()[:16]
 
 
 def so_far() -> dict[str, Any]:
@@ -54,8 +61,6 @@ def so_far() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(SO_FAR.read_text()) if SO_FAR.exists() else beginning()
     if found["findings"] or found["totals"].get("datagrams", 0) >= WANTED:
         found = beginning()
-    if decoder() not in found["decoders"]:
-        found["decoders"].append(decoder())
     return found
 
 
@@ -64,7 +69,7 @@ def beginning() -> dict[str, Any]:
     return {
         "began": now(),
         "ended": "",
-        "decoders": [],
+        "decoders": {},
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("atheris", "numpy")},
@@ -89,7 +94,7 @@ def beginning() -> dict[str, Any]:
 
 def leg(record: dict[str, Any], executions: int) -> None:
     """One process; adds what it did to the record."""
-    status = CORPUS.parent / "status.json"
+    status, by = CORPUS.parent / "status.json", decoder()
     status.unlink(missing_ok=True)
     environment = {**os.environ, "FUZZ_EXECUTIONS": str(executions), "FUZZ_STATUS": str(status), "FUZZ_CORPUS": str(CORPUS)}
     command = [sys.executable, str(ROOT / "fuzz/wire.py")]
@@ -97,7 +102,7 @@ def leg(record: dict[str, Any], executions: int) -> None:
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
     )
     if status.exists():
-        _add(record, json.loads(status.read_text()))
+        _add(record, by, json.loads(status.read_text()))
     if found := _PROGRESS.findall(process.stdout):
         edges, features, inputs, size = found[-1]
         record["coverage"] = {"edges": int(edges), "features": int(features), "inputs": int(inputs), "inputs_size": size}
@@ -105,7 +110,8 @@ def leg(record: dict[str, Any], executions: int) -> None:
         record["findings"].append({"status": process.returncode, "output": process.stdout[-LAST_WORDS:]})
 
 
-def _add(record: dict[str, Any], did: dict[str, Any]) -> None:
+def _add(record: dict[str, Any], by: str, did: dict[str, Any]) -> None:
+    record["decoders"][by] = record["decoders"].get(by, 0) + did["totals"]["datagrams"]
     record["executions"] += did["executions"]
     record["totals"] = dict(Counter(record["totals"]) + Counter(did["totals"]))
     record["seconds"] = round(record["seconds"] + did["seconds"], 1)
@@ -117,6 +123,10 @@ def _add(record: dict[str, Any], did: dict[str, Any]) -> None:
 
 def main() -> int:
     """Runs to the wanted number, or the first finding."""
+    if sys.argv[1:] == ["--today"]:
+        had = json.loads(RECORD.read_text())["decoders"] if RECORD.exists() else {}
+        print(f"the decoder {decoder()} had {had.get(decoder(), 0):,} of the record's {sum(had.values()):,} datagrams")
+        return 0
     CORPUS.mkdir(parents=True, exist_ok=True)
     record = so_far()
     while (had := record["totals"].get("datagrams", 0)) < WANTED and not record["findings"]:
