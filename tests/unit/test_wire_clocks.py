@@ -53,6 +53,17 @@ def test_netflow5_uptimes_in_milliseconds_stay_so() -> None:
     assert ages_s(decoded.flows, (EXPORT_S + 60) * S) == [(5, 0.2)]
 
 
+@pytest.mark.parametrize("set_by_s", [0, 3 * 3600, 56 * 365 * 86_400])
+def test_a_clock_that_is_set_forward_makes_no_seconds_of_uptimes_in_milliseconds(set_by_s: int) -> None:
+    """As NTP does with a device that started in 1970: ten seconds of uptime are little beside 56 years."""
+    decoder = Decoder()
+    for at_s, off_s in ((0, set_by_s), (12, 0)):
+        export_ns, uptime = (EXPORT_S + at_s - off_s) * S, 100_000 + at_s * 1000
+        payload = datagram5(record5(first=uptime - 5000, last=uptime - 200), uptime_ms=uptime, export_ns=export_ns)
+        decoded = decoder.decode(Datagrams.from_payloads([payload], received_ns=(EXPORT_S + at_s) * S))
+    assert ages_s(decoded.flows, (EXPORT_S + 12) * S) == [(5, 0.2)]
+
+
 PROTOCOLS = {
     "netflow5": (EXPORT_S, datagram5(record5())),
     "netflow9": (

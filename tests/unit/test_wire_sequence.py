@@ -128,6 +128,14 @@ def test_a_gap_is_called_a_loss_once_it_is_old() -> None:
     assert decoder.finish() == {}
 
 
+def test_a_gap_is_called_a_loss_in_time_also_where_our_clock_was_set_back() -> None:
+    decoder, day_ns = Decoder(), 86_400 * SETTLE_NS
+    decode(TEMPLATES, numbered(0), numbered(20), decoder=decoder, received_ns=day_ns)
+    soon = decode(numbered(30), decoder=decoder, received_ns=0)
+    assert "sequence_gap_records" not in soon.counts
+    assert decode(numbered(40), decoder=decoder, received_ns=SETTLE_NS).counts["sequence_gap_records"] == 10
+
+
 TELLS = a_set(3, template(300, ((144, 4), (167, 8)), scope=1))
 
 

@@ -133,6 +133,13 @@ def test_a_gap_is_called_a_loss_once_it_is_old() -> None:
     assert decoder.finish() == {}
 
 
+def test_a_gap_is_called_a_loss_in_time_also_where_our_clock_was_set_back() -> None:
+    decoder = Decoder()
+    decode(*empty(1, 3), decoder=decoder, received_ns=86_400 * SETTLE_NS)
+    later = [decode(*empty(n), decoder=decoder, received_ns=n * SETTLE_NS) for n in (4, 5, 6)]
+    assert sum(one.counts.get("sequence_gap_datagrams", 0) for one in later) == 1
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_losses_reordering_and_duplicates_are_counted_exactly(seed: int) -> None:
     """Against what was really done to the numbers; reordering stays within the window."""

@@ -133,7 +133,7 @@ class Decoder:
         limit = MAX_DETAILED_PROBLEMS if self._extra else MAX_PROBLEMS
         missing = None if datagrams.missing is None else np.maximum(datagrams.missing, 0).astype(np.int64)
         problems = Problems(origins, limit, missing)
-        intake = Intake(ByteView(payloads.reshape(-1)), slot, origins, problems, Counter(), self._scratch)
+        intake = Intake(ByteView(payloads.reshape(-1)), slot, origins, problems, Counter(), self._scratch, self.fresh)
         end = base + np.clip(datagrams.lengths, 0, slot)
         if missing is not None:
             cut = np.flatnonzero(missing)
@@ -190,6 +190,7 @@ class Decoder:
         return restore(content, streams, self._layouts, now_ns, wanted)
 
     def _expired(self, now_ns: int) -> int:
+        self._swept_ns = min(self._swept_ns, now_ns)  # our clock may have been set back
         if self._lifetime_ns is None or now_ns - self._swept_ns < SWEEP_NS:
             return 0
         self._swept_ns = now_ns

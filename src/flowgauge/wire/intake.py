@@ -24,6 +24,7 @@ class Intake:
         origins: where they came from.
         problems, counts: added to by whoever finds something.
         scratch: memory for what is needed until the batch has become columns.
+        fresh: they were sent just now, so an export time far from the receive time comes from a wrong clock.
         seen: units of the protocols themselves, see ``Decoded.seen``.
     """
 
@@ -33,6 +34,7 @@ class Intake:
     problems: Problems
     counts: Counter[str]
     scratch: Scratch
+    fresh: bool = False
     seen: Counter[str] = field(default_factory=Counter)
 
 

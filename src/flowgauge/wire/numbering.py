@@ -121,6 +121,7 @@ class Numbering:
 
     def tick(self, now_ns: int) -> npt.NDArray[np.int64]:
         """Calls lost what has been missing since the last tick but one; how many, per slot. At most once a ``SETTLE_NS``."""
+        self._ticked_ns = min(self._ticked_ns, now_ns)  # our clock may have been set back
         if now_ns - self._ticked_ns < SETTLE_NS:
             return np.zeros(0, np.int64)
         lost = self._settle(self._old)

@@ -163,6 +163,7 @@ class SequenceState:
         """Calls gaps that have been open for too long a loss."""
         while self._gaps:
             gap = self._gaps[0]
+            gap.since_ns = min(gap.since_ns, now_ns)  # our clock may have been set back
             if now_ns - gap.since_ns < SETTLE_NS and self._messages - gap.at_message < SETTLE_MESSAGES:
                 return
             self._lose([self._gaps.pop(0)], counts)

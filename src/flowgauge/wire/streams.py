@@ -66,9 +66,10 @@ class Shared:
 
 @dataclass(slots=True)
 class Uptime:
-    """The clock of a stream: where it was compared last, and whether it counts seconds."""
+    """The clock of a stream: where it was compared last, when that was by our clock, and whether it counts seconds."""
 
     export_s: int = -1
+    received_ns: int = 0
     units: int = 0
     in_seconds: bool = False
 
