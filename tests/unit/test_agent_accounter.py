@@ -42,7 +42,7 @@ def value(**fields: Any) -> Structured:
 
 def node(*pods: str) -> LocalAddresses:
     """A node whose pods have these addresses."""
-    local = LocalAddresses(lambda: WALL)
+    local = LocalAddresses(lambda: WALL, lambda: 0)
     local.on_routes([Link(11, "vp", "veth")], [Route(addresses.packed(pod), 128, LOCAL, 255, (11,), ()) for pod in pods])
     return local
 

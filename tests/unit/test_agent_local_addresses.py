@@ -51,7 +51,7 @@ class Watched:
 
     def __init__(self, links: Sequence[Link], routes: Sequence[Route]) -> None:
         self.now = NOW
-        self.addresses = LocalAddresses(lambda: self.now)
+        self.addresses = LocalAddresses(lambda: self.now, lambda: 0)
         self.links = links
         self.addresses.on_routes(links, routes)
 

@@ -121,6 +121,12 @@ def test_an_exporter_behind_a_relay_has_the_relays_account() -> None:
         ({"waiting_sets": 5, "waiting_since_ns": NOW - 40 * SECOND, "refresh_ns": 0}, {}, "send them every minute"),
         ({"waiting_sets": 5, "waiting_since_ns": NOW - SECOND}, {}, ""),
         ({"skew_ns": 3600 * SECOND}, {}, "its clock is 60 min behind: its flows are placed by when they came"),
+        ({"skew_ns": 3600 * SECOND, "may_wait": True}, {}, "its clock is behind, or what it sends waits on its way, by 60 min"),
+        (
+            {"skew_ns": -3600 * SECOND, "may_wait": True},
+            {},
+            "its clock is 60 min ahead: its flows are placed by when they came",
+        ),
         ({"skew_ns": 20 * SECOND}, {}, "its clock is 20 s behind: synchronise it (NTP), or its flows stand beside"),
         ({"skew_ns": -300 * SECOND}, {}, "its clock is 5 min ahead"),
         ({"lost_records": 500}, {}, "4.8% of its records were lost"),

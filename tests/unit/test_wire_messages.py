@@ -26,7 +26,7 @@ class Agent:
     def __init__(self, **settings: object) -> None:
         self.now_ns = START_NS
         self.settings = AgentSettings(node="node-a", obs_domain_id=9, **settings)  # type: ignore[arg-type]
-        self.messages = Messages(self.settings, clock=lambda: self.now_ns)
+        self.messages = Messages(self.settings, lambda: self.now_ns, lambda: self.now_ns / S)
         self.decoder = Decoder(self.settings.pen)
         self.sequence = 0
 
@@ -47,6 +47,16 @@ class Agent:
 
 def said(decoded: Decoded, key: str) -> list[object]:
     return [record[key] for told in decoded.options for record in told.records if key in record]
+
+
+def test_templates_are_told_again_in_time_where_the_clock_was_set_back() -> None:
+    agent, seconds = Agent(), [0.0]
+    messages = Messages(agent.settings, lambda: START_NS - int(seconds[0]) * 86_400 * S, lambda: seconds[0])
+    messages.templates()
+    for _ in range(3):
+        seconds[0] += agent.settings.template_refresh_s
+        late = decode(*(one.payload for one in messages.flows(random_flows(5, seed=1))))
+        assert late.counts["decode_records"] == 5, "who listens only now understands everything"
 
 
 def test_the_greeting_explains_everything_that_follows() -> None:

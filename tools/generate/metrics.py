@@ -98,6 +98,7 @@ def text() -> str:
 
 def _ledger_line(counter: Counter) -> str:
     part = "agent" if counter.enterprise or counter.name.startswith("heads_") else "collector"
+    part = "both" if counter.name == "clock_steps" else part
     return f"| `flowgauge_{counter.name}_total` | {counter.unit} | {counter.side} | {part} | {counter.help} |"
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import errno
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from flowgauge.agent import privileges
 from flowgauge.agent.capture_choice import Choice
 from flowgauge.agent.capture_fragments import Fragments
-from flowgauge.agent.capture_packets import Read, read
+from flowgauge.agent.capture_packets import Numbers, Read, read
 from flowgauge.agent.capture_ring import FRAME_BYTES, Frames, Ring
 from flowgauge.agent.capture_table import Table
 from flowgauge.agent.conntrack import Conntrack
@@ -38,6 +39,7 @@ from flowgauge.ebpf.tables import Evicted, empty
 from flowgauge.ebpf.ticks import Ticks
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.runtime import linux, logs
+from flowgauge.runtime.clock import boot_offset_ns
 
 RING_FRAMES = 65_536
 """Packets that may wait: 16 MiB of kernel memory, a fifth of a second at 300 000 packets/s."""
@@ -45,6 +47,8 @@ _POLL_S = (0.005, 0.1)
 """Shortest and longest time between two looks at the ring; idle, ten looks a second cost 0.2 % of a core."""
 _BUSY_FRAMES = 4096
 """Packets found at a look, above which the next comes sooner."""
+_IN_RING_NS = 10_000_000_000
+"""A frame waits in the ring for less time than this, however busy the machine is."""
 _WITHOUT_EBPF = "not visible without eBPF"
 
 _log = logs.get("agent")
@@ -156,8 +160,8 @@ class CaptureProgram:
         return replace(Evicted.nothing(), keys=flows.keys, values=flows.values, macs=taken.macs)
 
     def ticks(self) -> Ticks:
-        """Times of flows are wall time in ns."""
-        return Ticks(1, 0)
+        """Times of flows are ns of the monotonic clock."""
+        return Ticks(1, boot_offset_ns())
 
     def known_translations(self) -> Entries:
         """As they were at the last ``evict``."""
@@ -235,11 +239,13 @@ class CaptureProgram:
         if not len(frames):
             return
         found = read(frames, self._fragments, macs=self._options.macs)
+        at_ns = monotonic_times(found.packets.at_ns, boot_offset_ns(), time.monotonic_ns())
+        packets = replace(found.packets, at_ns=at_ns, until_ns=at_ns)
         self._counting["seen"] += found.seen
         self._counting["parse_error"] += found.parse_errors
         self._counting["not_ip"] += found.not_ip
         self._add_not_ip(found)
-        taken, filtered, sampled_out = self._choice.apply(found.packets)
+        taken, filtered, sampled_out = self._choice.apply(packets)
         self._counting["filtered"] += filtered
         self._counting["sampled_out"] += sampled_out
         self._table.add(taken)
@@ -270,6 +276,18 @@ class CaptureProgram:
                 self._conntrack.close()
                 self._conntrack = None
         return empty(abi.FLOW_KEY, abi.TRANSLATION)
+
+
+def monotonic_times(wall_ns: Numbers, offset_ns: int, now_ns: int) -> Numbers:
+    """When packets came, in ns of the monotonic clock: the kernel stamps frames by the wall clock, which may be set meanwhile.
+
+    Args:
+        wall_ns: by the frames.
+        offset_ns: what to take off them.
+        now_ns: by the monotonic clock; where a frame can hardly have waited since its time, this is taken.
+    """
+    at_ns = wall_ns.astype(np.int64) - offset_ns
+    return np.where(np.abs(now_ns - at_ns) <= _IN_RING_NS, at_ns, now_ns).astype(np.uint64)
 
 
 _COUNTERS = (*(abi.KERNEL_COUNTERS.names or ()), "ring_full")

@@ -42,7 +42,7 @@ class Taken:
     """What an interval counted.
 
     Attributes:
-        flows: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``, whose ticks are wall time in ns.
+        flows: ``abi.FLOW_KEY`` and ``abi.FLOW_VALUE``, whose ticks are ns, by the clock of the packets.
         macs: ``abi.FLOW_KEY`` and ``abi.MACS``, of the flows that have them.
         seen_before: packets that another point counted.
     """

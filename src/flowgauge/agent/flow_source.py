@@ -108,6 +108,10 @@ class FlowSource:
         """What DNS told clients on this node, that collectors are to be told now: of flows drained until now, too."""
         return self._resolved.due()
 
+    def clock_was_set(self) -> None:
+        """Collectors are told anew what goes by the clock."""
+        self._resolved.clock_was_set()
+
     def _ends(self, keys: Structured) -> Codes:
         """Which ends of ``keys`` live here now."""
         src, dst = np.ascontiguousarray(keys["src_addr"]), np.ascontiguousarray(keys["dst_addr"])

@@ -10,12 +10,14 @@ thread.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 
 from flowgauge.agent.capture_ring import Frames
 from flowgauge.agent.heads_columns import check, columns, label, times_ns
@@ -36,9 +38,11 @@ _LIVE_BLOCKS = 8
 _POLL_S = 0.1
 _SETTLED_NS = 100_000_000
 """A packet is in the ring so long after its time at the latest."""
-_MARK_NS = 500_000_000
+_SETTLED_S = _SETTLED_NS / 1e9
+_MARK_S = 0.5
 """Between two marks, which also show that we are there."""
 
+Flags = npt.NDArray[np.bool_]
 Devices = Callable[[], Mapping[int, str]]
 
 _log = logs.get("agent")
@@ -180,28 +184,36 @@ class Heads:
             file = HeadsFile(self._node, self._devices())
             begin, end = ring.span()
             position = begin if question.start_ns < question.end_ns else end
-            until_ns = now_ns() + int(question.follow_s * 1e9)
-            marked_ns = settled_ns = lost = 0
+            left_s, until_s = question.follow_s, time.monotonic() + question.follow_s
+            settled_ns = lost = 0
+            marked_s = -_MARK_S
             yield [file.begin()]
-            while settled_ns < until_ns and not stopping.is_set() and not self._left_out:
+            while left_s > -_SETTLED_S and not stopping.is_set() and not self._left_out:
+                left_s = until_s - time.monotonic()
                 settled_ns = now_ns() - _SETTLED_NS
+                until_ns = now_ns() + int(left_s * 1e9)
                 while len((piece := ring.read(position)).frames):
                     position = piece.next
                     lost += piece.lost
-                    yield self._blocks(file, self._of_interest(piece.frames, question, until_ns), where)
-                if question.marks and settled_ns - marked_ns >= _MARK_NS:
-                    marked_ns = settled_ns
+                    came = np.arange(position - len(piece.frames), position) >= end
+                    yield self._blocks(file, self._of_interest(piece.frames, question, until_ns, came), where)
+                if question.marks and until_s - left_s - marked_s >= _MARK_S:
+                    marked_s = until_s - left_s
                     yield [file.mark(settled_ns, lost)]
                     lost = 0
                 stopping.wait(_POLL_S)
             last = file.mark(settled_ns, lost)
             yield [*([last] if question.marks else []), file.end(settled_ns)]
 
-    def _of_interest(self, frames: Frames, question: Question, until_ns: int) -> Frames:
-        """Those of the right time and of devices that are observed."""
+    def _of_interest(self, frames: Frames, question: Question, until_ns: int, came: Flags) -> Frames:
+        """Those of the right time and of devices that are observed.
+
+        ``came``: which of them are not of the past, whose clock may have been set back since.
+        """
         at = times_ns(frames)
         end_ns = max(question.end_ns, until_ns) if question.follow_s else question.end_ns
-        return chosen_of(frames, (at >= question.start_ns) & (at < end_ns) & np.isin(frames["ifindex"], list(self._devices())))
+        wanted = ((at >= question.start_ns) | came) & (at < end_ns)
+        return chosen_of(frames, wanted & np.isin(frames["ifindex"], list(self._devices())))
 
     def _blocks(self, file: HeadsFile, frames: Frames, where: Bound) -> list[bytes]:
         if not len(frames):

@@ -11,7 +11,8 @@ Written by the watch thread, read by the accounting thread: a table is immutable
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +21,13 @@ from flowgauge.agent.rtnetlink import ARPHRD_ETHER, LOCAL, UNICAST, Link, Route
 from flowgauge.flow import addresses
 from flowgauge.flow.addresses import AddressColumn
 from flowgauge.flow.prefixes import Prefix, PrefixTable
-from flowgauge.runtime.clock import Clock, now_ns
+from flowgauge.runtime.clock import boot_offset_ns
 from flowgauge.schema.enums import LOCAL_ENDS, code
 
 Times = npt.NDArray[np.int64]
 
 NOT_HERE, STILL_HERE = 0, np.iinfo(np.int64).max
-"""Until when (wall time in ns) an address lives here: never did, or still does."""
+"""Until when (ns of the monotonic clock, which nobody sets) an address lives here: never did, or still does."""
 
 REMEMBER_NS = 300 * 1_000_000_000
 """How long an address that left is remembered: its last flows are evicted up to an export interval later (a minute at most)."""
@@ -80,10 +81,15 @@ def _is_link_local_subnet(route: Route) -> bool:
 
 
 class LocalAddresses:
-    """Follows the node's routes and tells for a batch which ends of each flow live here."""
+    """Follows the node's routes and tells for a batch which ends of each flow live here.
 
-    def __init__(self, clock: Clock = now_ns) -> None:
-        self._clock = clock
+    Args:
+        clock: by which addresses leave, in ns.
+        offset_ns: what to add to it to get wall time, which flows have.
+    """
+
+    def __init__(self, clock: Callable[[], int] = time.monotonic_ns, offset_ns: Callable[[], int] = boot_offset_ns) -> None:
+        self._clock, self._offset_ns = clock, offset_ns
         self._until: dict[Prefix, int] = {}
         self._table = PrefixTable(())
 
@@ -111,8 +117,9 @@ class LocalAddresses:
         """Codes of ``enums.LOCAL_ENDS``, one a flow.
 
         The destination lives here when it, or what it was translated to (a service's backend), does. ``start_ns`` is the
-        flow's first packet: an address that had left by then is not here.
+        flow's first packet, by the wall clock: an address that had left by then is not here.
         """
+        start_ns = start_ns - self._offset_ns()
         src_here, dst_here, backend_here = (self._here(column, start_ns) for column in (src, dst, post_nat_dst))
         ends: npt.NDArray[np.uint8] = _CODES[src_here.astype(np.intp), (dst_here | backend_here).astype(np.intp)]
         return ends

@@ -29,7 +29,7 @@ from flowgauge.enrich.naming import Naming
 from flowgauge.errors import FlowgaugeError
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.runtime import linux, logs
-from flowgauge.runtime.clock import now_ns
+from flowgauge.runtime.clock import ClockWatch, now_ns
 from flowgauge.runtime.http import HttpServer
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.newest import newest
@@ -74,6 +74,7 @@ class Agent:
         self._http = HttpServer(settings.http_address, settings.http_port, routes)
         self._kernel = KernelTold(netns)
         self._left_over: list[FlowBatch] = []
+        self._clock = ClockWatch()
         self._started = False
 
     def start(self) -> None:
@@ -117,6 +118,13 @@ class Agent:
     def retry(self) -> None:
         """Offers again what nobody took."""
         self._destinations.retry()
+
+    def look_at_clock(self) -> None:
+        """Notices when the machine's clock was set; flows stand by the clock as it is when they are drained."""
+        if moved_ns := self._clock.moved_ns():
+            self.ledger.add("clock_steps", 1)
+            self._source.clock_was_set()
+            _log.warning("clock_was_set", forward_s=round(moved_ns / 1e9, 3))
 
     def stop(self) -> None:
         """Detaches, then drains and sends what was counted until then; safe to call twice."""
@@ -296,6 +304,7 @@ def run_cycles(agent: Agent, stop: threading.Event, changes: queue.SimpleQueue[A
             due = max(due + interval_s, time.monotonic())
         if time.monotonic() >= retry_at:  # also where cycles follow one another without a pause
             agent.require_namespace()
+            agent.look_at_clock()
             agent.retry()
             retry_at = time.monotonic() + _RETRY_S
         if changes is not None and (changed := newest(changes)) is not None:

@@ -8,8 +8,9 @@ interfaces are repeated every ``template_refresh_s`` (RFC 7011 §8.4); over TCP 
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.config.model import Exporter
@@ -35,7 +36,8 @@ class AgentMessages(ABC):
         writer: makes messages of sets.
         flows: makes sets of flows.
         announced: signatures whose templates are told from the start.
-        clock: wall time; export times and the refresh go by it.
+        clock: wall time, by which messages say when they were made.
+        monotonic: by which templates are due again.
     """
 
     def __init__(
@@ -45,11 +47,14 @@ class AgentMessages(ABC):
         flows: FlowEncoder,
         announced: set[int],
         clock: Clock,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings, self._writer, self._flows, self._clock = settings, writer, flows, clock
+        self._monotonic = monotonic
         self._announced = announced
         self._datagrams = settings.collector.transport == "UDP"
-        self._templates_at_ns: int | None = None
+        self._templates_at: float | None = None
         self._names_sent: dict[int, str] | None = None
 
     def templates(self) -> list[Message]:
@@ -57,7 +62,7 @@ class AgentMessages(ABC):
 
         Over TCP and TLS the export's thread asks for it at each new session.
         """
-        self._templates_at_ns = self._clock()
+        self._templates_at = self._monotonic()
         self._names_sent = None
         return self._messages([*self._template_pieces(self._announced), *self._option_pieces()])
 
@@ -100,9 +105,9 @@ class AgentMessages(ABC):
         return changed
 
     def _refresh_due(self) -> bool:
-        if self._templates_at_ns is None:
+        if self._templates_at is None:
             return True
-        return self._datagrams and self._clock() - self._templates_at_ns >= self._settings.template_refresh_s * 1e9
+        return self._datagrams and self._monotonic() - self._templates_at >= self._settings.template_refresh_s
 
     def _messages(self, pieces: Iterable[Piece]) -> list[Message]:
         written = self._writer.messages(pieces, self._clock() // 1_000_000_000)
@@ -112,10 +117,12 @@ class AgentMessages(ABC):
 class Messages(AgentMessages):
     """As IPFIX (RFC 7011), with the types of our own elements (RFC 5610)."""
 
-    def __init__(self, settings: AgentSettings, clock: Clock = now_ns) -> None:
+    def __init__(self, settings: AgentSettings, clock: Clock = now_ns, monotonic: Callable[[], float] = time.monotonic) -> None:
         size = settings.mtu_bytes if settings.collector.transport == "UDP" else STREAM_MESSAGE_BYTES
         writer = MessageWriter(settings.domain, size)
-        super().__init__(settings, writer, FlowEncoder(writer.room, settings.pen), usual_signatures(), clock)
+        super().__init__(
+            settings, writer, FlowEncoder(writer.room, settings.pen), usual_signatures(), clock, monotonic=monotonic
+        )
         self._started_ms = clock() // 1_000_000
 
     def options(self, counters: Mapping[str, int], names: Mapping[int, str], exporter: Exporter) -> list[Message]:

@@ -2,7 +2,8 @@
 """Which names clients on this node resolved to which addresses: read from answers of DNS, told to collectors.
 
 An answer is told before the flows that follow it, and again now and then while it is remembered, since options data get lost
-over UDP and collectors restart. What is kept is bounded: pairs of client and address, those resolved longest ago go first.
+over UDP and collectors restart; and soon, when the clock was set, since the times of flows go by another one then. What is kept
+is bounded: pairs of client and address, those resolved longest ago go first.
 
 Before: the ring buffer of the eBPF programs; after: the options data of :mod:`flowgauge.agent.messages`. Used by the main
 thread only.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import ipaddress
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flowgauge.agent import dns_answer
 from flowgauge.ebpf.abi import Structured
@@ -33,6 +34,8 @@ SAME_S = 30.0
 
 @dataclass(slots=True)
 class _Pair:
+    """``answer.learned_ms`` is by the kernel's monotonic clock until it is told."""
+
     answer: Answer
     told_s: float
 
@@ -55,7 +58,6 @@ class ResolvedNames:
 
     def add(self, pieces: Structured) -> None:
         """Takes pieces (``abi.ANSWER_PIECE``) that were copied since the last time, in the order in which they were."""
-        began_ns = boot_offset_ns()
         messages: dict[tuple[bytes, int], bytes] = {}
         for piece in pieces:
             at, length = int(piece["at"]), int(piece["length"])
@@ -64,7 +66,7 @@ class ResolvedNames:
                 messages[key] = messages.get(key, b"") + piece["data"][:length].tobytes()
         self.unread += len({(piece["flow"].tobytes(), int(piece["at_ns"])) for piece in pieces} - messages.keys())
         for (flow, at_ns), message in messages.items():
-            self._learn(flow[:16], message, (at_ns + began_ns) // 1_000_000)
+            self._learn(flow[:16], message, at_ns // 1_000_000)
 
     def due(self) -> list[Answer]:
         """What is to be told now: what is new, then what was told long ago."""
@@ -73,7 +75,13 @@ class ResolvedNames:
         again = [pair for pair in self._pairs.values() if now - pair.told_s >= TELL_AGAIN_S][:MAX_TOLD_AGAIN]
         for pair in again:
             pair.told_s = now
-        return told + [pair.answer for pair in again]
+        offset_ms = boot_offset_ns() // 1_000_000
+        return [replace(one, learned_ms=one.learned_ms + offset_ms) for one in (*told, *(pair.answer for pair in again))]
+
+    def clock_was_set(self) -> None:
+        """Everything is told again, as fast as it may be."""
+        for pair in self._pairs.values():
+            pair.told_s = -TELL_AGAIN_S
 
     def _learn(self, client: bytes, message: bytes, learned_ms: int) -> None:
         try:

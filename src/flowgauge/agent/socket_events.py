@@ -9,8 +9,6 @@ counters, so that collectors take them for events.
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 
 from flowgauge.agent import loopback_ends
@@ -24,6 +22,7 @@ from flowgauge.ebpf.map_reader import Entries
 from flowgauge.ebpf.ticks import Ticks
 from flowgauge.ebpf.translations import join
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.runtime.clock import boot_offset_ns
 from flowgauge.schema.enums import SOCKET_EVENT, code
 
 _CONNECTED = code(SOCKET_EVENT, "connected")
@@ -50,9 +49,9 @@ def batch(events: Structured, known: Entries, local: LocalAddresses, containers:
     """
     count = len(events)
     keys = np.ascontiguousarray(events["key"])
-    now_minus_monotonic_ns = time.time_ns() - time.monotonic_ns()
-    ended = events["at_ns"].astype(np.int64) + now_minus_monotonic_ns
-    began = np.where(events["began_ns"] > 0, events["began_ns"].astype(np.int64) + now_minus_monotonic_ns, ended)
+    offset_ns = boot_offset_ns()
+    ended = events["at_ns"].astype(np.int64) + offset_ns
+    began = np.where(events["began_ns"] > 0, events["began_ns"].astype(np.int64) + offset_ns, ended)
     took = np.where(events["began_ns"] > 0, events["at_ns"] - events["began_ns"], 0)
     rtt_ns = events["rtt_us"].astype(np.uint64) * np.uint64(1000)
     translated = join(keys, known.keys, known.values)

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Protocol
 
 from flowgauge.collector.agent_ledgers import AgentLedgers
@@ -26,7 +27,7 @@ from flowgauge.flow.addresses import to_text
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.pipeline.thin import Thin
 from flowgauge.runtime import logs
-from flowgauge.runtime.clock import now_ns
+from flowgauge.runtime.clock import ClockWatch, now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.runtime.linux import keep_freed_memory
 from flowgauge.wire.datagrams import Datagrams
@@ -89,6 +90,7 @@ class DecodeLoop:
         self._directory, self._thin, self._gatherer = directory, thin, gatherer
         self._agents, self._ledger, self._refusals = agents, ledger, refusals
         self._thread = threading.Thread(target=self._run, name="decode", daemon=True)
+        self._clock = ClockWatch()
         self._limit = logs.RateLimit()
 
     def start(self) -> None:
@@ -166,7 +168,9 @@ class DecodeLoop:
         return kept
 
     def _keep_books(self) -> None:
-        """Now and then tells how exporters stand, and saves what they told."""
+        """Looks at the clock; now and then tells how exporters stand, and saves what they told."""
+        if moved_ns := self._clock.moved_ns():
+            self._directory.clock_was_set(now_ns(), moved_ns)
         now = time.monotonic()
         if now >= self._tell_at:
             self._tell_standing()
@@ -184,11 +188,9 @@ class DecodeLoop:
             self._names.save(self._directory)
 
     def _tell_standing(self) -> None:
-        decoders: list[Decodes] = [
-            self._decoder,
-            *(session.decoder for session in self._sessions if session.decoder is not None),
-        ]
-        self._standing.tell(self._with_copies(report) for decoder in decoders for report in decoder.reports())
+        sessions = (session.decoder.reports() for session in self._sessions if session.decoder is not None)
+        waiting = (replace(report, may_wait=True) for reports in sessions for report in reports)
+        self._standing.tell(self._with_copies(report) for report in chain(self._decoder.reports(), waiting))
 
     def _with_copies(self, report: StreamReport) -> StreamReport:
         """With the datagrams that were left out before they were decoded."""

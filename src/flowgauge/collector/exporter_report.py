@@ -139,6 +139,9 @@ def _of_clock(reports: Sequence[StreamReport]) -> str:
     if abs(skew_ns) < SKEW_NS:
         return ""
     which = "behind" if skew_ns > 0 else "ahead"
+    if abs(skew_ns) > WRONG_CLOCK_NS and skew_ns > 0 and any(one.may_wait for one in reports):
+        waits = "its clock is behind, or what it sends waits on its way,"
+        return f"{waits} by {_words(skew_ns)}: its flows keep their own times; synchronise its clock (NTP)"
     if abs(skew_ns) > WRONG_CLOCK_NS:
         return f"its clock is {_words(abs(skew_ns))} {which}: its flows are placed by when they came; synchronise it (NTP)"
     return f"its clock is {_words(abs(skew_ns))} {which}: synchronise it (NTP), or its flows stand beside others' in time"

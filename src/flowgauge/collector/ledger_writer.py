@@ -17,7 +17,7 @@ from flowgauge.collector.node_kernels import CounterTold
 from flowgauge.errors import FlowgaugeError
 from flowgauge.pipeline.exporters import ExporterDirectory
 from flowgauge.runtime import logs
-from flowgauge.runtime.clock import now_ns
+from flowgauge.runtime.clock import ClockWatch, now_ns
 from flowgauge.runtime.ledger import Ledger
 from flowgauge.schema.flow_query import Window
 from flowgauge.store.store import KERNEL, FlowStore, LedgerRow
@@ -66,6 +66,7 @@ class LedgerWriter:
         self._written: dict[Place, tuple[int, float]] = {}
         self.told = False
         """Whether the store has the values of the last write."""
+        self._clock = ClockWatch()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._limit = logs.RateLimit()
@@ -113,11 +114,17 @@ class LedgerWriter:
         last = False
         while not last:
             last = self._stopping.wait(INTERVAL_S)
+            self._look_at_clock()
             self.told = False  # also while the store hangs: a stop does not wait for ever
             try:
                 self.told = self.write()
             except Exception:  # noqa: BLE001 - the next write must be tried all the same
                 _log.exception("ledger_write_failed")
+
+    def _look_at_clock(self) -> None:
+        if moved_ns := self._clock.moved_ns():
+            self._ledger.add("clock_steps", 1)
+            _log.warning("clock_was_set", forward_s=round(moved_ns / 1e9, 3))
 
     def _current(self, former: Mapping[str, Mapping[str, int]]) -> dict[Place, int]:
         sources: list[tuple[str, str, Mapping[str, int]]] = [

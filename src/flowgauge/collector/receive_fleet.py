@@ -31,7 +31,7 @@ from flowgauge.collector.standing import SAVE_S, Standing, StateFile
 from flowgauge.collector.udp_socket import Drops, UdpSocket, open_group
 from flowgauge.errors import EnvironmentProblem
 from flowgauge.pipeline.exporters import ExporterDirectory
-from flowgauge.runtime.clock import now_ns
+from flowgauge.runtime.clock import ClockWatch, now_ns
 from flowgauge.runtime.ledger import Ledger
 
 START_S = 60.0
@@ -92,6 +92,7 @@ class ReceiveFleet:
         self._drops: list[Drops] = []
         self._names, self._names_saved, self._names_at = StateFile(settings.names_path, "names"), 0, time.monotonic()
         self._pressure = Pressure()
+        self._clock = ClockWatch()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._look_after, name="receive-fleet", daemon=True)
 
@@ -217,6 +218,8 @@ class ReceiveFleet:
         adopt_at = time.monotonic()
         while not self._stopping.wait(_TICK_S):
             now = time.monotonic()
+            if moved_ns := self._clock.moved_ns():
+                self._directory.clock_was_set(now_ns(), moved_ns)
             for drops in self._drops:
                 drops.count()
             pressure = Pressure(self._ashore.waiting(), self._ashore.watched())

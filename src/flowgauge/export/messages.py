@@ -7,7 +7,8 @@ Before it: ``wire.stored_encode``; after it: a transport, which numbers the mess
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from flowgauge.export.settings import ExportSettings, FlowProtocol, Transport
@@ -69,11 +70,14 @@ class FlowMessages:
 
     Args:
         settings: protocol, transport, PEN, domain and sizes.
-        clock: wall time; export times and the refresh go by it.
+        clock: wall time, by which messages say when they were made.
+        monotonic: by which templates are due again.
     """
 
-    def __init__(self, settings: ExportSettings, clock: Clock = now_ns) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self, settings: ExportSettings, clock: Clock = now_ns, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._settings, self._clock, self._monotonic = settings, clock, monotonic
         self._datagrams = settings.transport is Transport.UDP
         size = settings.mtu_bytes if self._datagrams else STREAM_MESSAGE_BYTES
         self._ipfix = settings.protocol is FlowProtocol.IPFIX
@@ -85,18 +89,18 @@ class FlowMessages:
             self._writer = PacketWriter(settings.domain, size, clock() // 1_000_000_000)
             first, pen = FIRST_DATA_SET, None
         self._flows = StoredEncoder(self._writer.room, pen, first)
-        self._templates_at_ns = 0
+        self._templates_at: float | None = None
         self._since_templates = 0
 
     def templates(self) -> list[Message]:
         """All templates so far, and the types of our elements: what somebody who has just begun to listen needs first."""
-        self._templates_at_ns, self._since_templates = self._clock(), 0
+        self._templates_at, self._since_templates = self._monotonic(), 0
         return [*self._types(), *self._template_messages(self._flows.template_records())]
 
     def flows(self, batch: FlowBatch) -> list[Message]:
         """The messages that carry a batch with physical columns; before them templates that are new, or due again."""
         fresh, pieces = self._flows.encode(batch)
-        if not self._templates_at_ns or (self._datagrams and self._refresh_due()):
+        if self._templates_at is None or (self._datagrams and self._refresh_due(self._templates_at)):
             told = self.templates()
         else:
             told = self._template_messages(fresh)
@@ -104,9 +108,9 @@ class FlowMessages:
         self._since_templates += len(written)
         return [*told, *(Message(one.payload, one.records, one.records) for one in written)]
 
-    def _refresh_due(self) -> bool:
-        age_ns = self._clock() - self._templates_at_ns
-        return age_ns >= self._settings.template_refresh_s * 1e9 or self._since_templates >= MESSAGES_BETWEEN_TEMPLATES
+    def _refresh_due(self, told_at: float) -> bool:
+        age_s = self._monotonic() - told_at
+        return age_s >= self._settings.template_refresh_s or self._since_templates >= MESSAGES_BETWEEN_TEMPLATES
 
     def _template_messages(self, records: Sequence[bytes]) -> list[Message]:
         if self._ipfix:

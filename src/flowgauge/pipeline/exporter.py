@@ -68,6 +68,11 @@ class Exporter:
         """Flows a second, levelled over ``RATE_SPAN_S``."""
         return self._rate * math.exp(-max(0, now_ns - self._rate_at_ns) / (RATE_SPAN_S * 1e9))
 
+    def clock_was_set(self, now_ns: int, by_ns: int) -> None:
+        """Our clock, now at ``now_ns``, was set forward by ``by_ns``, or back: times keep their distance from now."""
+        self.seen_ns, self.reported_ns = (moved(at_ns, now_ns, by_ns) for at_ns in (self.seen_ns, self.reported_ns))
+        self._rate_at_ns = moved(self._rate_at_ns, now_ns, by_ns)
+
     @property
     def sampling_now(self) -> tuple[int, str]:
         """(one of how many packets it observes, 0 when not known; label of ``enums.SAMPLING_SOURCE``)."""
@@ -104,3 +109,8 @@ class Exporter:
     def has_agent(self, now_ns: int) -> bool:
         """Whether this is an agent of ours that still reports."""
         return bool(self.reported_ns) and now_ns - self.reported_ns <= self.patience_ns
+
+
+def moved(at_ns: int, now_ns: int, by_ns: int) -> int:
+    """A time by a clock that was set since, by the clock as it is; 0 (never), and what is of the new clock already, stay."""
+    return at_ns + by_ns if at_ns and abs(now_ns - at_ns) > abs(by_ns) // 2 else at_ns

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from flowgauge.flow.addresses import V4_MAPPED_PREFIX, AddressColumn, packed, words
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.pipeline import exporters_state, options
-from flowgauge.pipeline.exporter import AGENT_SILENT_S, Exporter, Named
+from flowgauge.pipeline.exporter import AGENT_SILENT_S, Exporter, Named, moved
 from flowgauge.schema.enums import FLOW_FORMAT, SAMPLING_SOURCE, code
 from flowgauge.schema.told import Answer
 from flowgauge.wire.decoded import OptionsData
@@ -107,7 +107,7 @@ class ExporterDirectory:
                 for addr in data.also_addr:
                     self._exporter((addr, data.obs_domain_id)).told_by = exporter
                 if data.records and "dns_address" in data.records[0]:
-                    self._pass_on_answers(exporter.name, data.records)
+                    self._pass_on_answers(exporter.name, data.records, data.lag_ns // 1_000_000)
                     continue
                 for record in data.records:
                     self._learn_record(exporter, record)
@@ -139,6 +139,14 @@ class ExporterDirectory:
                 exporter.count(flows, now_ns)
                 exporter.flow_format, exporter.flow_sampling, exporter.flow_sampling_source = flow_format, rate, source
         return found
+
+    def clock_was_set(self, now_ns: int, by_ns: int) -> None:
+        """Our clock, now at ``now_ns``, was set forward by ``by_ns``, or back: who was heard just before still was."""
+        with self._lock:
+            for exporter in self._exporters.values():
+                exporter.clock_was_set(now_ns, by_ns)
+            self._elsewhere = {name: moved(at_ns, now_ns, by_ns) for name, at_ns in self._elsewhere.items()}
+            self._now_ns = now_ns
 
     def count_elsewhere(self, heard: Iterable[Heard]) -> None:
         """Takes over what another process has counted."""
@@ -199,9 +207,11 @@ class ExporterDirectory:
                     count += 1
         return count
 
-    def _pass_on_answers(self, node: str, records: Iterable[options.Record]) -> None:
+    def _pass_on_answers(self, node: str, records: Iterable[options.Record], lag_ms: int) -> None:
+        """Answers with their times by our clock, as the flows have them that they are to name."""
         if self._learn_answers is not None:
-            self._learn_answers(node, [one for record in records if (one := options.dns_answer(record)) is not None])
+            told = [one for record in records if (one := options.dns_answer(record)) is not None]
+            self._learn_answers(node, [replace(one, learned_ms=one.learned_ms + lag_ms) for one in told] if lag_ms else told)
 
     def _pass_on_kernel(self, exporter: Exporter, record: options.Record) -> None:
         if self._learn_kernel is not None and exporter.name and (counters := options.kernel_counters(record, exporter)):

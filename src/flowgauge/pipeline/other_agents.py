@@ -63,7 +63,7 @@ class OtherAgents:
         distinct, inverse = addresses.unique(theirs.array("exporter_addr"))
         now_ms = int(theirs.array("time_end_ms").max())
         keys = [bytes(one) for one in distinct]
-        old = [at for at, key in enumerate(keys) if now_ms - self._nodes.get(key, ("", -ASK_AGAIN_MS))[1] >= ASK_AGAIN_MS]
+        old = [at for at, key in enumerate(keys) if abs(now_ms - self._nodes.get(key, ("", -ASK_AGAIN_MS))[1]) >= ASK_AGAIN_MS]
         if old:
             if len(self._nodes) > MAX_AGENTS:
                 self._nodes.clear()

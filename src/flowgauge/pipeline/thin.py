@@ -90,6 +90,8 @@ class _Bucket:
 
     def factor(self, offered: int, limit_per_s: int, now_ns: int) -> int:
         """1 while there is room for what is offered, else what makes it fit."""
+        if self._at_ns - now_ns > BURST_S * 1e9:  # our clock was set back; batches that overtake each other are nearer
+            self._at_ns = now_ns
         passed_s = max(0, now_ns - self._at_ns) / 1e9
         allowed = min(limit_per_s * BURST_S, self._allowed + passed_s * limit_per_s)
         factor = max(1, -(-offered // max(1, int(allowed))))

@@ -93,6 +93,7 @@ COUNTERS: tuple[Counter, ...] = (
     Counter("heads_seen", "packets", Sum.NOTE, "Packets whose headers were to be kept in memory."),
     Counter("heads_overwritten", "packets", Sum.NOTE, "Headers that made room for newer ones, the oldest first."),
     Counter("heads_missed", "packets", Sum.NOTE, "Headers that found no room: too many at once, or what is there was frozen."),
+    Counter("clock_steps", "steps", Sum.NOTE, "Times that the machine's clock was set by a second or more, or that it slept."),
     # Records, agent to wire.
     Counter("eviction_flows", "records", Sum.NOTE, "Flow records read from the kernel.", 210),
     Counter("eviction_lost", "records", Sum.LOST, "Flow records taken from the kernel and lost before they were told.", 211),

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from flowgauge.wire.assemble import Block, other_sockets
+from flowgauge.wire.assemble import WRONG_CLOCK_NS, Block, other_sockets
 from flowgauge.wire.connections import Part, settle
 from flowgauge.wire.cutting import cut_fixed, cut_variable, fixed_counts
 from flowgauge.wire.decoded import OptionsData
@@ -210,7 +210,7 @@ class DataDecoder:
             counts[row] = len(records)
             if records:
                 self._learn(batch.streams[int(batch.index[message])], records)
-                self._tell(batch.streams[int(batch.index[message])], records, datagram, int(sets.set_id[row]), start)
+                self._tell(message, records, int(sets.set_id[row]), start)
         batch.intake.counts["decode_options_records"] += int(counts.sum())
         return counts
 
@@ -229,15 +229,19 @@ class DataDecoder:
                 if isinstance(value := record[name], int):
                     stream.said[name] = value
 
-    def _tell(self, stream: Stream, records: Told, datagram: int, template_id: int, start: int) -> None:
-        origins = self._batch.intake.origins
+    def _tell(self, message: int, records: Told, template_id: int, start: int) -> None:
+        intake, messages = self._batch.intake, self._batch.messages
+        stream, datagram = self._batch.streams[int(self._batch.index[message])], int(messages.datagram[message])
+        origins, received_ns = intake.origins, int(intake.origins.received_ns[datagram])
+        lag_ns = received_ns - int(messages.export_s[message]) * 1_000_000_000
         told = OptionsData(
             exporter_addr=stream.exporter_addr,
             obs_domain_id=stream.domain,
             records=records,
-            received_ns=int(origins.received_ns[datagram]),
+            received_ns=received_ns,
             template_id=template_id,
             flow_format=self._dialect.flow_format,
+            lag_ns=lag_ns if intake.fresh and abs(lag_ns) > WRONG_CLOCK_NS else 0,
             position=origins.position(datagram, start),
             also_addr=tuple(stream.aliases),
         )

@@ -31,6 +31,7 @@ class OptionsData:
         received_ns: wall time of arrival.
         template_id, flow_format: what they came by; the latter a code of ``enums.FLOW_FORMAT``.
         position: where they were, see ``Detail``.
+        lag_ns: how far behind the clock of who told it is, where that is so wrong that its flows are placed by when they came.
         also_addr: under which other addresses (16 bytes each) the stream's flows stand: those of the exporters behind a relay,
             which the records themselves give (elements 130, 131). What is told holds for them too.
     """
@@ -42,6 +43,7 @@ class OptionsData:
     template_id: int = 0
     flow_format: int = 0
     position: int = 0
+    lag_ns: int = 0
     also_addr: tuple[bytes, ...] = ()
 
 
@@ -136,6 +138,7 @@ class StreamReport:
         source_port: when several exporters share address and domain; else 0.
         heard_ns: when its latest message came, ns since 1970.
         skew_ns: how far the message's export time was behind that: its clock's error, and up to a second.
+        may_wait: it came over a connection, in which messages may wait: then its flows keep their own times, whatever the skew.
         lost_records, lost_datagrams: missing from its sequence numbers; the protocol says which of the two they count.
         lost_records_estimated: how many records its lost datagrams probably held, where only datagrams are numbered.
         late, duplicates, resets: datagrams that came late and twice, and how often it began to count again.
@@ -157,6 +160,7 @@ class StreamReport:
     heard_ns: int
     source_port: int = 0
     skew_ns: int | None = None
+    may_wait: bool = False
     lost_records: int | None = None
     lost_datagrams: int | None = None
     lost_records_estimated: int | None = None
