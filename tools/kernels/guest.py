@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import guest_clock
 import guest_devices
 import guest_layer3
 import guest_loopback
@@ -106,6 +107,7 @@ SCENES: dict[str, Callable[[], bool]] = {
     "signals": lambda: found(guest_signals.findings),
     "loopback": lambda: found(guest_loopback.findings),
     "layer3": lambda: found(guest_layer3.findings),
+    "clock": lambda: found(guest_clock.findings),
     "vlans": lambda: found(guest_devices.vlans),
     "tunnels": lambda: found(guest_devices.findings),
 }

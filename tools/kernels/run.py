@@ -57,6 +57,7 @@ INIT = """#!/bin/busybox sh
 /bin/busybox mount -t tmpfs tmp /tmp
 for module in {modules}; do /bin/busybox insmod $module || echo "module $module was not loaded"; done
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH={path} PYTHONDONTWRITEBYTECODE=1 HOME=/tmp OPENBLAS_NUM_THREADS=1
+export FLOWGAUGE_GUEST=1
 {python} {guest} {scenes}
 /bin/busybox poweroff -f
 """
@@ -184,7 +185,7 @@ def main() -> int:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--within", type=float, default=1800, metavar="SECONDS", help="give up after so long (default: 1800)")
-    parser.add_argument("scenes", nargs="*", help="pods, signals, loopback, layer3, vlans, tunnels (default: all)")
+    parser.add_argument("scenes", nargs="*", help="pods, signals, loopback, layer3, clock, vlans, tunnels (default: all)")
     arguments = parser.parse_args()
     try:
         require()
