@@ -44,25 +44,37 @@ INTERVAL_S = 1.0
 DEVICES = ("va", "vb", "eth0")
 FEATURES = [Feature.RTT, Feature.DNS, Feature.SERVER_TIME, Feature.SOCKETS]
 _TO_AND_FRO_S = (7200, -7200) * 3
+_FIRST_PORT = 20_000
 _LATE_TICKS = 5
 """An emulated timer comes late where the processor has other work; on a real machine one would do."""
 _NS = 1_000_000_000
 _RTC_ALARM, _STATE = Path("/sys/class/rtc/rtc0/wakealarm"), Path("/sys/power/state")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Observed:
-    """A node with a running agent, and what it sent."""
+    """A node with a running agent, where its flows go, and how many datagrams we sent."""
 
     node: TwoPods
     agent: Agent
     to: Collector
+    sent: int = 0
 
     def flows(self, dst_port: int) -> FlowBatch:
         """Flows to a port, without events of sockets."""
         found, _, _ = self.to.decoded()
         events = found.array("socket_event") if "socket_event" in found else np.zeros(len(found))
         return found.take((found.array("dst_port") == dst_port) & (events == 0))
+
+    def latencies_ns(self) -> list[int]:
+        """Of the answers of DNS until now."""
+        flows = self.flows(53)
+        return [one for one in flows.array("dns_latency_ns").tolist() if one] if len(flows) else []
+
+    @property
+    def steps(self) -> int:
+        """How often the agent noticed that the clock was set."""
+        return self.agent.ledger.snapshot().get("clock_steps", 0)
 
     def packets(self, dst_port: int, proto: int) -> int:
         """How many there are in them."""
@@ -100,30 +112,30 @@ def findings() -> Iterator[Finding]:
     with _observed() as scene:
         settled(scene.node)
         for number, (name, by_s) in enumerate(STEPS_S.items()):
-            yield from _across(scene, name, 20_000 + number, lambda by_s=by_s: _set_clock(by_s), by_s)
+            yield from _across(scene, name, _FIRST_PORT + number, lambda by_s=by_s: _set_clock(by_s), by_s)
+        yield "clock: steps are counted", scene.steps == len(STEPS_S), scene.steps
         yield from _exports(scene)
-        if slept := _RTC_ALARM.exists() and "mem" in _STATE.read_text().split():
-            yield from _across(scene, "sleep", 20_100, _sleep, SLEEP_S)
-        yield from _without_ebpf(scene.node)
-        steps = scene.agent.ledger.snapshot().get("clock_steps", 0)
-        yield "clock: steps are counted, those within a second together", steps >= len(STEPS_S) + slept, steps
-        before = settled(scene.node)
+        if _RTC_ALARM.exists() and "mem" in _STATE.read_text().split():
+            yield from _across(scene, "sleep", _FIRST_PORT + 100, _sleep, SLEEP_S)
+        yield from _without_ebpf(scene)
     found, _, _ = scene.to.decoded()
-    packets = int(found.array("packets").sum())
-    crossed = sum(before[name].rx_packets for name in DEVICES)
-    yield "clock: every packet counts once", packets == crossed, f"{packets}, {crossed} came into the node"
+    ours = (found.array("proto") == 17) & (found.array("dst_port") >= _FIRST_PORT)
+    packets, sent = int(found.array("packets")[ours].sum()), scene.sent
+    yield "clock: every datagram counts once, whenever it was told", packets == sent, f"{packets} of {sent}"
     span = found.array("time_end_ns") - found.array("time_start_ns")
     yield "clock: nothing ends before it begins, or lasts long", span.min() >= 0 and span.max() < 60 * _NS, int(span.max())
 
 
 def _across(scene: Observed, name: str, port: int, moved: Callable[[], None], by_s: int) -> Iterator[Finding]:
     """A question of DNS and one over TCP, whose answers come behind a step of the clock; then datagrams."""
+    steps, answers = scene.steps, len(scene.latencies_ns())
     waited_s = _asked(scene.node, port, moved)
     tick_ns = Ticks.at(0, 0).tick_ns
     with scene.node.socket("a", socket.AF_INET, socket.SOCK_DGRAM) as client:
         begun_ns = time.time_ns()
         for _ in range(SENT):
             client.sendto(b"now", (FAR, port))
+            scene.sent += 1
             time.sleep(0.01)
         ended_ns = time.time_ns()
     until(lambda: scene.packets(port, 17) >= SENT, name)
@@ -136,9 +148,9 @@ def _across(scene: Observed, name: str, port: int, moved: Callable[[], None], by
         max(early, late) <= _LATE_TICKS * tick_ns,
         f"{early}, {late} ns, a tick is {tick_ns} ns",
     )
-    asked = scene.flows(53)
-    latencies = asked.array("dns_latency_ns")
-    latency_s = latencies[latencies > 0][-1] / 1e9
+    until(lambda: len(scene.latencies_ns()) > answers, f"{name}: an answer")
+    until(lambda: scene.steps > steps, f"{name}: noticed")
+    latency_s = scene.latencies_ns()[-1] / 1e9
     yield f"clock: {name}: how long DNS took", DELAY_S <= latency_s <= waited_s["dns"], f"{latency_s}, {waited_s['dns']}"
     server = found.take(found.array("proto") == 6)
     took_s = server.array("server_time_max_ns").max() / 1e9
@@ -189,8 +201,9 @@ def _exports(scene: Observed) -> Iterator[Finding]:
     yield "clock: exports go on", 0.5 * passed_s <= times / INTERVAL_S <= passed_s + 2, f"{times} in {passed_s:.1f} s"
 
 
-def _without_ebpf(node: TwoPods) -> Iterator[Finding]:
+def _without_ebpf(scene: Observed) -> Iterator[Finding]:
     """A packet socket, whose frames the kernel stamps by the clock that is set."""
+    node, sent = scene.node, 3 * SENT + 1
     capture = CaptureProgram(ProgramOptions(netns=linux.netns_path(node.node), max_flows=4096, nat=False))
     capture.load()
     capture.attach(node.ifindex("va"))
@@ -198,16 +211,17 @@ def _without_ebpf(node: TwoPods) -> Iterator[Finding]:
         begun_ns = time.monotonic_ns()
         for by_s in (-3600, 7200, -3600):
             for _ in range(SENT):
-                client.sendto(b"now", (FAR, 20_200))
+                client.sendto(b"now", (FAR, _FIRST_PORT + 200))
             time.sleep(DELAY_S)
             _set_clock(by_s)
-        client.sendto(b"now", (FAR, 20_200))
+        client.sendto(b"now", (FAR, _FIRST_PORT + 200))
+    scene.sent += sent
     settled(node)
     flows = capture.evict()
-    (row,) = flows.values[flows.keys["dst_port"] == 20_200]
+    (row,) = flows.values[flows.keys["dst_port"] == _FIRST_PORT + 200]
     capture.close()
     first_ns, last_ns, now_ns = int(row["first_tick"]), int(row["last_tick"]), time.monotonic_ns()
-    yield "clock: without eBPF: packets", int(row["packets"]) == 3 * SENT + 1, row["packets"]
+    yield "clock: without eBPF: packets", int(row["packets"]) == sent, row["packets"]
     times = first_ns - begun_ns, last_ns - first_ns, now_ns - last_ns
     yield "clock: without eBPF: times", times[0] >= -_NS // 100 and times[1] >= 3 * DELAY_S * _NS and times[2] > 0, times
 
