@@ -13,6 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from agent_kit import until
 from decode_kit import DecodingEnd
 from export_kit import octets
+from flowgauge.agent import export_kafka
 from flowgauge.agent.destinations import Destinations
 from flowgauge.agent.settings import AgentSettings
 from flowgauge.collector.kafka_source import KafkaSource
@@ -24,6 +25,12 @@ from pbflow_kit import record
 from wire_kit import random_flows
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that stops waits as long as a busy broker takes for what is under way."""
+    monkeypatch.setattr(export_kafka, "STOP_S", 60.0)
 
 
 @pytest.fixture
