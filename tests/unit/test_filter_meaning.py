@@ -136,6 +136,10 @@ def traffic() -> FlowBatch:
         ("src_addr in (192.0.2.1, 10.0.0.2, 2001:db8::/64)", ("from-db", "ping", "probe")),
         ("src_addr != 10.0.0.0/8", ("ping", "probe")),
         ("src_addr = ::ffff:10.0.0.1", ("to-db", "dns")),
+        ("src_addr = private", ("to-db", "from-db", "dns")),
+        ("src_addr = Public", ("ping", "probe")),
+        ("addr in (public, 10.0.9.9)", ("dns", "ping", "probe")),
+        ("src_addr != private", ("ping", "probe")),
         # patterns: anywhere, without case
         ("src_owner ~ psql", ("to-db", "dns")),
         ("src_owner ~ PSQL", ("to-db", "dns")),
@@ -158,6 +162,31 @@ def test_what_is_certain_before_any_flow_is_seen_is_a_constant() -> None:
     assert bound("rtt_avg_ns = 1ns") == Const(value=False)
     assert bound("proto exists") == Const(value=True)
     assert bound("proto = tcp and rtt_avg_ns = 1ns") == Const(value=False)
+
+
+@pytest.mark.parametrize(
+    ("reach", "addresses"),
+    [
+        pytest.param(
+            "private",
+            "10.255.255.255 172.16.0.0 172.31.255.255 192.168.1.1 100.64.0.1 100.127.255.255 "
+            "169.254.9.9 127.0.0.1 ::1 fd00::1 fe80::1",
+            id="private",
+        ),
+        pytest.param(
+            "public",
+            "9.255.255.255 11.0.0.0 172.15.255.255 172.32.0.0 192.169.0.0 100.63.255.255 100.128.0.0 "
+            "223.255.255.255 2001:db8::1 fbff::1",
+            id="public",
+        ),
+        pytest.param("", ":: 0.0.0.0 224.0.0.251 255.255.255.255 ff02::fb", id="of no host"),
+    ],
+)  # fmt: skip
+def test_how_far_away_an_address_may_be(reach: str, addresses: str) -> None:
+    texts = addresses.split()
+    batch = FlowBatch({"src_addr": from_texts(texts)})
+    chosen = {word: mask(bound(f"src_addr = {word}"), batch).tolist() for word in ("private", "public")}
+    assert chosen == {word: [word == reach] * len(texts) for word in chosen}
 
 
 def test_a_column_that_a_batch_lacks_is_absent_in_every_row() -> None:

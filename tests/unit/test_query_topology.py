@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from flowgauge.errors import UsageError
-from flowgauge.flow.addresses import AddressColumn, packed
+from flowgauge.flow.addresses import AddressColumn, from_texts, packed
 from flowgauge.flow.batch import FlowBatch
 from flowgauge.flow.names import Names
 from flowgauge.query.topology import topology
@@ -21,6 +21,7 @@ from flowgauge.schema.filters import bound
 from flowgauge.schema.filters.tree import And, OneOf, Or
 from flowgauge.schema.flow_query import FlowQuery, Measure
 from flowgauge.schema.roles import Side, to_server
+from flowgauge.store.answer import Addresses
 from flowgauge.store.store import FlowStore
 from store_kit import flows, in_namespace, last, named, running_store
 
@@ -123,9 +124,31 @@ def test_peers_without_a_workload_go_by_name_dns_subnet_or_nothing(store: FlowSt
     store.write(FlowBatch.concat(sources), "peers")
     found = topology(store, FlowQuery(last(), either("peers")))
     assert {(node.id, node.kind) for node in found.nodes} == {
-        ("/Subnet/EXT: client", "peer"), ("/DNS/api.example.com", "peer"), ("/Node/node-a", "peer"), ("unknown", "unknown"),
-        ("peers//web", "workload"),
+        ("/Subnet/EXT: client", "peer"), ("/DNS/api.example.com", "peer"), ("/Node/node-a", "peer"),
+        ("unknown/Private", "unknown"), ("peers//web", "workload"),
     }  # fmt: skip
+
+
+def test_addresses_without_a_name_are_told_apart_and_the_largest_named(store: FlowStore) -> None:
+    """Of thousands of visitors there is one end, beside that of the site's own; what is no host's is another."""
+    visitors = flows("reach", 200, owners=("",), bytes=10)
+    addresses = [f"203.0.{row // 250}.{row % 250 + 1}" for row in range(200)]
+    sizes = np.full(200, 10, np.uint64)
+    sizes[[70, 8, 150]] = 900, 800, 700
+    visitors = visitors.with_columns({"src_addr": from_texts(addresses), "bytes": sizes})
+    printer = flows("reach", 1, owners=("",), bytes=7).with_columns({"src_addr": from_texts(["192.168.7.7"])})
+    group = flows("reach", 1, owners=("caller",), bytes=3).with_columns({"dst_addr": from_texts(["224.0.0.251"])})
+    inside = [named(batch, src_namespace="", dst_owner="web", dst_namespace="reach") for batch in (visitors, printer)]
+    store.write(FlowBatch.concat([*inside, named(group, dst_owner="")]), "reach")
+    found = topology(store, FlowQuery(last(), either("reach")))
+    assert {(edge.src, edge.dst): (edge.src_addrs, edge.dst_addrs) for edge in found.edges} == {
+        ("unknown/Public", "reach//web"): (Addresses(("203.0.0.71", "203.0.0.9", "203.0.0.151"), 200), Addresses()),
+        ("unknown/Private", "reach//web"): (Addresses(("192.168.7.7",), 1), Addresses()),
+        ("reach//caller", "unknown/"): (Addresses(), Addresses(("224.0.0.251",), 1)),
+    }
+    assert {(node.kind, node.owner_kind) for node in found.nodes if not node.owner} == {
+        ("unknown", kind) for kind in ("Public", "Private", "")
+    }
 
 
 def test_both_directions_of_a_named_peer_are_one_edge(store: FlowStore) -> None:

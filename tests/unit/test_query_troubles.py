@@ -215,7 +215,7 @@ def test_a_fault_that_fills_most_of_the_range_before_is_still_said(store: FlowSt
     assert found == (Kind.RTT, "round trips between django and postgresql:5432 take 52 ms (were 0.3 ms)")
 
 
-@pytest.mark.parametrize(("clients", "who"), [(1, "10.0.0.1"), (2, "an address without a name")])
+@pytest.mark.parametrize(("clients", "who"), [(1, "10.0.0.1"), (2, "private addresses")])
 def test_an_end_of_which_only_its_address_is_known_is_called_by_that(store: FlowStore, clients: int, who: str) -> None:
     namespace = f"lone-{clients}"
     refused = flows(namespace, clients, tcp_state_final=code(TCP_STATE_FINAL, "refused"))
@@ -224,10 +224,17 @@ def test_an_end_of_which_only_its_address_is_known_is_called_by_that(store: Flow
     assert found[1] == f"nobody listens at [2001:db8::1]:5432: {12 * clients} connections of {who} refused"
 
 
+def test_of_several_public_addresses_none_is_said_to_be_that_to_which_it_happened(store: FlowStore) -> None:
+    refused = named(flows("abroad", 2, tcp_state_final=code(TCP_STATE_FINAL, "refused")), src_owner="", dst_owner="")
+    refused = refused.with_columns({"dst_addr": from_texts(["203.0.113.9", "203.0.113.10"])})
+    (found,) = _found(store, "abroad", [refused] * 12)
+    assert found[1] == "nobody listens at port 5432 of public addresses: 24 connections of private addresses refused"
+
+
 def test_an_address_that_is_absent_is_none(store: FlowStore) -> None:
     refused = named(flows("zero", 12, tcp_state_final=code(TCP_STATE_FINAL, "refused")), src_owner="", dst_owner="")
     (found,) = _found(store, "zero", [refused.with_columns({"dst_addr": from_texts(["0.0.0.0"] * 12)})])
-    assert found[1].startswith("nobody listens at an address without a name:5432: 12 connections")
+    assert found[1].startswith("nobody listens at port 5432 of addresses without a name: 12 connections")
 
 
 def test_a_drop_counts_once_also_at_the_node_whose_observation_is_a_duplicate(store: FlowStore) -> None:

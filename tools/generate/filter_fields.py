@@ -32,7 +32,7 @@ src_name ~ "^django-.*-[a-z0-9]{5}$"
 
 | operator | for | meaning |
 | --- | --- | --- |
-| `=` `!=` | all | equals; for addresses also a CIDR block |
+| `=` `!=` | all | equals; for addresses also a CIDR block, `private` or `public` |
 | `in (a, b)` `not in (a, b)` | all | equals one of these, none of these |
 | `<` `<=` `>` `>=` | numbers, times | compares |
 | `~` `!~` | names, lists | matches a pattern somewhere, matches it nowhere |
@@ -48,7 +48,8 @@ src_name ~ "^django-.*-[a-z0-9]{5}$"
 - **Numbers** may have a unit: bytes `kB MB GB TB` (1000) and `KiB MiB GiB TiB` (1024); durations `ns us ms s m h d`; counts
   `k M G`. `_` may group digits. Columns are compared in the unit they are kept in, exactly.
 - **Times**: `time_end_ns > "2026-01-31T23:59:00Z"`, or nanoseconds since 1970.
-- **Addresses**: `10.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`; an IPv6 block holds no IPv4 address.
+- **Addresses**: `10.0.0.1`, `10.0.0.0/8`, `2001:db8::/32`; an IPv6 block holds no IPv4 address. `private` are RFC 1918,
+  `fc00::/7`, link-local, loopback and `100.64.0.0/10`; `public` are all others but groups, broadcast and reserved ones.
 - **Patterns** are the regular expressions that all engines read alike: characters, `.`, `[a-z]`, `\\d \\w \\s \\b`, groups,
   `|`, `* + ? {n,m}`, `^ $`. References and look-around are refused. Matching takes time in proportion to
   the text, whatever the pattern.

@@ -4,7 +4,7 @@ import type { Row, TopologyEdge, TopologyNode } from "../src/api/types";
 import { byPlace, placeWords } from "../src/drawer/CompletenessDetail";
 import { canFilter, remaining, shown } from "../src/format/columns";
 import { csv } from "../src/format/csv";
-import { coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, isIll, nodeWords } from "../src/format/edge";
+import { addressWords, coveredSeconds, edgeFilter, edgeSentence, endTerms, healthOf, isIll, nodeWords } from "../src/format/edge";
 import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
 import { portText, portWords } from "../src/format/ports";
 import { summary, troubled, troubleTime } from "../src/format/summary";
@@ -150,9 +150,21 @@ describe("an edge", () => {
     expect(edgeSentence({ ...edge(office, django, 8443), asked_ports: [443] }, "office", "django", 10)).toContain("over https 443 → 8443:");
   });
 
-  it("of addresses without a name says that there is none", () => {
-    expect(endTerms({ ...office, kind: "unknown" }, "dst", { nodes: [office] })).toEqual(['not dst_owner ~ "."', 'not dst_name ~ "."', 'not dst_subnet ~ "."']);
-    expect(nodeWords({ ...office, kind: "unknown" })).toBe("addresses without a name");
+  it("of addresses without a name says that there is none, and how far away they may be", () => {
+    const unnamed = ['not dst_owner ~ "."', 'not dst_name ~ "."', 'not dst_subnet ~ "."'];
+    const [abroad, others] = ["Public", ""].map((owner_kind) => ({ ...node("", ""), owner_kind, kind: "unknown" })) as [TopologyNode, TopologyNode];
+    expect(endTerms(abroad, "dst", { nodes: [office] })).toEqual(["dst_addr = public", ...unnamed]);
+    expect(endTerms(others, "dst", { nodes: [office] })).toEqual(["not dst_addr = public", "not dst_addr = private", ...unnamed]);
+    expect([abroad, others].map((one) => nodeWords(one))).toEqual(["public addresses without a name", "addresses without a name"]);
+  });
+
+  it("names the largest of addresses without a name, and says how many others there are", () => {
+    expect(addressWords({ largest: ["203.0.113.9"], count: 1 })).toBe("203.0.113.9");
+    expect(addressWords({ largest: ["203.0.113.9", "203.0.113.7", "203.0.113.8"], count: 12_003 })).toBe("203.0.113.9, 203.0.113.7, 203.0.113.8 and 12\u202f000 others");
+    expect(addressWords({ largest: ["203.0.113.9", "203.0.113.7", "203.0.113.8"], count: 4 }, 1)).toBe("203.0.113.9 and 3 others");
+    const abroad = { ...edge(node("", ""), django, 8080), src_addrs: { largest: ["203.0.113.9"], count: 1 } };
+    expect(edgeSentence(abroad, "public addresses", "django", 10)).toMatch(/^public addresses talk to django/);
+    expect(addressWords({ largest: ["203.0.113.9", "203.0.113.7", "203.0.113.8"], count: 4 })).toBe("203.0.113.9, 203.0.113.7, 203.0.113.8 and 1 other");
   });
 
   it("of a peer that clients resolved goes by that name, and the rest of its subnet by the subnet", () => {

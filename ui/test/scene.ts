@@ -21,6 +21,7 @@ export function edge(src: TopologyNode, dst: TopologyNode, port: number | null, 
   return {
     src: src.id, dst: dst.id, dst_port: port, asked_ports: [], dst_service: "", proto, bytes: 1000, packets: 10, flows: 1, rate_bps: 0, bytes_to_server: 400,
     bytes_to_client: 600, retransmits: 0, drop_packets: 0, rtt_avg_ns: null, approx: false, error: 0, troubles: [], crossing: "",
+    src_addrs: { largest: [], count: 0 }, dst_addrs: { largest: [], count: 0 },
   }; // prettier-ignore
 }
 

@@ -11,7 +11,7 @@ from flowgauge.query.troubles import Trouble, rank
 from flowgauge.query.unseen import unseen
 from flowgauge.query.worst import together
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
-from flowgauge.store.answer import Edge, End
+from flowgauge.store.answer import Addresses, Edge, End
 from flowgauge.store.store import FlowStore
 
 
@@ -30,7 +30,8 @@ class TopologyNode:
     """A node of the map.
 
     ``owner`` and ``owner_kind`` name the workload, or the peer (kind Node, DNS, Subnet …) that is none; ``kind`` is
-    ``workload``, ``peer``, or ``unknown`` for all addresses without any name. ``layer`` is ``app``, ``infra`` or empty.
+    ``workload``, ``peer``, or ``unknown`` for all addresses without any name, of which ``owner_kind`` says Public, Private or
+    nothing. ``layer`` is ``app``, ``infra`` or empty.
     """
 
     id: str
@@ -49,7 +50,7 @@ class TopologyEdge:
     ``dst_port`` is where the server listens, ``asked_ports`` what clients were seen to ask for where that is another one.
     ``bytes`` = to the server + to the client; ``rate_bps`` is bits per second over the window; ``error`` the
     relative 95 % error of ``bytes`` under sampling, 0 when exact, None when it cannot be given; ``troubles`` what goes wrong;
-    ``crossing`` whether it goes between namespaces.
+    ``crossing`` whether it goes between namespaces; ``src_addrs`` and ``dst_addrs`` the addresses of ends without a name.
     """
 
     src: str
@@ -69,8 +70,10 @@ class TopologyEdge:
     rtt_avg_ns: float | None
     approx: bool
     error: float | None
-    troubles: tuple[Trouble, ...] = ()
-    crossing: Crossing = Crossing.NONE
+    troubles: tuple[Trouble, ...]
+    crossing: Crossing
+    src_addrs: Addresses
+    dst_addrs: Addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,8 @@ def _troubled(edges: tuple[TopologyEdge, ...]) -> tuple[int, ...]:
 
 
 def node_id(end: End) -> str:
-    """Stable over time: ``namespace/kind/name``; ``unknown`` for an end without any name."""
-    return f"{end.namespace}/{end.kind}/{end.name}" if end.name else "unknown"
+    """Stable over time: ``namespace/kind/name``; ``unknown/kind`` for addresses without any name."""
+    return f"{end.namespace}/{end.kind}/{end.name}" if end.name else f"unknown/{end.kind}"
 
 
 def _port(edge: Edge, port: int, before: Port | None) -> Port:
@@ -155,4 +158,6 @@ def _edge(edge: Edge, found: tuple[Trouble, ...], window: Window) -> TopologyEdg
         error=edge.sampling.error(Measure.BYTES, edge.bytes),
         troubles=found,
         crossing=crossing.crossing(edge),
+        src_addrs=edge.client_addrs,
+        dst_addrs=edge.server_addrs,
     )

@@ -16,7 +16,7 @@ from flowgauge.query.gravity import GOES_ON_MS, Gravity, began_ms, gravity, is_m
 from flowgauge.query.latencies import DNS_BY_NS, RTT_BY_NS, SERVER_BY_NS, has_grown, long_since_ms, without_the_way
 from flowgauge.schema.flow_query import Window
 from flowgauge.schema.roles import ECHO_REPLIES
-from flowgauge.store.answer import RECENT_MS, Edge, End, Latency, Span
+from flowgauge.store.answer import PRIVATE_KIND, PUBLIC_KIND, RECENT_MS, Addresses, Edge, End, Latency, Span
 
 RETRANSMIT_SHARE = 0.01
 """From here on retransmission hurts: one packet in a hundred was sent again."""
@@ -296,20 +296,30 @@ def server_words(edge: Edge) -> str:
     """``postgresql:5432``, ``node-b (ICMP)``; the port is the one that clients ask for, of several the server's own."""
     icmp = " (ICMP)" if edge.proto in ECHO_REPLIES else ""
     port = edge.asked_ports[0] if len(edge.asked_ports) == 1 else edge.port
+    address = _the_one(edge.server_addrs)
     if port is None:
-        return f"{name_words(edge.server, edge.server_addr)}{icmp}"
-    address = f"[{edge.server_addr}]" if ":" in edge.server_addr else edge.server_addr
-    return f"{name_words(edge.server, address)}:{port}"
+        return f"{name_words(edge.server, address)}{icmp}"
+    if not edge.server.name and not address:
+        return f"port {port} of {name_words(edge.server)}"
+    return f"{name_words(edge.server, f'[{address}]' if ':' in address else address)}:{port}"
 
 
 def client_words(edge: Edge) -> str:
     """``django-psql-example``, ``10.0.0.7``."""
-    return name_words(edge.client, edge.client_addr)
+    return name_words(edge.client, _the_one(edge.client_addrs))
 
 
 def name_words(end: End, address: str = "") -> str:
     """As people say it: ``EXT:`` before a subnet's label means outside. ``address`` is said of what has no name."""
-    return end.name.removeprefix("EXT:").strip() or address or "an address without a name"
+    return end.name.removeprefix("EXT:").strip() or address or _NAMELESS.get(end.kind, "addresses without a name")
+
+
+_NAMELESS = {PUBLIC_KIND: "public addresses", PRIVATE_KIND: "private addresses"}
+
+
+def _the_one(addresses: Addresses) -> str:
+    """Of several nobody knows here which of them a trouble is of."""
+    return addresses.largest[0] if addresses.count == 1 else ""
 
 
 def _counted(count: int, noun: str) -> str:

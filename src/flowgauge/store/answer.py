@@ -110,14 +110,18 @@ class Answer:
 
 DNS_KIND, SUBNET_KIND, NODE_KIND = "DNS", "Subnet", "Node"
 """``End.kind`` of a peer that goes by what its clients resolved, of one that goes by its subnet's label, and of a node."""
+PUBLIC_KIND, PRIVATE_KIND = "Public", "Private"
+"""``End.kind`` of all addresses without a name that are public, and of those that are private (``schema.reach``)."""
+LARGEST_ADDRESSES = 3
+"""As many addresses of an end without a name are told: what is read at a glance."""
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of an edge: a workload, else a named peer (node, service), a name from DNS, a subnet, or nothing known.
+    """One end of an edge: a workload, else a named peer (node, service), a name from DNS, a subnet, or addresses only.
 
-    ``kind`` is the workload's or the peer's kind, ``DNS_KIND``, ``SUBNET_KIND`` or empty; ``layer`` is ``app``, ``infra`` or
-    empty.
+    ``kind`` is the workload's or the peer's kind, ``DNS_KIND``, ``SUBNET_KIND``, or of addresses without a name
+    ``PUBLIC_KIND``, ``PRIVATE_KIND`` or empty for what is no host's; ``layer`` is ``app``, ``infra`` or empty.
     """
 
     namespace: str
@@ -208,13 +212,21 @@ class EdgeSignals:
 
 
 @dataclass(frozen=True, slots=True)
+class Addresses:
+    """Those of an end without a name: the ``largest``, that with most bytes first, of about ``count``; 0: it has a name."""
+
+    largest: tuple[str, ...] = ()
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Edge:
     """What a client and a server exchanged, both directions together.
 
     ``schema.roles`` says which end is the server. ``port`` is where the server listens, None for protocols without ports;
     ``asked_ports`` what clients were seen to ask for where that is another one, as the ports of Services, in ascending order;
-    ``service`` is the service through which the server was reached, or empty. Sums are scaled by sampling. ``client_addr`` and
-    ``server_addr`` are the addresses of ends of which nothing else is known, empty where there are several.
+    ``service`` is the service through which the server was reached, or empty. Sums are scaled by sampling. ``client_addrs`` and
+    ``server_addrs`` are the addresses of ends of which nothing else is known.
     """
 
     client: End
@@ -231,8 +243,8 @@ class Edge:
     rtt_avg_ns: float | None
     sampling: Sampling
     signals: EdgeSignals = EdgeSignals()
-    client_addr: str = ""
-    server_addr: str = ""
+    client_addrs: Addresses = Addresses()
+    server_addrs: Addresses = Addresses()
     asked_ports: tuple[int, ...] = ()
 
 

@@ -129,6 +129,15 @@ export interface TopologyEdge {
   troubles: Trouble[];
   /** Between two namespaces: of applications, or to or from infrastructure. */
   crossing: "" | "app" | "infra";
+  /** Addresses of ends without a name. */
+  src_addrs: Addresses;
+  dst_addrs: Addresses;
+}
+
+/** Of an end without a name: those with most bytes, of about `count`; 0: it has a name. */
+export interface Addresses {
+  largest: string[];
+  count: number;
 }
 
 export interface Topology {

@@ -7,7 +7,7 @@ import type { Row, Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { TrafficChart } from "../chart/TrafficChart";
 import { Approx } from "../common/Approx";
 import { TroubleWords } from "../common/Troubles";
-import { edgeFilter, edgeRate, edgeSentence, nodeWords } from "../format/edge";
+import { addressWords, edgeFilter, edgeRate, edgeSentence, nodeWords } from "../format/edge";
 import { endMs, endName, flowKey, isScaled, nodesOf, packetError, scaledBytes, servedPort } from "../format/flow";
 import { bytes, count, duration, rate, timeOfDay } from "../format/units";
 import { NodeNotes } from "../nodes/NodeNotes";
@@ -72,6 +72,8 @@ function Numbers({ edge, seconds }: { edge: TopologyEdge; seconds: number }) {
     ["Sent again", count(edge.retransmits)],
     ["Dropped", count(edge.drop_packets)],
     ["Service", edge.dst_service || "none"],
+    ...(edge.src_addrs.count ? [["Most from", addressWords(edge.src_addrs)] as [string, string]] : []),
+    ...(edge.dst_addrs.count ? [["Most to", addressWords(edge.dst_addrs)] as [string, string]] : []),
   ];
   return (
     <Section title="In this time range">

@@ -2,11 +2,11 @@
 // The edges of the map as a table: each client and server once, both directions together. Also for those who cannot see the map.
 import LongArrowIcon from "@patternfly/react-icons/dist/esm/icons/long-arrow-alt-right-icon";
 import { useMemo } from "react";
-import type { Topology, TopologyEdge, TopologyNode } from "../api/types";
+import type { Addresses, Topology, TopologyEdge, TopologyNode } from "../api/types";
 import { Approx } from "../common/Approx";
 import { OpenRow, RowTable } from "../common/RowTable";
 import { Value } from "../common/ValueMenu";
-import { edgeFilter, edgeRate, edgeSentence, healthOf, isIll, nodeFilter, nodeWords } from "../format/edge";
+import { addressWords, edgeFilter, edgeRate, edgeSentence, healthOf, isIll, nodeFilter, nodeWords } from "../format/edge";
 import { plain } from "../format/flow";
 import { nameOfPorts, portText } from "../format/ports";
 import { bytes, count, duration, rate } from "../format/units";
@@ -70,9 +70,9 @@ function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, 
   const remark = isIll(edge) ? "fg-bad" : "fg-context";
   return (
     <OpenRow title={edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)} cursor={cursor} open={open} onOpen={onOpen}>
-      <td className="fg-from"><NodeCell node={src} topology={topology} /></td>
+      <td className="fg-from"><NodeCell node={src} addresses={edge.src_addrs} topology={topology} /></td>
       <td className="fg-col-arrow"><LongArrowIcon aria-label="to" /></td>
-      <td><NodeCell node={dst} topology={topology} /></td>
+      <td><NodeCell node={dst} addresses={edge.dst_addrs} topology={topology} /></td>
       <td className="fg-port-cell">
         <Value column="port" value={edge.dst_port ?? ""} filter={edgeFilter(edge, src, dst, topology)}>{portText(edge.dst_port, edge.proto, edge.asked_ports)}</Value>
         <span className="fg-context fg-port-name">{nameOfPorts(edge.dst_port, edge.asked_ports)}</span>
@@ -95,11 +95,11 @@ function Conversation({ edge, src, dst, topology, seconds, share, cursor, open, 
   );
 } // prettier-ignore
 
-function NodeCell({ node, topology }: { node: TopologyNode; topology: Topology }) {
-  const context = node.kind === "unknown" ? "" : node.namespace || (isOutside(node) ? "outside" : node.owner_kind.toLowerCase());
+function NodeCell({ node, addresses, topology }: { node: TopologyNode; addresses: Addresses; topology: Topology }) {
+  const context = node.kind === "unknown" ? addressWords(addresses, 1) : node.namespace || (isOutside(node) ? "outside" : node.owner_kind.toLowerCase());
   return (
     <span className="fg-end">
-      <Value column="name" value={plain(node.owner) || node.id} filter={nodeFilter(node, topology)} className="fg-end-name" title={nodeTitle(node)}>
+      <Value column="name" value={plain(node.owner) || nodeTitle(node)} filter={nodeFilter(node, topology)} className="fg-end-name" title={nodeTitle(node)}>
         {nodeTitle(node)}
       </Value>
       {node.namespace ? <Value column="namespace" value={node.namespace} className="fg-context" /> : <span className="fg-context">{context}</span>}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What an edge of the map means: its rate, its health, its sentence, and the filter that picks its flows.
-import type { Topology, TopologyEdge, TopologyNode, WindowMs } from "../api/types";
+import type { Addresses, Topology, TopologyEdge, TopologyNode, WindowMs } from "../api/types";
 import { term } from "../state/terms";
 import { plain } from "./flow";
 import { portWords } from "./ports";
@@ -28,14 +28,27 @@ export const isIll = (edge: Pick<TopologyEdge, "troubles">): boolean => ["slow",
 /** A node of the map in words: `postgresql (flow-demo)`. */
 export function nodeWords(node: TopologyNode | undefined, id = ""): string {
   if (!node) return id.split("/").at(-1) ?? id;
-  if (node.kind === "unknown") return "addresses without a name";
+  if (node.kind === "unknown") return `${reachWords(node)} without a name`;
   return node.namespace ? `${plain(node.owner)} (${node.namespace})` : plain(node.owner);
+}
+
+const REACHES: Record<string, string> = { Public: "public", Private: "private" };
+
+/** What is known of addresses without a name: `public addresses`. */
+export const reachWords = ({ owner_kind }: Pick<TopologyNode, "owner_kind">): string => [REACHES[owner_kind], "addresses"].filter(Boolean).join(" ");
+
+/** The largest of them: `203.0.113.9, 203.0.113.10 and 4 others`; empty for an end with a name. */
+export function addressWords({ largest, count: all }: Addresses, most = largest.length): string {
+  const named = largest.slice(0, most);
+  const others = all - named.length;
+  return named.join(", ") + (others > 0 ? ` and ${counted(others, "other")}` : "");
 }
 
 export function edgeSentence(edge: TopologyEdge, src: string, dst: string, seconds: number): string {
   const about = edge.approx ? "about " : "";
   const both = `${bytes(edge.bytes_to_server)} to the server and ${bytes(edge.bytes_to_client)} back`;
-  return `${src} talks to ${dst} over ${portWords(edge.dst_port, edge.proto, edge.asked_ports)}: ${about}${both}, ${rate(edgeRate(edge, seconds))} on average, in ${counted(edge.flows, "flow")}.`;
+  const talks = edge.src_addrs.count ? "talk" : "talks";
+  return `${src} ${talks} to ${dst} over ${portWords(edge.dst_port, edge.proto, edge.asked_ports)}: ${about}${both}, ${rate(edgeRate(edge, seconds))} on average, in ${counted(edge.flows, "flow")}.`;
 }
 
 type Nodes = Pick<Topology, "nodes">;
@@ -47,7 +60,11 @@ const PEERS: Record<string, string> = { DNS: "dns_name", Subnet: "subnet" };
 export function endTerms(node: TopologyNode, end: "src" | "dst", { nodes }: Nodes): string[] {
   const without = (parts: readonly string[]): string[] => parts.map((part) => `not ${end}_${part} ~ "."`);
   const dns = nodes.some((one) => one.owner_kind === "DNS") ? ["dns_name"] : [];
-  if (node.kind === "unknown") return without(["owner", "name", ...dns, "subnet"]);
+  if (node.kind === "unknown") {
+    const reach = REACHES[node.owner_kind];
+    const of = reach ? [term(`${end}_addr`, reach)] : Object.values(REACHES).map((one) => `not ${term(`${end}_addr`, one)}`);
+    return [...of, ...without(["owner", "name", ...dns, "subnet"])];
+  }
   if (node.kind === "workload") return [term(`${end}_namespace`, node.namespace), term(`${end}_owner`, node.owner)];
   return [term(`${end}_${PEERS[node.owner_kind] ?? "name"}`, node.owner), ...without(node.owner_kind === "Subnet" ? dns : [])];
 }

@@ -2,7 +2,7 @@
 // The numbers of an edge beside the pointer; the same are in the drawer.
 import type { TopologyEdge } from "../api/types";
 import { errorWords } from "../common/Approx";
-import { edgeRate } from "../format/edge";
+import { addressWords, edgeRate } from "../format/edge";
 import { portWords } from "../format/ports";
 import { bytes, count, duration, rate } from "../format/units";
 
@@ -27,6 +27,8 @@ export function EdgeTip({ edge, src, dst, seconds, x, y }: Props) {
         {src} → {dst}
       </p>
       <p className="fg-tip-sub">{portWords(edge.dst_port, edge.proto, edge.asked_ports)}</p>
+      {edge.src_addrs.count > 0 && <p className="fg-tip-sub">from {addressWords(edge.src_addrs)}</p>}
+      {edge.dst_addrs.count > 0 && <p className="fg-tip-sub">to {addressWords(edge.dst_addrs)}</p>}
       <dl>
         <dt>on average</dt>
         <dd>{approx + rate(edgeRate(edge, seconds))}</dd>

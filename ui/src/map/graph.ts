@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the map shows: nodes in their boxes and edges between them, from the API's answer. After this: layout.
 import type { NodePort, Topology, TopologyEdge, TopologyNode } from "../api/types";
+import { reachWords } from "../format/edge";
 import { plain } from "../format/flow";
 import { edgeKey } from "../state/open";
 
@@ -41,11 +42,12 @@ export function boxTitle(box: string): string {
 }
 
 export function nodeTitle(node: TopologyNode | undefined): string {
-  return node === undefined || node.kind === "unknown" ? "no name known" : plain(node.owner);
+  if (node === undefined) return "no name known";
+  return node.kind === "unknown" ? reachWords(node) : plain(node.owner);
 }
 
 function subtitle(node: TopologyNode): string {
-  if (node.kind === "unknown") return "addresses";
+  if (node.kind === "unknown") return "no name known";
   return { Subnet: "subnet", DNS: "name from DNS" }[node.owner_kind] ?? node.owner_kind;
 }
 

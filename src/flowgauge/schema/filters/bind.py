@@ -23,6 +23,7 @@ from flowgauge.schema.filters.lexer import Token, TokenKind
 from flowgauge.schema.filters.pattern import PatternProblem
 from flowgauge.schema.filters.syntax import Combination, Comparison, Negation, Node, field_name
 from flowgauge.schema.filters.tree import And, Bound, Const, InRange, Match, Not, OneOf, Or, Within
+from flowgauge.schema.reach import NO_HOST, PRIVATE, Reach
 
 _T = TypeVar("_T")
 
@@ -150,6 +151,9 @@ class _Binder:
         single: dict[bytes, None] = {}
         blocks: list[Bound] = []
         for token in tokens:
+            if token.text.lower() in tuple(Reach):
+                blocks.append(_reaches(column, Reach(token.text.lower())))
+                continue
             first, last, is_v6 = self._value(token, values.block)
             if first == last:
                 single |= {first: None} if first != bytes(16) else {}
@@ -215,6 +219,11 @@ class _Binder:
 
     def _wrong(self, token: Token, message: str, suggestion: str = "") -> FilterError:
         return FilterError(message, text=self._text, at=token.at, length=token.length, suggestion=suggestion)
+
+
+def _reaches(column: Column, reach: Reach) -> Bound:
+    private = _any([Within(column, *block) for block in PRIVATE])
+    return private if reach is Reach.PRIVATE else Not(_any([private, *(Within(column, *block) for block in NO_HOST)]))
 
 
 def _absent(column: Column) -> tuple[int | bytes, ...]:

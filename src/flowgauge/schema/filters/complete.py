@@ -15,6 +15,7 @@ from flowgauge.schema.filters.lexer import Token, TokenKind
 from flowgauge.schema.filters.place import Expected, Place, place_of
 from flowgauge.schema.filters.syntax import field_name, quoted
 from flowgauge.schema.filters.values import is_port
+from flowgauge.schema.reach import Reach
 from flowgauge.schema.well_known import PORTS, PROTOCOLS
 
 MAX_OFFERS = 40
@@ -53,6 +54,10 @@ class Completion:
     length: int
 
 
+_REACHES: dict[str, str] = {
+    Reach.PRIVATE: "of this site: RFC 1918, fc00::/7, link-local, loopback, 100.64.0.0/10",
+    Reach.PUBLIC: "may be of anywhere on the internet",
+}
 _OPERATORS = {
     "=": "equals",
     "!=": "does not equal",
@@ -194,6 +199,8 @@ def _fixed(column: Column) -> Iterable[str]:
     """Values that are known without asking."""
     if column.kind is Kind.ENUM:
         return (label for label in column.labels if label)
+    if column.kind is Kind.ADDR:
+        return Reach
     if column.name == "proto":
         return (name.lower() for name in PROTOCOLS.values())
     return map(str, PORTS) if is_port(column) else ()
@@ -203,4 +210,4 @@ def _meaning(column: Column, value: str) -> str:
     """What a number stands for."""
     if is_port(column) and value.isdecimal():
         return PORTS.get(int(value), "")
-    return ""
+    return _REACHES.get(value, "") if column.kind is Kind.ADDR else ""

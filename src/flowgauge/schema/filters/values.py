@@ -129,7 +129,9 @@ def block(text: str) -> tuple[bytes, bytes, bool]:
         if length and is_address(address):
             most = 128 if ":" in address else 32
             raise ValueProblem(f"{length!r} is out of range: the prefix length of {address} is 0 to {most}") from None
-        raise ValueProblem(f"{text!r} is no address or CIDR block; write 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32") from None
+        raise ValueProblem(
+            f"{text!r} is no address or CIDR block; write 10.0.0.1, 10.0.0.0/8, 2001:db8::/32, private or public"
+        ) from None
     first, last = network.network_address.packed, network.broadcast_address.packed
     if network.version == 4:
         return V4_MAPPED_PREFIX + first, V4_MAPPED_PREFIX + last, False

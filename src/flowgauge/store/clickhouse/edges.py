@@ -22,7 +22,7 @@ from flowgauge.schema import enums
 from flowgauge.schema.flow_query import FlowQuery, Measure, Window
 from flowgauge.schema.roles import ECHO_REPLIES, WELL_KNOWN
 from flowgauge.store.answer import DNS_KIND, RECENT_MS, SUBNET_KIND, Edge, Edges, End
-from flowgauge.store.clickhouse import edge_signals
+from flowgauge.store.clickhouse import edge_addresses, edge_signals
 from flowgauge.store.clickhouse.answers import sampling_of
 from flowgauge.store.clickhouse.ddl import SCALE
 from flowgauge.store.clickhouse.planner import Planner, Statement
@@ -60,8 +60,7 @@ _SUMS = {
     "asked_ports": "arraySort(groupUniqArrayIf(own_port, own_port != port))",
     "client_layer": "max(layer_of_client)",
     "server_layer": "max(layer_of_server)",
-    "client_one": "if(client_name = '' AND min(client_addr) = max(client_addr), IPv6NumToString(any(client_addr)), '')",
-    "server_one": "if(server_name = '' AND min(server_addr) = max(server_addr), IPv6NumToString(any(server_addr)), '')",
+    **edge_addresses.sums(),
 }
 
 _OF_COUNTED = ("bytes", "packets", "retransmits", "rtt_avg_us")
@@ -140,10 +139,11 @@ def _end(planner: Planner, role: str, forward: str, back: str) -> str:
     names |= {"dns_name": f"'{DNS_KIND}'"} if planner.has("src_dns_name") else {}
     names |= {"subnet": f"'{SUBNET_KIND}'"}
     known = [(f"{of(name)} != ''", of(name), kind) for name, kind in names.items()]
+    nameless = edge_addresses.kind(f"{role}_addr")
     return ", ".join([
         f"{of('namespace')} AS {role}_namespace",
         f"multiIf({', '.join(f'{is_there}, {name}' for is_there, name, _ in known)}, '') AS {role}_name",
-        f"multiIf({', '.join(f'{is_there}, {kind}' for is_there, _, kind in known)}, '') AS {role}_kind",
+        f"multiIf({', '.join(f'{is_there}, {kind}' for is_there, _, kind in known)}, {nameless}) AS {role}_kind",
         f"{of('layer')} AS layer_of_{role}",
     ])  # fmt: skip
 
@@ -180,17 +180,10 @@ def _edge(row: Mapping[str, Any], window_ms: int) -> Edge:
         rtt_avg_ns=row["m_rtt"] / row["m_rtt_count"] * 1000 if row["m_rtt_count"] else None,
         sampling=sampling_of(row, "s_"),
         signals=edge_signals.read(row, window_ms),
-        client_addr=_one_address(row, "client"),
-        server_addr=_one_address(row, "server"),
+        client_addrs=edge_addresses.read(row, "client"),
+        server_addrs=edge_addresses.read(row, "server"),
         asked_ports=tuple(row["asked_ports"]),
     )
-
-
-def _one_address(row: Mapping[str, Any], role: str) -> str:
-    """The address of an end without a name, if it is one, and known."""
-    text: str = row[f"{role}_one"]
-    address = text.removeprefix("::ffff:") if "." in text else text
-    return "" if address in ("::", "0.0.0.0") else address
 
 
 def _read_end(row: Mapping[str, Any], role: str) -> End:
