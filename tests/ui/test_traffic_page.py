@@ -354,6 +354,7 @@ def test_every_page_says_once_that_nothing_answers_and_recovers_by_itself(page: 
 def test_a_link_whose_filter_cannot_be_read_says_so_and_is_mended_with_one_click(page: Page, site: Site) -> None:
     visit(page, site.url + "/traffic?filter=namepsace+%3D+flow-demo")
     expect(page.get_by_role("status").filter(has_text="Nothing is asked until the filter can be read.")).to_be_visible()
+    expect(page.get_by_text("Not asked", exact=True)).to_have_count(3)  # and nothing that moves as if something came
     page.get_by_role("button", name="use “namespace”").click()
     await_edges(page, EDGES)
 

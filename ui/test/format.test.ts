@@ -8,7 +8,7 @@ import { addressWords, coveredSeconds, edgeFilter, edgeSentence, endTerms, healt
 import { endName, flowKey, flowOfKey, packetError, remarks, scaledBytes, sentence, servedPort } from "../src/format/flow";
 import { portText, portWords } from "../src/format/ports";
 import { summary, troubled, troubleTime } from "../src/format/summary";
-import { bytes, count, counted, dateTime, duration, percent, rangeAndLength, rate, timeRange, timeToSecond, zone } from "../src/format/units";
+import { bytes, capital, count, counted, dateTime, duration, percent, rangeAndLength, rate, timeRange, timeToSecond, zone } from "../src/format/units";
 import { edge, node, onTheDayOf, trouble } from "./scene";
 
 const ROW: Row = {
@@ -45,6 +45,11 @@ describe("numbers", () => {
     expect(timeRange(newYear - 60_000, newYear + 60_000, now)).toBe("31 Dec 2026, 23:59:00 – 1 Jan 2027, 00:01:00");
     expect(timeRange(newYear, newYear + 60_000, now)).toBe("1 Jan 2027, 00:00:00 – 00:01:00");
     expect(rangeAndLength(now, now + 192_400, now)).toBe("26 Nov, 10:02:30 – 10:05:42 (3 min 12 s)");
+  });
+
+  it("begins a sentence, but never writes a name otherwise", () => {
+    expect(["round trips take 3 ms", "errors, full queues", "9 packets"].map(capital)).toEqual(["Round trips take 3 ms", "Errors, full queues", "9 packets"]);
+    expect(["bulk-receiver:9100 reads too slowly", "db:5432 reads too slowly"].map(capital)).toEqual(["bulk-receiver:9100 reads too slowly", "db:5432 reads too slowly"]);
   });
 
   it("gives durations in the unit that fits", () => {
@@ -210,6 +215,9 @@ describe("the page's sentence", () => {
 
   it("says that nothing goes wrong only where it knows all", () => {
     expect(summary({ ...topology, edge_count: 1 }, 10)).toMatch(/ No trouble now\.$/);
+    const end = topology.window.to_ms;
+    expect(summary({ ...topology, edge_count: 1 }, 10, end - 60_000)).toMatch(/ No trouble now\.$/);
+    expect(summary({ ...topology, edge_count: 1 }, 10, end - 190_000)).toMatch(/ No flow has come for 3 min 10 s, since .*\d: how it goes now is not known\.$/);
   });
 
   it("puts the worst first, as the API orders them, and what is small apart", () => {

@@ -7,7 +7,8 @@ import { labelsOf, overlap } from "../src/map/labels";
 import { labelWidth, layoutOf } from "../src/map/layout";
 import { boxOrder, ranksOf } from "../src/map/order";
 import { NARROW, PHONE, type Rect, WIDE } from "../src/map/places";
-import { at, pathOf, portsOf } from "../src/map/routes";
+import { at, pathOf, portsOf, routesOf } from "../src/map/routes";
+import { beyond } from "../src/map/useZoom";
 import { BATCH, DJANGO, DNS, edge, FLOW_DEMO, node, NODE_A, OFFICE, POSTGRES, topologyOf } from "./scene";
 
 /** A repeatable stream of numbers in [0, 1): Park and Miller's generator. */
@@ -99,6 +100,16 @@ describe("the demo's story", () => {
     expect(boxOrder(graphOf({ ...FLOW_DEMO, edges: [...FLOW_DEMO.edges, edge(BATCH, DNS, 53, 17)] })).indexOf("flow-demo")).toBe(1);
   });
 
+  it("is no wider than its namespaces because of what stands above them", () => {
+    const [left, middle, right] = ["a", "b", "c"].map((space) => [node(space, "front"), node(space, "cache"), node(space, "queue")]);
+    const outside = ["office", "partner", "users"].map((name) => node("", `EXT:${name}`, "Subnet"));
+    const edges = [...outside.map((one) => edge(one, right![2]!, 80)), edge(left![0]!, middle![0]!, 80), edge(middle![0]!, right![0]!, 80)];
+    const { places } = layoutOf(graphOf(topologyOf([...left!, ...middle!, ...right!, ...outside], edges)));
+    const [above, below] = [true, false].map((top) => places.boxes.filter((box) => (box.id === OUTSIDE) === top));
+    const rightOf = (boxes: readonly Rect[]) => Math.max(...boxes.map((box) => box.x + box.width));
+    expect(rightOf(above!)).toBe(rightOf(below!));
+  });
+
   it("is two cards wide on a phone, however much there is", () => {
     const widths = [3, 12, 40].map((count) => layoutOf(graphOf(random(count, count)), undefined, PHONE).places.width);
     expect(Math.max(...widths)).toBeLessThanOrEqual(2 * PHONE.card + PHONE.gap + 4 * PHONE.pad + PHONE.boxGap + 24);
@@ -113,6 +124,13 @@ describe("the demo's story", () => {
 
   it.each([["wide", WIDE], ["narrow", NARROW], ["on a phone", PHONE]] as const)("labels every edge, also when %s", (_, spacing) => {
     expect(layoutOf(graph, undefined, spacing).labels).toHaveLength(graph.edges.length);
+  });
+
+  it("leaves its client in the order of the ports to which it goes, so that lines do not cross", () => {
+    // As text, the id of 10001 comes first.
+    const two = graphOf(topologyOf([DJANGO, POSTGRES], [edge(DJANGO, POSTGRES, 10_001), edge(DJANGO, POSTGRES, 9_001)]));
+    const ways = routesOf(two, layoutOf(two).places).map(({ curves }) => [at(curves[0]!, 0).x, at(curves.at(-1)!, 1).x] as const);
+    expect(ways.toSorted((a, b) => a[0] - b[0])).toEqual(ways.toSorted((a, b) => a[1] - b[1]));
   });
 
   it("lands each edge on the port that serves it", () => {
@@ -135,6 +153,13 @@ describe("the demo's story", () => {
     for (const one of [OFFICE, DJANGO, POSTGRES, DNS, BATCH]) expect(next.places.cards.get(one.id)!.y).toBe(card(one).y);
     expect(next.places.order).toEqual(layout.places.order);
   });
+});
+
+it("tells a part that somebody chose from the end of the map that a larger frame shows", () => {
+  const frame = { scrollTop: 0, scrollHeight: 292, clientHeight: 292, scrollWidth: 721, clientWidth: 693 };
+  const [put, end] = [{ left: 40, top: 0 }, 721 - 693];
+  expect(beyond({ ...frame, scrollLeft: end }, put)).toEqual([0, 0]);
+  expect(beyond({ ...frame, scrollLeft: 10 }, put)).toEqual([10 - end, 0]);
 });
 
 it("cuts a cycle and still places its members", () => {

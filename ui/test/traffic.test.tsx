@@ -8,8 +8,11 @@ import { get } from "../src/api/client";
 import { REFRESH_MS, SHOWN } from "../src/api/outage";
 import { SLOW_MS } from "../src/api/slow";
 import type { Status } from "../src/api/types";
+import { Troubles } from "../src/common/Troubles";
 import { OutageBanner } from "../src/frame/OutageBanner";
 import { TrafficPage } from "../src/page/TrafficPage";
+import { DEFAULT_VIEW } from "../src/state/view";
+import { DJANGO, edge, POSTGRES, topologyOf, trouble } from "./scene";
 
 const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { answers: true, silent: false } };
 const NOTHING = { rows: [], matched: 0, sampling: "", window: { from_ms: 0, to_ms: 1 }, completeness: undefined };
@@ -82,6 +85,12 @@ it("says that the collector does not answer, where there is one", () => {
   rerender(banner(false));
   expect(screen.queryByRole("alert")).toBeNull();
   vi.useRealTimers();
+});
+
+it("says once what two troubles of a conversation advise", () => {
+  const one = { ...edge(DJANGO, POSTGRES, 5432), troubles: [trouble("unanswered", { advice: "see the queue" }), trouble("retransmits", { advice: "see the queue" }), trouble("rtt", { advice: "see the way" })] };
+  render(<Troubles topology={{ ...topologyOf([DJANGO, POSTGRES], [one]), troubled: [0] }} view={DEFAULT_VIEW} onView={() => undefined} />);
+  expect(screen.getAllByText(/^See the/).map((said) => said.textContent)).toEqual(["See the queue.", "See the way."]);
 });
 
 /** A panel that is not live: nobody but the outage asks again. */

@@ -27,13 +27,13 @@ export function Panel<T>({ title, words = "", answer, className = "", actions, c
         {actions}
       </header>
       {own && <ErrorNote error={error} what={data ? "Showing the last answer" : "No answer yet"} onRetry={answer.refetch} />}
-      {data === undefined ? !own && <Awaited title={title} outage={outage} /> : children(data)}
+      {data === undefined ? !own && <Awaited title={title} never={outage ? "No answer yet" : error ? "Not asked" : ""} /> : children(data)}
     </section>
   );
 }
 
-/** What stands where nothing was ever answered: while the server does not answer, nothing that moves as if something came. */
-function Awaited({ title, outage }: { title: string; outage: boolean }) {
-  if (outage) return <p className="fg-panel-unanswered">No answer yet</p>;
+/** What stands where nothing was ever answered: where nothing will come, in words, nothing that moves as if something did. */
+function Awaited({ title, never }: { title: string; never: string }) {
+  if (never) return <p className="fg-panel-unanswered">{never}</p>;
   return <Skeleton height="100%" className="fg-panel-skeleton" screenreaderText={`Loading: ${title}`} />;
 }

@@ -55,12 +55,20 @@ export function Troubles({ topology, view, onView }: Props) {
   );
 }
 
+interface WordsProps {
+  one: Trouble;
+  endMs: number;
+  /** Whether to say where to look: not above the same advice. */
+  advised?: boolean;
+  className?: string;
+}
+
 /** One trouble: what it is, when, and where to look next. */
-export function TroubleWords({ one, endMs, className = "" }: { one: Trouble; endMs: number; className?: string }) {
+export function TroubleWords({ one, endMs, advised = true, className = "" }: WordsProps) {
   return (
     <p className={className}>
       {capital(one.words)}. <span className="fg-context">{troubleTime(one, endMs)}</span>
-      <span className="fg-trouble-advice">{capital(one.advice)}.</span>
+      {advised && <span className="fg-trouble-advice">{capital(one.advice)}.</span>}
     </p>
   );
 }
@@ -80,8 +88,8 @@ function OfEdge({ edge, topology, view, onView }: Props & { edge: TopologyEdge }
     <li className={className}>
       {mark}
       <div>
-        {edge.troubles.map((one) => (
-          <TroubleWords key={one.words} one={one} endMs={topology.window.to_ms} />
+        {edge.troubles.map((one, i) => (
+          <TroubleWords key={one.words} one={one} endMs={topology.window.to_ms} advised={edge.troubles[i + 1]?.advice !== one.advice} />
         ))}
         <p className="fg-context">
           {nodeWords(src, edge.src)} → {nodeWords(dst, edge.dst)}

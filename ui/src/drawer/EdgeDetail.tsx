@@ -38,8 +38,8 @@ export function EdgeDetail({ edge, src, dst, topology, oldestMs, seconds, view, 
   return (
     <>
       <p className="fg-sentence">{edgeSentence(edge, nodeWords(src), nodeWords(dst), seconds)}</p>
-      {edge.troubles.map((one) => (
-        <TroubleWords key={one.words} one={one} endMs={topology.window.to_ms} className={one.over || one.gravity === "small" ? "fg-trouble-said" : "fg-trouble-said fg-bad"} />
+      {edge.troubles.map((one, i) => (
+        <TroubleWords key={one.words} one={one} endMs={topology.window.to_ms} advised={edge.troubles[i + 1]?.advice !== one.advice} className={one.over || one.gravity === "small" ? "fg-trouble-said" : "fg-trouble-said fg-bad"} />
       ))}
       <NodeNotes names={nodesOf(rows ?? [])} view={view} />
       <Button variant="secondary" size="sm" icon={<FilterIcon />} onClick={() => onView({ filter: narrowed(view.filter, `(${filter})`) })}>

@@ -80,5 +80,5 @@ export function timeRange(from: number, to: number, nowMs = Date.now()): string 
 /** A range and how long it is, in whole seconds. */
 export const rangeAndLength = (from: number, to: number, nowMs = Date.now()): string => `${timeRange(from, to, nowMs)} (${duration(Math.round((to - from) / 1000) * 1e9)})`;
 
-/** The first letter large, as a sentence begins. */
-export const capital = (words: string): string => words.charAt(0).toUpperCase() + words.slice(1);
+/** The first letter large, as a sentence begins; not that of a name, as `bulk-receiver:9100`. */
+export const capital = (words: string): string => (/^[a-z]+([\s,;']|$)/.test(words) ? words.charAt(0).toUpperCase() + words.slice(1) : words);

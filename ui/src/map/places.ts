@@ -158,7 +158,19 @@ class Placing {
     });
     // Where they had to make room for each other, all give way alike.
     const shift = sorted.reduce((sum, one, i) => sum + (middles[i] as number) - one.middle, 0) / Math.max(1, sorted.length);
-    sorted.forEach(({ cell }, i) => this.put(cell, (middles[i] as number) - shift));
+    const left = (middles[0] ?? 0) - (sorted[0]?.width ?? 0) / 2;
+    const inside = this.within(left - shift, free - this.spacing.boxGap - left) - left;
+    sorted.forEach(({ cell }, i) => this.put(cell, (middles[i] as number) + inside));
+  }
+
+  /** Where something of a width begins, next to where it wishes to, so that it makes the map no wider than it must. */
+  private within(wish: number, width: number): number {
+    const rects = [...this.cards.values()];
+    if (rects.length === 0) return wish;
+    const left = Math.min(...rects.map((rect) => rect.x)) - this.spacing.pad;
+    const right = Math.max(...rects.map((rect) => rect.x + rect.width)) + this.spacing.pad;
+    const ends = [left, right - width];
+    return Math.max(Math.min(...ends), Math.min(Math.max(...ends), wish));
   }
 
   /** The rows of a cell, each in the middle of its column. */

@@ -57,7 +57,7 @@ function landing(node: MapNode, card: Rect, edge: MapEdge): Point {
 export function routesOf(graph: Graph, places: Places): Route[] {
   const nodes = new Map(graph.nodes.map((node) => [node.id, node]));
   const gaps = new Gaps(places);
-  const leaving = leavingPoints(graph, places);
+  const leaving = leavingPoints(graph, nodes, places);
   return graph.edges
     .toSorted((a, b) => (a.id < b.id ? -1 : 1))
     .flatMap((edge) => {
@@ -98,12 +98,15 @@ function through(points: readonly Point[]): Curve[] {
 }
 
 /** The x at which each edge leaves its client: beside each other, in the order of where they go. */
-function leavingPoints(graph: Graph, places: Places): Map<string, number> {
+function leavingPoints(graph: Graph, nodes: ReadonlyMap<string, MapNode>, places: Places): Map<string, number> {
   const leaving = new Map<string, number>();
   for (const node of graph.nodes) {
     const card = places.cards.get(node.id);
     if (!card) continue;
-    const x = (edge: MapEdge) => centre(places.cards.get(edge.dst) ?? card);
+    const x = (edge: MapEdge) => {
+      const [server, at] = [nodes.get(edge.dst), places.cards.get(edge.dst)];
+      return server && at ? landing(server, at, edge).x : centre(card);
+    };
     const own = graph.edges.filter((edge) => edge.src === node.id && edge.dst !== node.id).toSorted((a, b) => x(a) - x(b) || (a.id < b.id ? -1 : 1));
     const step = Math.min(3 * LANE, (card.width - 40) / Math.max(1, own.length - 1));
     own.forEach((edge, i) => leaving.set(edge.id, centre(card) + (i - (own.length - 1) / 2) * step));

@@ -75,7 +75,7 @@ export function useZoom(frame: RefObject<HTMLElement>, size: Size, places: Place
   useEffect(() => {
     const element = frame.current;
     const moved = () => {
-      if (!element || Math.hypot(element.scrollLeft - shown.current.left, element.scrollTop - shown.current.top) <= 1) return;
+      if (!element || Math.hypot(...beyond(element, shown.current)) <= 1) return;
       focus.current = focusOf(middleOf(element, scale), places);
       setByHand(true);
     };
@@ -95,6 +95,14 @@ export function useZoom(frame: RefObject<HTMLElement>, size: Size, places: Place
     },
   };
 }
+
+type Scrolled = Pick<HTMLElement, "scrollLeft" | "scrollTop" | "scrollWidth" | "scrollHeight" | "clientWidth" | "clientHeight">;
+
+/** How far a frame is from where it was put; one that grew shows its end, which nobody chose. */
+export const beyond = (frame: Scrolled, { left, top }: { left: number; top: number }): [number, number] => [
+  frame.scrollLeft - Math.min(left, frame.scrollWidth - frame.clientWidth),
+  frame.scrollTop - Math.min(top, frame.scrollHeight - frame.clientHeight),
+];
 
 const show = (frame: HTMLElement, { x, y }: Point, scale: number): void => frame.scrollTo(x * scale - frame.clientWidth / 2, y * scale - frame.clientHeight / 2);
 

@@ -14,19 +14,21 @@ interface Props {
   old: boolean;
   seconds: number;
   sampling: string;
+  /** When the newest flow of all ended, where the answer is of up to now. */
+  newestMs: number | undefined;
   /** Shows the conversations between namespaces. */
   onBetween: () => void;
   /** What else is to be read first. */
   children: ReactNode;
 }
 
-export function Summary({ topology, unread, old, seconds, sampling, onBetween, children }: Props) {
+export function Summary({ topology, unread, old, seconds, sampling, newestMs, onBetween, children }: Props) {
   if (!topology && unread) return <p role="status" className="fg-summary">Nothing is asked until the filter can be read.</p>;
   if (!topology) return <Skeleton className="fg-summary" width="360px" screenreaderText="Loading the summary" />;
   return (
     <div className={`fg-summary ${old ? "fg-panel-old" : ""}`}>
       <p role="status">
-        {summary(topology, seconds)}
+        {summary(topology, seconds, newestMs)}
         {topology.crossing && " "}
         {topology.crossing && (
           <Button variant="link" isInline onClick={onBetween}>

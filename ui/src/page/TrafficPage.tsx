@@ -45,6 +45,7 @@ export function TrafficPage() {
   const live = useLive(view.live && !view.dataset, view.filter);
   const rows = useMemo(() => merged(flows.data, live.rows), [flows.data, live.rows]);
   const oldestMs = view.dataset ? undefined : status.data?.store.oldest_ms;
+  const newestMs = view.dataset || view.from !== undefined ? undefined : status.data?.store.newest_ms;
   const seconds = topology.data ? coveredSeconds(topology.data.window, oldestMs) : 1;
 
   const onOpen = useCallback((open: string) => onView({ open }), [onView]);
@@ -81,7 +82,7 @@ export function TrafficPage() {
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
       <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
         <main id="fg-main" className="fg-main" tabIndex={-1}>
-          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} old={topology.outage} seconds={seconds} sampling={flows.data?.sampling ?? ""} onBetween={() => onView({ tab: "between" })}>
+          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} old={topology.outage} seconds={seconds} sampling={flows.data?.sampling ?? ""} newestMs={newestMs} onBetween={() => onView({ tab: "between" })}>
             {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
             <NodeTroubles view={view} />
           </Summary>
