@@ -35,6 +35,7 @@ table inet svc {{
     ip daddr 10.96.0.99 dnat ip to {B}
     ip6 daddr {SERVICE6} tcp dport 80 dnat ip6 to [{B6}]:8080
     ip6 daddr {SERVICE6} tcp dport 81 dnat ip6 to [{FAR6}]:8080
+    tcp dport 82 redirect to 8082
   }}
   chain hide {{
     type nat hook postrouting priority srcnat;
@@ -137,6 +138,21 @@ def test_a_masqueraded_connection_has_the_address_that_the_world_sees(node: TwoP
     assert there["post_dst"] == STAYED
     assert back["post_dst"] == done.sender
     assert back["post_src"] == STAYED
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_service_of_the_node_itself_is_one_conversation(node: TwoPods, version: int) -> None:
+    """As the API server's on its own node: no hook sees a request behind its translation, nor an answer before it."""
+    client, service, gateway = (A, SERVICE, "10.9.1.1") if version == 4 else (A6, SERVICE6, "fd00:1::1")
+    with observed(node) as watch:
+        done = transfer(node, ("a", "node"), (service, 82), 200_000, port=8082)
+        rows = counted(watch)
+    there, back = flow(rows, client, service), flow(rows, gateway, client)
+    assert (there["src_port"], there["dst_port"]) == (done.sender[1], 82)
+    assert (there["post_src"], there["post_dst"]) == (STAYED, (gateway, 8082))
+    assert (back["src_port"], back["dst_port"]) == (8082, done.sender[1])
+    assert (back["post_src"], back["post_dst"]) == ((service, 82), STAYED)
+    assert not [row for row in rows if (row["src"], row["dst"]) in {(client, gateway), (service, client)}]
 
 
 def test_a_ping_to_a_translated_address(node: TwoPods) -> None:

@@ -86,6 +86,28 @@ static __always_inline void record_translation(const struct flow_key *before, co
 	bpf_map_update_elem(&translations, &key, &to, BPF_ANY);
 }
 
+static __always_inline void turn_around(struct flow_key *to, const struct flow_key *from)
+{
+	*to = *from;
+	set_address_v6(to->src_addr, from->dst_addr);
+	set_address_v6(to->dst_addr, from->src_addr);
+	to->src_port = from->dst_port;
+	to->dst_port = from->src_port;
+}
+
+/* What became of a request, where no hook saw it behind its translation, as of one to this node: its answer tells. */
+__noinline int record_request(const struct flow_key *answer, struct packet *answered)
+{
+	struct flow_key before = {}, after = {};
+
+	if (!answer || !answered || !has_ports(answer->proto))
+		return 0;
+	turn_around(&before, &answered->key);
+	turn_around(&after, answer);
+	record_translation(&before, &after);
+	return 0;
+}
+
 /* What became of a packet. */
 enum account { ADDED, ADDED_TRACE, TABLE_FULL, FILTERED, NOT_ADDED };
 

@@ -98,13 +98,12 @@ static __always_inline int account_translated(const struct packet *p, const stru
 __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 ethernet, __u32 point)
 {
 	struct flow_key key = {};
-	bool translated;
-	int result;
+	int result, translated;
 
 	if (!p)
 		return TABLE_FULL;
 	/* What the kernel knows of the packet's connection is about the outer one. */
-	translated = settings.nat && !p->tunnel && before_translation(skb, p, &key) == TRANSLATED_ORIGINAL;
+	translated = settings.nat && !p->tunnel ? before_translation(skb, p, &key) : UNTRANSLATED;
 	if (translated) {
 		result = account_translated(p, &key, point);
 	} else {
@@ -114,6 +113,8 @@ __noinline int account_new(struct __sk_buff *skb, struct packet *p, __u32 ethern
 	if (result == ADDED_TRACE) {
 		if (translated)
 			record_translation(&key, &p->key);
+		if (translated == TRANSLATED_REPLY)
+			record_request(&key, p);
 		tell_of_new(skb, p, &key, ethernet);
 	}
 	return result;
