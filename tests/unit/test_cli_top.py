@@ -213,6 +213,22 @@ def test_a_wide_terminal_says_what_failed() -> None:
     on_screen(Script(DROPPED), steps, width=150)
 
 
+def test_details_have_the_newest_flows_first_and_what_became_of_questions() -> None:
+    conversations, second = Conversations(), 1_000_000_000
+    at = [{"proto": 17, "packets": 1, "time_end_ns": 1_767_000_000 * second + number * second} for number in range(3)]
+    late = flow(
+        "10.0.0.1", "10.0.0.53", 40_000, 53, **at[2], dns_name="a.example", dns_rcode="NOERROR", dns_latency_ns=4_000_000
+    )
+    lost = flow("10.0.0.1", "10.0.0.53", 40_001, 53, **at[0], dns_name="b.example", dns_rcode="NOANSWER")
+    reply = flow("10.0.0.53", "10.0.0.1", 53, 40_000, **at[1] | {"packets": 2})
+    conversations.add([late, lost, reply], 0.0)
+    (line,) = conversations.lines(Order.RATE, 2.0)
+    flows = details_text(line).plain.split("newest flows")[1].strip().splitlines()
+    assert [" ".join(one.split()[2:]) for one in flows] == [
+        "40000→53 1.0 kB 1 packet a.example 4 ms", "53→40000 1.0 kB 2 packets", "40001→53 1.0 kB 1 packet b.example NOANSWER",
+    ]  # fmt: skip
+
+
 def test_keys_sort_open_details_and_quit() -> None:
     source = Script(ASKED, ANSWERED, OTHER, once=True)
 

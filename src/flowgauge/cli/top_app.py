@@ -237,7 +237,7 @@ def details_text(line: Line) -> Text:
             text.append(f"{name:>12}  ", style="bold")
             text.append(f"{visible(value)}\n")
     text.append("\nnewest flows\n", style="bold")
-    for row in reversed(one.flows):
+    for row in sorted(one.flows, key=_ended_ns, reverse=True):
         text.append(_flow_line(one, row))
     return text
 
@@ -245,7 +245,19 @@ def details_text(line: Line) -> Text:
 def _flow_line(one: Conversation, row: flow_text.Row) -> str:
     arrow = "←" if flow_text.is_reply(row) else "→"
     ports = f"{row.get('src_port', '')}→{row.get('dst_port', '')}" if row.get("src_port") is not None else ""
-    when = units.clock(int(row.get("time_end_ns") or 0) / 1_000_000)[:8]
+    when = units.clock(_ended_ns(row) / 1_000_000)[:8]
     size = flow_text.figure(row, Measure.BYTES, brief=True)
-    said = " ".join(filter(None, (str(row.get("dns_name") or ""), str(row.get("tcp_state_final") or ""))))
-    return f"{when} {arrow} {ports:<13} {size:>9} {row.get('packets', 0):>6} packets  {visible(said)}\n" if one else ""
+    packets = units.counted(int(row.get("packets") or 0), "packet")
+    said = " ".join(filter(None, (*_question(row), str(row.get("tcp_state_final") or ""))))
+    return f"{when} {arrow} {ports:<13} {size:>9} {packets:>12}  {visible(said)}\n" if one else ""
+
+
+def _question(row: flow_text.Row) -> tuple[str, ...]:
+    """What was asked of DNS, how long that took, and what went wrong."""
+    latency_ns, rcode = int(row.get("dns_latency_ns") or 0), str(row.get("dns_rcode") or "")
+    took = units.duration(latency_ns) if latency_ns else ""
+    return str(row.get("dns_name") or ""), took, "" if rcode == "NOERROR" else rcode
+
+
+def _ended_ns(row: flow_text.Row) -> int:
+    return int(row.get("time_end_ns") or 0)
