@@ -25,7 +25,9 @@ from flowgauge.demo.session import Stopped, StopSignal
 from flowgauge.demo.settings import OWN_DOCUMENT, Settings, label_of
 from flowgauge.demo.view import PlainView, Snapshot, TerminalView, end_words, size
 from flowgauge.errors import EnvironmentProblem, UsageError
+from flowgauge.query.crossing import Crossing
 from flowgauge.query.topology import TopologyEdge
+from flowgauge.store.answer import Addresses
 
 NOW = 1_800_000_000 * 10**9
 
@@ -219,6 +221,7 @@ def _edge(**changes: Any) -> TopologyEdge:
         "src": "flow-demo/Deployment/web", "dst": "flow-demo/Deployment/db", "dst_port": 5432, "asked_ports": (),
         "dst_service": "db", "proto": 6, "bytes": 42_000, "packets": 1234, "flows": 3, "rate_bps": 0.0, "bytes_to_server": 1,
         "bytes_to_client": 1, "retransmits": 0, "drop_packets": 0, "rtt_avg_ns": None, "approx": False, "error": 0.0,
+        "troubles": (), "crossing": Crossing.NONE, "src_addrs": Addresses(), "dst_addrs": Addresses(),
     }  # fmt: skip
     return TopologyEdge(**{**values, **changes})
 
