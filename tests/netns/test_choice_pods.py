@@ -49,7 +49,8 @@ def chosen(running: Any) -> int:
 
 
 def ends(to: Collector) -> set[frozenset[str]]:
-    return {frozenset((row["src_addr"], row["dst_addr"])) for row in to.rows() if row["proto"] == 6}
+    """Of the TCP flows that have packets."""
+    return {frozenset((row["src_addr"], row["dst_addr"])) for row in to.rows() if row["proto"] == 6 and row["packets"]}
 
 
 def talk(node: TwoPods) -> None:
@@ -86,7 +87,8 @@ def test_pods_that_come_and_go_are_followed_and_exclusion_wins(node: TwoPods, to
         transfer(node, ("a", "far"), (FAR, 9100), 20_000)
         transfer(node, ("a", "b"), (B, 9100), 20_000)
         assert running.stop() == 0
-    by_port = {port: {frozenset((row["src_addr"], row["dst_addr"])) for row in to.rows() if row["dst_port"] == port}
+    passed = [row for row in to.rows() if row["packets"]]
+    by_port = {port: {frozenset((row["src_addr"], row["dst_addr"])) for row in passed if row["dst_port"] == port}
                for port in (9000, 9100)}  # fmt: skip
     assert by_port[9000] == {frozenset((FAR, B)), frozenset(("fd00:3::2", B6))}
     assert by_port[9100] == {frozenset((A, FAR))}
@@ -106,7 +108,9 @@ def test_a_changed_document_chooses_anew_while_it_runs(node: TwoPods, to: Collec
                 assert chosen(running) == addresses
             transfer(node, ("b", "far"), (FAR, 9200 + number), 1000)
         assert running.stop() == 0
-    assert {row["dst_port"] for row in to.rows() if row["src_addr"] == B} == {9202, 9204}
+    called = {row["dst_port"] for row in to.rows() if row["src_addr"] == B and row["packets"]}
+    # Sockets of connections that the tests before made may still have something to tell, and at their end to send.
+    assert called & set(range(9201, 9205)) == {9202, 9204}
 
 
 def test_without_objects_nothing_can_be_chosen_and_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
