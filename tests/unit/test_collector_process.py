@@ -59,6 +59,13 @@ def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]
     return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits as long as a busy store takes, not only as long as a supervisor does."""
+    for name in ("STOP_S", "WRITE_STOP_S", "LEDGER_STOP_S"):
+        monkeypatch.setattr(module, name, 60.0)
+
+
 @contextlib.contextmanager
 def collecting(store: StoreProcess, **settings: Any) -> Iterator[CollectorProcess]:
     """A collector that writes to ``store``, stopped at the end."""
@@ -123,6 +130,7 @@ def get(collector: CollectorProcess, path: str) -> Any:
     return json.loads(body) if path.startswith("/api") else body
 
 
+@pytest.mark.usefixtures("patient")
 def test_offered_is_stored_plus_every_named_loss(store: StoreProcess) -> None:
     with collecting(store) as collector:
         agents = [Sending(collector, domain=domain, node=f"node-{domain}") for domain in (1, 2, 3)]
@@ -149,6 +157,7 @@ def test_offered_is_stored_plus_every_named_loss(store: StoreProcess) -> None:
     assert {loss.counter: loss.count for loss in found.losses} == {"sequence_gap_records": 40, "pipeline_late": 30}
 
 
+@pytest.mark.usefixtures("patient")
 def test_kill_9_of_the_store_under_load_costs_no_row_and_doubles_none(store: StoreProcess) -> None:
     with collecting(store) as collector:
         agent = Sending(collector)
@@ -174,6 +183,7 @@ def test_kill_9_of_the_store_under_load_costs_no_row_and_doubles_none(store: Sto
     assert store.open().status().detached_parts == 0
 
 
+@pytest.mark.usefixtures("patient")
 def test_a_store_that_hangs_pushes_back_and_memory_stays_bounded(store: StoreProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows wait in a queue of bounded length, then datagrams in another; what finds both full is counted by cause."""
     monkeypatch.setattr(module, "WRITE_QUEUE_ROWS_ALONE", 50_000)
@@ -232,6 +242,7 @@ def test_a_store_that_comes_later_gets_everything(tmp_path: Path) -> None:
         assert stored(store) == 300
 
 
+@pytest.mark.usefixtures("patient")
 def test_everything_in_the_socket_is_stored_at_a_stop(shared: StoreProcess) -> None:
     with collecting(shared) as collector:
         agent = Sending(collector, node="node-stopped")
