@@ -168,7 +168,7 @@ def refused(mark: Path, *, optional: bool = False) -> Part:
     mark.touch()
     port = free_port()
     argv = (sys.executable, "-c", REFUSED, str(port), str(mark))
-    return Part("agent", argv, ready_url=f"http://127.0.0.1:{port}/", optional=optional)
+    return Part("agent", argv, ready_url=f"http://127.0.0.1:{port}/", asked_again=True, optional=optional)
 
 
 def test_a_part_that_is_refused_something_ends_the_start_with_its_sentence(tmp_path: Path) -> None:

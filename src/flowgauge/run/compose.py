@@ -212,7 +212,7 @@ def _agent(place: AgentPlace, target: str, plan: Plan) -> Part:
     )
     return Part(
         f"agent-{place.node}", argv, ready_url=f"{url}/readyz", url=url, secrets=_secret("--token-fd", plan.agent_token),
-        env=_env(plan), optional=plan.agents_optional,
+        env=_env(plan), asked_again=True, optional=plan.agents_optional,
     )  # fmt: skip
 
 

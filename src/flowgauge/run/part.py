@@ -31,6 +31,7 @@ class Part:
             ``option N`` with its descriptor number is added to the arguments.
         env: added to the environment.
         restart: whether the part is started again when it dies.
+        asked_again: whether it is asked now and then whether it is still ready, as one that somebody else may refuse later.
         optional: whether the others go on without it when it cannot run here.
     """
 
@@ -41,6 +42,7 @@ class Part:
     secrets: Mapping[str, str] = field(default_factory=dict)
     env: Mapping[str, str] = field(default_factory=dict)
     restart: bool = True
+    asked_again: bool = False
     optional: bool = False
 
 

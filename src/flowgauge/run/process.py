@@ -36,7 +36,7 @@ _OUR_SENTENCE = "flowgauge: "
 
 _READY_TIMEOUT_S = 1.0
 _ASK_AGAIN_S = 5.0
-"""How often a part that is ready is asked whether it still is."""
+"""How often a part that is ready is asked whether it still is; not all are: agents may tell of each connection."""
 _MAX_ANSWER_BYTES = 4096
 
 MAX_LOG_BYTES = 16 << 20
@@ -106,7 +106,7 @@ class Supervised:
         elif (exit_status := self._process.poll()) is not None:
             self._process = None
             self._died(exit_status)
-        elif self.part.ready_url and (self.status.state is State.STARTING or time.monotonic() >= self._ask_at):
+        elif self.status.state is State.STARTING or (self.part.asked_again and time.monotonic() >= self._ask_at):
             self._ask()
         if self._reread and self.status.state is State.READY and self._process is not None:
             self._reread = False
