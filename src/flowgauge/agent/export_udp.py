@@ -11,16 +11,18 @@ interval demands.
 
 Nobody listens: a machine that answers with ICMP port unreachable (always so on loopback) makes the next send fail. Messages
 are then kept, within the backlog's bound, and offered again by ``send`` until somebody is there: a collector that restarts
-loses nothing.
+loses nothing on loopback, elsewhere what was sent before its machine's first answer came.
 """
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import select
 import socket
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any
 
 from flowgauge.agent.backlog import Backlog
@@ -39,6 +41,10 @@ RESOLVE_S = 30.0
 """A name is looked up again this often: a collector's Service or pod may move."""
 RESOLVE_AGAIN_S = 5.0
 """And this often while it has no address: a lookup that fails may take seconds."""
+ANSWER_S = 0.2
+"""How long the machine of a collector that was away has to say that nobody listens yet, before all that is kept is sent."""
+GREET_EVERY_S = 1.5
+"""Between two greetings of one that is away: Linux tells each peer of closed ports once a second (icmp(7), icmp_ratelimit)."""
 
 _AWAY = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN})
 """Nobody is there at the moment: keep the message."""
@@ -72,6 +78,7 @@ class UdpExport:
         self._peer: Any = None
         self._loopback = False
         self._resolved_at = -RESOLVE_S
+        self._greeted_at = -GREET_EVERY_S
         self._not_sent = NotSent(ledger)
         self._backlog = Backlog(self._not_sent)
         self._numbering = Numbering(protocol)
@@ -125,12 +132,31 @@ class UdpExport:
             in_chunk += 1
 
     def _greet(self) -> bool:
-        """Sends the greeting; whether somebody is there again."""
-        if any(self._try(message) in _AWAY for message in self._greeting()):
+        """Sends the greeting; whether somebody is there again. One that nobody took counts nowhere."""
+        assert self._socket is not None  # noqa: S101 - `send` opened it
+        if not self._loopback and time.monotonic() - self._greeted_at < GREET_EVERY_S:
             return False
+        self._pending_error()  # about what was sent before
+        numbering, greeting = copy(self._numbering), self._greeting()
+        refused = any(self._hand_over(message, numbering) in _AWAY for message in greeting) or self._refused()
+        self._greeted_at = time.monotonic()
+        if refused:
+            return False
+        self._numbering = numbering
+        for message in greeting:
+            self._count(message)
         self.held = False
         _log.info("export_resumed", collector=self.where, kept_bytes=self._backlog.size_bytes)
         return True
+
+    def _refused(self) -> bool:
+        """Whether the collector's machine says in time that nobody listens; on loopback it has said so already."""
+        assert self._socket is not None  # noqa: S101 - `send` opened it
+        if self._loopback:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, 0)  # an error is told unasked
+        return bool(poll.poll(ANSWER_S * 1000)) and self._pending_error() in _AWAY
 
     def _send_next(self, message: Message) -> bool:
         """Sends the oldest kept message; False when nobody is there, with the message kept."""
@@ -147,23 +173,36 @@ class UdpExport:
         return True
 
     def _try(self, message: Message) -> int:
-        """Sends one message with the present sequence number; 0 or an errno.
+        """Sends one message with the present sequence number, and counts it; 0 or an errno."""
+        number = self._hand_over(message, self._numbering)
+        if number == 0:
+            self._count(message)
+        return number
+
+    def _hand_over(self, message: Message, numbering: Numbering) -> int:
+        """Sends one message; 0 or an errno.
 
         On loopback the answer of a closed port is there when ``send`` returns, so the message itself is known to be lost;
         elsewhere it comes later and makes the next send fail.
         """
         assert self._socket is not None  # noqa: S101 - `send` opened it
         try:
-            self._socket.send(self._numbering.stamped(message))
+            self._socket.send(numbering.stamped(message))
         except OSError as error:
             return error.errno or errno.EIO
-        if self._loopback and (number := self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):
+        if self._loopback and (number := self._pending_error()):
             return number
-        self._numbering.sent(message)
+        numbering.sent(message)
+        return 0
+
+    def _pending_error(self) -> int:
+        assert self._socket is not None  # noqa: S101 - `send` opened it
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def _count(self, message: Message) -> None:
         self._ledger.add("export_records_sent", message.records)
         self.sent_records += message.records
         self.sent_anything = True
-        return 0
 
     def _hold(self, cause: str) -> None:
         if not self.held:
