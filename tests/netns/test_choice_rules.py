@@ -100,17 +100,19 @@ def said(program: FlowProgram, packet: Packet) -> str:
     return next(iter(changed))
 
 
-BLOCKS = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "0.0.0.0/0", "fd00::/16", "fd00:1::/32", "::/0"]
+BLOCKS_OF_4, BLOCKS_OF_6 = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3/32", "0.0.0.0/0"], ["fd00::/16", "fd00:1::/32", "::/0"]
+PORTS = ("ports", "sourcePorts", "destinationPorts")
 ADDRESSES = [("10.1.2.3", "10.2.3.4"), ("10.1.9.9", "192.0.2.1"), ("198.51.100.7", "10.1.2.3"), ("fd00:1::2", "fd00:2::3"),
              ("fd00:2::3", "2001:db8::1")]  # fmt: skip
 
 
 def some_rule(chance: random.Random) -> dict[str, Any]:
     rule: dict[str, Any] = {"action": chance.choice(["accept", "reject"])}
+    blocks = chance.choice([BLOCKS_OF_4, BLOCKS_OF_6])
     for name in ("cidr", "peerCidr"):
         if chance.random() < 0.4:
-            rule[name] = chance.choice(BLOCKS)
-    for name in ("ports", "sourcePorts", "destinationPorts"):
+            rule[name] = chance.choice(blocks)
+    for name in PORTS:
         if chance.random() < 0.2:
             rule[name] = chance.choice([["443"], ["40000-50000"], ["53", "400-500"], ["1-65535"]])
     if chance.random() < 0.3:
@@ -119,11 +121,14 @@ def some_rule(chance: random.Random) -> dict[str, Any]:
         rule["protocol"] = chance.choice(list(NUMBERS))
         if rule["protocol"] == "TCP" and chance.random() < 0.5:
             rule["tcpFlags"] = chance.choice([["SYN"], ["SYN", "!ACK"], ["!ACK"], ["RST"]])
-        if rule["protocol"].startswith("ICMP") and chance.random() < 0.7:
-            rule["icmpType"] = chance.choice([0, 8, 128])
-            if chance.random() < 0.5:
-                rule["icmpCode"] = chance.choice([0, 1])
+        if rule["protocol"].startswith("ICMP"):
+            return {name: value for name, value in rule.items() if name not in PORTS} | some_message(chance)
     return rule
+
+
+def some_message(chance: random.Random) -> dict[str, int]:
+    wanted = {"icmpType": chance.choice([0, 8, 128]), "icmpCode": chance.choice([0, 1])}
+    return {name: wanted[name] for name in chance.choice([(), ("icmpType",), ("icmpType", "icmpCode")])}
 
 
 def some_packet(chance: random.Random) -> Packet:

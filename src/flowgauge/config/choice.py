@@ -136,6 +136,16 @@ class Rule(Section):
             raise ValueError("tcpFlags needs protocol: TCP")
         return self
 
+    @model_validator(mode="after")
+    def _matches_something(self) -> Self:
+        if both := sorted(flag for flag in self.tcp_flags if f"!{flag}" in self.tcp_flags):
+            raise ValueError(f"tcpFlags asks for {both[0]} to be set and not to be set: no packet matches")
+        if self.cidr and self.peer_cidr and (":" in self.cidr) != (":" in self.peer_cidr):
+            raise ValueError("cidr and peerCidr are blocks of IPv4 and of IPv6: no packet has both")
+        if self.protocol in values.ICMP and (self.ports or self.source_ports or self.destination_ports):
+            raise ValueError("ICMP has no ports; icmpType and icmpCode tell its messages apart")
+        return self
+
 
 def check_rules(rules: list[Rule], sampling: int) -> None:
     """ValueError with the end of a sentence about the list: too many, or flows of two rates."""
