@@ -14,6 +14,7 @@ import pytest
 from agent_kit import WITHIN_S
 from flowgauge.runtime import linux
 from node_kit import B, TwoPods, settled, transfer, two_pods
+from signal_kit import own_name
 
 pytestmark = [pytest.mark.root, pytest.mark.bpf]
 
@@ -44,6 +45,7 @@ def test_what_is_printed_is_what_was_transferred_and_nothing_the_filter_leaves_o
     there = sum(row["bytes"] for row in rows if row["dst_port"] == 9000)
     assert 1_000_000 < there < crossed.rx_bytes
     assert not any(row["node_reporter"] == "" for row in rows)
+    assert {row["src_process"] for row in rows} == {row["dst_process"] for row in rows} == {own_name()}
 
 
 @pytest.mark.tool("setpriv")

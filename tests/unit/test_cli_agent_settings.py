@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What document and options of ``flowgauge agent`` say together about the collector's name."""
+"""What document, options and environment of ``flowgauge agent`` say together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flowgauge.cli.agent import _collector_flags, _settings
+from flowgauge.cli.agent import _alone, _collector_flags, _settings
+from flowgauge.config.model import Exporter
 
 DOCUMENT = "spec: {collector: {address: collector.example, port: 2055, transport: TLS, tls: {certificate: c, key: k}}}"
 
@@ -26,3 +27,10 @@ def test_a_collector_placed_on_loopback_keeps_the_name_of_the_document(
     if option.startswith("127."):
         monkeypatch.setenv("FLOWGAUGE_COLLECTOR__ADDRESS", "renamed.example")
         assert _settings(document, flags, {}).collector_name == "renamed.example"
+
+
+def test_alone_it_tells_processes_unless_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [*Exporter().features, "process"] == _alone((), {}).exporter.features
+    monkeypatch.setenv("FLOWGAUGE_EXPORTER__FEATURES", "[tls]")
+    assert _alone((), {}).exporter.features == ["tls"]
+    assert _alone((), {}).exporter.exclude_interfaces == []

@@ -9,10 +9,13 @@ from hashlib import blake2b
 from pathlib import Path
 from string import digits
 
-from flowgauge.config.model import Collector, Exporter, seconds
+from flowgauge.config.model import Collector, Exporter, Feature, seconds
 
 DOCUMENTATION_PEN = 32473
 """Private enterprise number for examples (RFC 5612): set your own in production."""
+
+FEATURES_SHOWN = [*Exporter().features, Feature.PROCESS]
+"""Where people watch one machine: whose traffic it is, is what they ask first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,13 +156,16 @@ def _settings(file: Path | None, flags: tuple[Flag, ...], own: dict[str, Any]) -
 
 
 def _alone(flags: tuple[Flag, ...], own: dict[str, Any]) -> AgentSettings:
-    """Settings for flows that are printed here: every device, an export a second, a free port, unless options say otherwise."""
+    """Settings for flows that are printed here: every device, processes, an export a second, a free port, unless told else."""
+    from flowgauge.agent.settings import FEATURES_SHOWN
     from flowgauge.config.effective import Flag
+    from flowgauge.config.environment import variables
 
-    given = {flag.path for flag in flags}
+    given = {flag.path for flag in flags} | {path for name, path in variables().items() if name in os.environ}
     defaults = [
         Flag("--standalone", "spec.exporter.excludeInterfaces", []),
         Flag("--standalone", "spec.exporter.exportInterval", "1s"),
+        Flag("--standalone", "spec.exporter.features", [str(one) for one in FEATURES_SHOWN]),
         Flag("--standalone", "spec.logLevels.agent", "error"),
     ]
     chosen = (*flags, *(flag for flag in defaults if flag.path not in given))

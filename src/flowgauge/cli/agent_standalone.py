@@ -38,12 +38,13 @@ def print_flows(settings: AgentSettings, filter_: str, output: str, objects: Pat
     logs.configure(settings.log_level)
     stop = threading.Event()
     signals.on({signal.SIGINT: stop.set, signal.SIGTERM: stop.set})
-    lines = FlowLines(how, ())
+    needed = (*flow_tables.NEEDED, *flow_tables.PROCESSES)
+    lines = FlowLines(how, (), process=True)
 
     def show(flows: FlowBatch) -> None:
         matching = flows.take(np.flatnonzero(mask(where, flows) & (flows.array("duplicate_of") == 0)))
         shown = largest(matching, MAX_ROWS)
-        lines.show(to_rows(shown, flow_tables.NEEDED if how is Format.TABLE else None), len(matching) - len(shown))
+        lines.show(to_rows(shown, needed if how is Format.TABLE else None), len(matching) - len(shown))
 
     def ready(agent: Agent) -> None:
         print(f"observing {settings.node}; Ctrl-C ends", file=sys.stderr)

@@ -27,11 +27,14 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-def flow_table(rows: Sequence[Row], names: Sequence[str], screen: Screen) -> tuple[tuple[Column, ...], list[list[str]]]:
-    """Columns and cells: those the user named, else the sentence."""
+def flow_table(
+    rows: Sequence[Row], names: Sequence[str], screen: Screen, *, process: bool = False
+) -> tuple[tuple[Column, ...], list[list[str]]]:
+    """Columns and cells: those the user named, else the sentence, with processes or with where it was seen."""
     if names:
         return flow_tables.chosen_columns(names), [flow_tables.chosen_cells(row, names) for row in rows]
-    return flow_tables.FLOW_COLUMNS, flow_tables.flow_table(rows, screen.width)
+    columns = flow_tables.PROCESS_COLUMNS if process else flow_tables.FLOW_COLUMNS
+    return columns, flow_tables.flow_table(rows, screen.width, process=process)
 
 
 def group_table(answer: Answer, by: Sequence[str], measures: Sequence[Measure]) -> tuple[tuple[Column, ...], list[list[str]]]:

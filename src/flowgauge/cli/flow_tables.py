@@ -24,6 +24,9 @@ FLOW_COLUMNS = (
 )
 """A flow as a sentence: when, who to whom, by which service, how much, where seen."""
 
+PROCESS_COLUMNS = (*FLOW_COLUMNS[:-1], Column("PROCESS", least=8, keep=5, style="dim"))
+"""The same of one machine, which sees all: instead of where, the programs at its ends."""
+
 NEEDED = (
     "time_end_ns", "duration_ns", "src_addr", "dst_addr", "src_port", "dst_port", "proto", "icmp_type", "bytes", "packets",
     "sampling_rate", "sampling_algorithm", "flow_direction", "node_reporter", "service_port", "target_port",
@@ -31,9 +34,12 @@ NEEDED = (
 )  # fmt: skip
 """Columns of which that sentence is made."""
 
+PROCESSES = ("src_process", "dst_process")
+"""And of ``PROCESS_COLUMNS`` these."""
 
-def flow_cells(row: Row, detail: Detail) -> list[str]:
-    """The cells of ``FLOW_COLUMNS``."""
+
+def flow_cells(row: Row, detail: Detail, *, process: bool = False) -> list[str]:
+    """The cells of ``FLOW_COLUMNS``, or of ``PROCESS_COLUMNS``."""
     time = units.clock(int(row.get("time_end_ns") or 0) / 1_000_000)
     brief = detail is Detail.BRIEF
     return [
@@ -44,17 +50,22 @@ def flow_cells(row: Row, detail: Detail) -> list[str]:
         flow_text.service_port(row),
         flow_text.figure(row, Measure.BYTES, brief=brief),
         flow_text.figure(row, Measure.PACKETS, brief=brief),
-        flow_text.seen(row),
+        _processes(row) if process else flow_text.seen(row),
     ]
 
 
-def flow_table(rows: Sequence[Row], width: int) -> list[list[str]]:
+def _processes(row: Row) -> str:
+    ends = (flow_text.public_value(name, row.get(name)) for name in PROCESSES)
+    return " → ".join(dict.fromkeys(filter(None, ends)))
+
+
+def flow_table(rows: Sequence[Row], width: int, *, process: bool = False) -> list[list[str]]:
     """The cells with as much detail as fits: pods, else workloads, else workloads without their namespaces."""
     for detail, keep in ((Detail.EXACT, 0), (Detail.WORKLOAD, NAMES_FIRST)):
-        cells = [flow_cells(row, detail) for row in rows]
-        if fits(FLOW_COLUMNS, cells, width, keep=keep):
+        cells = [flow_cells(row, detail, process=process) for row in rows]
+        if fits(PROCESS_COLUMNS if process else FLOW_COLUMNS, cells, width, keep=keep):
             return cells
-    return [flow_cells(row, Detail.BRIEF) for row in rows]
+    return [flow_cells(row, Detail.BRIEF, process=process) for row in rows]
 
 
 def chosen_columns(names: Sequence[str]) -> tuple[Column, ...]:

@@ -111,10 +111,11 @@ class FlowLines:
     Args:
         how: a table, or JSON lines.
         columns: those to show; empty: the sentence, or all that the rows have.
+        process: whether the sentence ends with the processes, instead of where a flow was seen.
     """
 
-    def __init__(self, how: Format, columns: tuple[str, ...]) -> None:
-        self._how, self._columns = how, columns
+    def __init__(self, how: Format, columns: tuple[str, ...], *, process: bool = False) -> None:
+        self._how, self._columns, self._process = how, columns, process
         self._widest: list[str] = []
         self._shown = self._skipped = 0
         self._open = self._header = False
@@ -127,7 +128,7 @@ class FlowLines:
         if rows:
             if self._how is Format.TABLE:
                 screen = Screen.of_output()
-                self._print(*flow_table(rows, self._columns, screen), screen)
+                self._print(*flow_table(rows, self._columns, screen, process=self._process), screen)
             else:
                 names = self._columns
                 print_rows(

@@ -85,11 +85,11 @@ def _source(
         from flowgauge.cli.top_source import TapSource
 
         return TapSource(connect(url, token_file))
-    from flowgauge.agent.settings import AgentSettings
+    from flowgauge.agent.settings import FEATURES_SHOWN, AgentSettings
     from flowgauge.cli.top_source import AgentSource
     from flowgauge.config.model import Exporter
     from flowgauge.runtime import logs
 
     logs.configure("error")
-    exporter = Exporter(interfaces=interfaces, exclude_interfaces=[], export_interval=INTERVAL)
+    exporter = Exporter(interfaces=interfaces, exclude_interfaces=[], export_interval=INTERVAL, features=FEATURES_SHOWN)
     return AgentSource(AgentSettings(exporter=exporter, netns=netns, http_port=0), objects=objects)
