@@ -31,10 +31,11 @@ from store_kit import flows, running_store
 
 pytestmark = pytest.mark.slow
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 """Each Tab starts the command anew; a busy machine takes seconds for that."""
 AGAIN_S = 10.0
-"""A Tab asks the console for values no longer than a second: where nothing has come by then, a user presses it again."""
+"""A Tab asks the console for values no longer than a second: where nothing has come by then, a user presses it again, and
+waits twice as long: whoever presses too soon begins anew."""
 START = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], "bind 'set bell-style none' 2>/dev/null; source {script}\r"),
     "zsh": (["zsh", "-f", "-i"], "autoload -U compinit; compinit -u -D; unsetopt beep; source {script}\r"),
@@ -71,11 +72,12 @@ class Terminal:
 
     def answers(self, keys: str, wanted: str) -> bool:
         """Whether ``wanted`` comes to stand there for ``keys`` on an empty line, pressed again and again within a bound."""
-        until = time.monotonic() + PATIENCE_S
+        until, patience_s = time.monotonic() + PATIENCE_S, AGAIN_S
         while time.monotonic() < until:
             self.type(keys)
-            if self.shows(wanted, AGAIN_S):
+            if self.shows(wanted, patience_s):
                 return True
+            patience_s *= 2
         return False
 
     def shows(self, wanted: str, patience_s: float = PATIENCE_S) -> bool:
