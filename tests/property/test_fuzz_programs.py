@@ -56,6 +56,8 @@ def test_the_record_is_of_a_whole_run_without_findings() -> None:
     record = json.loads(RECORD.read_text())
     assert record["findings"] == []
     assert record["totals"]["datagrams"] >= LONG_RUN
+    assert record["totals"]["cut"] > LONG_RUN // 100, "datagrams of which only the beginning is there belong to it"
+    assert sum(record["decoders"].values()) == record["totals"]["datagrams"]
     assert record["totals"]["datagrams"] <= record["executions"] * record["bounds"]["datagrams_of_a_batch"]
     assert record["highest"]["slowest_datagram_ms"] <= record["bounds"]["cpu_ms_of_a_datagram"]
     assert record["highest"]["peak_batch_bytes"] <= record["bounds"]["allocated_bytes_of_a_batch"]
