@@ -105,6 +105,19 @@ def test_a_message_too_long_for_the_network_is_counted_and_the_next_one_sent(col
     assert ledger.snapshot() == {"export_records_sent": 6, "export_records_failed": 9}
 
 
+def test_of_a_greeting_what_was_too_long_for_the_network_does_not_count_as_sent(ledger: Ledger) -> None:
+    with listen() as probe:
+        port = probe.getsockname()[1]
+    exporter = opened(port, ledger, greeting=lambda: [message(97, 3), message(98, 40, size=65_535), message(99, 2)])
+    exporter.send([message(1, 5)])
+    assert exporter.held
+    with listen(port) as sock:
+        exporter.send([message(2, 5)])
+        assert received(sock, 4) == [(0, 97), (3, 99), (5, 1), (10, 2)]
+    assert ledger.snapshot() == {"export_records_sent": 15, "export_records_failed": 40}
+    exporter.stop()
+
+
 def test_what_is_still_kept_at_the_end_is_counted_as_failed(ledger: Ledger) -> None:
     with listen() as probe:
         port = probe.getsockname()[1]

@@ -137,14 +137,21 @@ class UdpExport:
         if not self._loopback and time.monotonic() - self._greeted_at < GREET_EVERY_S:
             return False
         self._pending_error()  # about what was sent before
-        numbering, greeting = copy(self._numbering), self._greeting()
-        refused = any(self._hand_over(message, numbering) in _AWAY for message in greeting) or self._refused()
+        numbering, outcomes = copy(self._numbering), list[tuple[Message, int]]()
+        for message in self._greeting():
+            outcomes.append((message, self._hand_over(message, numbering)))
+            if outcomes[-1][1] in _AWAY:
+                break
+        refused = any(number in _AWAY for _, number in outcomes) or self._refused()
         self._greeted_at = time.monotonic()
         if refused:
             return False
         self._numbering = numbering
-        for message in greeting:
-            self._count(message)
+        for message, number in outcomes:
+            if number:
+                self._count_failed(message, number)
+            else:
+                self._count(message)
         self.held = False
         _log.info("export_resumed", collector=self.where, kept_bytes=self._backlog.size_bytes)
         return True
@@ -169,7 +176,7 @@ class UdpExport:
             return False
         self._backlog.take(message)
         if number:
-            self._not_sent.count(message, errno.errorcode.get(number, str(number)))
+            self._count_failed(message, number)
         return True
 
     def _try(self, message: Message) -> int:
@@ -203,6 +210,9 @@ class UdpExport:
         self._ledger.add("export_records_sent", message.records)
         self.sent_records += message.records
         self.sent_anything = True
+
+    def _count_failed(self, message: Message, number: int) -> None:
+        self._not_sent.count(message, errno.errorcode.get(number, str(number)))
 
     def _hold(self, cause: str) -> None:
         if not self.held:
