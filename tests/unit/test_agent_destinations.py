@@ -238,13 +238,15 @@ def test_a_collector_that_was_stopped_for_a_while_gets_nothing_twice(ledger: Led
         first, _ = listener.accept()
         listener.settimeout(60)
         second, _ = listener.accept()  # the first one was given up
+        readers = []
         for connection in (first, second):
             sessions.append([])
-            reader = threading.Thread(target=read_messages, args=(connection, sessions[-1]))
-            reader.start()
+            readers.append(threading.Thread(target=read_messages, args=(connection, sessions[-1])))
+            readers[-1].start()
         until(lambda: ledger.snapshot().get("export_records_sent", 0) >= len(flows), "everything acknowledged")
         destinations.stop()
-        reader.join(60)
+        for reader in readers:
+            reader.join(60)
     told = [decoded(*session) for session in sessions]
     assert sorted(octets(told[0].flows) + octets(told[1].flows)) == octets(flows)
 

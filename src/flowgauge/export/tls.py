@@ -43,8 +43,16 @@ def agreed(context: ssl.SSLContext, connection: socket.socket, name: str) -> ssl
     after that (§4.6.1), or a refusal. A receiver that sends no tickets gets ``VERDICT_S``.
     """
     ours = context.wrap_socket(connection, server_hostname=name)
-    if ours.version() != "TLSv1.3":
-        return ours
+    if ours.version() == "TLSv1.3":
+        try:
+            _await_word(ours)
+        except BaseException:
+            ours.close()  # `connection` is it no more
+            raise
+    return ours
+
+
+def _await_word(ours: ssl.SSLSocket) -> None:
     until, allowed_s = time.monotonic() + VERDICT_S, ours.gettimeout()
     ours.setblocking(False)
     poll = select.poll()  # takes descriptors of any number, as an agent of thousands of devices has them
@@ -57,7 +65,6 @@ def agreed(context: ssl.SSLContext, connection: socket.socket, name: str) -> ssl
         except ssl.SSLWantReadError:
             pass
     ours.settimeout(allowed_s)
-    return ours
 
 
 def _reason(error: OSError) -> str:
