@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 from flowgauge.errors import UsageError
 from flowgauge.flow.addresses import AddressColumn, from_texts, packed
 from flowgauge.flow.batch import FlowBatch
+from flowgauge.flow.mask import mask
 from flowgauge.flow.names import Names
 from flowgauge.query.topology import topology
+from flowgauge.schema import reach
 from flowgauge.schema.column import Stored
 from flowgauge.schema.columns import BY_NAME, DEFAULT_GROUPS
 from flowgauge.schema.filters import bound
@@ -149,6 +152,20 @@ def test_addresses_without_a_name_are_told_apart_and_the_largest_named(store: Fl
     assert {(node.kind, node.owner_kind) for node in found.nodes if not node.owner} == {
         ("unknown", kind) for kind in ("Public", "Private", "")
     }
+
+
+def test_the_kinds_of_addresses_are_those_of_filters_at_every_border(store: FlowStore) -> None:
+    """The first and last address of each block, and those beside them: of each kind as many as filters find."""
+    ends = [int.from_bytes(end) for block in (*reach.PRIVATE, *reach.NO_HOST) for end in block]
+    numbers = sorted({number % (1 << 128) for end in ends for number in (end - 1, end, end + 1)})
+    batch = FlowBatch({"src_addr": from_texts(str(ipaddress.IPv6Address(number)) for number in numbers)})
+    found = {word: int(mask(bound(f"src_addr = {word}"), batch).sum()) for word in ("public", "private")}
+    peers = flows("border", len(numbers), owners=("",), bytes=1).with_columns({"src_addr": batch["src_addr"]})
+    store.write(named(peers, src_namespace="", dst_owner="web", dst_namespace="border"), "border")
+    edges = {edge.src: edge.bytes for edge in topology(store, FlowQuery(last(), either("border"))).edges}
+    assert edges == {
+        "unknown/Public": found["public"], "unknown/Private": found["private"], "unknown/": len(numbers) - sum(found.values()),
+    }  # fmt: skip
 
 
 def test_both_directions_of_a_named_peer_are_one_edge(store: FlowStore) -> None:

@@ -7,7 +7,6 @@ behind the site's own printers.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,6 +18,10 @@ _ABSENT = "(toIPv6('::'), toIPv6('::ffff:0.0.0.0'))"
 _CELLS = 40
 """Times as many addresses are counted as are named: one that is not among these when it comes takes the least one's place."""
 
+_MAPPED = 0xFFFF
+"""What stands above the 32 bits of an IPv4 address (RFC 4291 §2.5.5.2)."""
+_LOW = 0xFFFF_FFFF
+
 
 def kind(address: str) -> str:
     """SQL of the kind of an end without a name, by that of its address; empty for one that is no host's."""
@@ -27,11 +30,17 @@ def kind(address: str) -> str:
 
 
 def _within(address: str, blocks: Iterable[reach.Block]) -> str:
-    return " OR ".join(f"{address} BETWEEN {_literal(first)} AND {_literal(last)}" for first, last in blocks)
+    number = f"toUInt128({address})"
+    return " OR ".join(_in_block(number, *map(int.from_bytes, block)) for block in blocks)
 
 
-def _literal(packed: bytes) -> str:
-    return f"toIPv6('{ipaddress.IPv6Address(packed)}')"
+def _in_block(number: str, first: int, last: int) -> str:
+    """By the part of the number that differs: sixteen bytes are compared at several times the price of four or eight."""
+    if first >> 32 == _MAPPED:
+        return f"bitShiftRight({number}, 32) = {_MAPPED} AND toUInt32({number}) BETWEEN {first & _LOW} AND {last & _LOW}"
+    if first == last:
+        return f"{number} = {first}"
+    return f"toUInt64(bitShiftRight({number}, 64)) BETWEEN {first >> 64} AND {last >> 64}"
 
 
 def sums() -> dict[str, str]:
