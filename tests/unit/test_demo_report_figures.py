@@ -258,16 +258,19 @@ def test_dropped_packets_to_the_pods_service_count_whether_their_row_was_transla
             _row(OTHER, VIP, nat=CLIENT, packets=7, size=700),
         )
     )
-    accuracy.leave_out({POD: Dropped(5, 300)})
+    accuracy.leave_out({POD: Dropped(5, 300, 3, 180)})
     account = accuracy.accounts[0]
     assert (account.packets_off, account.error) == (0, 0.0)
 
 
 def test_untranslated_packets_that_no_rule_dropped_went_elsewhere() -> None:
-    """Such as what is sent again of a connection that the node tracks no longer: never on the pod's link."""
+    """Such as what is sent again of a connection that the node tracks no longer: never on the pod's link.
+
+    Of five dropped packets two were of a connection that was there, and stand in its translated row.
+    """
     accuracy = Accuracy.of([_place(packets=10, size=1000)], {POD: Served(VIP, alone=True)})
-    accuracy.add(_batch(_row(OTHER, VIP, packets=24, size=1440), _row(OTHER, VIP, nat=POD, packets=10, size=1000)))
-    accuracy.leave_out({POD: Dropped(3, 180)})
+    accuracy.add(_batch(_row(OTHER, VIP, packets=24, size=1440), _row(OTHER, VIP, nat=POD, packets=12, size=1120)))
+    accuracy.leave_out({POD: Dropped(5, 300, 3, 180)})
     account = accuracy.accounts[0]
     assert (account.packets_off, account.error) == (0, 0.0)
 

@@ -137,8 +137,8 @@ def test_where_nothing_was_dropped_there_is_no_score_of_drops(tmp_path: Path) ->
 def test_what_several_faults_dropped_on_the_way_to_an_address_is_summed(tmp_path: Path) -> None:
     assert drop_log.read(tmp_path) == {}
     for packets in (3, 4):
-        drop_log.append(tmp_path, DATABASE, Dropped(packets, packets * 60))
-    assert drop_log.read(tmp_path) == {DATABASE: Dropped(7, 420)}
+        drop_log.append(tmp_path, DATABASE, Dropped(packets, packets * 60, packets - 1, packets * 60 - 60))
+    assert drop_log.read(tmp_path) == {DATABASE: Dropped(7, 420, 5, 300)}
 
 
 def test_features_that_are_switched_off_are_not_scored(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ A rule on the pod's node may drop packets that the node has seen and the pod's l
 counted them. Of a connection that never was, nobody learns how it would have been translated: its packets go to the Service's
 address, and belong to the pod when that is the only one behind the Service. (When a packet sent again gets through within the
 same export interval, the row is translated, and holds those dropped before: so both kinds of rows count, and all drops go off.)
-Of rows that stay untranslated no packet reached the pod, so no more of them count than were dropped: a late packet of a
-connection that the node no longer tracks goes to the Service's address as well, and ends at a router.
+Of rows that stay untranslated no packet reached the pod, so no more of them count than were dropped of connections that were
+not there yet: a late packet of a connection that the node no longer tracks goes to the Service's address as well, and ends at a
+router.
 
 An error of ICMP to a Service's address is not translated in flows either. It reaches the pod whose packet it is about, which
 need not be the one on this node: so many packets fewer may be in flows.
@@ -167,8 +168,8 @@ class Accuracy:
         """Takes off what faults dropped on a pod's node before the pod's link: seen by the node, never by the interface."""
         for account in self.accounts:
             if account.place.pod is not None and (gone := dropped.get(account.place.pod.address)):
-                account.packets += min(account.unplaced.packets, gone.packets) - gone.packets
-                account.bytes += min(account.unplaced.bytes, gone.bytes) - gone.bytes
+                account.packets += min(account.unplaced.packets, gone.new_packets) - gone.packets
+                account.bytes += min(account.unplaced.bytes, gone.new_bytes) - gone.bytes
 
     def rows(self) -> list[dict[str, object]]:
         """One JSON object a place."""

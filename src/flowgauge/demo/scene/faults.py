@@ -14,10 +14,30 @@ from flowgauge.runtime import linux
 
 @dataclass(slots=True)
 class Dropped:
-    """What a rule dropped, packets and their layer 3 bytes, as nftables counted it; known when the rule is gone."""
+    """What a rule dropped, packets and their layer 3 bytes, as nftables counted it; known when the rule is gone.
+
+    ``new_packets`` and ``new_bytes`` of these were of connections that were not there yet (conntrack's state NEW).
+    """
 
     packets: int = 0
     bytes: int = 0
+    new_packets: int = 0
+    new_bytes: int = 0
+
+    def add(self, other: Dropped) -> None:
+        """What another rule dropped."""
+        self.packets += other.packets
+        self.bytes += other.bytes
+        self.new_packets += other.new_packets
+        self.new_bytes += other.new_bytes
+
+
+_COUNTERS = """counter dropped {}
+ counter new {}
+ chain doomed {
+ ct state new counter name new
+ counter name dropped drop
+ }"""
 
 
 @contextmanager
@@ -28,11 +48,11 @@ def loss(netns: str, percent: int, match: str = "", table: str = "fault_loss") -
     """
     chance = f"numgen random mod 100 < {percent}" if percent < 100 else ""
     dropped = Dropped()
-    with _table(netns, table, "forward", f"{match} {chance} counter name dropped drop", "counter dropped {}"):
+    with _table(netns, table, "forward", f"{match} {chance} jump doomed", _COUNTERS):
         try:
             yield dropped
         finally:
-            dropped.packets, dropped.bytes = _ended(netns, table)
+            dropped.add(_ended(netns, table))
 
 
 def left_behind(netns: str, table: str) -> Dropped | None:
@@ -40,20 +60,21 @@ def left_behind(netns: str, table: str) -> Dropped | None:
     tables = kernel.nft_json(netns, "list", "tables", "ip")
     if not any(entry.get("table", {}).get("name") == table for entry in tables):
         return None
-    packets, size = _ended(netns, table)
+    dropped = _ended(netns, table)
     kernel.nft(netns, f"delete table ip {table}\n")
-    return Dropped(packets, size)
+    return dropped
 
 
-def _ended(netns: str, table: str) -> tuple[int, int]:
-    """Packets and bytes that the rule of a ``loss`` dropped.
+def _ended(netns: str, table: str) -> Dropped:
+    """What the rule of a ``loss`` dropped.
 
     First no packet is dropped any more, then they are counted: none falls between.
     """
     kernel.nft(netns, f"flush chain ip {table} forward\n")
     listed = kernel.nft_json(netns, "list", "counters", "table", "ip", table)
-    counter = next(entry["counter"] for entry in listed if "counter" in entry)
-    return counter["packets"], counter["bytes"]
+    found = {entry["counter"]["name"]: entry["counter"] for entry in listed if "counter" in entry}
+    every, new = found["dropped"], found["new"]
+    return Dropped(every["packets"], every["bytes"], new["packets"], new["bytes"])
 
 
 @contextmanager
