@@ -144,4 +144,4 @@ def random_column(name: str, count: int, random: np.random.Generator) -> np.ndar
     info = np.iinfo(dtype_of(column, name))
     values = random.integers(info.min, info.max, shape, dtype=info.dtype, endpoint=True)
     values *= (random.random(shape) < 0.7).astype(info.dtype)
-    return values & 0x0FFF if name == "tcp_flags" else values  # RFC 7125 §3: the upper four bits are sent as zero
+    return np.minimum(values, np.asarray(column.most, info.dtype)) if column.most else values

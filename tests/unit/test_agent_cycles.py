@@ -41,6 +41,9 @@ class Busy:
         """As an agent does."""
         self._namespace.require()
 
+    def look_at_clock(self) -> None:
+        """Nobody sets it here."""
+
     def retry(self) -> None:
         """Counts."""
         self.retries += 1

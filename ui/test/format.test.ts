@@ -216,8 +216,8 @@ describe("the page's sentence", () => {
   it("says that nothing goes wrong only where it knows all", () => {
     expect(summary({ ...topology, edge_count: 1 }, 10)).toMatch(/ No trouble now\.$/);
     const end = topology.window.to_ms;
-    expect(summary({ ...topology, edge_count: 1 }, 10, end - 60_000)).toMatch(/ No trouble now\.$/);
-    expect(summary({ ...topology, edge_count: 1 }, 10, end - 190_000)).toMatch(/ No flow has come for 3 min 10 s, since .*\d: how it goes now is not known\.$/);
+    expect(summary({ ...topology, edge_count: 1 }, 10, { endedMs: end - 60_000, askedMs: end })).toMatch(/ No trouble now\.$/);
+    expect(summary({ ...topology, edge_count: 1 }, 10, { endedMs: end - 190_000, askedMs: end })).toMatch(/ No flow has come for 3 min 10 s, since .*\d: how it goes now is not known\.$/);
   });
 
   it("puts the worst first, as the API orders them, and what is small apart", () => {

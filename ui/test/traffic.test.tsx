@@ -14,7 +14,7 @@ import { TrafficPage } from "../src/page/TrafficPage";
 import { DEFAULT_VIEW } from "../src/state/view";
 import { DJANGO, edge, POSTGRES, topologyOf, trouble } from "./scene";
 
-const STATUS = { store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { answers: true, silent: false } };
+const STATUS = { now_ms: 1_795_646_930_000, store: { answers: true, newest_ms: 1_795_646_930_000 }, collector: { answers: true, silent: false } };
 const NOTHING = { rows: [], matched: 0, sampling: "", window: { from_ms: 0, to_ms: 1 }, completeness: undefined };
 const GONE = { error: { message: "the store does not answer" } };
 

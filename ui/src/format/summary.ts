@@ -7,20 +7,28 @@ import { bytes, capital, count, counted, duration, rate, timeToSecond } from "./
 /** Agents send every few seconds, routers every minute or two: after this nothing comes any more. */
 const QUIET_MS = 150_000;
 
-/** `newestMs`: when the newest flow of all ended, where the answer is of up to now. */
-export function summary(topology: Topology, seconds: number, newestMs?: number): string {
+/** When the newest flow of all ended, and when that was asked. */
+export interface Newest {
+  endedMs: number;
+  askedMs: number;
+}
+
+/** `newest`: where the answer is of up to now. */
+export function summary(topology: Topology, seconds: number, newest?: Newest): string {
   const { edges, nodes, edge_count, others } = topology;
   const all = edges.reduce((sum, edge) => sum + edge.bytes, others.bytes ?? 0);
   if (edge_count === 0) return "";
   const about = edges.some((edge) => edge.approx) ? "about " : "";
   const workloads = nodes.filter((node) => node.kind === "workload").length;
-  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.${quietWords(topology, newestMs) || wellWords(topology)}`;
+  return `${counted(workloads, "workload")} in ${counted(edge_count, "conversation")}: ${about}${bytes(all)}, ${rate(all / seconds)}.${quietWords(newest) || wellWords(topology)}`;
 }
 
 /** What was well when the last flow came says nothing of now. */
-function quietWords({ window }: Topology, newestMs: number | undefined): string {
-  if (!newestMs || window.to_ms - newestMs < QUIET_MS) return "";
-  return ` No flow has come for ${duration(Math.round((window.to_ms - newestMs) / 1000) * 1e9)}, since ${timeToSecond(newestMs)}: how it goes now is not known.`;
+function quietWords(newest: Newest | undefined): string {
+  if (!newest) return "";
+  const quietMs = newest.askedMs - newest.endedMs;
+  if (quietMs < QUIET_MS) return "";
+  return ` No flow has come for ${duration(Math.round(quietMs / 1000) * 1e9)}, since ${timeToSecond(newest.endedMs)}: how it goes now is not known.`;
 }
 
 /** Of conversations beyond the largest nothing is known but their sums. */

@@ -5,6 +5,7 @@ import { useCallback, useEffect, useMemo, useRef } from "react";
 import { isFilterProblem } from "../api/client";
 import { useLive } from "../api/live";
 import { SERIES_BY, SERIES_TOP, useFlows, useSeries, useStatus, useTopology } from "../api/queries";
+import type { Status } from "../api/types";
 import { preloadChart, TrafficChart } from "../chart/TrafficChart";
 import { useKeys } from "../common/keys";
 import { Panel } from "../common/Panel";
@@ -15,6 +16,7 @@ import { Chips } from "../filter/Chips";
 import { FilterBar } from "../filter/FilterBar";
 import { merged } from "../flows/rows";
 import { coveredSeconds } from "../format/edge";
+import type { Newest } from "../format/summary";
 import { zone } from "../format/units";
 import { DatasetChoice } from "../frame/DatasetChoice";
 import { CompletenessBadge } from "../frame/CompletenessBadge";
@@ -45,7 +47,7 @@ export function TrafficPage() {
   const live = useLive(view.live && !view.dataset, view.filter);
   const rows = useMemo(() => merged(flows.data, live.rows), [flows.data, live.rows]);
   const oldestMs = view.dataset ? undefined : status.data?.store.oldest_ms;
-  const newestMs = view.dataset || view.from !== undefined ? undefined : status.data?.store.newest_ms;
+  const newest = view.dataset || view.from !== undefined ? undefined : newestOf(status.data);
   const seconds = topology.data ? coveredSeconds(topology.data.window, oldestMs) : 1;
 
   const onOpen = useCallback((open: string) => onView({ open }), [onView]);
@@ -82,7 +84,7 @@ export function TrafficPage() {
       <Chips filter={view.filter} onFilter={(filter) => onView({ filter })} />
       <div className={`fg-page ${view.open ? "fg-page-drawer" : ""}`}>
         <main id="fg-main" className="fg-main" tabIndex={-1}>
-          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} old={topology.outage} seconds={seconds} sampling={flows.data?.sampling ?? ""} newestMs={newestMs} onBetween={() => onView({ tab: "between" })}>
+          <Summary topology={topology.data} unread={isFilterProblem(topology.error)} old={topology.outage} seconds={seconds} sampling={flows.data?.sampling ?? ""} newest={newest} onBetween={() => onView({ tab: "between" })}>
             {topology.data && <Troubles topology={topology.data} view={view} onView={onView} />}
             <NodeTroubles view={view} />
           </Summary>
@@ -108,6 +110,12 @@ export function TrafficPage() {
     </ValueMenuProvider>
   );
 } // prettier-ignore
+
+/** Both times of one answer: those of two, asked apart, would say that no flow comes where the page was only asleep. */
+function newestOf(status: Status | undefined): Newest | undefined {
+  const endedMs = status?.store.newest_ms;
+  return status && endedMs ? { endedMs, askedMs: status.now_ms } : undefined;
+}
 
 /** One row a bin and pair, for files. */
 function seriesRows(answer: { times_ms: number[]; series: { key: object; values: number[] }[] } | undefined): Record<string, unknown>[] {
