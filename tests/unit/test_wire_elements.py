@@ -50,7 +50,9 @@ def value(fields: Sequence[Spec], record: bytes, *names: str) -> Any:
         (52, 1, b"\x40", "ip_ttl_min", 64),
         (58, 2, b"\0\x07", "vlan_id", 7),
         (243, 2, b"\0\x08", "vlan_id", 8),
+        (58, 2, b"\xa0\x07", "vlan_id", 7),  # with priority and DEI
         (245, 2, b"\0\x09", "dot1q_customer_vlan_id", 9),
+        (245, 4, b"\0\0\x20\x64", "dot1q_customer_vlan_id", 100),
         (16, 2, b"\xfd\xe8", "src_as", 65000),
         (17, 4, b"\0\x01\x00\x00", "dst_as", 65536),
         (89, 1, b"\x82", "forwarding_status", 130),

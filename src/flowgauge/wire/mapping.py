@@ -24,7 +24,6 @@ from flowgauge.wire.readers import (
     Code,
     CodeIfSet,
     CodePoint,
-    ControlBits,
     FirstSet,
     ForwardingException,
     Number,
@@ -32,6 +31,7 @@ from flowgauge.wire.readers import (
     Source,
     Sources,
     Step,
+    TwelveBits,
     Words,
 )
 from flowgauge.wire.sampling_steps import FLOAT_BYTES, SWAPPED_BYTES, Interval, Probability, Ratio
@@ -46,6 +46,8 @@ _BY_RULE = frozenset({
     "obs_domain_id", "template_id", "in_if_name", "node_reporter",
 })  # fmt: skip
 """Columns with a rule of their own below, or that come from the message or from options rather than from records."""
+
+_OF_TWELVE_BITS = frozenset({"tcp_flags", "vlan_id", "dot1q_customer_vlan_id"})
 
 _ALSO: Mapping[str, tuple[int, ...]] = {
     "bytes": (85, 352, 353, 23, 231, 171),
@@ -243,9 +245,9 @@ def _instead(steps: Mapping[str, Step], iana: Mapping[int, Source]) -> dict[str,
     """The steps of columns for which a template has two elements."""
     found: dict[str, Step] = {}
     for name, number in _INSTEAD.items():
-        step = steps.get(name)
-        if isinstance(step, Number) and BY_NAME[name].element in iana and number in iana:
-            found[name] = OrElse(step, Number(name, iana[number]))
+        step, aside = steps.get(name), _single(BY_NAME[name], iana[number]) if number in iana else None
+        if isinstance(step, Number | TwelveBits) and isinstance(aside, Number | TwelveBits) and BY_NAME[name].element in iana:
+            found[name] = OrElse(step, aside)
     return found
 
 
@@ -267,8 +269,8 @@ def _single(column: Column, source: Source) -> Step | None:
         step = Code(column.name, source, _SHIFTS.get(column.name, 0), len(column.labels) - 1)
     elif column.name == "application_id":
         step = ApplicationId(column.name, source)
-    elif column.name == "tcp_flags" and source.length > 1:
-        step = ControlBits(column.name, source)
+    elif column.name in _OF_TWELVE_BITS and source.length > 1:
+        step = TwelveBits(column.name, source)
     elif column.kind not in _FIXED_BYTES:
         step = Number(column.name, source)
     return step

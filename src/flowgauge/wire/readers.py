@@ -24,7 +24,7 @@ V4_SHIFT = np.uint64(32 if np.little_endian else 0)
 _WHOLE_ADDRESS = np.dtype((np.void, 16))
 _MAPPED_ZERO = np.void(V4_MAPPED_PREFIX + bytes(4))
 INTEGER_BYTES = frozenset({1, 2, 4, 8})
-_CONTROL_BITS = 0x0FFF
+_TWELVE_BITS = 0x0FFF
 _CPID_BITS, _CPID_VALUE, _CPID_EXCEPTION = 10, 0x3FF, 2
 _FORWARDED, _DROPPED = np.uint8(64), np.uint8(128)
 """forwardingStatus (RFC 7270 §4.12): two bits of status, and no reason."""
@@ -109,15 +109,19 @@ class CodePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlBits:
-    """TCP flags of two bytes or more: the upper four bits are the header's length, and to be ignored (RFC 7125 §3)."""
+class TwelveBits:
+    """A number of twelve bits in two bytes or more, with others above it that are to be ignored.
+
+    TCP flags stand below the header's length (RFC 7125 §3), VLANs below their priority (IEEE 802.1Q §9.6), where a device sends
+    the whole tag.
+    """
 
     column: str
     source: Source
 
     def fill(self, records: Records, out: Columns) -> None:
         """Fills every row."""
-        np.bitwise_and(integers(records, self.source), _CONTROL_BITS, out=out[self.column], casting="unsafe")
+        np.bitwise_and(integers(records, self.source), _TWELVE_BITS, out=out[self.column], casting="unsafe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,8 +255,8 @@ class OrElse:
         aside: the other one; it is an element of its own, too, which is shown as such.
     """
 
-    step: Number
-    aside: Number
+    step: Number | TwelveBits
+    aside: Number | TwelveBits
 
     def fill(self, records: Records, out: Columns) -> None:
         """Fills every row."""
